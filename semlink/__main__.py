@@ -1,0 +1,5 @@
+"""`python -m semlink` is `semlink`."""
+
+from semlink.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""Reference channel models in numpy: y = h x + w.
+
+The mean power of a transmission is 1, so the noise variance per complex symbol is
+N0 = 10^(-SNR/10), N0/2 in each real dimension (docs/definitions.md, "SNR"). Every model takes its
+randomness from the generator that the caller passes. What a receiver may know of the gains is not
+decided here: see `edge_rx.equalizer`.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from semlink.errors import ConfigError
+from semlink.iq import Symbols
+
+__all__ = [
+    "ChannelModel",
+    "ChannelOutput",
+    "apply_channel",
+    "complex_normal",
+    "noise_variance",
+    "paper_channel",
+    "pilot_symbols",
+]
+
+
+class ChannelModel(str, enum.Enum):
+    """Channels by the name that commands take."""
+
+    IDEAL = "ideal"
+    """y = x."""
+    AWGN = "awgn"
+    """y = x + w."""
+    RAYLEIGH = "rayleigh"
+    """Block fading: one complex gain h ~ CN(0, 1) for all symbols of a transmission."""
+    RAYLEIGH_FAST = "rayleigh-fast"
+    """An independent h ~ CN(0, 1) for every symbol."""
+
+
+@dataclass(frozen=True)
+class ChannelOutput:
+    """What left the channel, and what only a simulation knows of it.
+
+    Attributes
+    ----------
+    symbols : (..., n) complex64, received
+    gains : (..., 1) or (..., n) complex64, the h of each symbol
+    noise_variance : N0, total over I and Q
+    """
+
+    symbols: Symbols
+    gains: Symbols
+    noise_variance: float
+
+
+def noise_variance(snr_db: float) -> float:
+    """N0 for unit signal power: 10^(-SNR/10)."""
+    return float(10.0 ** (-snr_db / 10.0))
+
+
+def complex_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Symbols:
+    """Draw CN(0, 1): circular, variance 1/2 in each real dimension; (*shape) complex64."""
+    pairs = rng.standard_normal((*shape, 2), dtype=np.float32) * np.float32(np.sqrt(0.5))
+    return pairs.view(np.complex64)[..., 0]
+
+
+def apply_channel(
+    symbols: Symbols, model: ChannelModel, *, snr_db: float, rng: np.random.Generator
+) -> ChannelOutput:
+    """Send symbols through a channel.
+
+    Parameters
+    ----------
+    symbols : (..., n) complex64; the last axis is one transmission
+    model : which channel
+    snr_db : Es/N0 for unit Es [dB]; under fading, the mean over the gains; ignored by "ideal"
+    rng : source of noise and gains
+
+    Examples
+    --------
+    >>> x = np.ones((2, 4), np.complex64)
+    >>> apply_channel(x, ChannelModel.AWGN, snr_db=10.0, rng=np.random.default_rng(0)).symbols.shape
+    (2, 4)
+    """
+    if not np.isfinite(snr_db) and model is not ChannelModel.IDEAL:
+        raise ConfigError(f"snr_db must be finite, got {snr_db}")
+    block = (*symbols.shape[:-1], 1)
+    if model is ChannelModel.IDEAL:
+        return ChannelOutput(symbols, np.ones(block, dtype=np.complex64), 0.0)
+    if model is ChannelModel.AWGN:
+        gains = np.ones(block, dtype=np.complex64)
+    else:
+        gains = complex_normal(block if model is ChannelModel.RAYLEIGH else symbols.shape, rng)
+    variance = noise_variance(snr_db)
+    noise = complex_normal(symbols.shape, rng) * np.float32(np.sqrt(variance))
+    return ChannelOutput(np.asarray(gains * symbols + noise, dtype=np.complex64), gains, variance)
+
+
+def pilot_symbols(num_pilots: int) -> Symbols:
+    """Known unit-power symbols that precede the data: the QPSK corners in turn.
+
+    Returns
+    -------
+    pilots : (num_pilots,) complex64, exp(i pi/4 (2 j + 1)); part of the wire format
+    """
+    phases = np.pi / 4 * (2 * np.arange(num_pilots) + 1)
+    return np.exp(1j * phases).astype(np.complex64)
+
+
+def paper_channel(
+    latent: npt.NDArray[np.float32], model: ChannelModel, *, snr_db: float, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """The channel of arXiv 2504.01053 as published, shortcuts and all; for `kbsc-reference` only.
+
+    What no radio can do, and this does: the power is one number for the whole batch; the receiver
+    knows it and undoes it; the first half of the flattened batch is I and the second half Q, so
+    one symbol mixes two images; Rayleigh gains are real and positive, that is, a receiver that
+    knows every symbol's phase for nothing.
+
+    Parameters
+    ----------
+    latent : (batch, k) float32
+    model : AWGN or RAYLEIGH
+
+    Returns
+    -------
+    received : (batch, k) float32, on the latent's own scale
+    """
+    if model not in (ChannelModel.AWGN, ChannelModel.RAYLEIGH):
+        raise ConfigError(f'the paper has no channel "{model.value}"; kbsc-reference runs on awgn and rayleigh')
+    if latent.size % 2:
+        raise ConfigError(f"the paper's pairing needs an even number of reals in the batch, got {latent.size}")
+    amplitude = np.sqrt(2.0 * np.mean(np.square(latent, dtype=np.float64))).astype(np.float32)
+    in_phase, quadrature = (latent / amplitude).reshape(2, -1)
+    symbols = (in_phase + 1j * quadrature).astype(np.complex64)
+    if model is ChannelModel.RAYLEIGH:
+        symbols = symbols * np.abs(complex_normal(symbols.shape, rng))
+    received = symbols + complex_normal(symbols.shape, rng) * np.float32(np.sqrt(noise_variance(snr_db)))
+    return np.asarray(np.concatenate([received.real, received.imag]).reshape(latent.shape) * amplitude, dtype=np.float32)

@@ -1,0 +1,54 @@
+"""`semlink channel`: the software channel as a process between transmitter and receiver."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import typer
+from rich.console import Console
+
+from semlink.channel import ChannelModel
+from semlink.channel_process import SoftwareChannel
+from semlink.config import ConfigFile
+from semlink.summary import print_counts, print_latency
+from semlink.transport import FrameReceiver, FrameSender
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: semlink channel --listen tcp://*:5556 --connect tcp://127.0.0.1:5555 --model awgn --snr-db 0"
+)
+def channel(
+    listen: Annotated[str, typer.Option(help="Where transmitters connect.")] = "tcp://127.0.0.1:5556",
+    connect: Annotated[str, typer.Option(help="The receiver's address.")] = "tcp://127.0.0.1:5555",
+    model: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
+    snr_db: Annotated[float, typer.Option(help="Es/N0 for unit Es; under fading, its mean [dB].")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Seed of noise and gains.")] = 0,
+    until_end: Annotated[bool, typer.Option("--until-end", help="Stop when a stream has ended.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Add what the air adds: noise and fading between a transmitter and a receiver."""
+    console = Console(stderr=True)
+    with FrameReceiver(listen) as receiver, FrameSender(connect) as sender:
+        process = SoftwareChannel(model, snr_db=snr_db, rng=np.random.default_rng(seed), send=sender.send)
+        console.print(f"listening on {receiver.endpoint}, {model.value} at {snr_db:g} dB to {connect}", highlight=False)
+        try:
+            ended = False
+            while not (ended and until_end):
+                data = receiver.receive(timeout_s=1.0)
+                ended = data is not None and process.run_once(data)
+        except KeyboardInterrupt:
+            console.print("interrupted")
+    summary = {"frames_forwarded": process.num_forwarded, "frames_rejected": dict(process.rejected)}
+    stages = process.clock.summary()
+    if as_json:
+        typer.echo(msgspec.json.encode({**summary, "stage_latency_ms": stages}).decode())
+        return
+    print_counts("Channel", summary, console=console)
+    print_latency("Channel stages", stages, console=console)

@@ -1,0 +1,68 @@
+"""The software channel: frames in, the same frames with what the air adds, out.
+
+Only the IQ payload changes. A frame that arrives damaged is counted and dropped here, since after
+this process its checksum would vouch for the damage.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from semlink.channel import ChannelModel, apply_channel
+from semlink.errors import DecodeError
+from semlink.frame import pack, unpack, with_received_codes
+from semlink.iq import dequantize, quantize
+from semlink.timing import StageClock
+
+__all__ = ["SoftwareChannel"]
+
+_log = logging.getLogger(__name__)
+
+
+class SoftwareChannel:
+    """Applies a channel model to frames.
+
+    Parameters
+    ----------
+    model, snr_db : see `semlink.channel.apply_channel`
+    rng : source of noise and gains
+    send : takes a packed frame
+    clock : collects the stages' times
+    """
+
+    def __init__(
+        self,
+        model: ChannelModel,
+        *,
+        snr_db: float,
+        rng: np.random.Generator,
+        send: Callable[[bytes], None],
+        clock: StageClock | None = None,
+    ) -> None:
+        self.clock = clock or StageClock()
+        self.num_forwarded = 0
+        self.rejected: Counter[str] = Counter()
+        self._model, self._snr_db, self._rng, self._send = model, snr_db, rng, send
+
+    def run_once(self, data: bytes) -> bool:
+        """Forward one message; True if it closed a stream."""
+        try:
+            with self.clock.stage("channel"):
+                frame = unpack(data)
+                if not frame.is_end_of_stream:
+                    sent = dequantize(frame.codes, frame.codes_format)
+                    heard = apply_channel(sent, self._model, snr_db=self._snr_db, rng=self._rng)
+                    frame = with_received_codes(frame, quantize(heard.symbols, frame.codes_format))
+                    data = pack(frame)
+        except DecodeError as error:
+            self.rejected[str(error).partition(":")[0]] += 1
+            _log.warning("dropped a message: %s", error)
+            return False
+        with self.clock.stage("send"):
+            self._send(data)
+        self.num_forwarded += not frame.is_end_of_stream
+        return frame.is_end_of_stream

@@ -1,0 +1,80 @@
+"""Configuration files: TOML whose keys are a command's option names, one `--config` for all commands."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from semlink.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["ConfigFile", "parse_numbers", "split_list"]
+
+
+def _apply(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Make the file's values the command's defaults; options on the command line still win."""
+    if path is None:
+        return None
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    by_option = {
+        option.removeprefix("--"): parameter.name
+        for parameter in ctx.command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--") and parameter.name != "config"
+    }
+    for key in values:
+        if key not in by_option:
+            raise ConfigError(
+                f'{path}: "{key}" is not an option of "{ctx.info_name}"; it takes: {", ".join(sorted(by_option))}'
+            )
+    ctx.default_map = {**(ctx.default_map or {}), **{by_option[key]: value for key, value in values.items()}}
+    return path
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        is_eager=True,
+        callback=_apply,
+        help="TOML file whose keys are option names; options given here win.",
+    ),
+]
+
+
+def split_list(text: str, option: str) -> tuple[str, ...]:
+    """Read a comma-separated option; ConfigError if it names nothing."""
+    values = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not values:
+        raise ConfigError(f"{option} names nothing; give values separated by commas")
+    return values
+
+
+def parse_numbers(text: str, option: str) -> tuple[float, ...]:
+    """Read a comma-separated option of finite numbers; ConfigError if one is none.
+
+    Examples
+    --------
+    >>> parse_numbers("-7,0,10", "--snr-db")
+    (-7.0, 0.0, 10.0)
+    """
+    try:
+        numbers = tuple(float(value) for value in split_list(text, option))
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise ConfigError(f'{option} takes numbers separated by commas, got "{text}"')
+    return numbers

@@ -1,0 +1,92 @@
+"""The error family: one base, one class for each party that can be at fault.
+
+Every message is one line that names what was wrong, what was expected, what was received and,
+where there is one, the fix. Any other exception that reaches a user is a bug in semlink.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "DatasetError",
+    "DecodeError",
+    "EngineError",
+    "ImageError",
+    "KnowledgeBaseError",
+    "MissingDependencyError",
+    "ModelSetError",
+    "ResultsError",
+    "SemlinkError",
+    "TransportError",
+]
+
+
+class SemlinkError(Exception):
+    """Base of everything that semlink raises on purpose; `exit_code` is the process's answer."""
+
+    exit_code = 1
+
+
+class ConfigError(SemlinkError):
+    """An option, argument or configuration file is wrong: the caller's fault."""
+
+    exit_code = 2
+
+
+class MissingDependencyError(SemlinkError):
+    """An optional package is not installed; the message holds the command that installs it."""
+
+    exit_code = 3
+
+    @classmethod
+    def of(cls, package: str, *, extra: str, purpose: str) -> MissingDependencyError:
+        """Name the missing package, what needs it and the extra that brings it."""
+        return cls(f"{purpose} needs {package}; install it with: pip install 'semlink[{extra}]'")
+
+
+class DecodeError(SemlinkError):
+    """The peer's bytes are bad. The only error that a receiver catches: count, log, drop."""
+
+    exit_code = 4
+
+
+class ImageError(SemlinkError):
+    """A picture cannot be read. Sources catch it: count, name, skip."""
+
+    exit_code = 4
+
+
+class DatasetError(SemlinkError):
+    """A dataset is missing, incomplete or not what its checksum says."""
+
+    exit_code = 4
+
+
+class ModelSetError(SemlinkError):
+    """A model set's files and its manifest disagree, or it lacks what was asked of it."""
+
+    exit_code = 5
+
+
+class EngineError(SemlinkError):
+    """A model graph cannot be built or run, or was fed the wrong tensor."""
+
+    exit_code = 5
+
+
+class KnowledgeBaseError(SemlinkError):
+    """A knowledge base is missing, damaged, or made with another encoder."""
+
+    exit_code = 6
+
+
+class TransportError(SemlinkError):
+    """A socket cannot be bound or connected, or the peer stays away."""
+
+    exit_code = 7
+
+
+class ResultsError(SemlinkError):
+    """Results cannot be written; what was acknowledged before is safe on disk."""
+
+    exit_code = 8

@@ -1,0 +1,144 @@
+"""Pictures to tensors: one path for the transmitter, the knowledge base and the trainer.
+
+Two cameras that prepare a picture differently mean different things by it, so nobody else in the
+project opens, orients, resizes or crops an image.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from semlink.errors import ConfigError, ImageError
+
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "Preprocessing", "RGBImage", "load_image", "preprocess"]
+
+RGBImage: TypeAlias = npt.NDArray[np.uint8]
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+MAX_PIXELS = 200_000_000
+"""A picture of more pixels is refused before it is decoded (a decompression bomb, or a mistake)."""
+
+_DRAFT_OVERSAMPLING = 4
+"""A JPEG may be decoded at a reduced size while this many pixels remain for each one kept."""
+
+
+class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How an encoder wants its picture: resize the shorter side, then crop the centre.
+
+    Normalisation is not here: it is the encoder graph's first operation, so that what crosses
+    from the picture to the graph is uint8.
+
+    Attributes
+    ----------
+    size_px : side of the square that the encoder takes
+    interpolation : always "bicubic", antialiased; named so that a manifest says it
+    """
+
+    size_px: int
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        if self.size_px < 1:
+            raise ConfigError(f"preprocessing.size_px must be at least 1, got {self.size_px}")
+        if self.interpolation != "bicubic":
+            raise ConfigError(f'preprocessing.interpolation must be "bicubic", got "{self.interpolation}"')
+
+
+def load_image(source: str | os.PathLike[str] | bytes, *, min_side_px: int | None = None) -> RGBImage:
+    """Read a picture as upright RGB.
+
+    EXIF orientation is applied, palettes and greyscale become RGB, 16-bit greyscale is scaled to
+    8 bits, and transparency is laid over white. Of an animation the first frame is taken.
+
+    Parameters
+    ----------
+    source : path, or the encoded file's bytes
+    min_side_px : the side that the caller will resize to; lets a large JPEG be decoded at a
+        fraction of its size (still at least four times `min_side_px`), which a resize cannot tell
+        from the whole
+
+    Returns
+    -------
+    image : (height, width, 3) uint8, RGB, C-contiguous
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, no picture, truncated, or larger than `MAX_PIXELS`.
+    """
+    name = f"{len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else Path(source)) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(f"{name}: {width} x {height} is more than {MAX_PIXELS} pixels; scale it down first")
+            if min_side_px is not None and picture.format == "JPEG":
+                side = min_side_px * _DRAFT_OVERSAMPLING
+                picture.draft("RGB", (side, side))
+            return np.ascontiguousarray(_to_rgb(ImageOps.exif_transpose(picture)))
+    except UnidentifiedImageError:
+        raise ImageError(f"{name}: not a picture in a format that Pillow reads") from None
+    # Pillow's decoders report damage through many types; each means that this file is unusable.
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{name}: cannot be read: {error}") from None
+
+
+def _to_rgb(picture: Image.Image) -> RGBImage:
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        grey = np.asarray(picture, dtype=np.float64)
+        # 16-bit formats span 0..65535; a float or 32-bit file within 0..255 is taken as it is.
+        grey = grey / 257.0 if picture.mode.startswith("I;16") or grey.max(initial=0.0) > 255 else grey
+        return np.repeat(np.clip(np.rint(grey), 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    if picture.mode in ("LA", "PA", "La", "RGBa", "RGBA") or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+    return np.asarray(picture.convert("RGB"))
+
+
+def preprocess(image: RGBImage, preprocessing: Preprocessing) -> RGBImage:
+    """Resize the shorter side to `size_px` (bicubic, antialiased) and crop the centre square.
+
+    Gives the pixels of torchvision's ``Resize(size, BICUBIC)`` then ``CenterCrop(size)`` on a PIL
+    image, at half the cost: the crop's box in the source is computed first and only that box is
+    resampled. Tests hold the two to within one grey level.
+
+    Parameters
+    ----------
+    image : (height, width, 3) uint8, RGB
+    preprocessing : the encoder's wish, from its manifest
+
+    Returns
+    -------
+    tensor : (size_px, size_px, 3) uint8, RGB
+
+    Raises
+    ------
+    ImageError
+        If `image` is not (height, width, 3) uint8 with at least one pixel.
+
+    Examples
+    --------
+    >>> preprocess(np.zeros((48, 64, 3), np.uint8), Preprocessing(size_px=32)).shape
+    (32, 32, 3)
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ImageError(f"image must be (height, width, 3) uint8, got {image.shape} {image.dtype}")
+    size = preprocessing.size_px
+    height, width = image.shape[:2]
+    # torchvision: the longer side is truncated to an integer, the crop's corner is rounded.
+    out_width = size if width <= height else int(size * width / height)
+    out_height = size if height <= width else int(size * height / width)
+    left, top = round((out_width - size) / 2.0), round((out_height - size) / 2.0)
+    scale_x, scale_y = width / out_width, height / out_height
+    box = (left * scale_x, top * scale_y, (left + size) * scale_x, (top + size) * scale_y)
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box=box))

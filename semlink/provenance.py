@@ -1,0 +1,56 @@
+"""What a measurement was made on and with: recorded in every report, so that a number can be read."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from semlink import __version__
+from semlink.errors import ResultsError
+
+__all__ = ["describe_device", "installed_versions", "now_utc", "write_report"]
+
+_REPORTED = ("numpy", "pillow", "pyzmq", "onnxruntime", "onnx", "faiss-cpu", "faiss-gpu", "torch", "scikit-learn")
+
+
+def describe_device() -> str:
+    """Processor, cores this process may use, and operating system."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} cores, {platform.system()} {platform.machine()}"
+
+
+def installed_versions() -> dict[str, str]:
+    """Version of Python, semlink, and each installed package that a figure can depend on."""
+    versions = {"python": platform.python_version(), "semlink": __version__}
+    for package in _REPORTED:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def now_utc() -> str:
+    """Date and time in ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def write_report(report: msgspec.Struct, path: Path) -> None:
+    """Write a report as JSON, whole or not at all; ResultsError if the disk will not take it."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+        part.replace(path)
+    except OSError as error:
+        raise ResultsError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,170 @@
+"""Frames over ZeroMQ: PUSH to PULL, over tcp and ipc. The only importer of zmq.
+
+Limits are explicit: how many frames may wait (high-water mark), how long a send may block, how
+long a closing socket may take to hand over what waits (linger). A sender has no queue towards a
+peer that is not there: it waits for the peer, and says so, instead of losing frames unseen.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from types import TracebackType
+
+import zmq
+from typing_extensions import Self
+
+from semlink.errors import ConfigError, TransportError
+from semlink.frame import MAX_FRAME_BYTES
+
+__all__ = ["FrameReceiver", "FrameSender", "SocketLimits", "zmq_version"]
+
+_log = logging.getLogger(__name__)
+_MAX_MESSAGE_BYTES = 16 * MAX_FRAME_BYTES
+"""Above the frame's own cap, so that an oversized frame reaches `unpack` and is counted; a message
+larger than this makes libzmq drop the peer that sent it."""
+_POLL_MS = 100
+"""How long a blocked call may go without looking at signals; bounds the time that Ctrl-C takes."""
+
+
+@dataclass(frozen=True)
+class SocketLimits:
+    """Limits of one socket.
+
+    Attributes
+    ----------
+    high_water_mark : frames that may wait in the socket, at least 1
+    linger_s : how long closing may take to hand over waiting frames [s]
+    peer_timeout_s : how long a sender waits for a peer, or for room in its queue [s]
+    """
+
+    high_water_mark: int = 1000
+    linger_s: float = 5.0
+    peer_timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.high_water_mark < 1 or self.linger_s < 0 or self.peer_timeout_s <= 0:
+            raise ConfigError(
+                "high_water_mark must be at least 1, linger_s not negative and peer_timeout_s positive,"
+                f" got {self.high_water_mark}, {self.linger_s} and {self.peer_timeout_s}"
+            )
+
+
+def zmq_version() -> str:
+    """Version of libzmq."""
+    return str(zmq.zmq_version())
+
+
+class _Socket:
+    """A socket in a context of its own, bound or connected, closed once."""
+
+    def __init__(self, kind: int, endpoint: str, *, bind: bool, limits: SocketLimits) -> None:
+        if not endpoint.startswith(("tcp://", "ipc://")):
+            raise ConfigError(f'endpoint must start with tcp:// or ipc://, got "{endpoint}"')
+        self.limits = limits
+        self._context = zmq.Context(io_threads=1)
+        self._socket = self._context.socket(kind)
+        self._socket.setsockopt(zmq.LINGER, int(limits.linger_s * 1000))
+        self._socket.setsockopt(zmq.SNDHWM, limits.high_water_mark)
+        self._socket.setsockopt(zmq.RCVHWM, limits.high_water_mark)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE_BYTES)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._socket.setsockopt(zmq.IPV6, 1)
+        try:
+            if bind:
+                self._socket.bind(endpoint)
+            else:
+                self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            verb = "bind" if bind else "connect to"
+            hint = "; another process has this port: stop it or choose another" if error.errno == zmq.EADDRINUSE else ""
+            raise TransportError(f"cannot {verb} {endpoint}: {error.strerror}{hint}") from None
+        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT) if bind else endpoint
+
+    def close(self) -> None:
+        """Close the socket; returns after what waits was handed over, or linger ran out."""
+        if not self._context.closed:
+            self._socket.close()
+            self._context.term()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            # Leaving through an error or Ctrl-C: nobody waits for the peer any more.
+            self._socket.setsockopt(zmq.LINGER, 0)
+        self.close()
+
+
+class FrameSender(_Socket):
+    """The PUSH end.
+
+    Parameters
+    ----------
+    endpoint : tcp://HOST:PORT or ipc://PATH; a bound tcp port of * is drawn, see `endpoint`
+    bind : listen instead of connecting
+    limits : see `SocketLimits`
+
+    Raises
+    ------
+    ConfigError, TransportError
+        If the endpoint is malformed, taken, or not this machine's.
+    """
+
+    def __init__(self, endpoint: str, *, bind: bool = False, limits: SocketLimits | None = None) -> None:
+        super().__init__(zmq.PUSH, endpoint, bind=bind, limits=limits or SocketLimits())
+        self._socket.setsockopt(zmq.SNDTIMEO, _POLL_MS)
+        self._peer_timeout_s = self.limits.peer_timeout_s
+
+    def hurry(self, timeout_s: float) -> None:
+        """Wait no longer than this for anything from now on: the user wants to leave."""
+        self._peer_timeout_s = timeout_s
+        self._socket.setsockopt(zmq.LINGER, int(timeout_s * 1000))
+
+    def send(self, data: bytes) -> None:
+        """Hand one packed frame to the socket, waiting for a peer and for room.
+
+        Raises
+        ------
+        TransportError
+            If neither came within `peer_timeout_s`.
+        """
+        deadline_s = time.monotonic() + self._peer_timeout_s
+        told = False
+        while True:
+            try:
+                self._socket.send(data, copy=True)
+            except zmq.Again:
+                if time.monotonic() >= deadline_s:
+                    raise TransportError(
+                        f"nobody took a frame at {self.endpoint} for {self._peer_timeout_s:g} s;"
+                        " start the receiver there, or check the address"
+                    ) from None
+                if not told:
+                    _log.info("waiting for a receiver at %s", self.endpoint)
+                    told = True
+            else:
+                return
+
+
+class FrameReceiver(_Socket):
+    """The PULL end; parameters and errors as of `FrameSender`, but it binds unless told otherwise."""
+
+    def __init__(self, endpoint: str, *, bind: bool = True, limits: SocketLimits | None = None) -> None:
+        super().__init__(zmq.PULL, endpoint, bind=bind, limits=limits or SocketLimits())
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        """Wait for one message.
+
+        Returns
+        -------
+        data : the message's bytes, not yet checked; None if `timeout_s` passed without one
+        """
+        if not self._socket.poll(max(0, int(timeout_s * 1000)), zmq.POLLIN):
+            return None
+        return bytes(self._socket.recv(zmq.NOBLOCK))

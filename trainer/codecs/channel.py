@@ -1,0 +1,84 @@
+"""Differentiable channels between a codec's halves, on latents.
+
+`air` is the honest one: what `semlink.channel` and `edge_rx.equalizer` do, in torch, so that
+gradients pass. `published` is the paper's, with its shortcuts. Tests hold both to their numpy
+counterparts on the same draws.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from semlink.channel import ChannelModel, noise_variance, pilot_symbols
+from semlink.errors import ConfigError
+
+__all__ = ["air", "mmse_equalize", "published", "to_symbols"]
+
+
+def to_symbols(latent: torch.Tensor) -> torch.Tensor:
+    """Pair each image's own reals and scale the image to unit mean power.
+
+    (batch, 2 n) float32 to (batch, n) complex64; `semlink.iq.pair_latent` then `normalize_power`.
+    """
+    symbols = torch.view_as_complex(latent.reshape(latent.shape[0], -1, 2))
+    power = symbols.abs().square().mean(dim=1, keepdim=True)
+    return symbols / power.clamp_min(torch.finfo(torch.float32).tiny).sqrt()
+
+
+def _complex_normal(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    return torch.view_as_complex(torch.randn((*shape, 2), generator=generator) * math.sqrt(0.5))
+
+
+def mmse_equalize(received: torch.Tensor, num_pilots: int) -> torch.Tensor:
+    """`edge_rx.equalizer.equalize` for (batch, num_pilots + n) complex64 with at least two pilots."""
+    pilots = torch.from_numpy(pilot_symbols(num_pilots))
+    heard, data = received[:, :num_pilots], received[:, num_pilots:]
+    gain = (heard * pilots.conj()).mean(dim=1, keepdim=True)
+    residual = (heard - gain * pilots).abs().square().sum(dim=1, keepdim=True) / max(1, num_pilots - 1)
+    return data * (gain.conj() / (gain.abs().square() + residual))
+
+
+def air(
+    latent: torch.Tensor, model: ChannelModel, *, snr_db: float, num_pilots: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Send latents over an honest channel and give what the receiver's decoder is fed.
+
+    Parameters
+    ----------
+    latent : (batch, 2 n) float32
+    model : IDEAL, AWGN or RAYLEIGH; fast fading cannot be learnt by pilots and is not trained on
+    snr_db : Es/N0 [dB]
+    num_pilots : pilots from which the receiver estimates the gain; 0 on channels of gain 1
+
+    Returns
+    -------
+    received : (batch, 2 n) float32
+    """
+    symbols = to_symbols(latent)
+    batch, n = symbols.shape
+    if model is ChannelModel.IDEAL:
+        received = symbols
+    else:
+        sent = torch.cat([torch.from_numpy(pilot_symbols(num_pilots)).expand(batch, -1), symbols], dim=1)
+        if model is ChannelModel.RAYLEIGH:
+            sent = sent * _complex_normal((batch, 1), generator)
+        elif model is not ChannelModel.AWGN:
+            raise ConfigError(f'codecs are trained on ideal, awgn or rayleigh, not "{model.value}"')
+        received = sent + _complex_normal((batch, num_pilots + n), generator) * math.sqrt(noise_variance(snr_db))
+        received = mmse_equalize(received, num_pilots) if num_pilots else received
+    return torch.view_as_real(received.contiguous()).reshape(batch, 2 * n)
+
+
+def published(latent: torch.Tensor, model: ChannelModel, *, snr_db: float, generator: torch.Generator) -> torch.Tensor:
+    """`semlink.channel.paper_channel` in torch, for `kbsc-reference` only: (batch, k) to (batch, k)."""
+    amplitude = (2.0 * latent.square().mean()).sqrt()
+    half = latent.numel() // 2
+    symbols = torch.complex(*(latent / amplitude).reshape(2, half))
+    if model is ChannelModel.RAYLEIGH:
+        symbols = symbols * _complex_normal((half,), generator).abs()
+    elif model is not ChannelModel.AWGN:
+        raise ConfigError(f'the paper has no channel "{model.value}"; kbsc-reference runs on awgn and rayleigh')
+    received = symbols + _complex_normal((half,), generator) * math.sqrt(noise_variance(snr_db))
+    return torch.cat([received.real, received.imag]).reshape(latent.shape) * amplitude

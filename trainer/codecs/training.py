@@ -1,0 +1,273 @@
+"""Train one codec at one rate on cached features; resumable, and deterministic given a seed.
+
+The recipe is the paper's (arXiv 2504.01053 and its code): MSE, Adam at 1e-4, batches of 128, one
+SNR drawn for each batch, up to 100 epochs, 20 without a better validation accuracy end it, and the
+best epoch is kept. Validation retrieves from a KB of its own, cut from the training set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from semlink.channel import ChannelModel
+from semlink.errors import ConfigError, DatasetError
+from semlink.rates import parse_rate
+from trainer.codecs.channel import air, published
+from trainer.codecs.export import export_codec
+from trainer.codecs.kbsc import KbscNetwork
+from trainer.datasets.cifar100 import paper_train_split
+
+__all__ = ["CodecName", "CodecTraining", "TrainedCodec", "TrainingFeatures", "train_codec"]
+
+CodecName = Literal["kbsc", "kbsc-reference"]
+EpochReport = Callable[[int, int, float], None]
+"""Told (epochs done, epochs at most, validation accuracy) after every epoch."""
+
+_RESULT, _CHECKPOINT, _LOG = "result.json", "checkpoint.pt", "train.log"
+
+
+@dataclass(frozen=True)
+class TrainingFeatures:
+    """What a codec learns from.
+
+    Attributes
+    ----------
+    features : (n, feature_dim) float32, L2-normalised
+    labels : (n,) int64, used only to choose the best epoch
+    source : dataset and encoder fingerprint, recorded and part of the run's key
+    """
+
+    features: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    source: str
+
+
+class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One training run, complete: the same values give the same codec on one machine.
+
+    Attributes
+    ----------
+    snr_db : drawn from uniformly, once a batch [dB]
+    num_pilots : what the receiver estimates a fading gain from (`kbsc` under Rayleigh)
+    patience : epochs without a better validation accuracy that end the run
+    precision : arithmetic of the matrix products; "bf16" is three times as fast where the CPU has
+        it, with weights, optimiser and losses in fp32
+    """
+
+    codec: CodecName
+    num_symbols: int
+    channel: Literal["ideal", "awgn", "rayleigh"] = "awgn"
+    seed: int = 0
+    snr_db: tuple[float, ...] = (-7.0, -4.0, 0.0, 4.0, 7.0, 10.0)
+    num_pilots: int = 0
+    epochs: int = 100
+    patience: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-4
+    precision: Literal["bf16", "fp32"] = "bf16"
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.patience) < 1 or self.batch_size < 2 or self.learning_rate <= 0 or not self.snr_db:
+            raise ConfigError(
+                "epochs and patience must be at least 1, batch_size at least 2, learning_rate positive and snr_db"
+                f" not empty, got {self.epochs}, {self.patience}, {self.batch_size}, {self.learning_rate}, {self.snr_db}"
+            )
+        if self.codec == "kbsc" and self.channel == "rayleigh" and self.num_pilots < 2:
+            raise ConfigError(
+                "an honest receiver cannot undo a Rayleigh gain without pilots; set num_pilots to 2 or more"
+            )
+
+    def key(self, source: str) -> str:
+        """Name of the run's folder: readable, and unique for these values and this source."""
+        digest = hashlib.sha256(msgspec.json.encode(self) + source.encode()).hexdigest()[:10]
+        return f"{self.codec}-{self.num_symbols}-{self.channel}-seed{self.seed}-{digest}"
+
+
+class TrainedCodec(msgspec.Struct, frozen=True):
+    """Result of a finished run, as result.json holds it; the graphs lie beside it in `folder`."""
+
+    training: CodecTraining
+    source: str
+    best_epoch: int
+    validation_accuracy: list[float]
+    folder: str
+
+    @property
+    def encoder_path(self) -> Path:
+        """features -> latent."""
+        return Path(self.folder) / "codec.encoder.onnx"
+
+    @property
+    def decoder_path(self) -> Path:
+        """received latent -> query."""
+        return Path(self.folder) / "codec.decoder.onnx"
+
+
+def train_codec(
+    training: CodecTraining, data: TrainingFeatures, runs: Path, *, report: EpochReport | None = None
+) -> TrainedCodec:
+    """Train, or pick up where a killed run stopped, or return a run that has finished.
+
+    Parameters
+    ----------
+    training : what to train
+    data : on what
+    runs : folder that holds a folder for each run
+    report : told after every epoch
+
+    Raises
+    ------
+    ConfigError, DatasetError
+        If the settings are impossible, or the data too small to hold a validation KB.
+    """
+    folder = runs / training.key(data.source)
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        finished = msgspec.json.decode((folder / _RESULT).read_bytes(), type=TrainedCodec)
+        return msgspec.structs.replace(finished, folder=str(folder))
+    run = _Run(training, data, folder)
+    with run.logging():
+        while not run.is_finished:
+            run.train_epoch()
+            run.validate()
+            run.save()
+            if report is not None:
+                report(run.epoch, training.epochs, run.accuracies[-1])
+    return run.finish()
+
+
+class _Run:
+    """State of one training run between epochs: all of it is in the checkpoint."""
+
+    def __init__(self, training: CodecTraining, data: TrainingFeatures, folder: Path) -> None:
+        if len(data.features) < 10 * training.batch_size:
+            raise DatasetError(f"{len(data.features)} images are too few: training needs {10 * training.batch_size}")
+        self.training, self.source, self.folder = training, data.source, folder
+        train, queries, kb = paper_train_split(len(data.features), training.seed)
+        features, labels = torch.from_numpy(np.ascontiguousarray(data.features)), torch.from_numpy(data.labels)
+        self.train_features = features[train]
+        self.query_features, self.query_labels = features[queries], labels[queries]
+        self.kb_features, self.kb_labels = features[kb], labels[kb]
+        with torch.random.fork_rng():
+            torch.manual_seed(training.seed)
+            self.network = KbscNetwork(features.shape[1], parse_rate(str(training.num_symbols)).latent_dim)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=training.learning_rate, fused=True)
+        self.generator = torch.Generator().manual_seed(training.seed)
+        self.epoch, self.best_epoch, self.accuracies = 0, -1, list[float]()
+        self.best_state: dict[str, Any] = {}
+        self._resume()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the epochs or the patience are used up."""
+        return self.epoch >= self.training.epochs or self.epoch - 1 - self.best_epoch >= self.training.patience
+
+    def train_epoch(self) -> None:
+        """One pass over the training features in a new order."""
+        self.network.train()
+        order = torch.randperm(len(self.train_features), generator=self.generator)
+        # A last batch of one image would have no batch statistics.
+        for rows in order.split(self.training.batch_size)[: len(order) // self.training.batch_size]:
+            features = self.train_features[rows]
+            loss = (self._transmit(features, self._draw_snr()) - features).square().mean()
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        self.epoch += 1
+        self.log.info("epoch %d loss %.6g", self.epoch, loss.item())
+
+    @torch.no_grad()
+    def validate(self) -> None:
+        """Semantic accuracy over the validation KB, one SNR drawn for each batch of 256 queries."""
+        self.network.eval()
+        hits = 0
+        for rows in torch.arange(len(self.query_features)).split(256):
+            query = self._transmit(self.query_features[rows], self._draw_snr())
+            with self._autocast():
+                match = (query @ self.kb_features.T).argmax(dim=1)
+            hits += int((self.kb_labels[match] == self.query_labels[rows]).sum())
+        self.accuracies.append(hits / len(self.query_features))
+        self.log.info("epoch %d validation accuracy %.4f", self.epoch, self.accuracies[-1])
+        if self.best_epoch < 0 or self.accuracies[-1] > self.accuracies[self.best_epoch]:
+            self.best_epoch = self.epoch - 1
+            self.best_state = {name: value.clone() for name, value in self.network.state_dict().items()}
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        part = self.folder / f"{_CHECKPOINT}.part"
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "accuracies": self.accuracies,
+            "best_epoch": self.best_epoch,
+            "best_state": self.best_state,
+        }
+        torch.save(state, part)
+        part.replace(self.folder / _CHECKPOINT)
+
+    def finish(self) -> TrainedCodec:
+        """Export the best epoch and write the result, after which the checkpoint has no use."""
+        self.network.load_state_dict(self.best_state)
+        self.network.eval()
+        trained = TrainedCodec(self.training, self.source, self.best_epoch, self.accuracies, str(self.folder))
+        export_codec(self.network, trained.encoder_path, trained.decoder_path)
+        part = self.folder / f"{_RESULT}.part"
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(trained)))
+        part.replace(self.folder / _RESULT)
+        (self.folder / _CHECKPOINT).unlink()
+        return trained
+
+    @contextlib.contextmanager
+    def logging(self) -> Any:
+        """Append to the run's plain log while it trains."""
+        self.log = logging.Logger(f"semlink.training.{self.folder.name}")
+        handler = logging.FileHandler(self.folder / _LOG)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        self.log.addHandler(handler)
+        try:
+            yield
+        finally:
+            handler.close()
+
+    def _resume(self) -> None:
+        path = self.folder / _CHECKPOINT
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.accuracies, self.best_epoch = state["accuracies"], state["best_epoch"]
+        self.best_state, self.epoch = state["best_state"], len(state["accuracies"])
+
+    def _draw_snr(self) -> float:
+        choices = self.training.snr_db
+        return choices[int(torch.randint(len(choices), (1,), generator=self.generator))]
+
+    def _autocast(self) -> Any:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.training.precision == "bf16")
+
+    def _transmit(self, features: torch.Tensor, snr_db: float) -> torch.Tensor:
+        """features -> latent -> channel -> query; the channel always computes in fp32."""
+        training, model = self.training, ChannelModel(self.training.channel)
+        with self._autocast():
+            latent = self.network.encoder(features).float()
+        if training.codec == "kbsc-reference":
+            received = published(latent, model, snr_db=snr_db, generator=self.generator)
+        else:
+            received = air(latent, model, snr_db=snr_db, num_pilots=training.num_pilots, generator=self.generator)
+        with self._autocast():
+            query: torch.Tensor = self.network.decoder(received)
+        return query.float()

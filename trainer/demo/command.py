@@ -1,0 +1,123 @@
+"""`semlink demo`: the whole link on this machine, on real images, in about a minute."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from semlink.channel import ChannelModel
+from semlink.config import ConfigFile, parse_numbers, split_list
+from semlink.errors import ConfigError, MissingDependencyError
+from semlink.provenance import write_report
+from semlink.rates import parse_rate
+from semlink.summary import print_latency
+
+if TYPE_CHECKING:
+    from trainer.demo.run import DemoReport
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+_EPILOG = """Examples:
+
+semlink demo
+
+semlink demo --rate 1/48,1/6 --snr-db=-7,0,10
+
+semlink demo --data my-photos/ --count 200"""
+
+
+@app.command(epilog=_EPILOG)
+def demo(
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="cifar100, or a folder; digits for figures and photos for the eye if not given.", show_default=False
+        ),
+    ] = None,
+    model_set: Annotated[str, typer.Option(help="Name of a built-in model set, or a folder.")] = "builtin",
+    rate: Annotated[str, typer.Option(help="Comma-separated rates: symbols, or CBR on CIFAR-100.")] = "1/48",
+    snr_db: Annotated[str, typer.Option(help="Es/N0 [dB]; write --snr-db=-7,0,10.")] = "-7,0,10",
+    channel: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
+    count: Annotated[int | None, typer.Option(help="Send at most so many images.", show_default=False, min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of views, noise and gains.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")] = Path("demo-report"),
+    keep: Annotated[bool, typer.Option("--keep", help="Keep images, KBs and logs beside the report.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json on stdout.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Start receiver, channel and transmitter, stream real images, and report what came through."""
+    try:
+        from trainer.demo.page import write_page
+        from trainer.demo.run import DemoOptions, run_demo
+    except ImportError as error:
+        raise MissingDependencyError.of(str(error.name), extra="demo", purpose="semlink demo") from None
+    options = DemoOptions(
+        datasets=(data,) if data else ("digits", "photos"),
+        model_set=model_set,
+        rates=tuple(parse_rate(text) for text in split_list(rate, "--rate")),
+        snr_db=parse_numbers(snr_db, "--snr-db"),
+        channel=channel.value,
+        count=count,
+        seed=seed,
+    )
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+    with new_or_temporary_folder(out / "work" if keep else None) as work, progress:
+        report, runs = run_demo(options, work, progress)
+        write_report(report, out / "report.json")
+        write_page(report, runs, out / "report.html")
+    if as_json:
+        typer.echo((out / "report.json").read_text(encoding="utf-8"))
+    else:
+        _print(report)
+    progress.console.print(f"wrote {out}/report.json and {out}/report.html")
+
+
+@contextlib.contextmanager
+def new_or_temporary_folder(folder: Path | None) -> Iterator[Path]:
+    """Give an empty folder: the one named, which stays, or a temporary one."""
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="semlink-demo-") as temporary:
+            yield Path(temporary)
+        return
+    if folder.exists():
+        raise ConfigError(f"{folder} exists from an earlier demo; remove it, or choose another --out")
+    folder.mkdir(parents=True)
+    yield folder
+
+
+def _print(report: DemoReport) -> None:
+    console = Console()
+    table = Table(
+        *("dataset", "rate", "symbols", "SNR dB", "right", "ideal", "sent", "received", "lost", "duplicated"),
+        *("p50 ms", "p95 ms", "p99 ms", "images/s"),
+        title="What came through",
+        title_justify="left",
+    )
+    for dataset in report.datasets:
+        for cell in dataset.cells:
+            latency = cell.latency_ms
+            table.add_row(
+                *(dataset.dataset, cell.rate, str(cell.num_symbols), f"{cell.snr_db:g}"),
+                *(f"{cell.semantic_accuracy:.3f}", f"{dataset.ideal_accuracy:.3f}"),
+                *map(str, (cell.images_sent, cell.frames_received, cell.frames_lost, cell.frames_duplicated)),
+                *(f"{value:.2f}" for value in (latency.p50, latency.p95, latency.p99)),
+                f"{cell.throughput_images_s:.0f}",
+            )
+    console.print(table)
+    print_latency("Where the time went (last run)", report.datasets[0].cells[-1].stage_latency_ms, console=console)

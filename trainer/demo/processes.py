@@ -1,0 +1,144 @@
+"""Receiver, channel and transmitter as the three processes that a user would start by hand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+from typing_extensions import Self
+
+from semlink.errors import TransportError
+
+__all__ = ["CommandProcess", "LinkRun", "run_command", "run_link"]
+
+_READY = re.compile(r"listening on (\S+)")
+_START_TIMEOUT_S = 60.0
+_RUN_TIMEOUT_S = 1800.0
+_ANY_PORT = "tcp://127.0.0.1:*"
+
+
+class CommandProcess:
+    """A running `semlink` command; standard error is collected, and searched for the address it listens on.
+
+    Leaving the `with` statement stops a command that still runs.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self.name = arguments[0]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "semlink", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._errors: list[str] = []
+        self._ready = threading.Event()
+        self._endpoint: str | None = None
+        self._reader = threading.Thread(target=self._read_errors, daemon=True)
+        self._reader.start()
+
+    def endpoint(self) -> str:
+        """Wait until the command listens, and say where."""
+        if not self._ready.wait(_START_TIMEOUT_S) or self._endpoint is None:
+            raise TransportError(f"semlink {self.name} did not start: {self._last_words()}")
+        return self._endpoint
+
+    def summary(self) -> dict[str, Any]:
+        """Wait for the end and read the JSON that the command printed.
+
+        Raises
+        ------
+        TransportError
+            If the command failed or did not end.
+        """
+        try:
+            output = self._process.stdout.read() if self._process.stdout else ""
+            code = self._process.wait(_RUN_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise TransportError(f"semlink {self.name} did not end: {self._last_words()}") from None
+        if code != 0:
+            self._reader.join(timeout=1.0)
+            raise TransportError(f"semlink {self.name} failed with exit code {code}: {self._last_words()}")
+        return dict(msgspec.json.decode(output)) if output.strip() else {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=5.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._reader.join(timeout=5.0)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _read_errors(self) -> None:
+        for line in self._process.stderr or ():
+            self._errors.append(line.rstrip())
+            if match := _READY.search(line):
+                self._endpoint = match[1]
+                self._ready.set()
+        self._ready.set()
+
+    def _last_words(self) -> str:
+        return " / ".join(line for line in self._errors[-5:] if line) or "it said nothing"
+
+
+def run_command(*arguments: str) -> dict[str, Any]:
+    """Run one `semlink` command to its end."""
+    with CommandProcess(*arguments) as process:
+        return process.summary()
+
+
+@dataclass(frozen=True)
+class LinkRun:
+    """Summaries that the three processes printed, and the logs that two of them wrote."""
+
+    receiver: dict[str, Any]
+    channel: dict[str, Any]
+    transmitter: dict[str, Any]
+    sent_log: Path
+    results_log: Path
+
+
+def run_link(
+    images: Path,
+    knowledge_base: Path,
+    folder: Path,
+    *,
+    model_set: str,
+    rate: str,
+    channel: str,
+    snr_db: float,
+    seed: int,
+) -> LinkRun:
+    """Stream a list of images once through channel and receiver, over TCP on loopback."""
+    folder.mkdir(parents=True)
+    sent_log, results = folder / "sent.jsonl", folder / "results"
+    receive = ("rx", "--kb", str(knowledge_base), "--listen", _ANY_PORT, "--results", str(results), "--until-end")
+    with CommandProcess(*receive, "--model-set", model_set, "--json") as rx:
+        air = ("--model", channel, "--snr-db", f"{snr_db:g}", "--seed", str(seed))
+        with CommandProcess(
+            "channel", "--listen", _ANY_PORT, "--connect", rx.endpoint(), *air, "--until-end", "--json"
+        ) as ch:
+            pilots = ("--pilots", "8") if channel == "rayleigh" else ()
+            send = ("tx", str(images), "--connect", ch.endpoint(), "--rate", rate, "--log", str(sent_log), *pilots)
+            with CommandProcess(*send, "--model-set", model_set, "--json") as tx:
+                return LinkRun(
+                    transmitter=tx.summary(),
+                    channel=ch.summary(),
+                    receiver=rx.summary(),
+                    sent_log=sent_log,
+                    results_log=results / "results.jsonl",
+                )

@@ -1,0 +1,181 @@
+"""The whole demonstration: for each dataset a KB, for each rate and SNR a run of three processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from rich.progress import Progress
+
+from edge_rx.kb.knowledge_base import KnowledgeBase
+from engines.image_encoder import ImageEncoder
+from engines.modelset import ModelSet
+from semlink.image import load_image
+from semlink.provenance import describe_device, installed_versions, now_utc
+from semlink.rates import Rate
+from semlink.timing import LatencySummary
+from trainer.datasets import open_dataset, write_folder
+from trainer.demo.measure import CellReport, Retrieval, measure_cell, pooled_latency, read_retrievals
+from trainer.demo.processes import run_command, run_link
+
+__all__ = ["DatasetRun", "DemoOptions", "DemoReport", "run_demo"]
+
+_ENCODE_BATCH = 16
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What to demonstrate; `datasets[0]` gives the figures, all of them are shown."""
+
+    datasets: tuple[str, ...]
+    model_set: str
+    rates: tuple[Rate, ...]
+    snr_db: tuple[float, ...]
+    channel: str
+    count: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class DatasetRun:
+    """One dataset over every rate and SNR; `retrievals` has an entry for each cell."""
+
+    name: str
+    ideal_accuracy: float
+    num_kb_entries: int
+    cells: tuple[CellReport, ...]
+    retrievals: tuple[tuple[Retrieval, ...], ...]
+    knowledge_base: Path
+
+
+class DatasetReport(msgspec.Struct, frozen=True):
+    """A dataset's part of report.json."""
+
+    dataset: str
+    ideal_accuracy: float
+    num_kb_entries: int
+    cells: list[CellReport]
+
+
+class DemoReport(msgspec.Struct, frozen=True):
+    """report.json.
+
+    Counts, accuracy and latency are of the first dataset, over all SNRs of the first rate;
+    `datasets` holds every cell of every dataset.
+    """
+
+    date: str
+    encoder: str
+    dataset: str
+    channel: str
+    rate: str
+    num_symbols: int
+    payload_cbr: float
+    total_cbr: float
+    images_sent: int
+    frames_received: int
+    frames_lost: int
+    frames_duplicated: int
+    semantic_accuracy: dict[str, float]
+    ideal_accuracy: float
+    latency_ms: LatencySummary
+    throughput_images_s: float
+    device: str
+    versions: dict[str, str]
+    datasets: list[DatasetReport]
+
+
+def run_demo(options: DemoOptions, work: Path, progress: Progress) -> tuple[DemoReport, list[DatasetRun]]:
+    """Run everything in an empty folder `work`, which keeps the images, KBs and logs."""
+    models = ModelSet.find(options.model_set)
+    task = progress.add_task("demo", total=len(options.datasets) * (1 + len(options.rates) * len(options.snr_db)))
+    runs = []
+    for name in options.datasets:
+        runs.append(_run_dataset(name, options, models, work / Path(name).name, progress))
+        progress.advance(task)
+    return _report(options, models, runs), runs
+
+
+def _run_dataset(name: str, options: DemoOptions, models: ModelSet, work: Path, progress: Progress) -> DatasetRun:
+    dataset = open_dataset(name, seed=options.seed)
+    kb_images = write_folder(dataset.knowledge_base, work / "kb-images")
+    paths = write_folder(dataset.sent, work / "sent-images", count=options.count)
+    image_list = work / "sent.txt"
+    image_list.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
+    knowledge_base = work / "kb"
+    progress.console.print(f"{dataset.name}: building a KB of {len(kb_images)} images, sending {len(paths)}")
+    run_command("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), "--model-set", options.model_set)
+    labels = {str(path): path.parent.name for path in paths}
+    cells: list[CellReport] = []
+    retrievals: list[tuple[Retrieval, ...]] = []
+    task = progress.add_task(dataset.name, total=len(options.rates) * len(options.snr_db))
+    for rate in options.rates:
+        for snr_db in options.snr_db:
+            run = run_link(
+                image_list,
+                knowledge_base,
+                work / f"run-{rate.num_symbols}-{snr_db:g}-db",
+                model_set=options.model_set,
+                rate=str(rate.num_symbols),
+                channel=options.channel,
+                snr_db=snr_db,
+                seed=options.seed,
+            )
+            found = read_retrievals(run, labels)
+            cells.append(
+                measure_cell(
+                    run, found, rate=rate.name, num_symbols=rate.num_symbols, snr_db=snr_db, channel=options.channel
+                )
+            )
+            retrievals.append(tuple(found))
+            progress.advance(task)
+    with KnowledgeBase.open(knowledge_base) as kb:
+        ideal = _ideal_accuracy(paths, kb, ImageEncoder(models))
+        return DatasetRun(dataset.name, ideal, kb.num_entries, tuple(cells), tuple(retrievals), knowledge_base)
+
+
+def _ideal_accuracy(paths: Sequence[Path], kb: KnowledgeBase, encoder: ImageEncoder) -> float:
+    """Nearest neighbour of the clean features: no codec, no channel."""
+    num_right = 0
+    for start in range(0, len(paths), _ENCODE_BATCH):
+        batch = paths[start : start + _ENCODE_BATCH]
+        features = encoder.encode([load_image(path, min_side_px=encoder.preprocessing.size_px) for path in batch])
+        entries, _ = kb.search(features)
+        num_right += sum(
+            kb.record(int(entry)).label == path.parent.name for entry, path in zip(entries[:, 0], batch, strict=True)
+        )
+    return num_right / len(paths)
+
+
+def _report(options: DemoOptions, models: ModelSet, runs: Sequence[DatasetRun]) -> DemoReport:
+    first, rate = runs[0], options.rates[0]
+    cells = [cell for cell in first.cells if cell.num_symbols == rate.num_symbols]
+    found = [
+        retrieval
+        for cell, retrievals in zip(first.cells, first.retrievals, strict=True)
+        if cell in cells
+        for retrieval in retrievals
+    ]
+    return DemoReport(
+        date=now_utc(),
+        encoder=models.manifest.encoder.name,
+        dataset=first.name,
+        channel=options.channel,
+        rate=rate.name,
+        num_symbols=rate.num_symbols,
+        payload_cbr=cells[0].payload_cbr,
+        total_cbr=cells[0].total_cbr,
+        images_sent=sum(cell.images_sent for cell in cells),
+        frames_received=sum(cell.frames_received for cell in cells),
+        frames_lost=sum(cell.frames_lost for cell in cells),
+        frames_duplicated=sum(cell.frames_duplicated for cell in cells),
+        semantic_accuracy={f"{cell.snr_db:g}": cell.semantic_accuracy for cell in cells},
+        ideal_accuracy=first.ideal_accuracy,
+        latency_ms=pooled_latency(found),
+        throughput_images_s=sum(cell.throughput_images_s for cell in cells) / len(cells),
+        device=describe_device(),
+        versions=installed_versions(),
+        datasets=[DatasetReport(run.name, run.ideal_accuracy, run.num_kb_entries, list(run.cells)) for run in runs],
+    )

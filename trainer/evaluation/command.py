@@ -1,0 +1,105 @@
+"""`semlink evaluate`: accuracy of codecs over rates, SNRs, channels and seeds."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from semlink.channel import ChannelModel
+from semlink.config import ConfigFile, parse_numbers, split_list
+from semlink.errors import ConfigError, MissingDependencyError
+from semlink.provenance import write_report
+from semlink.rates import parse_rate
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+_CODECS = ("kbsc", "kbsc-reference")
+_WEIGHTS = ("auto", "trained", "model-set")
+
+_EPILOG = """Examples:
+
+semlink evaluate --data digits --num-symbols 64 --snr-db=-7,0,10
+
+semlink evaluate --data cifar100 --codec kbsc,kbsc-reference --num-symbols 64,256 --snr-db=-7,0,10 --seeds 3 --json out.json"""
+
+
+@app.command(epilog=_EPILOG)
+def evaluate(
+    data: Annotated[str, typer.Option(help="digits, photos, cifar100, or a folder.")] = "digits",
+    codec: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(_CODECS)}.")] = "kbsc",
+    num_symbols: Annotated[str, typer.Option(help="Rates, as symbols or CBR.")] = "64",
+    snr_db: Annotated[str, typer.Option(help="Es/N0 [dB]; write --snr-db=-7,0,10.")] = "-7,0,10",
+    channel: Annotated[str, typer.Option(help=f"Of {', '.join(ChannelModel)}.")] = "awgn",
+    seeds: Annotated[int, typer.Option(help="How many seeds: 0, 1, 2 ...", min=1)] = 3,
+    weights: Annotated[
+        str, typer.Option(help="trained: a codec for each seed; model-set: its one codec; auto: trained on cifar100.")
+    ] = "auto",
+    model_set: Annotated[
+        str, typer.Option(help="Where the encoder, and the codec of model-set, come from.")
+    ] = "builtin",
+    pilots: Annotated[int, typer.Option(help="Pilots of an honest receiver under Rayleigh.", min=2)] = 8,
+    count: Annotated[
+        int | None, typer.Option(help="Send only the first so many images.", show_default=False, min=1)
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Most epochs of a training run.", min=1)] = 100,
+    precision: Annotated[str, typer.Option(help="Training arithmetic: bf16 or fp32.")] = "bf16",
+    jobs: Annotated[
+        int | None, typer.Option(help="Training runs at a time; one a core if not given.", show_default=False)
+    ] = None,
+    runs: Annotated[Path | None, typer.Option(help="Where training runs are kept.", show_default=False)] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.", show_default=False)] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw here; beside --json if not given.", show_default=False)
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Measure codecs over a grid, without sockets, through the graphs and functions of the link."""
+    try:
+        from trainer.evaluation.grid import Grid
+        from trainer.evaluation.run import run_evaluation
+    except ImportError as error:
+        raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink evaluate") from None
+    from trainer.evaluation.report import plot_report, summary_table
+
+    console = Console(stderr=True)
+    report = run_evaluation(
+        Grid(
+            codecs=_choices(codec, "--codec", _CODECS),
+            rates=tuple(parse_rate(text) for text in split_list(num_symbols, "--num-symbols")),
+            channels=tuple(ChannelModel(name) for name in _choices(channel, "--channel", tuple(ChannelModel))),
+            snr_db=parse_numbers(snr_db, "--snr-db"),
+            seeds=tuple(range(seeds)),
+            num_pilots=pilots,
+        ),
+        data=data,
+        model_set=model_set,
+        weights=_choices(weights, "--weights", _WEIGHTS)[0],
+        count=count,
+        epochs=epochs,
+        precision=_choices(precision, "--precision", ("bf16", "fp32"))[0],
+        num_jobs=jobs or len(os.sched_getaffinity(0)),
+        runs=runs,
+        command=shlex.join(["semlink", *sys.argv[1:]]),
+        console=console,
+    )
+    Console().print(summary_table(report))
+    if json_path is not None:
+        write_report(report, json_path)
+    if plot is not None or json_path is not None:
+        plot_report(report, plot or json_path.with_suffix(".png"))
+
+
+def _choices(text: str, option: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    values = split_list(text, option)
+    for value in values:
+        if value not in known:
+            raise ConfigError(f'{option} does not know "{value}"; choose from: {", ".join(known)}')
+    return values

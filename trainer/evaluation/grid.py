@@ -1,0 +1,225 @@
+"""Evaluate codecs over a grid: train what is missing, then measure every cell."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from queue import Queue
+from typing import Literal
+
+import msgspec
+import numpy as np
+import torch
+from rich.progress import Progress, TaskID
+
+from engines.modelset import ModelSet
+from semlink.channel import ChannelModel
+from semlink.errors import ConfigError
+from semlink.rates import Rate
+from trainer.codecs.training import CodecName, CodecTraining, TrainedCodec, TrainingFeatures, train_codec
+from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features
+from trainer.evaluation.metrics import CleanRetrieval, score_retrieval
+
+__all__ = [
+    "DEFAULT_NUM_PILOTS",
+    "Grid",
+    "Record",
+    "evaluate_codec",
+    "evaluate_model_set",
+    "evaluate_trained",
+    "train_all",
+    "trainings_of",
+]
+
+DEFAULT_NUM_PILOTS = 8
+"""Pilots in front of an image on a fading channel: an eighth of the smallest paper rate."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What to evaluate: the product of all of these."""
+
+    codecs: tuple[CodecName, ...]
+    rates: tuple[Rate, ...]
+    channels: tuple[ChannelModel, ...]
+    snr_db: tuple[float, ...]
+    seeds: tuple[int, ...]
+    num_pilots: int = DEFAULT_NUM_PILOTS
+
+    def air(self, codec: str, channel: ChannelModel, snr_db: float) -> AirInterface:
+        """What the receiver of a codec may know on a channel."""
+        if codec == "kbsc-reference":
+            return AirInterface(channel, snr_db, ReceiverKnowledge.PUBLISHED)
+        if channel is ChannelModel.RAYLEIGH:
+            return AirInterface(channel, snr_db, ReceiverKnowledge.PILOTS, self.num_pilots)
+        if channel is ChannelModel.RAYLEIGH_FAST:
+            return AirInterface(channel, snr_db, ReceiverKnowledge.GENIE)
+        return AirInterface(channel, snr_db, ReceiverKnowledge.NOTHING)
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One cell at one seed, as the JSON's `records` list holds it."""
+
+    codec: str
+    num_symbols: int
+    snr_db: float
+    channel: str
+    seed: int
+    semantic_accuracy: float
+    recall_at_1: float
+    recall_at_10: float
+    mean_cosine: float
+    trained_on: str
+    knowledge: str
+    num_pilots: int
+
+
+_TRAINED_ON: dict[ChannelModel, Literal["awgn", "rayleigh"]] = {
+    ChannelModel.IDEAL: "awgn",
+    ChannelModel.AWGN: "awgn",
+    ChannelModel.RAYLEIGH: "rayleigh",
+    # Gains that change with every symbol cannot be learnt from pilots, so no codec is trained on them.
+    ChannelModel.RAYLEIGH_FAST: "awgn",
+}
+"""Which training channel serves which channel."""
+
+
+def trainings_of(grid: Grid, template: CodecTraining) -> list[CodecTraining]:
+    """List the training runs that a grid needs; `template` gives everything that the grid does not."""
+    return [
+        msgspec.structs.replace(
+            template,
+            codec=codec,
+            num_symbols=rate.num_symbols,
+            channel=channel,
+            seed=seed,
+            num_pilots=grid.num_pilots if codec == "kbsc" and channel == "rayleigh" else 0,
+        )
+        for channel in dict.fromkeys(_TRAINED_ON[channel] for channel in grid.channels)
+        for codec in grid.codecs
+        for rate in grid.rates
+        for seed in grid.seeds
+    ]
+
+
+def train_all(
+    trainings: Sequence[CodecTraining], data: TrainingFeatures, runs: Path, *, num_jobs: int, progress: Progress
+) -> list[TrainedCodec]:
+    """Train what is not trained yet, `num_jobs` runs at a time, each on one core.
+
+    One core a run keeps a run's arithmetic, and so its result, the same however many run beside it.
+    """
+    epochs = sum(training.epochs for training in trainings)
+    task = progress.add_task(f"training {len(trainings)} codecs", total=epochs)
+    if num_jobs == 1 or len(trainings) == 1:
+        return [_train_reported(training, data, runs, progress, task) for training in trainings]
+    context = get_context("spawn")
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(num_jobs, mp_context=context, initializer=_start_worker, initargs=(data,)) as pool,
+    ):
+        told = manager.Queue()
+        listener = threading.Thread(target=_advance, args=(told, progress, task), daemon=True)
+        listener.start()
+        trained = list(pool.map(_train_in_worker, trainings, [runs] * len(trainings), [told] * len(trainings)))
+        told.put(None)
+        listener.join()
+    return trained
+
+
+def _train_reported(
+    training: CodecTraining, data: TrainingFeatures, runs: Path, progress: Progress, task: TaskID
+) -> TrainedCodec:
+    torch.set_num_threads(1)
+    trained = train_codec(training, data, runs, report=lambda *_: progress.advance(task))
+    progress.advance(task, training.epochs - len(trained.validation_accuracy))
+    return trained
+
+
+def _advance(told: Queue[int | None], progress: Progress, task: TaskID) -> None:
+    while (num_epochs := told.get()) is not None:
+        progress.advance(task, num_epochs)
+
+
+_worker_data: list[TrainingFeatures] = []
+"""What a worker process trains on: sent to it once, at its start."""
+
+
+def _start_worker(data: TrainingFeatures) -> None:
+    torch.set_num_threads(1)
+    # Ctrl-C reaches every process of the terminal; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _worker_data[:] = [data]
+
+
+def _train_in_worker(training: CodecTraining, runs: Path, told: Queue[int | None]) -> TrainedCodec:
+    trained = train_codec(training, _worker_data[0], runs, report=lambda *_: told.put(1))
+    told.put(training.epochs - len(trained.validation_accuracy))
+    return trained
+
+
+def evaluate_codec(
+    graphs: CodecGraphs, grid: Grid, channel: ChannelModel, clean: CleanRetrieval, *, seed: int, trained_on: str
+) -> Iterator[Record]:
+    """Measure one codec on one channel at every SNR of the grid."""
+    for position, snr_db in enumerate(grid.snr_db):
+        air = grid.air(graphs.name, channel, snr_db)
+        rng = np.random.default_rng([seed, graphs.rate.num_symbols, position])
+        scores = score_retrieval(transmit_features(clean.features, graphs, air, rng), clean)
+        yield Record(
+            codec=graphs.name,
+            num_symbols=graphs.rate.num_symbols,
+            snr_db=snr_db,
+            channel=channel.value,
+            seed=seed,
+            semantic_accuracy=scores.semantic_accuracy,
+            recall_at_1=scores.recall_at_1,
+            recall_at_10=scores.recall_at_10,
+            mean_cosine=scores.mean_cosine,
+            trained_on=trained_on,
+            knowledge=air.knowledge.value,
+            num_pilots=air.num_pilots,
+        )
+
+
+def evaluate_trained(
+    trained: Sequence[TrainedCodec], grid: Grid, clean: CleanRetrieval, progress: Progress
+) -> list[Record]:
+    """Measure trained codecs, each on the channels that its training serves."""
+    cells = [
+        (codec, channel)
+        for codec in trained
+        for channel in grid.channels
+        if _TRAINED_ON[channel] == codec.training.channel
+    ]
+    task = progress.add_task("evaluating", total=len(cells))
+    records: list[Record] = []
+    for codec, channel in cells:
+        graphs = CodecGraphs.from_training(codec)
+        source = f"{codec.source}, {codec.training.channel}"
+        records += evaluate_codec(graphs, grid, channel, clean, seed=codec.training.seed, trained_on=source)
+        progress.advance(task)
+    return records
+
+
+def evaluate_model_set(model_set: ModelSet, grid: Grid, clean: CleanRetrieval, progress: Progress) -> list[Record]:
+    """Measure a model set's own codec; the seeds are those of noise and gains alone."""
+    codec = model_set.manifest.codec
+    if codec is None or grid.codecs != (codec.name,):
+        raise ConfigError(
+            f'model set "{model_set.manifest.name}" holds the codec {codec.name if codec else "none"}, not'
+            f" {', '.join(grid.codecs)}; use --weights trained to train them"
+        )
+    cells = [(rate, channel, seed) for rate in grid.rates for channel in grid.channels for seed in grid.seeds]
+    task = progress.add_task("evaluating", total=len(cells))
+    records: list[Record] = []
+    for rate, channel, seed in cells:
+        graphs = CodecGraphs.from_model_set(model_set, rate)
+        records += evaluate_codec(graphs, grid, channel, clean, seed=seed, trained_on=codec.training_data)
+        progress.advance(task)
+    return records

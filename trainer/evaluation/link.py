@@ -1,0 +1,109 @@
+"""One transmission as a library call, batched: exactly what tx, channel and rx do to it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_rx.equalizer import GainEstimate, equalize, mmse_equalize
+from engines.image_encoder import Features
+from engines.modelset import ModelSet
+from engines.runner import GraphRunner, load_runner
+from semlink.channel import ChannelModel, apply_channel, paper_channel, pilot_symbols
+from semlink.errors import ConfigError
+from semlink.iq import CodesFormat, dequantize, normalize_power, pair_latent, quantize, unpair_symbols
+from semlink.rates import Rate, parse_rate
+from trainer.codecs.training import TrainedCodec
+
+__all__ = ["PAPER_BATCH", "AirInterface", "CodecGraphs", "ReceiverKnowledge", "transmit_features"]
+
+PAPER_BATCH = 256
+"""Images whose powers and pairs the published evaluation mixes (its test loader's batch)."""
+
+_CODES_FORMAT = CodesFormat.SC8
+
+
+class ReceiverKnowledge(str, enum.Enum):
+    """What the receiver's equaliser is given."""
+
+    NOTHING = "none"
+    """Gain 1 is assumed: right on AWGN."""
+    PILOTS = "pilots"
+    """The gain is estimated from pilots, which are counted in the total CBR."""
+    GENIE = "genie"
+    """Every gain and N0 exactly: no receiver has this; for bounds only."""
+    PUBLISHED = "published"
+    """The shortcuts of arXiv 2504.01053; `kbsc-reference` only."""
+
+
+@dataclass(frozen=True)
+class AirInterface:
+    """Channel and SNR of one cell of a grid, and what the receiver knows in it."""
+
+    channel: ChannelModel
+    snr_db: float
+    knowledge: ReceiverKnowledge
+    num_pilots: int = 0
+
+
+@dataclass(frozen=True)
+class CodecGraphs:
+    """A codec at one rate, loaded: features -> latent, and received latent -> query."""
+
+    name: str
+    rate: Rate
+    encoder: GraphRunner
+    decoder: GraphRunner
+
+    @classmethod
+    def from_model_set(cls, model_set: ModelSet, rate: Rate) -> CodecGraphs:
+        """Take one rate of a model set's codec."""
+        name = model_set.manifest.codec.name if model_set.manifest.codec else ""
+        return cls(name, rate, model_set.load_codec_encoder(rate), model_set.load_codec_decoder(rate))
+
+    @classmethod
+    def from_training(cls, trained: TrainedCodec) -> CodecGraphs:
+        """Take the graphs of a finished training run."""
+        rate = parse_rate(str(trained.training.num_symbols))
+        return cls(trained.training.codec, rate, load_runner(trained.encoder_path), load_runner(trained.decoder_path))
+
+
+def transmit_features(features: Features, codec: CodecGraphs, air: AirInterface, rng: np.random.Generator) -> Features:
+    """Send features over the air and give the receiver's queries.
+
+    Parameters
+    ----------
+    features : (batch, feature_dim) float32, L2-normalised
+    codec : which codec, at which rate
+    air : channel, SNR and what the receiver knows
+    rng : source of noise and gains
+
+    Returns
+    -------
+    queries : (batch, feature_dim) float32, as the decoder gave them
+    """
+    latent = codec.encoder(features)
+    if air.knowledge is ReceiverKnowledge.PUBLISHED:
+        batches = [latent[start : start + PAPER_BATCH] for start in range(0, len(latent), PAPER_BATCH)]
+        received = [paper_channel(batch, air.channel, snr_db=air.snr_db, rng=rng) for batch in batches]
+        return np.asarray(codec.decoder(np.concatenate(received)))
+    data = normalize_power(pair_latent(latent))
+    pilots = np.broadcast_to(pilot_symbols(air.num_pilots), (len(data), air.num_pilots))
+    sent = _through_codes(np.concatenate([pilots, data], axis=1))
+    output = apply_channel(sent, air.channel, snr_db=air.snr_db, rng=rng)
+    heard = _through_codes(output.symbols)
+    if air.knowledge is ReceiverKnowledge.GENIE:
+        variance = np.full((1, 1), output.noise_variance, dtype=np.float32)
+        heard = mmse_equalize(heard, GainEstimate(output.gains, variance))[:, air.num_pilots :]
+    elif air.knowledge is ReceiverKnowledge.PILOTS and air.num_pilots < 2:
+        raise ConfigError(f"estimating a gain needs at least 2 pilots, got {air.num_pilots}")
+    else:
+        heard = equalize(heard, num_pilots=air.num_pilots)
+    return np.asarray(codec.decoder(unpair_symbols(heard)))
+
+
+def _through_codes(symbols: np.ndarray) -> np.ndarray:
+    """What crosses each hop are integers, in a simulation too."""
+    return dequantize(quantize(symbols, _CODES_FORMAT), _CODES_FORMAT)

@@ -1,0 +1,167 @@
+"""The evaluation's result as JSON, as a table and as a plot."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+from rich.table import Table
+
+from semlink.provenance import describe_device, installed_versions, now_utc
+from trainer.evaluation.grid import Record
+from trainer.evaluation.metrics import confidence_interval
+
+__all__ = ["CellSummary", "EvaluationReport", "plot_report", "summarize", "summary_table"]
+
+
+class CellSummary(msgspec.Struct, frozen=True):
+    """One cell over its seeds: means, and the 95 % interval of the semantic accuracy."""
+
+    codec: str
+    num_symbols: int
+    channel: str
+    snr_db: float
+    num_seeds: int
+    semantic_accuracy: float
+    semantic_accuracy_low: float | None
+    semantic_accuracy_high: float | None
+    recall_at_1: float
+    recall_at_10: float
+    mean_cosine: float
+
+
+class EvaluationReport(msgspec.Struct, frozen=True):
+    """Everything that `semlink evaluate --json` writes."""
+
+    command: str
+    date: str
+    device: str
+    versions: dict[str, str]
+    encoder: str
+    encoder_fingerprint: str
+    dataset: str
+    num_sent: int
+    num_kb_entries: int
+    weights: str
+    ideal_accuracy: float
+    records: list[Record]
+    summary: list[CellSummary]
+
+    @classmethod
+    def of(
+        cls,
+        records: list[Record],
+        *,
+        command: str,
+        encoder: str,
+        encoder_fingerprint: str,
+        dataset: str,
+        num_sent: int,
+        num_kb_entries: int,
+        weights: str,
+        ideal_accuracy: float,
+    ) -> EvaluationReport:
+        """Add what was measured to when, where and with what."""
+        return cls(
+            command=command,
+            date=now_utc(),
+            device=describe_device(),
+            versions=installed_versions(),
+            encoder=encoder,
+            encoder_fingerprint=encoder_fingerprint,
+            dataset=dataset,
+            num_sent=num_sent,
+            num_kb_entries=num_kb_entries,
+            weights=weights,
+            ideal_accuracy=ideal_accuracy,
+            records=records,
+            summary=summarize(records),
+        )
+
+
+def summarize(records: Iterable[Record]) -> list[CellSummary]:
+    """Reduce records to one row a cell, in the order in which the cells first appear."""
+    cells: dict[tuple[str, int, str, float], list[Record]] = defaultdict(list)
+    for record in records:
+        cells[record.codec, record.num_symbols, record.channel, record.snr_db].append(record)
+    return [_summarize_cell(*cell, group) for cell, group in cells.items()]
+
+
+def _summarize_cell(
+    codec: str, num_symbols: int, channel: str, snr_db: float, records: Sequence[Record]
+) -> CellSummary:
+    accuracy = confidence_interval([record.semantic_accuracy for record in records])
+    known = len(records) > 1  # one seed says nothing of the spread, and JSON has no infinity
+    return CellSummary(
+        codec=codec,
+        num_symbols=num_symbols,
+        channel=channel,
+        snr_db=snr_db,
+        num_seeds=len(records),
+        semantic_accuracy=accuracy.mean,
+        semantic_accuracy_low=accuracy.low if known else None,
+        semantic_accuracy_high=accuracy.high if known else None,
+        recall_at_1=_mean(record.recall_at_1 for record in records),
+        recall_at_10=_mean(record.recall_at_10 for record in records),
+        mean_cosine=_mean(record.mean_cosine for record in records),
+    )
+
+
+def _mean(values: Iterable[float]) -> float:
+    return confidence_interval(list(values)).mean
+
+
+def summary_table(report: EvaluationReport) -> Table:
+    """Rows of codec, channel and rate; columns of SNR; semantic accuracy with its half interval."""
+    snr_db = sorted({cell.snr_db for cell in report.summary})
+    title = f"Semantic accuracy on {report.dataset}, ideal {report.ideal_accuracy:.3f}"
+    table = Table("codec", "channel", "symbols", *(f"{snr:g} dB" for snr in snr_db), title=title, title_justify="left")
+    rows = itertools.groupby(report.summary, key=lambda cell: (cell.codec, cell.channel, cell.num_symbols))
+    for (codec, channel, num_symbols), cells in rows:
+        by_snr = {cell.snr_db: cell for cell in cells}
+        table.add_row(codec, channel, str(num_symbols), *(_cell_text(by_snr.get(snr)) for snr in snr_db))
+    return table
+
+
+def _cell_text(cell: CellSummary | None) -> str:
+    if cell is None:
+        return ""
+    if cell.semantic_accuracy_high is None:
+        return f"{cell.semantic_accuracy:.3f}"
+    return f"{cell.semantic_accuracy:.3f} ±{cell.semantic_accuracy_high - cell.semantic_accuracy:.3f}"
+
+
+def plot_report(report: EvaluationReport, path: Path) -> None:
+    """Draw semantic accuracy against SNR, a panel for each channel, to a PNG or SVG file."""
+    from matplotlib.figure import Figure
+
+    channels = list(dict.fromkeys(cell.channel for cell in report.summary))
+    figure = Figure(figsize=(6.4 * len(channels), 4.8), layout="constrained")
+    panels = figure.subplots(1, len(channels), sharey=True, squeeze=False)[0]
+    for panel, channel in zip(panels, channels, strict=True):
+        shown = [cell for cell in report.summary if cell.channel == channel]
+        for (codec, num_symbols), cells in itertools.groupby(shown, key=lambda cell: (cell.codec, cell.num_symbols)):
+            curve = sorted(cells, key=lambda cell: cell.snr_db)
+            means = [cell.semantic_accuracy for cell in curve]
+            spread = [
+                (cell.semantic_accuracy_high or cell.semantic_accuracy) - cell.semantic_accuracy for cell in curve
+            ]
+            style = "--" if codec == "kbsc-reference" else "-"
+            panel.errorbar(
+                [cell.snr_db for cell in curve],
+                means,
+                yerr=spread,
+                fmt=f"o{style}",
+                markersize=3,
+                capsize=2,
+                label=f"{codec}, {num_symbols} symbols",
+            )
+        panel.axhline(report.ideal_accuracy, color="grey", linestyle=":", label="ideal (no codec, no channel)")
+        panel.set(title=f"{report.dataset}, {channel}", xlabel="SNR Es/N0 [dB]", ylim=(0, None))
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("semantic accuracy")
+    panels[-1].legend(fontsize="small")
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,93 @@
+"""From a dataset's name to a finished evaluation."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from engines.image_encoder import ImageEncoder
+from engines.modelset import ModelSet
+from trainer.cache import cache_folder
+from trainer.codecs.training import CodecTraining, TrainingFeatures
+from trainer.datasets import Dataset, open_dataset
+from trainer.evaluation.grid import Grid, evaluate_model_set, evaluate_trained, train_all, trainings_of
+from trainer.evaluation.metrics import CleanRetrieval
+from trainer.evaluation.report import EvaluationReport
+from trainer.features import cached_features
+
+__all__ = ["run_evaluation", "training_features"]
+
+_log = logging.getLogger(__name__)
+
+
+def run_evaluation(
+    grid: Grid,
+    *,
+    data: str,
+    model_set: str,
+    weights: str,
+    count: int | None,
+    epochs: int,
+    precision: str,
+    num_jobs: int,
+    runs: Path | None,
+    command: str,
+    console: Console,
+) -> EvaluationReport:
+    """Prepare features, train what is missing, and measure every cell of the grid.
+
+    Parameters
+    ----------
+    weights : "trained", "model-set", or "auto", which trains on cifar100 and takes the model set's
+        codec for every other dataset
+    count : send only the first so many images; None sends all
+    runs : folder of training runs; the cache if None
+    """
+    models = ModelSet.find(model_set)
+    dataset = open_dataset(data)
+    if weights == "auto":
+        weights = "trained" if dataset.name == "cifar100" else "model-set"
+        _log.info("weights auto: chose %s for %s", weights, dataset.name)
+    encoder = ImageEncoder(models, num_threads=num_jobs)
+    with Progress(console=console) as progress:
+        sent = cached_features(dataset.sent, encoder, progress=progress)[:count]
+        kb = cached_features(dataset.knowledge_base, encoder, progress=progress)
+        clean = CleanRetrieval.of(
+            sent, np.asarray(dataset.sent.labels)[:count], kb, np.asarray(dataset.knowledge_base.labels)
+        )
+        if weights == "model-set":
+            records = evaluate_model_set(models, grid, clean, progress)
+        else:
+            template = CodecTraining(codec="kbsc", num_symbols=64, epochs=epochs, precision=precision)
+            learning = training_features(dataset if dataset.train else open_dataset("cifar100"), encoder, progress)
+            trained = train_all(
+                trainings_of(grid, template),
+                learning,
+                runs or cache_folder("runs"),
+                num_jobs=num_jobs,
+                progress=progress,
+            )
+            records = evaluate_trained(trained, grid, clean, progress)
+    return EvaluationReport.of(
+        records,
+        command=command,
+        encoder=encoder.name,
+        encoder_fingerprint=encoder.fingerprint,
+        dataset=dataset.name,
+        num_sent=len(sent),
+        num_kb_entries=len(kb),
+        weights=weights,
+        ideal_accuracy=clean.ideal_accuracy,
+    )
+
+
+def training_features(dataset: Dataset, encoder: ImageEncoder, progress: Progress) -> TrainingFeatures:
+    """Features of a dataset's training set, which it must have, with labels numbered by name."""
+    features = cached_features(dataset.train, encoder, progress=progress)
+    _, labels = np.unique(np.asarray(dataset.train.labels), return_inverse=True)
+    source = f"{dataset.name} training set, {encoder.name} {encoder.fingerprint[:12]}"
+    return TrainingFeatures(features, labels.astype(np.int64), source)
