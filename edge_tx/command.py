@@ -76,9 +76,11 @@ def tx(
     images = _open_source(source, watch=watch, video=video, skipped=skipped, min_side_px=model.preprocessing.size_px)
     with SentLog(log) as sent_log, FrameSender(connect, limits=SocketLimits(peer_timeout_s=peer_timeout_s)) as sender:
         transmitter = Transmitter(model, sender.send, num_pilots=pilots)
-        console.print(f"sending at {model.rate.name} ({model.rate.num_symbols} symbols) to {connect}", highlight=False)
         interrupted = False
         try:
+            console.print(
+                f"sending at {model.rate.name} ({model.rate.num_symbols} symbols) to {connect}", highlight=False
+            )
             stream_images(transmitter, itertools.islice(images, count), Pacer(fps), sent_log)
             transmitter.end()
         except KeyboardInterrupt:

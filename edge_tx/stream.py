@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -62,8 +64,10 @@ class SentLog:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # After a failed write the buffer still holds the line, and closing fails the same way again.
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def write(self, name: str, sent: SentFrame) -> None:
         """Append one line; ResultsError if the disk is full."""
@@ -102,6 +106,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
     skipped: list[str]
     interrupted: bool
     throughput_images_s: float
+    peak_resident_mb: float
     stage_latency_ms: dict[str, LatencySummary]
 
     @classmethod
@@ -116,6 +121,8 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
             skipped=skipped.reasons,
             interrupted=interrupted,
             throughput_images_s=1e3 * transmitter.num_sent / busy_ms if busy_ms else 0.0,
+            # Linux counts in KiB; the transmitter runs nowhere else.
+            peak_resident_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             stage_latency_ms=stages,
         )
 
@@ -126,6 +133,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
             "images sent": self.images_sent,
             "images skipped": self.images_skipped,
             "throughput, images/s": f"{self.throughput_images_s:.1f}",
+            "peak memory, MB": f"{self.peak_resident_mb:.0f}",
         }
 
     def to_json(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,6 @@ class CellReport(msgspec.Struct, frozen=True):
     stage_latency_ms: dict[str, LatencySummary]
 
 
-@dataclass(frozen=True)
 def read_retrievals(run: LinkRun, labels: Mapping[str, str]) -> list[Retrieval]:
     """Every result of a run with the image that it answers.
 
@@ -62,8 +60,8 @@ def read_retrievals(run: LinkRun, labels: Mapping[str, str]) -> list[Retrieval]:
     names = {line["frame"]: line["name"] for line in _lines(run.sent_log)}
     return [
         Retrieval(
-            sent_name=names[result["frame_id"]],
-            sent_label=labels[names[result["frame_id"]]],
+            sent_name=names[_frame_name(result)],
+            sent_label=labels[names[_frame_name(result)]],
             entry_id=result["entry_id"],
             label=result["label"],
             score=result["score"],
@@ -110,6 +108,11 @@ def measure_cell(
 def pooled_latency(retrievals: Sequence[Retrieval]) -> LatencySummary:
     """End-to-end latency over several runs."""
     return summarize_latency([retrieval.latency_ms for retrieval in retrievals])
+
+
+def _frame_name(result: Mapping[str, Any]) -> str:
+    """The frame id of a result, as the transmitter's log writes it."""
+    return f"{result['stream_id']}-{result['sequence']}"
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

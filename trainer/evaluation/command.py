@@ -28,7 +28,7 @@ _EPILOG = """Examples:
 
 semlink evaluate --data digits --num-symbols 64 --snr-db=-7,0,10
 
-semlink evaluate --data cifar100 --codec kbsc,kbsc-reference --num-symbols 64,256 --snr-db=-7,0,10 --seeds 3 --json out.json"""
+semlink evaluate --data cifar100 --codec kbsc,kbsc-reference --num-symbols 64,256 --seeds 3 --json out.json"""
 
 
 @app.command(epilog=_EPILOG)

@@ -1,0 +1,58 @@
+"""What the suites share: the built-in models, a camera's picture, and the device they ran on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engines.modelset import ModelSet
+from semlink.image import RGBImage
+from semlink.provenance import describe_device, installed_versions
+from semlink.rates import Rate, parse_rate
+from trainer.datasets import open_dataset
+
+NUM_THREADS = len(os.sched_getaffinity(0))
+"""Threads of the image encoder; every other stage runs on one."""
+
+
+@pytest.fixture(scope="session")
+def model_set() -> ModelSet:
+    """The built-in model set."""
+    return ModelSet.find("builtin")
+
+
+@pytest.fixture(scope="session")
+def rate() -> Rate:
+    """CBR 1/48 of a CIFAR-100 image: 64 symbols."""
+    return parse_rate("1/48")
+
+
+@pytest.fixture(scope="session")
+def camera_picture() -> RGBImage:
+    """A real photograph at a camera's 1280 x 720."""
+    photograph = open_dataset("photos").knowledge_base.image(0)
+    return np.asarray(Image.fromarray(photograph).resize((1280, 720), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture(scope="session")
+def unit_vectors() -> np.ndarray:
+    """(100000, 512) float32 of unit length; the time of an exact search does not depend on what they are."""
+    vectors = np.random.default_rng(0).standard_normal((100_000, 512), dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Keep what a reader needs, and nothing that names the machine."""
+    machine_info.clear()
+    machine_info.update(device=describe_device(), versions=installed_versions(), encoder_threads=NUM_THREADS)
+
+
+def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:
+    """Keep the commit, not the branch or its author's time zone."""
+    kept = {key: commit_info[key] for key in ("id", "dirty") if key in commit_info}
+    commit_info.clear()
+    commit_info.update(kept)

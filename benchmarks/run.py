@@ -1,0 +1,80 @@
+"""`make bench`: run the suites, and write a JSON and a readable table into benchmarks/results/."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+PERCENTILES = (50, 95, 99)
+
+
+def main() -> None:
+    """Run every suite; the exit code is pytest's."""
+    RESULTS.mkdir(exist_ok=True)
+    raw = RESULTS / "latency-raw.json.part"
+    options = ["--benchmark-only", f"--benchmark-json={raw}", "--benchmark-columns=median,iqr,rounds", "-m", ""]
+    code = pytest.main([str(HERE), "-q", *options, "--benchmark-warmup=on", "--timeout=900"])
+    if code == 0:
+        report = reduce(msgspec.json.decode(raw.read_bytes()))
+        (RESULTS / "latency.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+        (RESULTS / "latency.md").write_text(table(report), encoding="utf-8")
+        print(f"wrote {RESULTS / 'latency.json'} and latency.md")
+    raw.unlink(missing_ok=True)
+    sys.exit(code)
+
+
+def reduce(raw: dict[str, Any]) -> dict[str, Any]:
+    """Keep percentiles in milliseconds instead of every sample."""
+    return {
+        "command": "make bench",
+        "date": raw["datetime"],
+        **raw["machine_info"],
+        "commit": raw["commit_info"],
+        "benchmarks": [
+            {
+                "name": benchmark["name"].removeprefix("test_"),
+                "num_rounds": len(benchmark["stats"]["data"]),
+                **percentiles_ms(benchmark["stats"]["data"]),
+                **benchmark["extra_info"],
+            }
+            for benchmark in raw["benchmarks"]
+        ],
+    }
+
+
+def percentiles_ms(data_s: list[float]) -> dict[str, float]:
+    """Percentiles of a list of seconds, in milliseconds."""
+    values = np.percentile(np.asarray(data_s) * 1e3, PERCENTILES)
+    return {f"p{p}_ms": round(float(value), 4) for p, value in zip(PERCENTILES, values, strict=True)}
+
+
+def table(report: dict[str, Any]) -> str:
+    """The same as Markdown."""
+    lines = [
+        "# Latency",
+        "",
+        f"{report['device']}; {report['date'][:10]}; encoder on {report['encoder_threads']} threads, everything else"
+        " on one; fp32; batch 1.",
+        "",
+        "| stage | rounds | p50 ms | p95 ms | p99 ms |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in report["benchmarks"]:
+        cells = row if "latency_ms" not in row else {f"p{p}_ms": row["latency_ms"][f"p{p}"] for p in PERCENTILES}
+        rounds = row["latency_ms"]["num_samples"] if "latency_ms" in row else row["num_rounds"]
+        values = " | ".join(f"{cells[f'p{p}_ms']:.3f}" for p in PERCENTILES)
+        lines.append(f"| {row['name'].replace('_', ' ')} | {rounds} | {values} |")
+        if "tx_peak_resident_mb" in row:
+            lines.append(f"| transmitter's peak resident memory: {row['tx_peak_resident_mb']:.0f} MB | | | | |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

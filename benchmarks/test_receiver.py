@@ -1,0 +1,65 @@
+"""The receiver's stages, one frame at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_rx.decoder import CodecDecoder
+from edge_rx.equalizer import equalize
+from edge_rx.kb.index import FlatIndex
+from semlink.channel import ChannelModel, apply_channel, complex_normal, pilot_symbols
+from semlink.channel_process import SoftwareChannel
+from semlink.frame import Frame, pack, unpack
+from semlink.iq import dequantize, normalize_power, quantize
+
+
+@pytest.fixture(scope="session")
+def symbols(rate):
+    return normalize_power(complex_normal((rate.num_symbols,), np.random.default_rng(0)))
+
+
+@pytest.fixture(scope="session")
+def message(model_set, rate, symbols):
+    return pack(Frame(1, 2, 3, model_set.fingerprint(rate), rate, quantize(symbols)))
+
+
+def test_channel(benchmark, message):
+    """Unpack, dequantize, AWGN, quantize, pack: what the software channel does to a frame."""
+    forwarded: list[bytes] = []
+    rng = np.random.default_rng(0)
+    channel = SoftwareChannel(ChannelModel.AWGN, snr_db=0.0, rng=rng, send=forwarded.append)
+    benchmark(channel.run_once, message)
+    assert not np.array_equal(unpack(forwarded[-1]).codes, unpack(message).codes)
+
+
+def test_unpack(benchmark, message, rate):
+    assert benchmark(unpack, message).rate == rate
+
+
+def test_dequantize(benchmark, message, symbols):
+    received = benchmark(dequantize, unpack(message).codes)
+    assert np.abs(received - symbols).max() < 0.05
+
+
+def test_equalize_with_pilots(benchmark, symbols):
+    sent = np.concatenate([pilot_symbols(8), symbols])
+    received = apply_channel(sent, ChannelModel.RAYLEIGH, snr_db=20.0, rng=np.random.default_rng(1)).symbols
+    data = benchmark(lambda: equalize(received, num_pilots=8))
+    assert np.mean(np.abs(data - symbols) ** 2) < 0.1
+
+
+def test_decode(benchmark, model_set, rate, symbols):
+    decoder = CodecDecoder(model_set)
+    query = benchmark(lambda: decoder.decode(symbols, fingerprint=model_set.fingerprint(rate)))
+    assert query.shape == (512,)
+
+
+@pytest.mark.parametrize("num_entries", [5_000, 100_000])
+def test_search(benchmark, unit_vectors, num_entries):
+    index = FlatIndex(512)
+    index.add(unit_vectors[:num_entries])
+    query = unit_vectors[num_entries // 2][None]
+    entries, scores = benchmark(lambda: index.search(query, num_matches=1))
+    assert entries[0, 0] == num_entries // 2
+    assert scores[0, 0] == pytest.approx(1.0, abs=1e-4)

@@ -1,0 +1,97 @@
+"""The transmitter's stages, batch 1."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.conftest import NUM_THREADS
+from edge_tx.pipeline import Transmitter, load_transmitter_model
+from engines.compose import iq_head
+from engines.modelset import ModelSet
+from engines.runner import load_runner
+from semlink.frame import Frame, pack, unpack
+from semlink.image import RGBImage, preprocess
+from semlink.iq import normalize_power, pair_latent, quantize
+from semlink.rates import Rate
+
+
+@pytest.fixture(scope="session")
+def tensor(model_set: ModelSet, camera_picture: RGBImage) -> np.ndarray:
+    return preprocess(camera_picture, model_set.manifest.encoder.preprocessing)[None]
+
+
+@pytest.fixture(scope="session")
+def features(model_set: ModelSet, tensor: np.ndarray) -> np.ndarray:
+    return model_set.load_encoder(num_threads=NUM_THREADS)(tensor)
+
+
+@pytest.fixture(scope="session")
+def latent(model_set: ModelSet, rate: Rate, features: np.ndarray) -> np.ndarray:
+    return model_set.load_codec_encoder(rate)(features)
+
+
+def test_preprocess_1280x720(benchmark, model_set, camera_picture):
+    result = benchmark(preprocess, camera_picture, model_set.manifest.encoder.preprocessing)
+    assert result.shape == (224, 224, 3)
+    assert 10 < result.mean() < 245
+
+
+def test_encoder(benchmark, model_set, tensor):
+    runner = model_set.load_encoder(num_threads=NUM_THREADS)
+    benchmark.extra_info["runs on"] = f"{runner.description}, fp32 (weights stored as fp16)"
+    features = benchmark(runner, tensor)
+    assert np.linalg.norm(features) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_encoder_one_thread(benchmark, model_set, tensor):
+    features = benchmark(model_set.load_encoder(num_threads=1), tensor)
+    assert np.linalg.norm(features) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_codec_encoder(benchmark, model_set, rate, features):
+    latent = benchmark(model_set.load_codec_encoder(rate), features)
+    assert latent.shape == (1, rate.latent_dim)
+
+
+def test_quantize_numpy(benchmark, latent, rate):
+    codes = benchmark(lambda: quantize(normalize_power(pair_latent(latent))))
+    assert codes.shape == (1, rate.num_symbols, 2)
+    assert np.abs(codes).max() > 10
+
+
+def test_quantize_graph(benchmark, latent, rate):
+    codes = benchmark(load_runner(iq_head(rate).SerializeToString()), latent)
+    assert np.array_equal(codes, quantize(normalize_power(pair_latent(latent))))
+
+
+def test_pack(benchmark, model_set, rate, latent):
+    codes = quantize(normalize_power(pair_latent(latent)))[0]
+    frame = Frame(1, 2, 3, model_set.fingerprint(rate), rate, codes, source_height_px=720, source_width_px=1280)
+    data = benchmark(pack, frame)
+    assert np.array_equal(unpack(data).codes, codes)
+
+
+def test_composed_graph(benchmark, model_set, rate, tensor, latent):
+    """Encoder, codec, unit power and quantization in one engine call."""
+    model = load_transmitter_model(model_set, rate, num_threads=NUM_THREADS)
+    codes = benchmark(model.graph, tensor)
+    assert np.abs(codes.astype(int) - quantize(normalize_power(pair_latent(latent)))).max() <= 1
+
+
+def test_transmitter_run_once(benchmark, model_set, rate, camera_picture):
+    """Image in memory to bytes handed over, without a socket."""
+    sent: list[bytes] = []
+    transmitter = Transmitter(load_transmitter_model(model_set, rate, num_threads=NUM_THREADS), sent.append)
+    benchmark(transmitter.run_once, camera_picture)
+    assert unpack(sent[-1]).rate == rate
+
+
+def test_import_edge_tx(benchmark):
+    """A new interpreter that imports edge_tx: what a service pays at its start."""
+    command = [sys.executable, "-c", "import edge_tx"]
+    done = benchmark.pedantic(subprocess.run, args=(command,), kwargs={"check": True}, rounds=15, warmup_rounds=2)
+    assert done.returncode == 0

@@ -1,0 +1,177 @@
+"""Every kind of picture that a card can hold, and every way to name it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_tx.sources import SkippedImages, folder_images, listed_images, video_images, watched_images
+from semlink.errors import ConfigError
+
+
+def save(path: Path, size: tuple[int, int] = (20, 10)) -> Path:
+    Image.fromarray(np.full((size[1], size[0], 3), 128, np.uint8)).save(path)
+    return path
+
+
+def test_folder_is_read_in_order_and_other_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    names = [save(tmp_path / name) for name in ("b/2.png", "a.jpg", "c.bmp")]
+    (tmp_path / "notes.txt").write_text("no picture")
+    images = list(folder_images(tmp_path, SkippedImages(), min_side_px=8))
+    assert [image.name for image in images] == sorted(map(str, names))
+    assert all(image.image.shape == (10, 20, 3) and image.capture_time_ns > 0 for image in images)
+
+
+def test_unreadable_pictures_are_skipped_counted_and_named(tmp_path: Path) -> None:
+    save(tmp_path / "good.png")
+    whole = save(tmp_path / "whole.jpg", (200, 200)).read_bytes()
+    (tmp_path / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "whole.jpg").unlink()
+    (tmp_path / "text.png").write_text("this is no picture")
+    (tmp_path / "empty.webp").write_bytes(b"")
+    skipped = SkippedImages()
+    assert [Path(image.name).name for image in folder_images(tmp_path, skipped, min_side_px=8)] == ["good.png"]
+    assert skipped.count == 3
+    assert {Path(reason.split(": ")[0]).name for reason in skipped.reasons} == {
+        "truncated.jpg",
+        "text.png",
+        "empty.webp",
+    }
+
+
+def test_reasons_of_an_endless_run_are_bounded(tmp_path: Path) -> None:
+    for index in range(6):
+        (tmp_path / f"{index}.png").write_bytes(b"x")
+    skipped = SkippedImages(max_reasons=2)
+    assert list(folder_images(tmp_path, skipped, min_side_px=8)) == []
+    assert (skipped.count, len(skipped.reasons)) == (6, 2)
+
+
+@pytest.mark.parametrize("make", [lambda folder: None, lambda folder: (folder / "readme.txt").write_text("hello")])
+def test_folder_without_images_is_an_error(tmp_path: Path, make: object) -> None:
+    make(tmp_path)  # type: ignore[operator]
+    with pytest.raises(ConfigError, match="no images"):
+        folder_images(tmp_path, SkippedImages(), min_side_px=8)
+
+
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such folder"):
+        folder_images(tmp_path / "nowhere", SkippedImages(), min_side_px=8)
+
+
+def test_list_names_paths_relative_to_itself(tmp_path: Path) -> None:
+    save(tmp_path / "one.png")
+    other = save(tmp_path / "two.png")
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"# pictures\n\n{other}\none.png\nmissing.png\n")
+    skipped = SkippedImages()
+    names = [Path(image.name).name for image in listed_images(listing, skipped, min_side_px=8)]
+    assert names == ["two.png", "one.png"]
+    assert skipped.count == 1
+    assert "missing.png" in skipped.reasons[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"# only a comment\n", b"\xff\xfe\x00bad"])
+def test_list_that_names_nothing_is_an_error(tmp_path: Path, content: bytes) -> None:
+    listing = tmp_path / "list.txt"
+    listing.write_bytes(content)
+    with pytest.raises(ConfigError, match="list"):
+        listed_images(listing, SkippedImages(), min_side_px=8)
+
+
+def test_watched_folder_sends_each_new_picture_once(tmp_path: Path) -> None:
+    watched, outside = tmp_path / "watched", tmp_path / "outside"
+    watched.mkdir()
+    outside.mkdir()
+    save(watched / "old.png")
+    stop, received, first = threading.Event(), [], threading.Event()
+
+    def watch() -> None:
+        for image in watched_images(watched, SkippedImages(), min_side_px=8, stop=stop):
+            received.append(Path(image.name).name)
+            first.set()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    index = 0
+    # The watcher gives no sign that it has begun, so pictures come until it has seen one.
+    while not first.wait(0.2):
+        os.replace(save(outside / f"{index}.png"), watched / f"{index}.png")
+        index += 1
+        assert index < 100
+    seen = received[0]
+    os.utime(watched / seen)
+    first.clear()
+    os.replace(save(outside / "last.png"), watched / "last.png")
+    while "last.png" not in received:
+        assert first.wait(10)
+        first.clear()
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert "old.png" not in received
+    assert len(received) == len(set(received))
+
+
+def test_watched_picture_that_is_being_written_is_sent_when_whole(tmp_path: Path) -> None:
+    watched = tmp_path / "watched"
+    watched.mkdir()
+    data = save(tmp_path / "whole.jpg", (300, 300)).read_bytes()
+    stop, received, seen = threading.Event(), [], threading.Event()
+    skipped = SkippedImages()
+
+    def watch() -> None:
+        for image in watched_images(watched, skipped, min_side_px=8, stop=stop):
+            received.append(Path(image.name).name)
+            seen.set()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    target = watched / "slow.jpg"
+    for _ in range(100):
+        target.write_bytes(data[: len(data) // 2])
+        if _wait_for(lambda: skipped.count > 0, 0.2):
+            break
+    target.write_bytes(data)
+    assert seen.wait(10)
+    stop.set()
+    thread.join(10)
+    assert received == ["slow.jpg"]
+
+
+def _wait_for(condition, timeout_s: float) -> bool:  # type: ignore[no-untyped-def]
+    ticker = threading.Event()
+    for _ in range(int(timeout_s / 0.02)):
+        if condition():
+            return True
+        ticker.wait(0.02)
+    return bool(condition())
+
+
+def test_video_file_gives_its_frames(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs semlink[video]")
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV cannot write MJPG")
+    for level in (0, 120, 240):
+        writer.write(np.dstack([np.full((48, 64), value, np.uint8) for value in (0, 0, level)]))  # BGR: red
+    writer.release()
+    frames = list(video_images(str(path)))
+    assert [frame.image.shape for frame in frames] == [(48, 64, 3)] * 3
+    red, green, blue = frames[2].image.mean(axis=(0, 1))
+    assert red > 200
+    assert max(green, blue) < 40
+
+
+@pytest.mark.parametrize("source", ["missing.mp4", "videotestsrc ! nothing ! appsink"])
+def test_video_that_cannot_be_opened_is_an_error(source: str, tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="needs semlink[video]")
+    with pytest.raises(ConfigError, match="cannot open video"):
+        video_images(source if "!" in source else str(tmp_path / source))

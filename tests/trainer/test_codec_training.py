@@ -1,0 +1,130 @@
+"""Training: resumable, deterministic, and exported without a change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs semlink[train]")
+
+from engines.runner import load_runner  # noqa: E402
+from semlink.errors import ConfigError, DatasetError  # noqa: E402
+from trainer.codecs.export import export_codec  # noqa: E402
+from trainer.codecs.kbsc import KbscNetwork  # noqa: E402
+from trainer.codecs.training import CodecTraining, TrainingFeatures, train_codec  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingFeatures:
+    """Twenty clusters on the sphere: something that a codec can learn in a few epochs."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((20, 32))
+    labels = rng.integers(0, 20, 2000)
+    features = centres[labels] + 0.4 * rng.standard_normal((2000, 32))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    return TrainingFeatures(features.astype(np.float32), labels, "clusters")
+
+
+def training(**changes: object) -> CodecTraining:
+    base = CodecTraining(codec="kbsc", num_symbols=16, epochs=4, learning_rate=1e-3, precision="fp32")
+    return msgspec.structs.replace(base, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"codec": "kbsc-reference"}, {"channel": "rayleigh", "num_pilots": 8}, {"precision": "bf16"}],
+    ids=["kbsc", "reference", "rayleigh", "bf16"],
+)
+def test_codec_learns(data: TrainingFeatures, tmp_path: Path, changes: dict[str, object]) -> None:
+    told: list[int] = []
+    trained = train_codec(training(epochs=12, **changes), data, tmp_path, report=lambda done, *_: told.append(done))
+    assert told == list(range(1, len(trained.validation_accuracy) + 1))
+    # Guessing one of 20 clusters is right in 5 % of the cases.
+    assert max(trained.validation_accuracy) > 0.5
+
+
+def test_killed_run_ends_as_an_uninterrupted_one(data: TrainingFeatures, tmp_path: Path) -> None:
+    whole = train_codec(training(), data, tmp_path / "whole")
+
+    class Killed(BaseException):
+        pass
+
+    def kill(done: int, most: int, accuracy: float) -> None:
+        if done == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_codec(training(), data, tmp_path / "cut", report=kill)
+    told: list[int] = []
+    resumed = train_codec(training(), data, tmp_path / "cut", report=lambda done, *_: told.append(done))
+    assert told == [3, 4]
+    assert resumed.validation_accuracy == whole.validation_accuracy
+    assert resumed.encoder_path.read_bytes() == whole.encoder_path.read_bytes()
+    assert resumed.decoder_path.read_bytes() == whole.decoder_path.read_bytes()
+
+
+def test_finished_run_is_not_trained_again(data: TrainingFeatures, tmp_path: Path) -> None:
+    first = train_codec(training(epochs=1), data, tmp_path)
+    told: list[int] = []
+    assert train_codec(training(epochs=1), data, tmp_path, report=lambda *_: told.append(1)) == first
+    assert told == []
+
+
+def test_patience_ends_a_run_and_the_best_epoch_is_kept(data: TrainingFeatures, tmp_path: Path) -> None:
+    trained = train_codec(training(epochs=60, patience=2), data, tmp_path)
+    accuracy = trained.validation_accuracy
+    assert len(accuracy) < 60
+    assert trained.best_epoch == int(np.argmax(accuracy)) == len(accuracy) - 3
+
+
+def test_another_seed_is_another_codec(data: TrainingFeatures, tmp_path: Path) -> None:
+    one, two = (train_codec(training(epochs=1, seed=seed), data, tmp_path) for seed in (0, 1))
+    assert one.encoder_path.read_bytes() != two.encoder_path.read_bytes()
+
+
+def test_export_computes_what_the_network_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = KbscNetwork(32, 64)
+    network.train()
+    for _ in range(20):  # gives batch normalisation statistics that are not the identity's
+        network.decoder(network.encoder(torch.randn(64, 32) * 3 + 1))
+    network.eval()
+    export_codec(network, tmp_path / "e.onnx", tmp_path / "d.onnx")
+    features = torch.randn(5, 32)
+    with torch.no_grad():
+        latent = network.encoder(features)
+        query = network.decoder(latent)
+    # Weights are stored as fp16: a relative error of 2^-11 for each, averaged over the sums.
+    np.testing.assert_allclose(load_runner(tmp_path / "e.onnx")(features.numpy()), latent, atol=5e-3)
+    np.testing.assert_allclose(load_runner(tmp_path / "d.onnx")(latent.numpy()), query, atol=5e-3)
+
+
+def test_paper_architecture() -> None:
+    network = KbscNetwork(512, 128)
+    shapes = [type(layer).__name__ for layer in network.encoder]
+    assert shapes == ["Linear", "ReLU", "Linear", "BatchNorm1d"]
+    assert [layer.out_features for layer in network.encoder if hasattr(layer, "out_features")] == [384, 128]
+    assert [layer.out_features for layer in network.decoder if hasattr(layer, "out_features")] == [384, 512]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"channel": "rayleigh"}, "pilots"),
+        ({"snr_db": ()}, "snr_db"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+    ],
+)
+def test_impossible_settings_are_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        CodecTraining(**{"codec": "kbsc", "num_symbols": 16, **changes})
+
+
+def test_too_little_data_is_refused(tmp_path: Path) -> None:
+    few = TrainingFeatures(np.ones((100, 8), np.float32), np.zeros(100, np.int64), "few")
+    with pytest.raises(DatasetError, match="too few"):
+        train_codec(training(), few, tmp_path)

@@ -1,0 +1,122 @@
+"""The demonstration: three processes over sockets, and the library path that must agree with them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+pytest.importorskip("sklearn", reason="needs semlink[demo]")
+pytest.importorskip("skimage", reason="needs semlink[demo]")
+
+from semlink.errors import TransportError  # noqa: E402
+from trainer.demo.processes import CommandProcess, run_command  # noqa: E402
+from trainer.evaluation.metrics import proportion_interval  # noqa: E402
+
+DEADLINE_S = 240.0
+COUNT = 300
+
+
+def semlink(*arguments: str, expected: int = 0) -> str:
+    command = [sys.executable, "-m", "semlink", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == expected, done.stderr
+    return done.stdout if expected == 0 else done.stderr
+
+
+@pytest.fixture(scope="module")
+def report_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo of 300 digits, and at most as many photographs."""
+    folder = tmp_path_factory.mktemp("demo") / "report"
+    semlink("demo", "--count", str(COUNT), "--out", str(folder))
+    return folder
+
+
+def test_report_holds_what_was_promised(report_folder: Path) -> None:
+    report = json.loads((report_folder / "report.json").read_text())
+    assert report["images_sent"] == report["frames_received"] == 3 * COUNT
+    assert (report["frames_lost"], report["frames_duplicated"]) == (0, 0)
+    assert set(report["semantic_accuracy"]) == {"-7", "0", "10"}
+    assert 0.5 < report["ideal_accuracy"] <= 1.0
+    assert 0.0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"] <= report["latency_ms"]["p99"]
+    assert report["throughput_images_s"] > 0
+    assert (report["rate"], report["num_symbols"], report["dataset"]) == ("1/48", 64, "digits")
+    assert report["payload_cbr"] == pytest.approx(64 / (8 * 8 * 3))
+    assert {"encoder", "device", "versions"} <= report.keys()
+    assert [part["dataset"] for part in report["datasets"]] == ["digits", "photos"]
+    stages = report["datasets"][0]["cells"][0]["stage_latency_ms"]
+    assert {"tx encode", "tx send", "channel channel", "rx decode", "rx search"} <= stages.keys()
+
+
+def test_noise_costs_accuracy_and_quiet_comes_near_the_ideal(report_folder: Path) -> None:
+    report = json.loads((report_folder / "report.json").read_text())
+    accuracy = report["semantic_accuracy"]
+    assert accuracy["-7"] < accuracy["0"] < accuracy["10"] + 0.02
+    assert accuracy["10"] > 0.8 * report["ideal_accuracy"]
+    assert accuracy["-7"] > 0.15  # ten digits: guessing is right in 10 %
+
+
+def test_page_needs_no_network(report_folder: Path) -> None:
+    page = (report_folder / "report.html").read_text()
+    assert page.count("<img") > 40
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+    assert "data:image/png;base64," in page
+
+
+def test_evaluate_gives_the_numbers_of_the_demo(report_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs semlink[train]")
+    out = tmp_path / "evaluation.json"
+    semlink(
+        "evaluate", "--data", "digits", "--num-symbols", "64", "--count", str(COUNT), "--seeds", "5", "--json", str(out)
+    )
+    assert out.with_suffix(".png").exists()
+    evaluation = json.loads(out.read_text())
+    demo = json.loads((report_folder / "report.json").read_text())
+    assert evaluation["ideal_accuracy"] == pytest.approx(demo["ideal_accuracy"], abs=1 / COUNT + 1e-9)
+    for cell in evaluation["summary"]:
+        shown = demo["semantic_accuracy"][f"{cell['snr_db']:g}"]
+        # The demo is one draw of the noise over 300 images; Wilson's interval is what that can say.
+        interval = proportion_interval(round(shown * COUNT), COUNT)
+        assert interval.low <= cell["semantic_accuracy"] <= interval.high
+
+
+def test_folder_of_class_folders_is_demonstrated(picture_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    printed = semlink(
+        "demo", "--data", str(picture_folder), "--snr-db=10", "--rate", "64,256", "--out", str(out), "--json"
+    )
+    report = json.loads(printed)
+    assert report == json.loads((out / "report.json").read_text())
+    assert [cell["num_symbols"] for cell in report["datasets"][0]["cells"]] == [64, 256]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (("--rate", "1/7"), "rate", 2),
+        (("--snr-db", "loud"), "numbers", 2),
+        (("--model-set", "nowhere"), "model set", 5),
+        (("--data", "nowhere"), "nowhere", None),
+    ],
+)
+def test_bad_arguments_get_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str, code: int | None) -> None:
+    command = [sys.executable, "-m", "semlink", "demo", "--out", str(tmp_path / "report"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == code if code is not None else done.returncode > 0
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_process_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(TransportError, match=r"semlink kb failed with exit code .*nowhere"):
+        run_command("kb", "build", str(tmp_path / "nowhere"), "--out", str(tmp_path / "kb"))
+
+
+def test_process_that_never_listens_is_named() -> None:
+    with CommandProcess("rx", "--kb", "nowhere") as process, pytest.raises(TransportError, match="did not start"):
+        process.endpoint()

@@ -1,0 +1,195 @@
+"""The grid: its cells, its records, its report, and the library path that they share with the link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs semlink[train]")
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+
+from rich.progress import Progress  # noqa: E402
+
+from engines.modelset import ModelSet  # noqa: E402
+from semlink.channel import ChannelModel  # noqa: E402
+from semlink.errors import ConfigError  # noqa: E402
+from semlink.rates import parse_rate  # noqa: E402
+from trainer.codecs.training import CodecTraining, TrainingFeatures  # noqa: E402
+from trainer.evaluation.grid import (  # noqa: E402
+    Grid,
+    Record,
+    evaluate_model_set,
+    evaluate_trained,
+    train_all,
+    trainings_of,
+)
+from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features  # noqa: E402
+from trainer.evaluation.metrics import (  # noqa: E402
+    CleanRetrieval,
+    confidence_interval,
+    proportion_interval,
+    score_retrieval,
+)
+from trainer.evaluation.report import EvaluationReport, plot_report, summarize, summary_table  # noqa: E402
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def clean() -> CleanRetrieval:
+    """Ten clusters in the synthetic model set's 16 dimensions, retrieved almost without error."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((10, 16))
+    labels = rng.integers(0, 10, 600)
+    features = unit(centres[labels] + 0.3 * rng.standard_normal((600, 16)))
+    names = labels.astype(str)
+    return CleanRetrieval.of(features[:300], names[:300], features[300:], names[300:])
+
+
+def grid(**changes: object) -> Grid:
+    values = {
+        "codecs": ("synthetic-codec",),
+        "rates": (parse_rate("16"),),
+        "channels": (ChannelModel.AWGN,),
+        "snr_db": (-10.0, 20.0),
+        "seeds": (0, 1),
+    }
+    return Grid(**{**values, **changes})
+
+
+def test_model_set_is_measured_in_every_cell(model_set: ModelSet, clean: CleanRetrieval) -> None:
+    cells = grid(rates=(parse_rate("16"), parse_rate("64")), channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH))
+    records = evaluate_model_set(model_set, cells, clean, Progress(disable=True))
+    assert len(records) == 2 * 2 * 2 * 2
+    assert {(r.num_symbols, r.channel, r.snr_db, r.seed) for r in records} == {
+        (n, c, s, seed) for n in (16, 64) for c in ("awgn", "rayleigh") for s in (-10.0, 20.0) for seed in (0, 1)
+    }
+    noisy = np.mean([r.semantic_accuracy for r in records if r.snr_db == -10.0])
+    quiet = np.mean([r.semantic_accuracy for r in records if r.snr_db == 20.0])
+    assert quiet > noisy + 0.2
+    assert all(r.knowledge == ("pilots" if r.channel == "rayleigh" else "none") for r in records)
+    assert all(r.num_pilots == (8 if r.channel == "rayleigh" else 0) for r in records)
+
+
+def test_without_noise_the_link_gives_the_ideal(model_set: ModelSet, clean: CleanRetrieval) -> None:
+    codec = CodecGraphs.from_model_set(model_set, parse_rate("64"))
+    air = AirInterface(ChannelModel.IDEAL, 0.0, ReceiverKnowledge.NOTHING)
+    scores = score_retrieval(transmit_features(clean.features, codec, air, np.random.default_rng(0)), clean)
+    # What is left is the quantization of two hops at an EVM of -31 dB.
+    assert scores.mean_cosine > 0.998
+    assert scores.recall_at_10 > 0.99
+    assert scores.semantic_accuracy == pytest.approx(clean.ideal_accuracy, abs=0.02)
+
+
+def test_same_seed_same_numbers(model_set: ModelSet, clean: CleanRetrieval) -> None:
+    first, second = (evaluate_model_set(model_set, grid(), clean, Progress(disable=True)) for _ in range(2))
+    assert first == second
+
+
+def test_batch_of_one_meets_the_same_link(model_set: ModelSet, clean: CleanRetrieval) -> None:
+    codec = CodecGraphs.from_model_set(model_set, parse_rate("64"))
+    air = AirInterface(ChannelModel.IDEAL, 0.0, ReceiverKnowledge.NOTHING)
+    whole = transmit_features(clean.features[:5], codec, air, np.random.default_rng(0))
+    single = [transmit_features(row[None], codec, air, np.random.default_rng(0))[0] for row in clean.features[:5]]
+    # A value on the border between two codes may fall either way in another order of sums.
+    np.testing.assert_allclose(np.stack(single), whole, atol=0.02)
+
+
+def test_genie_bounds_the_receiver_that_has_pilots(model_set: ModelSet, clean: CleanRetrieval) -> None:
+    codec = CodecGraphs.from_model_set(model_set, parse_rate("64"))
+    cosine = {}
+    for knowledge, pilots in (
+        (ReceiverKnowledge.GENIE, 0),
+        (ReceiverKnowledge.PILOTS, 8),
+        (ReceiverKnowledge.NOTHING, 0),
+    ):
+        air = AirInterface(ChannelModel.RAYLEIGH, 5.0, knowledge, pilots)
+        queries = transmit_features(clean.features, codec, air, np.random.default_rng(0))
+        cosine[knowledge] = score_retrieval(queries, clean).mean_cosine
+    assert cosine[ReceiverKnowledge.GENIE] >= cosine[ReceiverKnowledge.PILOTS] > cosine[ReceiverKnowledge.NOTHING] + 0.3
+
+
+def test_pilots_are_needed_where_pilots_are_promised(model_set: ModelSet, clean: CleanRetrieval) -> None:
+    codec = CodecGraphs.from_model_set(model_set, parse_rate("16"))
+    air = AirInterface(ChannelModel.RAYLEIGH, 5.0, ReceiverKnowledge.PILOTS, 0)
+    with pytest.raises(ConfigError, match="pilots"):
+        transmit_features(clean.features, codec, air, np.random.default_rng(0))
+
+
+def test_codec_that_the_set_does_not_hold_is_named(model_set: ModelSet, clean: CleanRetrieval) -> None:
+    with pytest.raises(ConfigError, match="kbsc-reference"):
+        evaluate_model_set(model_set, grid(codecs=("kbsc-reference",)), clean, Progress(disable=True))
+
+
+def test_grid_trains_in_processes_and_measures(clean: CleanRetrieval, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    data = TrainingFeatures(unit(rng.standard_normal((1500, 16))), rng.integers(0, 10, 1500), "noise")
+    cells = grid(codecs=("kbsc", "kbsc-reference"), channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH), seeds=(0,))
+    template = CodecTraining(codec="kbsc", num_symbols=16, epochs=1, precision="fp32")
+    trainings = trainings_of(cells, template)
+    assert [(t.codec, t.channel, t.num_pilots) for t in trainings] == [
+        ("kbsc", "awgn", 0),
+        ("kbsc-reference", "awgn", 0),
+        ("kbsc", "rayleigh", 8),
+        ("kbsc-reference", "rayleigh", 0),
+    ]
+    trained = train_all(trainings, data, tmp_path, num_jobs=2, progress=Progress(disable=True))
+    serial = train_all(trainings[:1], data, tmp_path / "serial", num_jobs=1, progress=Progress(disable=True))
+    assert trained[0].encoder_path.read_bytes() == serial[0].encoder_path.read_bytes()
+    records = evaluate_trained(trained, cells, clean, Progress(disable=True))
+    assert len(records) == 2 * 2 * 2
+    assert {r.knowledge for r in records if r.codec == "kbsc-reference"} == {"published"}
+    assert {r.knowledge for r in records if r.codec == "kbsc"} == {"none", "pilots"}
+
+
+def test_recall_counts_instances(clean: CleanRetrieval) -> None:
+    perfect = score_retrieval(clean.features, clean)
+    assert (perfect.recall_at_1, perfect.recall_at_10) == (1.0, 1.0)
+    assert perfect.mean_cosine == pytest.approx(1.0, abs=1e-5)
+    blind = score_retrieval(unit(np.random.default_rng(3).standard_normal((300, 16))), clean)
+    assert blind.recall_at_1 < 0.05
+    assert blind.semantic_accuracy < 0.25
+
+
+def test_intervals() -> None:
+    interval = confidence_interval([0.5, 0.6, 0.7])
+    # Student's t with two degrees of freedom: 4.303 standard errors.
+    assert interval.high - interval.mean == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)
+    wilson = proportion_interval(8, 10)
+    assert (wilson.low, wilson.high) == (pytest.approx(0.4902, abs=1e-3), pytest.approx(0.9433, abs=1e-3))
+
+
+def record(seed: int, accuracy: float) -> Record:
+    return Record("kbsc", 64, 0.0, "awgn", seed, accuracy, 0.1, 0.2, 0.5, "x", "none", 0)
+
+
+def test_report_holds_what_readers_need(tmp_path: Path) -> None:
+    report = EvaluationReport.of(
+        [record(0, 0.4), record(1, 0.5)],
+        command="semlink evaluate",
+        encoder="e",
+        encoder_fingerprint="f",
+        dataset="d",
+        num_sent=10,
+        num_kb_entries=10,
+        weights="trained",
+        ideal_accuracy=0.6,
+    )
+    loaded = msgspec.json.decode(msgspec.json.encode(report))
+    assert {"ideal_accuracy", "encoder", "dataset", "versions", "records"} <= loaded.keys()
+    wanted = {"codec", "num_symbols", "snr_db", "channel", "seed", "semantic_accuracy", "recall_at_1", "mean_cosine"}
+    assert wanted <= loaded["records"][0].keys()
+    assert loaded["summary"][0]["semantic_accuracy"] == pytest.approx(0.45)
+    assert summary_table(report).row_count == 1
+    plot_report(report, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_seed_claims_no_interval() -> None:
+    (cell,) = summarize([record(0, 0.4)])
+    assert (cell.semantic_accuracy_low, cell.semantic_accuracy_high) == (None, None)

@@ -1,0 +1,21 @@
+"""Where semlink keeps what it can fetch or compute again: downloads, features, training runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["cache_folder"]
+
+
+def cache_folder(*parts: str) -> Path:
+    """A folder of the cache, made if it is not there.
+
+    The cache is `$SEMLINK_CACHE`, else `semlink` below `$XDG_CACHE_HOME`, else below `~/.cache`.
+    Everything in it may be deleted at any time.
+    """
+    override = os.environ.get("SEMLINK_CACHE")
+    root = Path(override) if override else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "semlink"
+    folder = root.joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,178 @@
+"""What a dataset is here: images that are sent, a knowledge base that answers, and what counts as right."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from rich.progress import Progress
+
+from semlink.errors import ConfigError, DatasetError
+from semlink.image import RGBImage
+
+__all__ = ["Dataset", "ImageList", "half_split", "split_by_halves", "write_folder"]
+
+_UNSAFE_IN_FILE_NAMES = re.compile(r"[^\w.-]+")
+# Folders are read back within seconds, so time counts and bytes do not.
+_PNG_COMPRESSION = 1
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """Named and labelled images that are read when asked for.
+
+    Attributes
+    ----------
+    names : unique
+    labels : category of each
+    load : gives image i, (height, width, 3) uint8 RGB
+    content_key : changes whenever an image does; what caches of derived values are keyed by
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    load: Callable[[int], RGBImage]
+    content_key: str
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.labels):
+            raise ConfigError(f"names and labels must be as many, got {len(self.names)} and {len(self.labels)}")
+        if len(set(self.names)) != len(self.names):
+            raise ConfigError("names of images must be unique")
+
+    @classmethod
+    def of_arrays(cls, images: Sequence[RGBImage], names: Sequence[str], labels: Sequence[str]) -> ImageList:
+        """List images that are in memory."""
+        digest = hashlib.sha256()
+        for image in images:
+            digest.update(str(image.shape).encode())
+            digest.update(np.ascontiguousarray(image).data)
+        return cls(tuple(names), tuple(labels), images.__getitem__, digest.hexdigest())
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, index: int) -> RGBImage:
+        """Read image `index`: (height, width, 3) uint8, RGB."""
+        return self.load(index)
+
+    def subset(self, indices: npt.NDArray[np.int64]) -> ImageList:
+        """Only the images at `indices`, in that order."""
+        positions = [int(index) for index in indices]
+        return ImageList(
+            tuple(self.names[position] for position in positions),
+            tuple(self.labels[position] for position in positions),
+            lambda index: self.load(positions[index]),
+            hashlib.sha256(self.content_key.encode() + indices.astype("<i8").tobytes()).hexdigest(),
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images to send and a knowledge base to find them in.
+
+    Attributes
+    ----------
+    name : as a user types it
+    sent : what the transmitter sends
+    knowledge_base : what the receiver owns; shares no image with `sent`
+    train : what codecs may learn from; None if there is nothing but the two above
+    right : what counts as a right answer, in words for a report
+    """
+
+    name: str
+    sent: ImageList
+    knowledge_base: ImageList
+    train: ImageList | None
+    right: str
+
+
+def half_split(labels: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The paper's split: of each class the first half is sent, the second is the knowledge base.
+
+    A class of odd size gives its middle image to the knowledge base.
+
+    Parameters
+    ----------
+    labels : category of each image, in the dataset's order
+
+    Returns
+    -------
+    sent, knowledge_base : indices, rising
+
+    Examples
+    --------
+    >>> sent, knowledge_base = half_split(["cat", "dog", "cat", "dog", "dog"])
+    >>> sent.tolist(), knowledge_base.tolist()
+    ([0, 1], [2, 3, 4])
+    """
+    all_labels = np.asarray(labels)
+    is_sent = np.zeros(len(all_labels), dtype=bool)
+    for label in np.unique(all_labels):
+        members = np.flatnonzero(all_labels == label)
+        is_sent[members[: len(members) // 2]] = True
+    return np.flatnonzero(is_sent), np.flatnonzero(~is_sent)
+
+
+def split_by_halves(name: str, images: ImageList, *, train: ImageList | None = None) -> Dataset:
+    """Make a dataset of labelled images by `half_split`."""
+    sent, knowledge_base = half_split(images.labels)
+    if not len(sent):
+        raise DatasetError(f"{name}: no class has two images, so there is nothing to send and to find")
+    right = "the retrieved image has the sent image's category"
+    return Dataset(name, images.subset(sent), images.subset(knowledge_base), train, right)
+
+
+def write_folder(
+    images: ImageList, folder: Path, *, count: int | None = None, progress: Progress | None = None
+) -> list[Path]:
+    """Write images as `folder/<label>/<name>.png`, so that other processes can read them.
+
+    Labels and names are made safe for any file system; where two would meet, the later gets a number.
+
+    Parameters
+    ----------
+    images : what to write
+    folder : made if it is not there; files of the same names are replaced
+    count : write only the first so many
+    progress : where to show a bar
+
+    Returns
+    -------
+    paths : one for each image, in the list's order
+
+    Raises
+    ------
+    DatasetError
+        If the disk is full or the folder cannot be written.
+    """
+    num_images = len(images) if count is None else min(count, len(images))
+    folder_of: dict[str, str] = {}
+    taken: set[str] = set()
+    paths: list[Path] = []
+    task = progress.add_task(f"writing {folder.name}", total=num_images) if progress else None
+    try:
+        for index in range(num_images):
+            label = images.labels[index]
+            if label not in folder_of:
+                folder_of[label] = _unique(label, set(folder_of.values()))
+            name = _unique(f"{folder_of[label]}/{_safe(images.names[index])}", taken, made_safe=True)
+            taken.add(name.lower())
+            path = folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images.image(index)).save(path, compress_level=_PNG_COMPRESSION)
+            paths.append(path)
+            if progress is not None and task is not None:
+                progress.advance(task)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be written: {error}") from None
+    finally:
+        if progress is not None and task is not None:
+            progress.remove_task(task)
+    return paths
