@@ -10,7 +10,15 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "semlink" / "__init__.py").read_text(encoding="utf-8"))[1]
 
-CORE = ["numpy>=1.26", "pillow>=10.3", "pyzmq>=26", "msgspec>=0.19", "typer>=0.15", "rich>=13.9", "typing-extensions>=4.10"]
+CORE = [
+    "numpy>=1.26",
+    "pillow>=10.3",
+    "pyzmq>=26",
+    "msgspec>=0.19",
+    "typer>=0.20",
+    "rich>=13.9",
+    "typing-extensions>=4.10",
+]
 ENGINES = ["onnxruntime>=1.20", "onnx>=1.17", "tomli>=2; python_version < '3.11'"]
 TX = ["watchfiles>=1.0"]
 # faiss-cpu and faiss-gpu overwrite each other silently, so neither is a plain dependency of rx.

@@ -12,7 +12,6 @@ from pathlib import Path
 import onnx
 import onnx.compose
 import onnx.parser
-import onnx.version_converter
 
 from semlink.errors import EngineError
 from semlink.iq import FULL_SCALE, CodesFormat
@@ -84,27 +83,52 @@ def compose_transmitter(
     """
     try:
         stages = [_load(encoder, "encoder/"), _load(codec_encoder, "codec/")]
-        features = onnx.compose.merge_models(*stages, io_map=_join(*stages))
+        features = onnx.compose.merge_models(stages[0], stages[1], io_map=_join(stages[0], stages[1]))
         head = onnx.compose.add_prefix(iq_head(rate, codes_format), "iq/")
         graph = onnx.compose.merge_models(features, head, io_map=_join(features, head))
         _rename_ends(graph, image="image", codes="codes")
         onnx.checker.check_model(graph)
     except (ValueError, onnx.checker.ValidationError) as error:
-        raise EngineError(f"{encoder.name} and {codec_encoder.name} do not compose: {str(error).splitlines()[0]}") from None
-    return graph.SerializeToString()
+        reason = str(error).strip().splitlines()[0]
+        raise EngineError(f"{encoder.name} and {codec_encoder.name} do not compose: {reason}") from None
+    serialized: bytes = graph.SerializeToString()
+    return serialized
 
 
 def _load(path: Path, prefix: str) -> onnx.ModelProto:
     try:
         model = onnx.load(path)
-    except Exception as error:  # protobuf's DecodeError has no public home; any failure means the same
+    except Exception as error:  # noqa: BLE001  protobuf's DecodeError has no public home; any failure means the same
         raise EngineError(f"{path}: not an ONNX graph: {type(error).__name__}") from None
     model.ir_version = _IR_VERSION
     return onnx.compose.add_prefix(model, prefix)
 
 
 def _join(first: onnx.ModelProto, second: onnx.ModelProto) -> list[tuple[str, str]]:
-    return [(first.graph.output[0].name, second.graph.input[0].name)]
+    for model, ends, kind in ((first, first.graph.output, "output"), (second, second.graph.input, "input")):
+        if len(ends) != 1:
+            raise ValueError(f"{model.graph.name} has {len(ends)} {kind}s, expected one")
+    given, taken = first.graph.output[0], second.graph.input[0]
+    # merge_models joins names and never looks at what flows; Reshape would then mix the images of a batch.
+    if not _fits(given.type.tensor_type, taken.type.tensor_type):
+        raise ValueError(f"{_describe(given)} is given where {_describe(taken)} is taken")
+    return [(given.name, taken.name)]
+
+
+def _axes(tensor: onnx.TypeProto.Tensor) -> list[int | None]:
+    return [axis.dim_value if axis.HasField("dim_value") else None for axis in tensor.shape.dim]
+
+
+def _fits(given: onnx.TypeProto.Tensor, taken: onnx.TypeProto.Tensor) -> bool:
+    axes, wanted = _axes(given), _axes(taken)
+    same_axes = all(a is None or b is None or a == b for a, b in zip(axes, wanted, strict=False))
+    return given.elem_type == taken.elem_type and len(axes) == len(wanted) and same_axes
+
+
+def _describe(value: onnx.ValueInfoProto) -> str:
+    tensor = value.type.tensor_type
+    axes = ", ".join("?" if axis is None else str(axis) for axis in _axes(tensor))
+    return f"{value.name}: {onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} ({axes})"
 
 
 def _rename_ends(model: onnx.ModelProto, *, image: str, codes: str) -> None:

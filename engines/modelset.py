@@ -12,14 +12,13 @@ needs no decoders on its disk and a receiver no codec encoders.
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from engines.runner import GraphRunner, TensorSpec, check_specs, load_runner
-from semlink.errors import EngineError, ModelSetError
+from semlink.errors import ConfigError, EngineError, ModelSetError
 from semlink.frame import FINGERPRINT_BYTES
 from semlink.image import Preprocessing
 from semlink.rates import Rate, parse_rate
@@ -107,7 +106,7 @@ class ModelSet:
     Raises
     ------
     ModelSetError
-        If the manifest is missing or is not one.
+        If the manifest is missing, is not one, or names a rate that is not in the rate table.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -116,10 +115,23 @@ class ModelSet:
             self.manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
         except OSError as error:
             raise ModelSetError(f"{folder}: not a model set: manifest.json: {error.strerror}") from None
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError) as error:
             raise ModelSetError(f"{folder}/manifest.json: {error}") from None
         if self.manifest.format != MANIFEST_FORMAT:
-            raise ModelSetError(f"{folder}: manifest format {self.manifest.format}, this version reads {MANIFEST_FORMAT}")
+            raise ModelSetError(
+                f"{folder}: manifest format {self.manifest.format}, this version reads {MANIFEST_FORMAT}"
+            )
+        if self.manifest.encoder.feature_dim < 1:
+            raise ModelSetError(f"{folder}: feature_dim must be at least 1, got {self.manifest.encoder.feature_dim}")
+        entries = self.manifest.codec.rates if self.manifest.codec else []
+        try:
+            rates = {parse_rate(str(entry.num_symbols)) for entry in entries}
+        except ConfigError as error:
+            raise ModelSetError(f"{folder}/manifest.json: {error}") from None
+        if len(rates) != len(entries):
+            raise ModelSetError(f"{folder}/manifest.json: a rate appears twice; one entry for each number of symbols")
+        self.rates: tuple[Rate, ...] = tuple(sorted(rates, key=lambda rate: rate.num_symbols))
+        """Rates that the set's codec serves, by rising number of symbols."""
 
     @classmethod
     def find(cls, name_or_folder: str) -> ModelSet:
@@ -136,12 +148,6 @@ class ModelSet:
     def encoder_fingerprint(self) -> str:
         """What a KB is bound to: the SHA-256 of the encoder graph, in hex."""
         return self.manifest.encoder.graph.sha256
-
-    @cached_property
-    def rates(self) -> tuple[Rate, ...]:
-        """Rates that the set's codec serves, by rising number of symbols."""
-        entries = self.manifest.codec.rates if self.manifest.codec else []
-        return tuple(sorted((parse_rate(str(entry.num_symbols)) for entry in entries), key=lambda rate: rate.num_symbols))
 
     def fingerprint(self, rate: Rate) -> bytes:
         """What a frame carries: 16 bytes that name encoder, codec and rate by content."""
@@ -169,7 +175,9 @@ class ModelSet:
     def load_encoder(self, *, backend: str = "auto", num_threads: int = 1) -> GraphRunner:
         """Load the image encoder and check its shapes against the manifest."""
         entry = self.manifest.encoder
-        return self._load(self.encoder_path, self.image_spec, self._vector("features", entry.feature_dim), backend, num_threads)
+        return self._load(
+            self.encoder_path, self.image_spec, self._vector("features", entry.feature_dim), backend, num_threads
+        )
 
     def load_codec_encoder(self, rate: Rate, *, backend: str = "auto", num_threads: int = 1) -> GraphRunner:
         """Load one rate's codec encoder and check its shapes."""
@@ -207,7 +215,9 @@ class ModelSet:
             if entry.num_symbols == rate.num_symbols:
                 return entry
         held = ", ".join(f"{rate.num_symbols} ({rate.name})" for rate in self.rates) or "none"
-        raise ModelSetError(f'model set "{self.manifest.name}" has no rate of {rate.num_symbols} symbols; it has: {held}')
+        raise ModelSetError(
+            f'model set "{self.manifest.name}" has no rate of {rate.num_symbols} symbols; it has: {held}'
+        )
 
     def _checked(self, graph: GraphFile) -> Path:
         path = self.folder / graph.file
@@ -218,5 +228,7 @@ class ModelSet:
         except OSError as error:
             raise ModelSetError(f"{path}: {error.strerror}; the model set is incomplete") from None
         if actual != graph.sha256:
-            raise ModelSetError(f"{path}: sha256 is {actual[:12]}..., the manifest says {graph.sha256[:12]}...; fetch the set again")
+            raise ModelSetError(
+                f"{path}: sha256 is {actual[:12]}..., the manifest says {graph.sha256[:12]}...; fetch the set again"
+            )
         return path

@@ -46,7 +46,8 @@ class OnnxRuntimeRunner:
         options.intra_op_num_threads = num_threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3
+        # Errors come as exceptions; on stderr they would only be said twice.
+        options.log_severity_level = 4
         # Idle threads that spin would take the core from the process at the other end of the link.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # A batch is rarely of the same size twice, and arenas kept per shape only grow.
@@ -56,9 +57,8 @@ class OnnxRuntimeRunner:
                 str(graph) if isinstance(graph, Path) else graph, options, providers=["CPUExecutionProvider"]
             )
         # onnxruntime's exceptions share no public base class below Exception.
-        except Exception as error:
-            first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise EngineError(f"{self._name}: ONNX Runtime cannot load it: {first_line}") from None
+        except Exception as error:  # noqa: BLE001
+            raise EngineError(f"{self._name}: ONNX Runtime cannot load it: {_first_line(error)}") from None
         self._num_threads = num_threads
         self.input = self._only(self._session.get_inputs(), "input")
         self.output = self._only(self._session.get_outputs(), "output")
@@ -81,5 +81,12 @@ class OnnxRuntimeRunner:
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`."""
         check_input(self.input, tensor, graph=self._name)
-        output: npt.NDArray[Any] = self._session.run(self._output_names, {self.input.name: tensor})[0]
+        try:
+            output: npt.NDArray[Any] = self._session.run(self._output_names, {self.input.name: tensor})[0]
+        except Exception as error:  # noqa: BLE001
+            raise EngineError(f"{self._name}: ONNX Runtime cannot run it: {_first_line(error)}") from None
         return output
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -41,7 +41,9 @@ class TensorSpec:
         """Whether a tensor, or another spec's dtype and shape, fits here."""
         if dtype != self.dtype or len(shape) != len(self.shape):
             return False
-        return all(wanted is None or got is None or wanted == got for wanted, got in zip(self.shape, shape, strict=True))
+        return all(
+            wanted is None or got is None or wanted == got for wanted, got in zip(self.shape, shape, strict=True)
+        )
 
 
 class GraphRunner(Protocol):

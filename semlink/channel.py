@@ -18,6 +18,7 @@ from semlink.errors import ConfigError
 from semlink.iq import Symbols
 
 __all__ = [
+    "MAX_SNR_DB",
     "ChannelModel",
     "ChannelOutput",
     "apply_channel",
@@ -26,6 +27,9 @@ __all__ = [
     "paper_channel",
     "pilot_symbols",
 ]
+
+MAX_SNR_DB = 100.0
+"""SNR is taken from -100 to 100 dB: beyond that the noise is nothing, or nothing else is left, in float32."""
 
 
 class ChannelModel(str, enum.Enum):
@@ -58,7 +62,16 @@ class ChannelOutput:
 
 
 def noise_variance(snr_db: float) -> float:
-    """N0 for unit signal power: 10^(-SNR/10)."""
+    """N0 for unit signal power: 10^(-SNR/10).
+
+    Raises
+    ------
+    ConfigError
+        If `snr_db` is not within -`MAX_SNR_DB` .. `MAX_SNR_DB`.
+    """
+    # Written so that NaN, which compares false, is refused too.
+    if not abs(snr_db) <= MAX_SNR_DB:
+        raise ConfigError(f"snr_db must be from {-MAX_SNR_DB:g} to {MAX_SNR_DB:g}, got {snr_db}")
     return float(10.0 ** (-snr_db / 10.0))
 
 
@@ -68,9 +81,7 @@ def complex_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Symbols:
     return pairs.view(np.complex64)[..., 0]
 
 
-def apply_channel(
-    symbols: Symbols, model: ChannelModel, *, snr_db: float, rng: np.random.Generator
-) -> ChannelOutput:
+def apply_channel(symbols: Symbols, model: ChannelModel, *, snr_db: float, rng: np.random.Generator) -> ChannelOutput:
     """Send symbols through a channel.
 
     Parameters
@@ -80,22 +91,25 @@ def apply_channel(
     snr_db : Es/N0 for unit Es [dB]; under fading, the mean over the gains; ignored by "ideal"
     rng : source of noise and gains
 
+    Raises
+    ------
+    ConfigError
+        If `snr_db` is out of range; see `noise_variance`.
+
     Examples
     --------
     >>> x = np.ones((2, 4), np.complex64)
     >>> apply_channel(x, ChannelModel.AWGN, snr_db=10.0, rng=np.random.default_rng(0)).symbols.shape
     (2, 4)
     """
-    if not np.isfinite(snr_db) and model is not ChannelModel.IDEAL:
-        raise ConfigError(f"snr_db must be finite, got {snr_db}")
     block = (*symbols.shape[:-1], 1)
     if model is ChannelModel.IDEAL:
         return ChannelOutput(symbols, np.ones(block, dtype=np.complex64), 0.0)
+    variance = noise_variance(snr_db)
     if model is ChannelModel.AWGN:
         gains = np.ones(block, dtype=np.complex64)
     else:
         gains = complex_normal(block if model is ChannelModel.RAYLEIGH else symbols.shape, rng)
-    variance = noise_variance(snr_db)
     noise = complex_normal(symbols.shape, rng) * np.float32(np.sqrt(variance))
     return ChannelOutput(np.asarray(gains * symbols + noise, dtype=np.complex64), gains, variance)
 
@@ -108,7 +122,8 @@ def pilot_symbols(num_pilots: int) -> Symbols:
     pilots : (num_pilots,) complex64, exp(i pi/4 (2 j + 1)); part of the wire format
     """
     phases = np.pi / 4 * (2 * np.arange(num_pilots) + 1)
-    return np.exp(1j * phases).astype(np.complex64)
+    pilots: Symbols = np.exp(1j * phases).astype(np.complex64)
+    return pilots
 
 
 def paper_channel(
@@ -134,10 +149,13 @@ def paper_channel(
         raise ConfigError(f'the paper has no channel "{model.value}"; kbsc-reference runs on awgn and rayleigh')
     if latent.size % 2:
         raise ConfigError(f"the paper's pairing needs an even number of reals in the batch, got {latent.size}")
-    amplitude = np.sqrt(2.0 * np.mean(np.square(latent, dtype=np.float64))).astype(np.float32)
+    mean_square = float(np.mean(np.square(latent, dtype=np.float64)))
+    amplitude = np.float32(np.sqrt(2.0 * max(mean_square, float(np.finfo(np.float32).tiny))))
     in_phase, quadrature = (latent / amplitude).reshape(2, -1)
     symbols = (in_phase + 1j * quadrature).astype(np.complex64)
     if model is ChannelModel.RAYLEIGH:
         symbols = symbols * np.abs(complex_normal(symbols.shape, rng))
     received = symbols + complex_normal(symbols.shape, rng) * np.float32(np.sqrt(noise_variance(snr_db)))
-    return np.asarray(np.concatenate([received.real, received.imag]).reshape(latent.shape) * amplitude, dtype=np.float32)
+    return np.asarray(
+        np.concatenate([received.real, received.imag]).reshape(latent.shape) * amplitude, dtype=np.float32
+    )

@@ -19,6 +19,9 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
+_PATIENCE_AFTER_INTERRUPT_S = 0.5
+"""How long a stopped channel may take to hand over what waits."""
+
 
 @app.command(
     epilog="Example: semlink channel --listen tcp://*:5556 --connect tcp://127.0.0.1:5555 --model awgn --snr-db 0"
@@ -37,14 +40,16 @@ def channel(
     console = Console(stderr=True)
     with FrameReceiver(listen) as receiver, FrameSender(connect) as sender:
         process = SoftwareChannel(model, snr_db=snr_db, rng=np.random.default_rng(seed), send=sender.send)
-        console.print(f"listening on {receiver.endpoint}, {model.value} at {snr_db:g} dB to {connect}", highlight=False)
         try:
+            console.print(
+                f"listening on {receiver.endpoint}, {model.value} at {snr_db:g} dB to {connect}", highlight=False
+            )
             ended = False
             while not (ended and until_end):
                 data = receiver.receive(timeout_s=1.0)
                 ended = data is not None and process.run_once(data)
         except KeyboardInterrupt:
-            console.print("interrupted")
+            sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
     summary = {"frames_forwarded": process.num_forwarded, "frames_rejected": dict(process.rejected)}
     stages = process.clock.summary()
     if as_json:

@@ -14,18 +14,24 @@ import sys
 from typing import Any
 
 import typer
+import typer.core
+import typer.main
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.text import Text
 
 from semlink import __version__
-from semlink.errors import ConfigError, SemlinkError
+from semlink.errors import MissingDependencyError, SemlinkError
 
-__all__ = ["ENTRY_POINT_GROUP", "main"]
+__all__ = ["ENTRY_POINT_GROUP", "EXIT_INTERRUPTED", "main"]
 
 ENTRY_POINT_GROUP = "semlink.commands"
 """Entry points of this group are commands: the name is the command, the object a `typer.Typer`."""
 
 EXIT_INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+EXIT_BROKEN_PIPE = 141
+"""128 + SIGPIPE."""
 
 
 class FrontDoor(typer.core.TyperGroup):
@@ -38,10 +44,32 @@ class FrontDoor(typer.core.TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import one command; None, which typer reports, if no package has it."""
         for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=cmd_name):
-            command = typer.main.get_command(entry.load())
+            try:
+                command_app = entry.load()
+            except ImportError as error:
+                command_app = _unavailable(cmd_name, error)
+            command = typer.main.get_command(command_app)
             command.name = cmd_name
+            # Completion is installed once, by the front door.
+            command.params = [p for p in command.params if p.name not in ("install_completion", "show_completion")]
             return command
         return None
+
+
+def _unavailable(name: str, error: ImportError) -> typer.Typer:
+    """Stand in for a command that cannot be imported here, so that the others keep their help."""
+    stand_in = typer.Typer(add_completion=False)
+
+    @stand_in.command(
+        help=f"Not available here: {error}.",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def unavailable() -> None:
+        raise MissingDependencyError(
+            f'"semlink {name}" cannot run here: {error}; "semlink doctor" says what to install'
+        )
+
+    return stand_in
 
 
 app = typer.Typer(
@@ -72,7 +100,7 @@ def _root(
 def main() -> None:
     """Run the command line; errors of the family become one line and an exit code."""
     # A service manager stops a process with SIGTERM; it deserves the same clean end as Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(standalone_mode=True)
     except SemlinkError as error:
@@ -82,10 +110,16 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our standard output went away; the interpreter must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ConfigError.exit_code)
+        sys.exit(EXIT_BROKEN_PIPE)
+
+
+def _interrupt(*_: object) -> None:
+    # Raised here instead of through SIGINT, which a shell's background jobs are told to ignore.
+    raise KeyboardInterrupt
 
 
 def _fail(message: str, exit_code: int) -> None:
     one_line = " ".join(message.split())
-    Console(stderr=True).print(f"[red]error:[/red] {one_line}", soft_wrap=True, highlight=False)
+    # Text, since markup would take the brackets of pip's "semlink[train]" for a colour.
+    Console(stderr=True).print(Text.assemble(("error: ", "red"), one_line), soft_wrap=True)
     sys.exit(exit_code)

@@ -30,18 +30,35 @@ def _apply(ctx: typer.Context, path: Path | None) -> Path | None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     by_option = {
-        option.removeprefix("--"): parameter.name
+        option.removeprefix("--"): parameter
         for parameter in ctx.command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
-        if option.startswith("--") and parameter.name != "config"
+        if option.startswith("--") and parameter.name not in ("config", "help")
     }
-    for key in values:
+    defaults: dict[str, Any] = dict(ctx.default_map or {})
+    for key, value in values.items():
         if key not in by_option:
             raise ConfigError(
                 f'{path}: "{key}" is not an option of "{ctx.info_name}"; it takes: {", ".join(sorted(by_option))}'
             )
-    ctx.default_map = {**(ctx.default_map or {}), **{by_option[key]: value for key, value in values.items()}}
+        parameter = by_option[key]
+        defaults[str(parameter.name)] = _default_of(parameter, key, value, path)
+    ctx.default_map = defaults
     return path
+
+
+def _default_of(parameter: Any, key: str, value: Any, path: Path) -> Any:
+    """Read a TOML value as the command line would read the option."""
+    if isinstance(value, bool) != bool(getattr(parameter, "is_flag", False)):
+        wanted = "true or false" if not isinstance(value, bool) else "a value, not true or false"
+        raise ConfigError(f'{path}: "{key}" takes {wanted}, got {value!r}')
+    if isinstance(value, bool):
+        return value != (f"--{key}" in parameter.secondary_opts)
+    if isinstance(value, dict):
+        raise ConfigError(f'{path}: "{key}" is a table; keys are option names on the top level')
+    if isinstance(value, list) and not parameter.multiple and parameter.nargs == 1:
+        return ",".join(map(str, value))
+    return value
 
 
 ConfigFile = Annotated[

@@ -54,6 +54,9 @@ class Flags(enum.IntFlag):
     """A software channel rewrote the payload: `payload_crc` is its, `sent_crc` the transmitter's."""
 
 
+_KNOWN_FLAGS = Flags.END_OF_STREAM | Flags.CHANNEL_APPLIED
+
+
 @dataclass(frozen=True, order=True)
 class FrameId:
     """Names one transmission anywhere: the stream, and the place in it."""
@@ -127,6 +130,13 @@ def pack(frame: Frame) -> bytes:
     ConfigError
         If a field does not fit the format, or codes and rate disagree.
     """
+    if frame.flags & ~_KNOWN_FLAGS or (
+        frame.is_end_of_stream and (frame.num_pilots or frame.flags != Flags.END_OF_STREAM)
+    ):
+        raise ConfigError(
+            f"flags must be one of END_OF_STREAM (then without pilots) and CHANNEL_APPLIED, or none;"
+            f" got {int(frame.flags):#06x} with {frame.num_pilots} pilots"
+        )
     num_symbols = 0 if frame.is_end_of_stream else frame.rate.num_symbols
     if frame.codes.shape != (frame.num_pilots + num_symbols, 2) or frame.codes.dtype != frame.codes_format.dtype:
         wanted = f"({frame.num_pilots + num_symbols}, 2) {frame.codes_format.dtype}"
@@ -170,6 +180,10 @@ def pack(frame: Frame) -> bytes:
 def unpack(data: bytes | memoryview) -> Frame:
     """Parse and check foreign bytes.
 
+    Parameters
+    ----------
+    data : one whole message; a memoryview must be contiguous
+
     Returns
     -------
     frame : a frame whose header, sizes and both checksums hold; `codes` is a read-only view
@@ -179,6 +193,7 @@ def unpack(data: bytes | memoryview) -> Frame:
     DecodeError
         For every other input: too short, too long, foreign, another version, damaged.
     """
+    data = memoryview(data).toreadonly().cast("B")
     if len(data) > MAX_FRAME_BYTES:
         raise DecodeError(f"oversized: {len(data)} bytes, a frame has at most {MAX_FRAME_BYTES}")
     if len(data) < HEADER_BYTES:
@@ -208,7 +223,7 @@ def unpack(data: bytes | memoryview) -> Frame:
         raise DecodeError(f"frame version {version}, this receiver speaks {VERSION}; update the older end")
     if zlib.crc32(data[:_HEADER_CRC_OFFSET]) != header_crc:
         raise DecodeError("header checksum does not match: the header was damaged on the way")
-    if header_bytes != HEADER_BYTES or flags & ~(Flags.END_OF_STREAM | Flags.CHANNEL_APPLIED):
+    if header_bytes != HEADER_BYTES or flags & ~_KNOWN_FLAGS or flags == _KNOWN_FLAGS:
         raise DecodeError(f"header of {header_bytes} bytes with flags {flags:#06x} is not of version {VERSION}")
     rate = rate_of_id(rate_id)
     if codes_format not in CodesFormat.__members__.values():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,8 +25,11 @@ RGBImage: TypeAlias = npt.NDArray[np.uint8]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
-MAX_PIXELS = 200_000_000
-"""A picture of more pixels is refused before it is decoded (a decompression bomb, or a mistake)."""
+MAX_PIXELS = 178_000_000
+"""A picture of more pixels is refused before it is decoded (a decompression bomb, or a mistake).
+
+Just below twice `PIL.Image.MAX_IMAGE_PIXELS`, above which Pillow itself refuses.
+"""
 
 _DRAFT_OVERSAMPLING = 4
 """A JPEG may be decoded at a reduced size while this many pixels remain for each one kept."""
@@ -77,24 +81,36 @@ def load_image(source: str | os.PathLike[str] | bytes, *, min_side_px: int | Non
     """
     name = f"{len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else Path(source)) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(f"{name}: {width} x {height} is more than {MAX_PIXELS} pixels; scale it down first")
-            if min_side_px is not None and picture.format == "JPEG":
-                side = min_side_px * _DRAFT_OVERSAMPLING
-                picture.draft("RGB", (side, side))
-            return np.ascontiguousarray(_to_rgb(ImageOps.exif_transpose(picture)))
+        with warnings.catch_warnings():
+            # Pillow warns of odd metadata, which is not the picture, and of sizes, which are judged here.
+            warnings.simplefilter("ignore")
+            return _read(io.BytesIO(source) if isinstance(source, bytes) else Path(source), name, min_side_px)
+    except ImageError:
+        raise
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not a picture in a format that Pillow reads") from None
-    # Pillow's decoders report damage through many types; each means that this file is unusable.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{name}: cannot be read: {error}") from None
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read: {error.strerror or error}") from None
+    # Pillow's decoders report damage through any type there is; each means that this file is unusable.
+    except Exception as error:  # noqa: BLE001
+        raise ImageError(f"{name}: cannot be read: {error or type(error).__name__}") from None
+
+
+def _read(source: io.BytesIO | Path, name: str, min_side_px: int | None) -> RGBImage:
+    with Image.open(source) as picture:
+        width, height = picture.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(f"{name}: {width} x {height} is more than {MAX_PIXELS} pixels; scale it down first")
+        # A phone's MPO is a JPEG with more pictures behind the first.
+        if min_side_px is not None and picture.format in ("JPEG", "MPO"):
+            side = min_side_px * _DRAFT_OVERSAMPLING
+            picture.draft("RGB", (side, side))
+        return np.ascontiguousarray(_to_rgb(ImageOps.exif_transpose(picture)))
 
 
 def _to_rgb(picture: Image.Image) -> RGBImage:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        grey = np.asarray(picture, dtype=np.float64)
+        grey = np.nan_to_num(np.asarray(picture, dtype=np.float64))
         # 16-bit formats span 0..65535; a float or 32-bit file within 0..255 is taken as it is.
         grey = grey / 257.0 if picture.mode.startswith("I;16") or grey.max(initial=0.0) > 255 else grey
         return np.repeat(np.clip(np.rint(grey), 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)

@@ -20,6 +20,7 @@ from semlink.errors import ConfigError, DecodeError
 
 __all__ = [
     "FULL_SCALE",
+    "MAX_AMPLITUDE",
     "CodesFormat",
     "IQCodes",
     "QuantizationQuality",
@@ -37,6 +38,9 @@ IQCodes: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.int16] | npt.NDArray[
 
 FULL_SCALE = 8.0
 """Amplitude of the largest sc8 and sc16 code, in units where a transmission's mean |x|^2 is 1."""
+
+MAX_AMPLITUDE = 1e6
+"""Largest I or Q that cf32 may hold: far beyond any receiver's, and its square is within float32."""
 
 
 class CodesFormat(enum.IntEnum):
@@ -61,7 +65,7 @@ class CodesFormat(enum.IntEnum):
         """Largest integer code; the smallest is its negative, so that zero is the middle."""
         if self is CodesFormat.CF32:
             raise ConfigError("cf32 holds floats; it has no largest code")
-        return int(np.iinfo(self.dtype).max)
+        return int(2 ** (8 * self.dtype.itemsize - 1) - 1)
 
     @classmethod
     def parse(cls, text: str) -> CodesFormat:
@@ -113,14 +117,25 @@ def quantize(symbols: Symbols, codes_format: CodesFormat = CodesFormat.SC8) -> I
 
     Parameters
     ----------
-    symbols : (..., n) complex64
+    symbols : (..., n) complex64, finite
 
     Returns
     -------
     codes : (..., n, 2) int8, int16 or (cf32) float32; last axis is I, Q
+
+    Raises
+    ------
+    ConfigError
+        If a value is NaN or infinite, for which no code is honest, or exceeds `MAX_AMPLITUDE` in cf32.
     """
     pairs = unpair_symbols(symbols).reshape(*symbols.shape, 2)
+    if not np.isfinite(pairs).all():
+        raise ConfigError(
+            "symbols hold a value that is not finite, which has no code; the model that made them is broken"
+        )
     if codes_format is CodesFormat.CF32:
+        if np.abs(pairs).max(initial=0.0) > MAX_AMPLITUDE:
+            raise ConfigError(f"cf32 holds amplitudes up to {MAX_AMPLITUDE:g}; scale the symbols to unit power")
         return pairs
     limit = codes_format.max_code
     scaled = np.rint(pairs * np.float32(limit / FULL_SCALE))
@@ -142,7 +157,8 @@ def dequantize(codes: IQCodes, codes_format: CodesFormat = CodesFormat.SC8) -> S
     Raises
     ------
     DecodeError
-        If the dtype is not the format's, the last axis is not 2, or a cf32 value is not finite.
+        If the dtype is not the format's, the last axis is not 2, or a cf32 value is not finite
+        or exceeds `MAX_AMPLITUDE`.
 
     Examples
     --------
@@ -152,10 +168,11 @@ def dequantize(codes: IQCodes, codes_format: CodesFormat = CodesFormat.SC8) -> S
     if codes.dtype != codes_format.dtype or codes.ndim < 2 or codes.shape[-1] != 2:
         wanted = f"(..., n, 2) {codes_format.dtype}"
         raise DecodeError(f"{codes_format.name.lower()} codes must be {wanted}, got {codes.shape} {codes.dtype}")
-    pairs = codes.astype(np.float32)
+    pairs = codes.astype(np.float32, order="C")
     if codes_format is CodesFormat.CF32:
-        if not np.isfinite(pairs).all():
-            raise DecodeError("cf32 codes hold a value that is not finite")
+        # Written so that NaN, which compares false, is refused too.
+        if not np.all(np.abs(pairs) <= MAX_AMPLITUDE):
+            raise DecodeError(f"cf32 codes hold a value that is not finite or exceeds {MAX_AMPLITUDE:g}")
     else:
         pairs *= np.float32(FULL_SCALE / codes_format.max_code)
     return pairs.view(np.complex64)[..., 0]
@@ -163,7 +180,13 @@ def dequantize(codes: IQCodes, codes_format: CodesFormat = CodesFormat.SC8) -> S
 
 @dataclass(frozen=True)
 class QuantizationQuality:
-    """What quantization cost. `clipping_rate`: share of I and Q values at the limit; `evm_db`: error power over signal power."""
+    """What quantization cost.
+
+    Attributes
+    ----------
+    clipping_rate : share of I and Q values at the largest or smallest code, 0..1
+    evm_db : error power over signal power [dB]; -inf if nothing was lost
+    """
 
     clipping_rate: float
     evm_db: float
@@ -177,4 +200,5 @@ def measure_quantization(symbols: Symbols, codes_format: CodesFormat = CodesForm
     if power <= 0.0:
         raise ConfigError("symbols have no power, so an error relative to it is undefined")
     clipped = 0.0 if codes_format is CodesFormat.CF32 else float(np.mean(np.abs(codes) >= codes_format.max_code))
-    return QuantizationQuality(clipped, float("-inf") if error_power == 0.0 else 10.0 * float(np.log10(error_power / power)))
+    evm_db = float("-inf") if error_power == 0.0 else 10.0 * float(np.log10(error_power / power))
+    return QuantizationQuality(clipped, evm_db)

@@ -95,7 +95,7 @@ class _Socket:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is not None:
+        if kind is not None and not self._context.closed:
             # Leaving through an error or Ctrl-C: nobody waits for the peer any more.
             self._socket.setsockopt(zmq.LINGER, 0)
         self.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -29,10 +29,10 @@ def codec(
     data: Annotated[str, typer.Option(help="cifar100, or a folder of class folders.")] = "cifar100",
     num_symbols: Annotated[str, typer.Option(help="Rates, as symbols or CBR.")] = _ALL_RATES,
     model_set: Annotated[str, typer.Option(help="Where the image encoder comes from.")] = "builtin",
-    channel: Annotated[str, typer.Option(help="awgn or rayleigh.")] = "awgn",
+    channel: Annotated[Literal["awgn", "rayleigh"], typer.Option(help="What to train for.")] = "awgn",
     seed: Annotated[int, typer.Option(help="Seed of weights, order, noise and split.")] = 0,
     epochs: Annotated[int, typer.Option(help="Most epochs of a run.", min=1)] = 100,
-    precision: Annotated[str, typer.Option(help="bf16 or fp32.")] = "bf16",
+    precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Arithmetic.")] = "bf16",
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time; one a core if not given.", show_default=False)
     ] = None,

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from semlink.errors import SemlinkError
+from trainer.progress import progress_task
 
 __all__ = ["RemoteFile", "fetch", "verify"]
 
@@ -38,7 +39,7 @@ class RemoteFile:
     error: type[SemlinkError]
 
 
-def fetch(remote: RemoteFile, target: Path, *, progress: Progress) -> Path:
+def fetch(remote: RemoteFile, target: Path, *, progress: Progress | None) -> Path:
     """Download to `target` unless it is there, through `target` + ".part", which a later call resumes.
 
     Raises
@@ -88,7 +89,7 @@ def verify(path: Path, remote: RemoteFile) -> None:
         )
 
 
-def _receive(url: str, part: Path, progress: Progress) -> None:
+def _receive(url: str, part: Path, progress: Progress | None) -> None:
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310
     try:
@@ -104,12 +105,13 @@ def _receive(url: str, part: Path, progress: Progress) -> None:
         length = response.headers.get("Content-Length")
         done = done if resumed else 0
         total = int(length) + done if length else None
-        task = progress.add_task(f"downloading {Path(url).name}", total=total, completed=done)
-        with part.open("ab" if resumed else "wb") as file:
+        with (
+            progress_task(progress, f"downloading {Path(url).name}", total, completed=done) as advance,
+            part.open("ab" if resumed else "wb") as file,
+        ):
             while block := response.read(_BLOCK_BYTES):
                 file.write(block)
-                progress.advance(task, len(block))
+                advance(len(block))
                 done += len(block)
-    progress.remove_task(task)
     if total is not None and done < total:
         raise ConnectionError(f"the connection ended after {done} of {total} bytes")

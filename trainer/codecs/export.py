@@ -64,7 +64,7 @@ def _graph(half: nn.Sequential, input_name: str, output_name: str) -> onnx.Model
 
 
 def _as_fp16(value: torch.Tensor) -> np.ndarray:
-    largest = float(value.abs().max())
+    largest = float(value.detach().abs().max())
     if not largest <= float(np.finfo(np.float16).max):
         raise EngineError(f"a codec weight of {largest:g} does not fit fp16; the training diverged")
     return np.asarray(value.detach().numpy(), dtype=np.float16)

@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 from rich.progress import Progress
 
 from engines.image_encoder import ImageEncoder
-from engines.modelset import CodecEntry, CodecRateEntry, GraphFile, ModelSet, file_sha256
+from engines.modelset import CodecEntry, CodecRateEntry, ModelSet
 from semlink.rates import Rate, parse_rate
 from trainer.cache import cache_folder
 from trainer.codecs.training import CodecTraining, TrainedCodec
 from trainer.datasets import open_dataset
 from trainer.evaluation.grid import DEFAULT_NUM_PILOTS, train_all
 from trainer.evaluation.run import training_features
-from trainer.modelset_writer import set_codec
+from trainer.modelset_writer import graph_file, set_codec, set_encoder
 
 __all__ = ["train_model_set"]
 
@@ -58,9 +57,9 @@ def train_model_set(
     ]
     trained = train_all(trainings, learning, runs or cache_folder("runs"), num_jobs=num_jobs, progress=progress)
     out.mkdir(parents=True, exist_ok=True)
-    if not (out / "manifest.json").exists() or not out.samefile(source.folder):
+    if not out.samefile(source.folder):
         shutil.copyfile(source.encoder_path, out / source.manifest.encoder.graph.file)
-        (out / "manifest.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(source.manifest, name=out.name)))
+        set_encoder(out, source.manifest.encoder)
     entry = CodecEntry(
         name="kbsc",
         rates=[_place(codec, out) for codec in trained],
@@ -77,6 +76,6 @@ def _place(codec: TrainedCodec, out: Path) -> CodecRateEntry:
     for half, path in (("encoder", codec.encoder_path), ("decoder", codec.decoder_path)):
         name = f"codec-{rate.num_symbols}.{half}.onnx"
         shutil.copyfile(path, out / name)
-        files[half] = GraphFile(name, file_sha256(out / name))
+        files[half] = graph_file(out / name)
     measured = {"validation_accuracy": max(codec.validation_accuracy), "best_epoch": float(codec.best_epoch)}
     return CodecRateEntry(rate.num_symbols, files["encoder"], files["decoder"], measured)

@@ -81,7 +81,8 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if min(self.epochs, self.patience) < 1 or self.batch_size < 2 or self.learning_rate <= 0 or not self.snr_db:
             raise ConfigError(
                 "epochs and patience must be at least 1, batch_size at least 2, learning_rate positive and snr_db"
-                f" not empty, got {self.epochs}, {self.patience}, {self.batch_size}, {self.learning_rate}, {self.snr_db}"
+                f" not empty, got {self.epochs}, {self.patience}, {self.batch_size}, {self.learning_rate},"
+                f" {self.snr_db}"
             )
         if self.codec == "kbsc" and self.channel == "rayleigh" and self.num_pilots < 2:
             raise ConfigError(

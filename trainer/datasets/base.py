@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from semlink.errors import ConfigError, DatasetError
 from semlink.image import RGBImage
+from trainer.progress import progress_task
 
 __all__ = ["Dataset", "ImageList", "half_split", "split_by_halves", "write_folder"]
 
@@ -153,26 +154,41 @@ def write_folder(
         If the disk is full or the folder cannot be written.
     """
     num_images = len(images) if count is None else min(count, len(images))
-    folder_of: dict[str, str] = {}
-    taken: set[str] = set()
-    paths: list[Path] = []
-    task = progress.add_task(f"writing {folder.name}", total=num_images) if progress else None
+    paths = [folder / name for name in _file_names(images, num_images)]
     try:
-        for index in range(num_images):
-            label = images.labels[index]
-            if label not in folder_of:
-                folder_of[label] = _unique(label, set(folder_of.values()))
-            name = _unique(f"{folder_of[label]}/{_safe(images.names[index])}", taken, made_safe=True)
-            taken.add(name.lower())
-            path = folder / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(images.image(index)).save(path, compress_level=_PNG_COMPRESSION)
-            paths.append(path)
-            if progress is not None and task is not None:
-                progress.advance(task)
+        with progress_task(progress, f"writing {folder.name}", num_images) as advance:
+            for index, path in enumerate(paths):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(images.image(index)).save(path, compress_level=_PNG_COMPRESSION)
+                advance(1)
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be written: {error}") from None
-    finally:
-        if progress is not None and task is not None:
-            progress.remove_task(task)
     return paths
+
+
+def _file_names(images: ImageList, count: int) -> list[str]:
+    """`<label>/<name>.png` for each image, no two alike even where case does not count."""
+    folder_of: dict[str, str] = {}
+    folders: set[str] = set()
+    files: set[str] = set()
+    names = []
+    for name, label in zip(images.names[:count], images.labels[:count], strict=True):
+        if label not in folder_of:
+            folder_of[label] = _unused(_safe(label), folders)
+        names.append(_unused(f"{folder_of[label]}/{_safe(name)}", files) + ".png")
+    return names
+
+
+def _safe(text: str) -> str:
+    # A leading dot would hide the file, and ".." would leave the folder.
+    return _UNSAFE_IN_FILE_NAMES.sub("_", text).lstrip(".") or "_"
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """`name`, or with the first free number behind it; the answer is taken from then on."""
+    candidate, number = name, 1
+    while candidate.lower() in taken:
+        number += 1
+        candidate = f"{name}-{number}"
+    taken.add(candidate.lower())
+    return candidate

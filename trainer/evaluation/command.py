@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -22,7 +22,6 @@ __all__ = ["app"]
 app = typer.Typer()
 
 _CODECS = ("kbsc", "kbsc-reference")
-_WEIGHTS = ("auto", "trained", "model-set")
 
 _EPILOG = """Examples:
 
@@ -40,7 +39,8 @@ def evaluate(
     channel: Annotated[str, typer.Option(help=f"Of {', '.join(ChannelModel)}.")] = "awgn",
     seeds: Annotated[int, typer.Option(help="How many seeds: 0, 1, 2 ...", min=1)] = 3,
     weights: Annotated[
-        str, typer.Option(help="trained: a codec for each seed; model-set: its one codec; auto: trained on cifar100.")
+        Literal["auto", "trained", "model-set"],
+        typer.Option(help="trained: a codec for each seed; model-set: its one codec; auto: trained on cifar100."),
     ] = "auto",
     model_set: Annotated[
         str, typer.Option(help="Where the encoder, and the codec of model-set, come from.")
@@ -50,7 +50,7 @@ def evaluate(
         int | None, typer.Option(help="Send only the first so many images.", show_default=False, min=1)
     ] = None,
     epochs: Annotated[int, typer.Option(help="Most epochs of a training run.", min=1)] = 100,
-    precision: Annotated[str, typer.Option(help="Training arithmetic: bf16 or fp32.")] = "bf16",
+    precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Training arithmetic.")] = "bf16",
     jobs: Annotated[
         int | None, typer.Option(help="Training runs at a time; one a core if not given.", show_default=False)
     ] = None,
@@ -81,10 +81,10 @@ def evaluate(
         ),
         data=data,
         model_set=model_set,
-        weights=_choices(weights, "--weights", _WEIGHTS)[0],
+        weights=weights,
         count=count,
         epochs=epochs,
-        precision=_choices(precision, "--precision", ("bf16", "fp32"))[0],
+        precision=precision,
         num_jobs=jobs or len(os.sched_getaffinity(0)),
         runs=runs,
         command=shlex.join(["semlink", *sys.argv[1:]]),
@@ -93,8 +93,9 @@ def evaluate(
     Console().print(summary_table(report))
     if json_path is not None:
         write_report(report, json_path)
-    if plot is not None or json_path is not None:
-        plot_report(report, plot or json_path.with_suffix(".png"))
+        plot = plot or json_path.with_suffix(".png")
+    if plot is not None:
+        plot_report(report, plot)
 
 
 def _choices(text: str, option: str, known: tuple[str, ...]) -> tuple[str, ...]:

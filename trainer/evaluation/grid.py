@@ -21,7 +21,7 @@ from engines.modelset import ModelSet
 from semlink.channel import ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import Rate
-from trainer.codecs.training import CodecName, CodecTraining, TrainedCodec, TrainingFeatures, train_codec
+from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
 from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features
 from trainer.evaluation.metrics import CleanRetrieval, score_retrieval
 
@@ -44,7 +44,7 @@ DEFAULT_NUM_PILOTS = 8
 class Grid:
     """What to evaluate: the product of all of these."""
 
-    codecs: tuple[CodecName, ...]
+    codecs: tuple[str, ...]
     rates: tuple[Rate, ...]
     channels: tuple[ChannelModel, ...]
     snr_db: tuple[float, ...]

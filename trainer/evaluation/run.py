@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -29,10 +30,10 @@ def run_evaluation(
     *,
     data: str,
     model_set: str,
-    weights: str,
+    weights: Literal["auto", "trained", "model-set"],
     count: int | None,
     epochs: int,
-    precision: str,
+    precision: Literal["bf16", "fp32"],
     num_jobs: int,
     runs: Path | None,
     command: str,

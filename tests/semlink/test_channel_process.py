@@ -1,0 +1,140 @@
+"""The software channel, as an object and as a process between two sockets."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from semlink.channel import ChannelModel, complex_normal
+from semlink.channel_process import SoftwareChannel
+from semlink.frame import Flags, Frame, end_of_stream, pack, unpack
+from semlink.iq import CodesFormat, dequantize, normalize_power, quantize
+from semlink.rates import parse_rate
+from semlink.transport import FrameReceiver, FrameSender
+
+RATE = parse_rate("1024")
+FINGERPRINT = bytes(range(16))
+DEADLINE_S = 30.0
+
+
+def message(sequence: int = 0, codes_format: CodesFormat = CodesFormat.SC8) -> bytes:
+    symbols = normalize_power(complex_normal((RATE.num_symbols,), np.random.default_rng(sequence)))
+    return pack(Frame(1, sequence, 2, FINGERPRINT, RATE, quantize(symbols, codes_format), codes_format))
+
+
+def channel(sent: list[bytes], model: ChannelModel = ChannelModel.AWGN, seed: int = 0) -> SoftwareChannel:
+    return SoftwareChannel(model, snr_db=0.0, rng=np.random.default_rng(seed), send=sent.append)
+
+
+@pytest.mark.parametrize("codes_format", list(CodesFormat))
+def test_only_the_payload_changes_and_the_frame_says_so(codes_format: CodesFormat) -> None:
+    sent: list[bytes] = []
+    data = message(codes_format=codes_format)
+    assert channel(sent).run_once(data) is False
+    before, after = unpack(data), unpack(sent[0])
+    assert after.flags is Flags.CHANNEL_APPLIED
+    for name in ("sent_crc", "stream_id", "sequence", "capture_time_ns", "fingerprint", "rate", "codes_format"):
+        assert getattr(after, name) == getattr(before, name)
+    noise = dequantize(after.codes, codes_format) - dequantize(before.codes, codes_format)
+    # 1,024 complex samples of variance 1: three standard errors are 0.1.
+    assert np.mean(np.abs(noise) ** 2) == pytest.approx(1.0, abs=0.1)
+
+
+def test_ideal_channel_changes_no_code() -> None:
+    sent: list[bytes] = []
+    channel(sent, ChannelModel.IDEAL).run_once(message())
+    assert np.array_equal(unpack(sent[0]).codes, unpack(message()).codes)
+
+
+def test_damage_is_dropped_here_since_a_new_checksum_would_vouch_for_it() -> None:
+    sent: list[bytes] = []
+    process = channel(sent)
+    damaged = bytearray(message())
+    damaged[-1] ^= 1
+    for data in (bytes(damaged), b"", b"hello" * 100, message()[:50]):
+        assert process.run_once(data) is False
+    assert sent == []
+    assert sum(process.rejected.values()) == 4
+    assert process.rejected["truncated"] == 2
+
+
+def test_end_of_stream_passes_unchanged() -> None:
+    sent: list[bytes] = []
+    end = pack(end_of_stream(1, 7, FINGERPRINT, RATE, 0))
+    assert channel(sent).run_once(end) is True
+    assert sent == [end]
+
+
+def test_two_channels_in_a_row_add_up() -> None:
+    first: list[bytes] = []
+    second: list[bytes] = []
+    data = message(codes_format=CodesFormat.CF32)
+    channel(first).run_once(data)
+    channel(second, seed=1).run_once(first[0])
+    noise = dequantize(unpack(second[0]).codes, CodesFormat.CF32) - dequantize(unpack(data).codes, CodesFormat.CF32)
+    assert np.mean(np.abs(noise) ** 2) == pytest.approx(2.0, abs=0.2)
+    assert unpack(second[0]).sent_crc == unpack(data).sent_crc
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "semlink", "channel", "--listen", "tcp://127.0.0.1:*", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def endpoint_of(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith("listening on "), line
+    return line.split()[2].rstrip(",")
+
+
+def test_process_forwards_a_stream_and_sums_up() -> None:
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        with start("--connect", receiver.endpoint, "--snr-db", "20", "--until-end", "--json") as process:
+            with FrameSender(endpoint_of(process)) as sender:
+                for sequence in range(5):
+                    sender.send(message(sequence))
+                sender.send(b"foreign" * 20)
+                sender.send(pack(end_of_stream(1, 5, FINGERPRINT, RATE, 0)))
+                received = [receiver.receive(DEADLINE_S) for _ in range(6)]
+            output, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, errors
+    assert [unpack(data).sequence for data in received if data] == [0, 1, 2, 3, 4, 5]
+    summary = json.loads(output)
+    assert summary["frames_forwarded"] == 5
+    assert summary["frames_rejected"] == {"foreign bytes": 1}
+
+
+def test_ctrl_c_ends_within_two_seconds_with_a_summary() -> None:
+    with start("--connect", "tcp://127.0.0.1:9", "--json") as process:
+        endpoint_of(process)
+        start_s = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=DEADLINE_S)
+        assert time.monotonic() - start_s < 2.0
+    assert process.returncode == 0, errors
+    assert json.loads(output)["frames_forwarded"] == 0
+
+
+def test_ctrl_c_while_the_receiver_is_away_ends_within_two_seconds() -> None:
+    with start("--connect", "tcp://127.0.0.1:9", "--json") as process, FrameSender(endpoint_of(process)) as sender:
+        for sequence in range(3):
+            sender.send(message(sequence))
+        time.sleep(0.3)  # the channel blocks in its send, which gives no sign
+        start_s = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=DEADLINE_S)
+        assert time.monotonic() - start_s < 2.0
+
+
+def test_port_in_use_is_named() -> None:
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver, start("--listen", receiver.endpoint) as process:
+        _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 7
+    assert "another process has this port" in " ".join(errors.split())

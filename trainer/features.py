@@ -1,0 +1,130 @@
+"""Features of a list of images, computed once, kept on disk, and resumed where a kill stopped them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from rich.progress import Progress
+
+from engines.image_encoder import Features
+from semlink.errors import DatasetError
+from semlink.image import RGBImage
+from trainer.cache import cache_folder
+from trainer.datasets.base import ImageList
+from trainer.progress import progress_task
+
+__all__ = ["FeatureEncoder", "cached_features"]
+
+_BATCH_SIZE = 16
+# A block is what a kill may cost; flushing every batch would cost more than it saves.
+_BATCHES_PER_BLOCK = 8
+
+
+class FeatureEncoder(Protocol):
+    """What `cached_features` needs of an encoder; `engines.image_encoder.ImageEncoder` has it."""
+
+    fingerprint: str
+    feature_dim: int
+
+    def encode(self, images: Sequence[RGBImage]) -> Features:
+        """Encode pictures: (len(images), feature_dim) float32."""
+        ...
+
+
+def cached_features(
+    images: ImageList, encoder: FeatureEncoder, *, cache: Path | None = None, progress: Progress | None = None
+) -> Features:
+    """Encode every image, or read what an earlier call encoded.
+
+    The file is named by the images' content and the encoder's fingerprint, so that another of
+    either never finds it. Rows are appended as they are made; a call that finds an unfinished file
+    goes on behind its last whole row, and two processes that want the same file take turns.
+
+    Parameters
+    ----------
+    images : what to encode
+    encoder : with what
+    cache : folder of the files; the cache's own if None
+    progress : where to show a bar
+
+    Returns
+    -------
+    features : (len(images), feature_dim) float32, in the list's order
+
+    Raises
+    ------
+    DatasetError
+        If the cache cannot be written.
+    """
+    folder = cache_folder("features") if cache is None else cache
+    key = hashlib.sha256(f"{images.content_key}\n{encoder.fingerprint}".encode()).hexdigest()[:32]
+    finished = folder / f"{key}.npy"
+    shape = (len(images), encoder.feature_dim)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _exclusive(folder / f"{key}.lock"):
+            features = _read(finished, shape)
+            if features is not None:
+                return features
+            part = folder / f"{key}.part"
+            _complete(part, images, encoder, progress)
+            part.replace(finished)
+            return np.asarray(np.load(finished))
+    except OSError as error:
+        raise DatasetError(f"{folder}: features cannot be kept: {error.strerror}; set SEMLINK_CACHE elsewhere") from None
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _read(path: Path, shape: tuple[int, int]) -> Features | None:
+    """The finished file's features; None if it is missing, truncated or of another shape."""
+    try:
+        features = np.load(path, allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return features if features.shape == shape and features.dtype == np.float32 else None
+
+
+def _complete(part: Path, images: ImageList, encoder: FeatureEncoder, progress: Progress | None) -> None:
+    """Append the rows that `part`, a .npy file in the making, still lacks."""
+    header = _npy_header((len(images), encoder.feature_dim))
+    row_bytes = encoder.feature_dim * np.dtype(np.float32).itemsize
+    with part.open("a+b") as file:
+        file.seek(0)
+        if file.read(len(header)) != header:
+            file.truncate(0)
+            file.write(header)
+        num_done = (file.seek(0, os.SEEK_END) - len(header)) // row_bytes
+        file.truncate(len(header) + num_done * row_bytes)
+        with progress_task(progress, "encoding images", len(images), completed=num_done) as advance:
+            for block, start in enumerate(range(num_done, len(images), _BATCH_SIZE), start=1):
+                batch = [images.image(index) for index in range(start, min(start + _BATCH_SIZE, len(images)))]
+                file.write(np.ascontiguousarray(encoder.encode(batch), dtype="<f4").data)
+                if block % _BATCHES_PER_BLOCK == 0:
+                    _flush(file)
+                advance(len(batch))
+        _flush(file)
+
+
+def _flush(file: io.BufferedRandom) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _npy_header(shape: tuple[int, int]) -> bytes:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return header.getvalue()

@@ -1,0 +1,25 @@
+"""Progress bars that come and go on a bar display which the command owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import Progress
+
+__all__ = ["progress_task"]
+
+
+@contextmanager
+def progress_task(
+    progress: Progress | None, description: str, total: float | None, *, completed: float = 0
+) -> Iterator[Callable[[float], None]]:
+    """Show a bar while the block runs; yields the function that advances it. None shows nothing."""
+    if progress is None:
+        yield lambda _: None
+        return
+    task = progress.add_task(description, total=total, completed=completed)
+    try:
+        yield lambda amount: progress.advance(task, amount)
+    finally:
+        progress.remove_task(task)
