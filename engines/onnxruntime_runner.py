@@ -48,8 +48,9 @@ class OnnxRuntimeRunner:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         # Errors come as exceptions; on stderr they would only be said twice.
         options.log_severity_level = 4
-        # Idle threads that spin would take the core from the process at the other end of the link.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Threads may spin inside a call, which halves its time on two cores, and not after it, when
+        # they would take the core from the process at the other end of the link.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         # A batch is rarely of the same size twice, and arenas kept per shape only grow.
         options.enable_mem_pattern = False
         try:

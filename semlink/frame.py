@@ -54,7 +54,8 @@ class Flags(enum.IntFlag):
     """A software channel rewrote the payload: `payload_crc` is its, `sent_crc` the transmitter's."""
 
 
-_KNOWN_FLAGS = Flags.END_OF_STREAM | Flags.CHANNEL_APPLIED
+# An int: the complement of a Flags keeps to the known bits from Python 3.11 on, and would hide the others.
+_KNOWN_FLAGS = int(Flags.END_OF_STREAM | Flags.CHANNEL_APPLIED)
 
 
 @dataclass(frozen=True, order=True)
@@ -130,11 +131,11 @@ def pack(frame: Frame) -> bytes:
     ConfigError
         If a field does not fit the format, or codes and rate disagree.
     """
-    if frame.flags & ~_KNOWN_FLAGS or (
+    if int(frame.flags) & ~_KNOWN_FLAGS or (
         frame.is_end_of_stream and (frame.num_pilots or frame.flags != Flags.END_OF_STREAM)
     ):
         raise ConfigError(
-            f"flags must be one of END_OF_STREAM (then without pilots) and CHANNEL_APPLIED, or none;"
+            "flags must be one of END_OF_STREAM (then without pilots) and CHANNEL_APPLIED, or none;"
             f" got {int(frame.flags):#06x} with {frame.num_pilots} pilots"
         )
     num_symbols = 0 if frame.is_end_of_stream else frame.rate.num_symbols

@@ -70,7 +70,8 @@ class _Socket:
         self._socket.setsockopt(zmq.RCVHWM, limits.high_water_mark)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        self._socket.setsockopt(zmq.IPV6, 1)
+        # On an IPv6 socket an IPv4 address would be told as ::ffff:127.0.0.1, which nobody types.
+        self._socket.setsockopt(zmq.IPV6, "[" in endpoint)
         try:
             if bind:
                 self._socket.bind(endpoint)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
 
 from engines.modelset import MANIFEST_FORMAT, CodecEntry, EncoderEntry, GraphFile, Manifest, ModelSet, file_sha256
 from semlink.errors import ModelSetError
+from semlink.provenance import now_utc
 
 __all__ = ["graph_file", "set_codec", "set_encoder", "write_manifest"]
 
@@ -33,7 +33,7 @@ def set_encoder(folder: Path, encoder: EncoderEntry) -> Manifest:
         codec = existing.codec
         if codec is not None and existing.encoder.graph.sha256 != encoder.graph.sha256:
             raise ModelSetError(f"{folder}: holds codecs trained for another encoder; give another folder")
-    manifest = Manifest(MANIFEST_FORMAT, folder.resolve().name, _now(), encoder, codec)
+    manifest = Manifest(MANIFEST_FORMAT, folder.resolve().name, now_utc(), encoder, codec)
     write_manifest(folder, manifest)
     return manifest
 
@@ -52,7 +52,7 @@ def set_codec(folder: Path, codec: CodecEntry) -> Manifest:
             path = folder / graph.file
             if not path.is_file() or file_sha256(path) != graph.sha256:
                 raise ModelSetError(f"{path}: not the file that the codec's entry describes; write the graph first")
-    manifest = msgspec.structs.replace(model_set.manifest, codec=codec, created=_now())
+    manifest = msgspec.structs.replace(model_set.manifest, codec=codec, created=now_utc())
     write_manifest(folder, manifest)
     return manifest
 
@@ -68,7 +68,3 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         part.replace(folder / "manifest.json")
     except OSError as error:
         raise ModelSetError(f"{folder}: manifest.json cannot be written: {error.strerror}") from None
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -13,9 +13,9 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 pytest.importorskip("sklearn", reason="needs semlink[demo]")
 pytest.importorskip("skimage", reason="needs semlink[demo]")
 
-from semlink.errors import TransportError  # noqa: E402
-from trainer.demo.processes import CommandProcess, run_command  # noqa: E402
-from trainer.evaluation.metrics import proportion_interval  # noqa: E402
+from semlink.errors import TransportError
+from trainer.demo.processes import CommandProcess, run_command
+from trainer.evaluation.metrics import proportion_interval
 
 DEADLINE_S = 240.0
 COUNT = 300

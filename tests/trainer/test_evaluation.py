@@ -11,14 +11,14 @@ import pytest
 pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from rich.progress import Progress  # noqa: E402
+from rich.progress import Progress
 
-from engines.modelset import ModelSet  # noqa: E402
-from semlink.channel import ChannelModel  # noqa: E402
-from semlink.errors import ConfigError  # noqa: E402
-from semlink.rates import parse_rate  # noqa: E402
-from trainer.codecs.training import CodecTraining, TrainingFeatures  # noqa: E402
-from trainer.evaluation.grid import (  # noqa: E402
+from engines.modelset import ModelSet
+from semlink.channel import ChannelModel
+from semlink.errors import ConfigError
+from semlink.rates import parse_rate
+from trainer.codecs.training import CodecTraining, TrainingFeatures
+from trainer.evaluation.grid import (
     Grid,
     Record,
     evaluate_model_set,
@@ -26,14 +26,14 @@ from trainer.evaluation.grid import (  # noqa: E402
     train_all,
     trainings_of,
 )
-from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features  # noqa: E402
-from trainer.evaluation.metrics import (  # noqa: E402
+from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features
+from trainer.evaluation.metrics import (
     CleanRetrieval,
     confidence_interval,
     proportion_interval,
     score_retrieval,
 )
-from trainer.evaluation.report import EvaluationReport, plot_report, summarize, summary_table  # noqa: E402
+from trainer.evaluation.report import EvaluationReport, plot_report, summarize, summary_table
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

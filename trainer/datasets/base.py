@@ -73,6 +73,14 @@ class ImageList:
             hashlib.sha256(self.content_key.encode() + indices.astype("<i8").tobytes()).hexdigest(),
         )
 
+    def spread(self, count: int | None) -> ImageList:
+        """At most `count` images, evenly from the first to the last, so that sorted classes all have a share."""
+        if count is None or count >= len(self):
+            return self
+        if count < 1:
+            raise ConfigError(f"count must be at least 1, got {count}")
+        return self.subset(np.linspace(0, len(self) - 1, count).astype(np.int64))
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -18,7 +18,7 @@ from semlink.errors import TransportError
 
 __all__ = ["CommandProcess", "LinkRun", "run_command", "run_link"]
 
-_READY = re.compile(r"listening on (\S+)")
+_READY = re.compile(r"listening on (\S+?),?\s")
 _START_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 1800.0
 _ANY_PORT = "tcp://127.0.0.1:*"
@@ -63,7 +63,7 @@ class CommandProcess:
         if code != 0:
             self._reader.join(timeout=1.0)
             raise TransportError(f"semlink {self.name} failed with exit code {code}: {self._last_words()}")
-        return dict(msgspec.json.decode(output)) if output.strip() else {}
+        return dict(msgspec.json.decode(output))
 
     def __enter__(self) -> Self:
         return self

@@ -101,12 +101,12 @@ def run_demo(options: DemoOptions, work: Path, progress: Progress) -> tuple[Demo
 def _run_dataset(name: str, options: DemoOptions, models: ModelSet, work: Path, progress: Progress) -> DatasetRun:
     dataset = open_dataset(name, seed=options.seed)
     kb_images = write_folder(dataset.knowledge_base, work / "kb-images")
-    paths = write_folder(dataset.sent, work / "sent-images", count=options.count)
+    paths = write_folder(dataset.sent.spread(options.count), work / "sent-images")
     image_list = work / "sent.txt"
     image_list.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-    knowledge_base = work / "kb"
+    knowledge_base, models_option = work / "kb", ("--model-set", options.model_set)
     progress.console.print(f"{dataset.name}: building a KB of {len(kb_images)} images, sending {len(paths)}")
-    run_command("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), "--model-set", options.model_set)
+    run_command("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), *models_option, "--json")
     labels = {str(path): path.parent.name for path in paths}
     cells: list[CellReport] = []
     retrievals: list[tuple[Retrieval, ...]] = []

@@ -45,7 +45,7 @@ def run_evaluation(
     ----------
     weights : "trained", "model-set", or "auto", which trains on cifar100 and takes the model set's
         codec for every other dataset
-    count : send only the first so many images; None sends all
+    count : send at most so many images, evenly from all; None sends all
     runs : folder of training runs; the cache if None
     """
     models = ModelSet.find(model_set)
@@ -55,11 +55,10 @@ def run_evaluation(
         _log.info("weights auto: chose %s for %s", weights, dataset.name)
     encoder = ImageEncoder(models, num_threads=num_jobs)
     with Progress(console=console) as progress:
-        sent = cached_features(dataset.sent, encoder, progress=progress)[:count]
+        sent_images = dataset.sent.spread(count)
+        sent = cached_features(sent_images, encoder, progress=progress)
         kb = cached_features(dataset.knowledge_base, encoder, progress=progress)
-        clean = CleanRetrieval.of(
-            sent, np.asarray(dataset.sent.labels)[:count], kb, np.asarray(dataset.knowledge_base.labels)
-        )
+        clean = CleanRetrieval.of(sent, np.asarray(sent_images.labels), kb, np.asarray(dataset.knowledge_base.labels))
         if weights == "model-set":
             records = evaluate_model_set(models, grid, clean, progress)
         else:

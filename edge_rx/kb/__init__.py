@@ -1,0 +1,13 @@
+"""The knowledge base: the images that a receiver can answer with.
+
+build --folder--> index (vectors) + records (SQLite) + images (files) + manifest
+knowledge_base: query --search--> entry id, score --record--> label, image
+
+storage    changes on disk that either happened or did not
+command    semlink kb
+"""
+
+__all__ = ["KnowledgeBase", "Record"]
+
+from edge_rx.kb.knowledge_base import KnowledgeBase
+from edge_rx.kb.records import Record

@@ -1,0 +1,254 @@
+"""Build a knowledge base from pictures.
+
+The work happens in a hidden folder beside the target, which takes the target's name in one step
+when all of it is on disk: whoever looks at the target sees no knowledge base, the old one, or the
+new one, whatever happens to the builder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+from sqlite3 import DatabaseError
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from edge_rx.kb.images import ImageStore, encode_png, image_suffix
+from edge_rx.kb.index import FlatIndex
+from edge_rx.kb.manifest import (
+    IMAGES_FOLDER,
+    INDEX_FILE,
+    MANIFEST_FILE,
+    RECORDS_FILE,
+    Manifest,
+    write_manifest,
+)
+from edge_rx.kb.records import Record, RecordTable
+from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, sync_path, sync_tree
+from engines.image_encoder import ImageEncoder
+from engines.modelset import file_sha256
+from semlink.errors import ConfigError, ImageError, KnowledgeBaseError
+from semlink.image import IMAGE_SUFFIXES, RGBImage, load_image, preprocess
+
+__all__ = ["BuildReport", "LabelledImage", "build_knowledge_base", "labelled_folder"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImage:
+    """A picture on its way into a knowledge base.
+
+    Attributes
+    ----------
+    label : category, "" where none is known
+    source : name to remember it by
+    image : a file, an encoded file's bytes, or (height, width, 3) uint8 RGB
+    """
+
+    label: str
+    source: str
+    image: Path | bytes | RGBImage
+
+
+@dataclass
+class BuildReport:
+    """What a build did: the entries it made, and each picture that it could not read."""
+
+    num_entries: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+
+def labelled_folder(folder: Path) -> list[LabelledImage]:
+    """Every picture under a folder, in the order of their paths.
+
+    A picture's label is the first folder on its path: a folder of class folders is labelled by
+    class, a flat folder not at all. Hidden files and folders are left out.
+
+    Raises
+    ------
+    ConfigError
+        If the folder does not exist or holds no file that is named like a picture.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    names = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES)
+    images = [
+        LabelledImage(_text(name.parts[0]) if len(name.parts) > 1 else "", _text(name.as_posix()), folder / name)
+        for name in names
+        if not any(part.startswith(".") for part in name.parts) and (folder / name).is_file()
+    ]
+    if not images:
+        raise ConfigError(f"{folder}: no images in it; pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return images
+
+
+def build_knowledge_base(
+    images: Iterable[LabelledImage],
+    target: Path,
+    encoder: ImageEncoder,
+    *,
+    replace: bool = False,
+    batch_size: int = 32,
+    num_images: int | None = None,
+    show_progress: bool = False,
+) -> BuildReport:
+    """Encode pictures and put them into a new knowledge base.
+
+    A picture that cannot be read is skipped, logged and named in the report.
+
+    Parameters
+    ----------
+    images : see `labelled_folder`
+    target : folder to make
+    encoder : gives the vectors; the knowledge base is bound to its fingerprint
+    replace : take the place of a knowledge base that exists
+    batch_size : pictures in one call of the encoder
+    num_images : how many there are, for the progress bar; None if `images` has a length or nobody knows
+    show_progress : draw a progress bar on stderr
+
+    Raises
+    ------
+    ConfigError
+        If there is not one readable picture.
+    KnowledgeBaseError
+        If `target` exists and may not be replaced, or cannot be written; nothing has changed then.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
+    target = target.resolve()
+    _check_target(target, replace=replace)
+    # What can fail without touching the disk comes first.
+    index = FlatIndex(encoder.feature_dim)
+    bar = Progress(console=Console(stderr=True), transient=True, disable=not show_progress)
+    try:
+        with _workshop(target) as folder, bar:
+            tracked = bar.track(images, total=num_images, description="building the knowledge base")
+            report = _fill(folder, tracked, encoder, index, batch_size)
+            _put_in_place(folder, target, replace=replace)
+    except (OSError, DatabaseError) as error:
+        raise KnowledgeBaseError(f"{target}: cannot be written, nothing there has changed: {error}") from None
+    return report
+
+
+def _check_target(target: Path, *, replace: bool) -> None:
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / MANIFEST_FILE).is_file():
+        raise KnowledgeBaseError(f"{target}: exists and is not a knowledge base; give another name")
+    if not replace:
+        raise KnowledgeBaseError(f"{target}: is a knowledge base already; replace it with --force or give another name")
+
+
+@contextmanager
+def _workshop(target: Path) -> Iterator[Path]:
+    """Give a locked folder beside `target`, after removing those that killed builds left; remove it at the end."""
+    parent = target.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{target.name}.building-"
+    # Locked, so that nobody takes a folder that is not yet locked for one that was left behind.
+    guard = lock_folder(parent)
+    try:
+        for left_behind in parent.iterdir():
+            if left_behind.name.startswith(prefix) and not is_locked(left_behind):
+                _log.info("removing what a killed build left: %s", left_behind)
+                shutil.rmtree(left_behind)
+        folder = parent / f"{prefix}{os.getpid()}"
+        folder.mkdir()
+        lock = lock_folder(folder)
+    finally:
+        os.close(guard)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _put_in_place(folder: Path, target: Path, *, replace: bool) -> None:
+    sync_tree(folder)
+    if replace and target.exists():
+        # The old one is now in the workshop, which is removed.
+        exchange_folders(folder, target)
+    else:
+        folder.rename(target)
+    sync_path(target.parent)
+
+
+def _fill(
+    folder: Path, images: Iterable[LabelledImage], encoder: ImageEncoder, index: FlatIndex, batch_size: int
+) -> BuildReport:
+    report = BuildReport()
+    store = ImageStore(folder / IMAGES_FOLDER)
+    readable = _read(images, encoder, store, report)
+    with closing(RecordTable.create(folder / RECORDS_FILE)) as records:
+        while batch := list(islice(readable, batch_size)):
+            index.add(encoder.encode([picture for _, picture in batch]))
+            records.add(record for record, _ in batch)
+        records.commit()
+    report.num_entries = len(index)
+    if not report.num_entries:
+        first = f", the first because: {report.skipped[0]}" if report.skipped else ""
+        raise ConfigError(f"no images to build from; {len(report.skipped)} could not be read{first}")
+    index.save(folder / INDEX_FILE)
+    write_manifest(
+        folder,
+        Manifest(
+            encoder_name=encoder.name,
+            encoder_fingerprint=encoder.fingerprint,
+            feature_dim=encoder.feature_dim,
+            num_entries=report.num_entries,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            index_sha256=file_sha256(folder / INDEX_FILE),
+            records_sha256=file_sha256(folder / RECORDS_FILE),
+        ),
+    )
+    return report
+
+
+def _read(
+    images: Iterable[LabelledImage], encoder: ImageEncoder, store: ImageStore, report: BuildReport
+) -> Iterator[tuple[Record, RGBImage]]:
+    """Store each readable picture; give its record, and the picture at the encoder's size.
+
+    Shrunk here, so that a batch of large pictures is not held at full size.
+    """
+    entry_id = 0
+    for item in images:
+        try:
+            data, suffix = _encoded(item)
+            image = load_image(data)
+        except (ImageError, OSError) as error:
+            reason = f"{item.source}: {error.strerror if isinstance(error, OSError) else error}"
+            _log.warning("skipped %s", reason)
+            report.skipped.append(reason)
+            continue
+        height_px, width_px = image.shape[:2]
+        sha256 = store.add(data, suffix)
+        yield (
+            Record(entry_id, item.label, item.source, sha256, suffix, width_px, height_px, time.time()),
+            preprocess(image, encoder.preprocessing),
+        )
+        entry_id += 1
+
+
+def _encoded(item: LabelledImage) -> tuple[bytes, str]:
+    """Give the bytes to store, and their file's ending."""
+    if isinstance(item.image, np.ndarray):
+        return encode_png(item.image), ".png"
+    return item.image if isinstance(item.image, bytes) else item.image.read_bytes(), image_suffix(item.source)
+
+
+def _text(name: str) -> str:
+    """Make a file name's undecodable bytes visible; a database takes only text."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,0 +1,107 @@
+"""`semlink kb`: build, describe, check and search a knowledge base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from edge_rx.kb.build import build_knowledge_base, labelled_folder
+from edge_rx.kb.knowledge_base import KnowledgeBase
+from engines.image_encoder import ImageEncoder
+from engines.modelset import ModelSet
+from semlink.config import ConfigFile
+from semlink.errors import KnowledgeBaseError
+from semlink.image import load_image
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Knowledge bases: the images that a receiver can answer with."
+)
+
+KBFolder = Annotated[Path, typer.Argument(metavar="KB", help="The knowledge base's folder.")]
+ModelSetName = Annotated[str, typer.Option(help="Built-in model set's name, or a folder.")]
+NumThreads = Annotated[int, typer.Option(min=1, help="CPU threads of the encoder.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+@app.command(epilog="Example: semlink kb build photos --out KB --model-set builtin")
+def build(
+    folder: Annotated[Path, typer.Argument(help="Pictures; folders in it are labels.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    model_set: ModelSetName = "builtin",
+    force: Annotated[bool, typer.Option("--force", help="Replace a knowledge base, in one step.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in one call of the encoder.")] = 32,
+    num_threads: NumThreads = 1,
+    as_json: AsJSON = False,
+    config: ConfigFile = None,
+) -> None:
+    """Build a knowledge base from a folder of class folders, or from a flat folder without labels."""
+    images = labelled_folder(folder)
+    encoder = ImageEncoder(ModelSet.find(model_set), num_threads=num_threads)
+    report = build_knowledge_base(images, out, encoder, replace=force, batch_size=batch_size, show_progress=True)
+    if as_json:
+        typer.echo(msgspec.json.encode(report).decode())
+        return
+    print(f"{out}: {report.num_entries} entries, {len(report.skipped)} pictures skipped")
+
+
+@app.command(epilog="Example: semlink kb info KB --json")
+def info(folder: KBFolder, as_json: AsJSON = False) -> None:
+    """Say what a knowledge base holds and which encoder it was built with."""
+    with KnowledgeBase.open(folder) as knowledge_base:
+        described = {**msgspec.structs.asdict(knowledge_base.manifest), "labels": knowledge_base.labels()}
+    if as_json:
+        typer.echo(msgspec.json.encode(described).decode())
+        return
+    table = Table("", Column(escape(str(folder)), overflow="fold"))
+    for name, value in msgspec.structs.asdict(knowledge_base.manifest).items():
+        table.add_row(name, str(value))
+    table.add_row("labels", str(len(described["labels"])))
+    Console().print(table)
+
+
+@app.command(epilog="Example: semlink kb verify KB && echo whole")
+def verify(folder: KBFolder, as_json: AsJSON = False) -> None:
+    """Read everything in a knowledge base and check it; exit code 6 if something is wrong."""
+    with KnowledgeBase.open(folder) as knowledge_base:
+        problems = knowledge_base.verify()
+    if as_json:
+        typer.echo(msgspec.json.encode({"problems": problems}).decode())
+    else:
+        print("\n".join(problems) or f"{folder}: whole, {knowledge_base.num_entries} entries")
+    if problems:
+        raise typer.Exit(KnowledgeBaseError.exit_code)
+
+
+@app.command(epilog="Example: semlink kb search KB picture.jpg --top 5")
+def search(
+    folder: KBFolder,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to look for.", show_default=False)],
+    top: Annotated[int, typer.Option(min=1, help="Matches to show.")] = 5,
+    model_set: ModelSetName = "builtin",
+    num_threads: NumThreads = 1,
+    as_json: AsJSON = False,
+    config: ConfigFile = None,
+) -> None:
+    """Find the images that mean most nearly the same as a picture, without any link between."""
+    models = ModelSet.find(model_set)
+    with KnowledgeBase.open(
+        folder, models.encoder_fingerprint, encoder_name=models.manifest.encoder.name, num_threads=num_threads
+    ) as knowledge_base:
+        features = ImageEncoder(models, num_threads=num_threads).encode([load_image(image)])
+        neighbours = knowledge_base.nearest(features[0], num_matches=top)
+    if as_json:
+        typer.echo(msgspec.json.encode({"matches": neighbours}).decode())
+        return
+    table = Table("score", "entry", "label", "source")
+    for neighbour in neighbours:
+        record = neighbour.record
+        table.add_row(f"{neighbour.score:.3f}", str(record.entry_id), escape(record.label), escape(record.source))
+    Console().print(table)

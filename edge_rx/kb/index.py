@@ -1,0 +1,162 @@
+"""The vectors of a knowledge base and the search through them. The only module that imports faiss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from edge_rx.kb.storage import replaced_file, sync_path
+from semlink.errors import KnowledgeBaseError, MissingDependencyError
+
+__all__ = ["INDEX_KIND", "EntryIds", "FlatIndex", "Vectors"]
+
+Vectors: TypeAlias = npt.NDArray[np.float32]
+EntryIds: TypeAlias = npt.NDArray[np.int64]
+
+INDEX_KIND = "flat-ip"
+"""Exact search, by inner product of unit vectors: the cosine."""
+
+
+class FlatIndex:
+    """Unit vectors in the order in which they were added; an entry's id is its place.
+
+    Parameters
+    ----------
+    feature_dim : length of every vector, at least 1
+    num_threads : CPU threads of one search, at least 1
+
+    Raises
+    ------
+    MissingDependencyError
+        If faiss is not installed.
+
+    Examples
+    --------
+    >>> index = FlatIndex(2)
+    >>> index.add(np.array([[1, 0], [0, 1]], np.float32))
+    >>> ids, scores = index.search(np.array([[0, 5]], np.float32), num_matches=1)
+    >>> int(ids[0, 0]), float(scores[0, 0])
+    (1, 1.0)
+    """
+
+    def __init__(self, feature_dim: int, *, num_threads: int = 1) -> None:
+        if feature_dim < 1 or num_threads < 1:
+            raise KnowledgeBaseError(
+                f"feature_dim and num_threads must be at least 1, got {feature_dim} and {num_threads}"
+            )
+        self._faiss = _import_faiss()
+        self._index = self._faiss.IndexFlatIP(feature_dim)
+        self.feature_dim = feature_dim
+        self.num_threads = num_threads
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def add(self, vectors: Vectors) -> None:
+        """Append vectors, scaled to unit length.
+
+        Parameters
+        ----------
+        vectors : (n, feature_dim) float32, finite and not zero
+
+        Raises
+        ------
+        KnowledgeBaseError
+            If the shape is another, or a vector has no direction.
+        """
+        self._index.add(self._unit(vectors, "vectors"))
+
+    def search(self, queries: Vectors, *, num_matches: int) -> tuple[EntryIds, Vectors]:
+        """Find the entries that point most nearly the same way.
+
+        Parameters
+        ----------
+        queries : (q, feature_dim) float32, of any length but zero
+        num_matches : entries to give for each query; all, if there are fewer
+
+        Returns
+        -------
+        entry_ids : (q, m) int64, best first
+        scores : (q, m) float32, cosine, -1 .. 1
+
+        Raises
+        ------
+        KnowledgeBaseError
+            If the shape is another, a query has no direction, or `num_matches` is below 1.
+        """
+        if num_matches < 1:
+            raise KnowledgeBaseError(f"num_matches must be at least 1, got {num_matches}")
+        # OpenMP keeps the number per calling thread, so it is set where it is used.
+        self._faiss.omp_set_num_threads(self.num_threads)
+        scores, entry_ids = self._index.search(self._unit(queries, "queries"), min(num_matches, len(self)))
+        return entry_ids, scores
+
+    def vectors(self, start: int, count: int) -> Vectors:
+        """(count, feature_dim) float32: a copy of the entries from `start` on."""
+        stored: Vectors = self._index.reconstruct_n(start, count)
+        return stored
+
+    def save(self, path: Path) -> None:
+        """Write the index, atomically and durably.
+
+        Raises
+        ------
+        KnowledgeBaseError
+            If it cannot be written; `path` is then as it was.
+        """
+        with replaced_file(path) as temporary:
+            try:
+                self._faiss.write_index(self._index, str(temporary))
+                sync_path(temporary)
+            # faiss reports a full disk as a RuntimeError.
+            except (RuntimeError, OSError) as error:
+                raise KnowledgeBaseError(f"{path}: cannot be written: {_last_line(error)}") from None
+
+    @classmethod
+    def load(cls, path: Path, *, feature_dim: int, num_threads: int = 1) -> Self:
+        """Read an index of vectors of `feature_dim`.
+
+        Raises
+        ------
+        KnowledgeBaseError
+            If the file is missing, cut short, or not such an index.
+        """
+        index = cls(feature_dim, num_threads=num_threads)
+        if not path.is_file():
+            raise KnowledgeBaseError(f"{path}: no such file; the knowledge base is incomplete, build it again")
+        try:
+            stored = index._faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise KnowledgeBaseError(f"{path}: damaged, build the knowledge base again: {_last_line(error)}") from None
+        if not isinstance(stored, index._faiss.IndexFlatIP) or stored.d != feature_dim:
+            found = f"{type(stored).__name__} of dimension {stored.d}"
+            raise KnowledgeBaseError(f"{path}: expected IndexFlatIP of dimension {feature_dim}, found {found}")
+        index._index = stored
+        return index
+
+    def _unit(self, vectors: Vectors, name: str) -> Vectors:
+        if vectors.ndim != 2 or vectors.shape[1] != self.feature_dim or vectors.dtype != np.float32:
+            wanted = f"(n, {self.feature_dim}) float32"
+            raise KnowledgeBaseError(f"{name} must be {wanted}, got {vectors.shape} {vectors.dtype}")
+        # In double precision no finite float32 vector overflows or vanishes.
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        if not (np.isfinite(lengths) & (lengths > 0)).all():
+            raise KnowledgeBaseError(f"{name} must be finite and not zero, so that they have a direction")
+        return np.ascontiguousarray(vectors / lengths, dtype=np.float32)
+
+
+def _import_faiss() -> Any:
+    try:
+        import faiss
+    except ImportError:
+        raise MissingDependencyError.of("faiss", extra="cpu", purpose="a knowledge base") from None
+    return faiss
+
+
+def _last_line(error: Exception) -> str:
+    """Give the end of faiss's message, which starts with the C++ function and source line."""
+    return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__

@@ -1,0 +1,182 @@
+"""An opened knowledge base: vectors to search, records and images to answer with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from typing_extensions import Self
+
+from edge_rx.kb.images import ImageStore
+from edge_rx.kb.index import EntryIds, FlatIndex, Vectors
+from edge_rx.kb.manifest import IMAGES_FOLDER, INDEX_FILE, RECORDS_FILE, Manifest, read_manifest
+from edge_rx.kb.records import Record, RecordTable
+from engines.modelset import file_sha256
+from semlink.errors import KnowledgeBaseError
+
+__all__ = ["KnowledgeBase", "Neighbour"]
+
+_VERIFY_BLOCK = 65_536
+_NORM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An entry near to a query; `score` is their cosine."""
+
+    score: float
+    record: Record
+    image_path: str
+
+
+class KnowledgeBase:
+    """A folder that `edge_rx.kb.build` made, open for searching.
+
+        manifest.json    index.faiss    records.sqlite    images/ab/<sha256>.<suffix>
+
+    Use `open`, and close it, or use it in a with statement.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, index: FlatIndex, records: RecordTable) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._index = index
+        self._records = records
+        self._images = ImageStore(folder / IMAGES_FOLDER)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        encoder_fingerprint: str | None = None,
+        *,
+        encoder_name: str = "the model set's encoder",
+        num_threads: int = 1,
+    ) -> Self:
+        """Open a knowledge base.
+
+        Sizes are checked here; contents, which takes reading all of them, by `verify`.
+
+        Parameters
+        ----------
+        encoder_fingerprint : of the encoder that queries come from, see
+            `engines.modelset.ModelSet.encoder_fingerprint`; None to look at a knowledge base
+            without sending it queries
+        encoder_name : what to call that encoder in an error
+        num_threads : CPU threads of one search
+
+        Raises
+        ------
+        KnowledgeBaseError
+            If the folder is none, is damaged, or was built with another encoder.
+        MissingDependencyError
+            If faiss is not installed.
+        """
+        manifest = read_manifest(folder)
+        if encoder_fingerprint not in (None, manifest.encoder_fingerprint):
+            raise KnowledgeBaseError(
+                f"{folder}: built with encoder {manifest.encoder_name} ({manifest.encoder_fingerprint[:12]}), but"
+                f" queries come from {encoder_name} ({str(encoder_fingerprint)[:12]}); give the --model-set that it was"
+                " built with, or build it again with this one: semlink kb build FOLDER --out KB --model-set ..."
+            )
+        index = FlatIndex.load(folder / INDEX_FILE, feature_dim=manifest.feature_dim, num_threads=num_threads)
+        records = RecordTable.open(folder / RECORDS_FILE)
+        knowledge_base = cls(folder, manifest, index, records)
+        try:
+            if problems := list(knowledge_base._size_problems()):
+                raise KnowledgeBaseError(f"{folder}: damaged, build it again: {'; '.join(problems)}")
+        except BaseException:
+            records.close()
+            raise
+        return knowledge_base
+
+    @property
+    def num_entries(self) -> int:
+        """Pictures to answer with."""
+        return len(self._index)
+
+    def search(self, queries: Vectors, *, num_matches: int = 1) -> tuple[EntryIds, Vectors]:
+        """Find the entries nearest in meaning; see `edge_rx.kb.index.FlatIndex.search`."""
+        return self._index.search(queries, num_matches=num_matches)
+
+    def nearest(self, query: Vectors, *, num_matches: int) -> list[Neighbour]:
+        """Find the entries nearest to one query of (feature_dim,), best first, with all that is known of them."""
+        entry_ids, scores = self.search(query[None], num_matches=num_matches)
+        records = [self.record(entry_id) for entry_id in entry_ids[0].tolist()]
+        return [
+            Neighbour(score=score, record=record, image_path=str(self.image_path(record)))
+            for score, record in zip(scores[0].tolist(), records, strict=True)
+        ]
+
+    def record(self, entry_id: int) -> Record:
+        """What is known of one entry; KnowledgeBaseError if there is none of that id."""
+        return self._records.get(entry_id)
+
+    def records(self) -> Iterator[Record]:
+        """Every record, by rising entry id."""
+        return iter(self._records)
+
+    def labels(self) -> dict[str, int]:
+        """Number of entries of each label."""
+        return self._records.labels()
+
+    def image_path(self, record: Record) -> Path:
+        """Where an entry's picture is."""
+        return self._images.path(record.image_sha256, record.image_suffix)
+
+    def verify(self) -> list[str]:
+        """Read everything and compare it with what it should be.
+
+        Returns
+        -------
+        problems : a sentence for each; empty if the knowledge base is whole
+        """
+        problems: list[str] = []
+        for check in (self._size_problems, self._hash_problems, self._vector_problems, self._image_problems):
+            try:
+                problems.extend(check())
+            except KnowledgeBaseError as error:
+                problems.append(str(error))
+        return problems
+
+    def close(self) -> None:
+        """Close the records' file."""
+        self._records.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _size_problems(self) -> Iterator[str]:
+        sizes = {INDEX_FILE: len(self._index), RECORDS_FILE: len(self._records)}
+        for name, size in sizes.items():
+            if size != self.manifest.num_entries:
+                yield f"{name} has {size} entries, the manifest says {self.manifest.num_entries}"
+
+    def _hash_problems(self) -> Iterator[str]:
+        hashes = {INDEX_FILE: self.manifest.index_sha256, RECORDS_FILE: self.manifest.records_sha256}
+        for name, expected in hashes.items():
+            if file_sha256(self.folder / name) != expected:
+                yield f"{name}: sha256 is not the manifest's"
+
+    def _vector_problems(self) -> Iterator[str]:
+        for start in range(0, len(self._index), _VERIFY_BLOCK):
+            vectors = self._index.vectors(start, min(_VERIFY_BLOCK, len(self._index) - start))
+            # NaN fails the comparison too.
+            is_unit = np.abs(np.linalg.norm(vectors.astype(np.float64), axis=1) - 1.0) <= _NORM_TOLERANCE
+            yield from (f"{INDEX_FILE}: vector {start + row} is not of unit length" for row in np.flatnonzero(~is_unit))
+
+    def _image_problems(self) -> Iterator[str]:
+        for record in self._records:
+            path = self.image_path(record)
+            if not path.is_file():
+                yield f"{path.relative_to(self.folder)}: missing (entry {record.entry_id}, {record.source})"
+            elif file_sha256(path) != record.image_sha256:
+                yield f"{path.relative_to(self.folder)}: content is not what its name says (entry {record.entry_id})"

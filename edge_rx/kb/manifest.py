@@ -1,0 +1,81 @@
+"""manifest.json: what a knowledge base is, and with which encoder its vectors were made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edge_rx.kb.index import INDEX_KIND
+from edge_rx.kb.storage import replaced_file
+from semlink.errors import KnowledgeBaseError
+
+__all__ = [
+    "IMAGES_FOLDER",
+    "INDEX_FILE",
+    "MANIFEST_FILE",
+    "MANIFEST_FORMAT",
+    "RECORDS_FILE",
+    "Manifest",
+    "read_manifest",
+    "write_manifest",
+]
+
+MANIFEST_FILE = "manifest.json"
+INDEX_FILE = "index.faiss"
+RECORDS_FILE = "records.sqlite"
+IMAGES_FOLDER = "images"
+
+MANIFEST_FORMAT = 1
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Content of manifest.json.
+
+    Attributes
+    ----------
+    encoder_fingerprint : SHA-256 of the image encoder's graph, in hex
+    created : ISO 8601, UTC
+    index_sha256, records_sha256 : of the two files, in hex
+    """
+
+    format: int = MANIFEST_FORMAT
+    encoder_name: str
+    encoder_fingerprint: str
+    feature_dim: int
+    num_entries: int
+    index_kind: str = INDEX_KIND
+    created: str
+    index_sha256: str
+    records_sha256: str
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a knowledge base's manifest.
+
+    Raises
+    ------
+    KnowledgeBaseError
+        If there is none, or it is not one that this version reads.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise KnowledgeBaseError(
+            f"{folder}: not a knowledge base: {MANIFEST_FILE}: {error.strerror}; make one with: semlink kb build"
+        ) from None
+    except msgspec.MsgspecError as error:
+        raise KnowledgeBaseError(f"{path}: damaged, build the knowledge base again: {error}") from None
+    if manifest.format != MANIFEST_FORMAT or manifest.index_kind != INDEX_KIND:
+        raise KnowledgeBaseError(
+            f"{folder}: format {manifest.format} with index {manifest.index_kind}, this version reads"
+            f" format {MANIFEST_FORMAT} with index {INDEX_KIND}; build the knowledge base again"
+        )
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write a knowledge base's manifest, atomically."""
+    with replaced_file(folder / MANIFEST_FILE) as temporary:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")

@@ -1,0 +1,90 @@
+"""Changes on disk that either happened or did not: file replacement, folder exchange, folder locks."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from semlink.errors import KnowledgeBaseError
+
+__all__ = ["exchange_folders", "is_locked", "lock_folder", "replaced_file", "sync_path", "sync_tree"]
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def sync_path(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the medium."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder and all in it is on the medium: files before the folders that name them."""
+    for root, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            sync_path(Path(root, name))
+        sync_path(Path(root))
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling to write; when the body succeeds it takes the place of `path`.
+
+    A reader sees the old file or the new one, whole. That the new one survives a power cut is the
+    caller's to ask for, with `sync_path` or `sync_tree`: one sync for many files costs far less.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def lock_folder(folder: Path) -> int:
+    """Lock a folder against other processes until the returned descriptor is closed; wait for it if need be."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds a folder's lock; the kernel drops the locks of a process that dies."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def exchange_folders(first: Path, second: Path) -> None:
+    """Swap two folders' names in one step, so that neither name is ever without a folder.
+
+    Raises
+    ------
+    KnowledgeBaseError
+        If this system or file system has no such step; renaming twice instead would leave a
+        moment, and after a crash a state, in which there is no knowledge base.
+    """
+    # The standard library's rename cannot exchange; renameat2(2) has been in glibc since 2.28.
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    code = errno.ENOSYS
+    if renameat2 is not None:
+        if not renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE):
+            return
+        code = ctypes.get_errno()
+    raise KnowledgeBaseError(
+        f"{second}: cannot be replaced in one step here ({os.strerror(code)}); remove it first, or build beside it"
+    )

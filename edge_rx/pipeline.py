@@ -1,0 +1,198 @@
+"""The receiver's data path."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from edge_rx.decoder import CodecDecoder
+from edge_rx.equalizer import equalize
+from edge_rx.kb import KnowledgeBase
+from semlink.errors import DecodeError
+from semlink.frame import Frame, FrameId, unpack
+from semlink.iq import dequantize
+from semlink.rates import channel_bandwidth_ratio
+from semlink.sequence import SequenceTracker
+from semlink.timing import StageClock
+
+__all__ = ["END_TO_END", "Match", "Receiver"]
+
+_log = logging.getLogger(__name__)
+
+END_TO_END = "end_to_end"
+"""Stage name of the time from the transmitter's capture to the match, by the hosts' wall clocks."""
+
+RECEIVE_TO_MATCH = "receive_to_match"
+"""Stage name of the time from a message's bytes in memory to its match."""
+
+_MATCH_STAGES = ("unpack", "dequantize", "decode", "search", RECEIVE_TO_MATCH)
+
+_MAX_COUNT = 2**63 - 1
+"""Largest sequence number and time that a database column, or any real transmitter, can hold."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """The answer to one frame.
+
+    Attributes
+    ----------
+    entry_id, label, source, image_sha256 : the knowledge base's entry; see `edge_rx.kb.Record`
+    score : cosine of query and entry, -1 .. 1
+    accepted : whether the score reaches the receiver's `min_score`
+    capture_time_ns, matched_time_ns : Unix times at which the image was in the transmitter's
+        memory and the match in the receiver's [ns]
+    latency_ms : from the one to the other; means something if both hosts' clocks agree
+    stage_ms : milliseconds of unpack, dequantize (with equalising), decode, search and, over
+        all of them, receive_to_match
+    num_symbols, num_pilots : channel uses that carried the image, and those that carried pilots
+    payload_cbr, total_cbr : CBR without and with the pilots; None if the frame does not tell the
+        picture's size
+    """
+
+    frame_id: FrameId
+    entry_id: int
+    label: str
+    source: str
+    image_sha256: str
+    score: float
+    accepted: bool
+    capture_time_ns: int
+    matched_time_ns: int
+    latency_ms: float
+    stage_ms: dict[str, float]
+    num_symbols: int
+    num_pilots: int
+    payload_cbr: float | None
+    total_cbr: float | None
+
+
+class Receiver:
+    """Turns messages into matches, and counts those that are none.
+
+    Parameters
+    ----------
+    decoder : the codec decoders of the model set that the transmitters use
+    knowledge_base : built with the same set's encoder
+    min_score : cosine below which a match is marked as not accepted; None accepts every match
+    tracker, clock : collect what streams lost and where time went; new ones if not given
+
+    Attributes
+    ----------
+    rejected : messages that were dropped, by reason
+    num_matches, num_accepted : answers given, and those that reached `min_score`
+    """
+
+    def __init__(
+        self,
+        decoder: CodecDecoder,
+        knowledge_base: KnowledgeBase,
+        *,
+        min_score: float | None = None,
+        tracker: SequenceTracker | None = None,
+        clock: StageClock | None = None,
+    ) -> None:
+        self.tracker = tracker or SequenceTracker()
+        self.clock = clock or StageClock()
+        self.rejected: Counter[str] = Counter()
+        self.num_matches = 0
+        self.num_accepted = 0
+        self._decoder = decoder
+        self._knowledge_base = knowledge_base
+        self._min_score = min_score
+
+    def run_once(self, data: bytes) -> Match | None:
+        """Answer one message.
+
+        Returns
+        -------
+        match : None for a repeat, for the end of a stream, and for bytes that are bad, which are
+            counted in `rejected`, logged and dropped
+        """
+        start_ns = time.perf_counter_ns()
+        try:
+            with self.clock.stage("unpack"):
+                frame = unpack(data)
+            if not self._is_new_image(frame):
+                return None
+            with self.clock.stage("dequantize"):
+                symbols = equalize(dequantize(frame.codes, frame.codes_format), num_pilots=frame.num_pilots)
+            with self.clock.stage("decode"):
+                query = self._decoder.decode(symbols, fingerprint=frame.fingerprint)
+            with self.clock.stage("search"):
+                entry_ids, scores = self._knowledge_base.search(query[None])
+        except DecodeError as error:
+            self._reject(error)
+            return None
+        return self._match(frame, int(entry_ids[0, 0]), float(scores[0, 0]), start_ns)
+
+    def _is_new_image(self, frame: Frame) -> bool:
+        if max(frame.sequence, frame.capture_time_ns) > _MAX_COUNT:
+            raise DecodeError(
+                f"implausible header: sequence {frame.sequence}, captured at {frame.capture_time_ns} ns;"
+                f" neither can exceed {_MAX_COUNT}"
+            )
+        if frame.is_end_of_stream:
+            self.tracker.close(frame.frame_id)
+            return False
+        return self.tracker.observe(frame.frame_id)
+
+    def _reject(self, error: DecodeError) -> None:
+        reason = _reason(error)
+        self.rejected[reason] += 1
+        # The first of its kind is news; a flood of them must not be a flood in the log.
+        _log.log(logging.WARNING if self.rejected[reason] == 1 else logging.INFO, "dropped a message: %s", error)
+
+    def _match(self, frame: Frame, entry_id: int, score: float, start_ns: int) -> Match:
+        record = self._knowledge_base.record(entry_id)
+        matched_time_ns = time.time_ns()
+        latency_ms = (matched_time_ns - frame.capture_time_ns) / 1e6
+        self.clock.record(RECEIVE_TO_MATCH, (time.perf_counter_ns() - start_ns) / 1e6)
+        accepted = self._min_score is None or score >= self._min_score
+        self.num_matches += 1
+        self.num_accepted += accepted
+        match = Match(
+            frame_id=frame.frame_id,
+            entry_id=entry_id,
+            label=record.label,
+            source=record.source,
+            image_sha256=record.image_sha256,
+            score=score,
+            accepted=accepted,
+            capture_time_ns=frame.capture_time_ns,
+            matched_time_ns=matched_time_ns,
+            latency_ms=latency_ms,
+            stage_ms={name: self.clock.last_ms[name] for name in _MATCH_STAGES},
+            num_symbols=frame.rate.num_symbols,
+            num_pilots=frame.num_pilots,
+            payload_cbr=_cbr(frame, frame.rate.num_symbols),
+            total_cbr=_cbr(frame, frame.rate.num_symbols + frame.num_pilots),
+        )
+        self.clock.record(END_TO_END, latency_ms)
+        return match
+
+
+def _cbr(frame: Frame, num_symbols: int) -> float | None:
+    height_px, width_px = frame.source_height_px, frame.source_width_px
+    if not height_px or not width_px:
+        return None
+    return channel_bandwidth_ratio(num_symbols, height_px=height_px, width_px=width_px)
+
+
+def _reason(error: DecodeError) -> str:
+    """What kind of fault this was: the message up to its first stop, numbers left out.
+
+    Without the numbers there are as many reasons as there are messages in the code, whatever a
+    peer sends.
+
+    Examples
+    --------
+    >>> _reason(DecodeError("truncated: 12 bytes, a header alone has 72"))
+    'truncated'
+    >>> _reason(DecodeError("frame version 2, this receiver speaks 1"))
+    'frame version N'
+    """
+    return re.sub(r"\b(0x[0-9a-f]+|\d+)\b", "N", re.split("[:;,]", str(error), maxsplit=1)[0])

@@ -1,0 +1,203 @@
+"""The receiver as a service: messages in, results on disk, and a summary when it ends."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import msgspec
+from rich.console import Console
+
+from edge_rx.pipeline import END_TO_END, Receiver
+from edge_rx.results import ResultsLog
+from semlink.errors import ConfigError
+from semlink.summary import print_counts, print_latency
+from semlink.timing import LatencySummary, summarize_latency
+from semlink.transport import FrameReceiver
+
+__all__ = ["StopRule", "StreamSummary", "Summary", "interruptions", "print_summary", "serve", "summarize"]
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 0.1
+"""Longest wait for a message before the loop looks at its reasons to stop."""
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When a receiver ends by itself; with no field set, never.
+
+    Attributes
+    ----------
+    until_end : stop when every stream heard so far has ended and nothing came for `grace_s`
+    max_matches : stop after so many matches, at least 1
+    idle_timeout_s : stop when nothing came for so long, the start included [s]
+    grace_s : how long a late stream or repeat may take after the last end [s]
+    """
+
+    until_end: bool = False
+    max_matches: int | None = None
+    idle_timeout_s: float | None = None
+    grace_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        if (self.max_matches is not None and self.max_matches < 1) or (
+            self.idle_timeout_s is not None and self.idle_timeout_s <= 0
+        ):
+            raise ConfigError(
+                "count must be at least 1 and idle-timeout-s positive,"
+                f" got {self.max_matches} and {self.idle_timeout_s}"
+            )
+
+    def says_stop(self, receiver: Receiver, *, idle_s: float) -> bool:
+        """Whether to end now; `idle_s` is the time since the last message, or the start."""
+        if self.max_matches is not None and receiver.num_matches >= self.max_matches:
+            return True
+        if self.idle_timeout_s is not None and idle_s >= self.idle_timeout_s:
+            return True
+        if not self.until_end or idle_s < self.grace_s:
+            return False
+        streams = receiver.tracker.streams.values()
+        return bool(streams) and all(stream.num_sent is not None for stream in streams)
+
+
+class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What one stream delivered; `sent` is None if its end was not heard."""
+
+    received: int
+    lost: int
+    duplicated: int
+    reordered: int
+    sent: int | None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a receiver did.
+
+    Attributes
+    ----------
+    frames_received : distinct frames whose header and checksums held
+    frames_lost : frames known to have been sent and not received
+    frames_duplicated : repeats, which were dropped
+    frames_reordered : frames that came after a later one
+    frames_rejected : messages that were dropped because their bytes were bad, by reason
+    matches, matches_accepted : frames answered, and those whose score was high enough
+    streams : the same by stream id, in hex
+    latency_ms : from capture to match; means something if both hosts' clocks agree
+    stage_latency_ms : the receiver's stages
+    """
+
+    frames_received: int
+    frames_lost: int
+    frames_duplicated: int
+    frames_reordered: int
+    frames_rejected: dict[str, int]
+    matches: int
+    matches_accepted: int
+    streams: dict[str, StreamSummary]
+    latency_ms: LatencySummary
+    stage_latency_ms: dict[str, LatencySummary]
+    results_jsonl: str
+    results_sqlite: str
+    kb_entries: int
+
+
+@contextmanager
+def interruptions() -> Iterator[Callable[[], bool]]:
+    """Take Ctrl-C and SIGTERM as a wish to end, asked for by calling what this gives.
+
+    An exception could come between a result's row and its line; a flag cannot.
+    """
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def serve(
+    frames: FrameReceiver, receiver: Receiver, results: ResultsLog, stop: StopRule, interrupted: Callable[[], bool]
+) -> None:
+    """Answer messages until the stop rule or an interruption ends it.
+
+    Raises
+    ------
+    ResultsError
+        If results cannot be written any more.
+    """
+    last_message_s = time.monotonic()
+    while not interrupted() and not stop.says_stop(receiver, idle_s=time.monotonic() - last_message_s):
+        data = frames.receive(_POLL_S)
+        if data is None:
+            continue
+        last_message_s = time.monotonic()
+        match = receiver.run_once(data)
+        if match is None:
+            continue
+        with receiver.clock.stage("store"):
+            is_new = results.write(match)
+        if is_new:
+            _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
+        else:
+            _log.warning("frame %s has a result from an earlier run, which is kept", match.frame_id)
+
+
+def summarize(receiver: Receiver, results: ResultsLog, *, num_entries: int) -> Summary:
+    """Put together what a receiver counted and timed."""
+    stages = receiver.clock.summary()
+    streams = {
+        f"{stream_id:016x}": StreamSummary(
+            received=count.num_received,
+            lost=count.num_lost,
+            duplicated=count.num_duplicated,
+            reordered=count.num_reordered,
+            sent=count.num_sent,
+        )
+        for stream_id, count in receiver.tracker.streams.items()
+    }
+    return Summary(
+        frames_received=sum(stream.received for stream in streams.values()),
+        frames_lost=sum(stream.lost for stream in streams.values()),
+        frames_duplicated=sum(stream.duplicated for stream in streams.values()),
+        frames_reordered=sum(stream.reordered for stream in streams.values()),
+        frames_rejected=dict(receiver.rejected),
+        matches=receiver.num_matches,
+        matches_accepted=receiver.num_accepted,
+        streams=streams,
+        latency_ms=stages.pop(END_TO_END, summarize_latency([])),
+        stage_latency_ms=stages,
+        results_jsonl=str(results.lines_path),
+        results_sqlite=str(results.table_path),
+        kb_entries=num_entries,
+    )
+
+
+def print_summary(summary: Summary, *, console: Console) -> None:
+    """The summary for people: what came, and where the time went."""
+    counts: dict[str, object] = {
+        "frames received": summary.frames_received,
+        "frames lost": summary.frames_lost,
+        "frames duplicated": summary.frames_duplicated,
+        "frames reordered": summary.frames_reordered,
+        **{f"rejected: {reason}": count for reason, count in summary.frames_rejected.items()},
+        "matches": summary.matches,
+        "matches accepted": summary.matches_accepted,
+        "results": summary.results_jsonl,
+    }
+    print_counts("Receiver", counts, console=console)
+    stages = dict(summary.stage_latency_ms)
+    if summary.latency_ms.num_samples:
+        stages["end to end"] = summary.latency_ms
+    print_latency("Receiver stages", stages, console=console)

@@ -1,0 +1,46 @@
+"""What every suite stands on: a small model set, pictures, and a knowledge base of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from model_sets import make_model_set
+from PIL import Image
+
+from engines.modelset import ModelSet
+from semlink.image import RGBImage
+
+CLASSES = ("apple", "boat", "cat")
+NUM_PER_CLASS = 4
+
+
+@pytest.fixture(scope="session")
+def model_set(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
+    """A model set of two rates, 16-d features and 8 x 8 pictures."""
+    return make_model_set(tmp_path_factory.mktemp("models") / "synthetic", rates=(16, 64))
+
+
+@pytest.fixture(scope="session")
+def other_model_set(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
+    """A model set of the same shapes with other weights: another encoder, another codec."""
+    return make_model_set(tmp_path_factory.mktemp("models") / "other", rates=(16, 64), seed=1, name="other")
+
+
+@pytest.fixture(scope="session")
+def pictures() -> dict[str, RGBImage]:
+    """Name ("class/index.png") to a picture (10, 12, 3) that resembles no other."""
+    rng = np.random.default_rng(2)
+    names = [f"{label}/{index}.png" for label in CLASSES for index in range(NUM_PER_CLASS)]
+    return {name: rng.integers(0, 256, (10, 12, 3), dtype=np.uint8) for name in names}
+
+
+@pytest.fixture(scope="session")
+def picture_folder(tmp_path_factory: pytest.TempPathFactory, pictures: dict[str, RGBImage]) -> Path:
+    """The pictures as a folder of class folders; not to be changed."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, picture in pictures.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(folder / name)
+    return folder

@@ -1,0 +1,52 @@
+"""A knowledge base, and the receiver and the frames for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from frame_maker import FrameMaker
+
+from edge_rx.decoder import CodecDecoder
+from edge_rx.kb import KnowledgeBase
+from edge_rx.kb.build import build_knowledge_base, labelled_folder
+from edge_rx.pipeline import Receiver
+from engines.image_encoder import ImageEncoder
+from engines.modelset import ModelSet
+
+
+@pytest.fixture(scope="session")
+def encoder(model_set: ModelSet) -> ImageEncoder:
+    return ImageEncoder(model_set)
+
+
+@pytest.fixture(scope="session")
+def built_kb(tmp_path_factory: pytest.TempPathFactory, picture_folder: Path, encoder: ImageEncoder) -> Path:
+    """A knowledge base of the pictures; not to be changed."""
+    folder = tmp_path_factory.mktemp("kb") / "KB"
+    build_knowledge_base(labelled_folder(picture_folder), folder, encoder)
+    return folder
+
+
+@pytest.fixture
+def kb_folder(tmp_path: Path, built_kb: Path) -> Path:
+    """A copy of the knowledge base, to be damaged at will."""
+    return Path(shutil.copytree(built_kb, tmp_path / "KB"))
+
+
+@pytest.fixture
+def knowledge_base(built_kb: Path, model_set: ModelSet) -> Iterator[KnowledgeBase]:
+    with KnowledgeBase.open(built_kb, model_set.encoder_fingerprint) as opened:
+        yield opened
+
+
+@pytest.fixture
+def receiver(model_set: ModelSet, knowledge_base: KnowledgeBase) -> Receiver:
+    return Receiver(CodecDecoder(model_set), knowledge_base)
+
+
+@pytest.fixture(scope="session")
+def maker(model_set: ModelSet) -> FrameMaker:
+    return FrameMaker(model_set)

@@ -1,0 +1,133 @@
+"""A small model set, made in the test: real ONNX graphs, no training, the same for the same arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from engines.compose import OPSET
+from engines.modelset import (
+    CodecEntry,
+    CodecRateEntry,
+    EncoderEntry,
+    GraphFile,
+    Manifest,
+    ModelSet,
+    file_sha256,
+)
+from semlink.image import Preprocessing
+
+IR_VERSION = 10
+
+
+def make_model_set(
+    folder: Path,
+    rates: Iterable[int] = (64,),
+    size_px: int = 8,
+    feature_dim: int = 16,
+    seed: int = 0,
+    name: str = "synthetic",
+) -> ModelSet:
+    """Write a model set whose manifest holds and whose graphs run.
+
+    The encoder is a random projection of the pixels onto the unit sphere. Each codec is a random
+    orthogonal map and its transpose, so that decoding undoes encoding, up to the scale that unit
+    power takes, where the latent has at least `feature_dim` reals, and projects where it has fewer.
+
+    Parameters
+    ----------
+    rates : numbers of symbols, rows of `semlink.rates.RATES`; none makes a set without a codec
+    seed : another seed, another encoder and codec: other fingerprints
+    """
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = EncoderEntry(
+        name=f"{name}-encoder-{seed}",
+        graph=_save(_encoder(size_px, feature_dim, rng), folder / "encoder.onnx"),
+        feature_dim=feature_dim,
+        preprocessing=Preprocessing(size_px=size_px),
+        licence="CC0-1.0",
+        training_data="none: random numbers",
+    )
+    entries = []
+    for num_symbols in rates:
+        to_latent = _orthogonal(feature_dim, 2 * num_symbols, rng)
+        entries.append(
+            CodecRateEntry(
+                num_symbols=num_symbols,
+                encoder=_save(_linear("features", "latent", to_latent), folder / f"codec-{num_symbols}.encoder.onnx"),
+                decoder=_save(_linear("latent", "query", to_latent.T), folder / f"codec-{num_symbols}.decoder.onnx"),
+            )
+        )
+    codec = CodecEntry(name=f"{name}-codec", rates=entries, licence="CC0-1.0", training_data="none: random numbers")
+    manifest = Manifest(format=1, name=name, created="2026-01-01", encoder=encoder, codec=codec if entries else None)
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    return ModelSet(folder)
+
+
+def _orthogonal(num_rows: int, num_columns: int, rng: np.random.Generator) -> np.ndarray:
+    """(num_rows, num_columns) float32 whose shorter side's vectors are orthonormal."""
+    long, short = max(num_rows, num_columns), min(num_rows, num_columns)
+    basis = np.linalg.qr(rng.standard_normal((long, short)))[0]
+    return np.ascontiguousarray(basis if num_rows == long else basis.T, dtype=np.float32)
+
+
+def _encoder(size_px: int, feature_dim: int, rng: np.random.Generator) -> onnx.ModelProto:
+    num_reals = size_px * size_px * 3
+    weight = rng.standard_normal((num_reals, feature_dim)).astype(np.float32) / np.sqrt(num_reals)
+    # Without it a picture of the middle grey would have no direction.
+    bias = rng.standard_normal(feature_dim).astype(np.float32) * 0.01
+    constants = {
+        "flat": np.array([-1, num_reals], np.int64),
+        "middle": np.float32(127.0),
+        "scale": np.float32(128.0),
+        "weight": weight.astype(np.float32),
+        "bias": bias,
+        "one_image": np.array([1], np.int64),
+    }
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["pixels", "flat"], ["vector"]),
+        helper.make_node("Sub", ["vector", "middle"], ["centred"]),
+        helper.make_node("Div", ["centred", "scale"], ["normal"]),
+        helper.make_node("MatMul", ["normal", "weight"], ["projected"]),
+        helper.make_node("Add", ["projected", "bias"], ["raw"]),
+        helper.make_node("ReduceL2", ["raw", "one_image"], ["length"], keepdims=1),
+        helper.make_node("Div", ["raw", "length"], ["features"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size_px, size_px, 3])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", feature_dim])
+    return _model("encoder", nodes, image, features, constants)
+
+
+def _linear(takes: str, gives: str, weight: np.ndarray) -> onnx.ModelProto:
+    nodes = [helper.make_node("MatMul", [takes, "weight"], [gives])]
+    tensors = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", dim])
+        for name, dim in zip((takes, gives), weight.shape, strict=True)
+    ]
+    return _model(f"{takes}_to_{gives}", nodes, *tensors, {"weight": np.ascontiguousarray(weight)})
+
+
+def _model(
+    name: str,
+    nodes: list[onnx.NodeProto],
+    takes: onnx.ValueInfoProto,
+    gives: onnx.ValueInfoProto,
+    constants: dict[str, np.ndarray],
+) -> onnx.ModelProto:
+    tensors = [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()]
+    graph = helper.make_graph(nodes, name, [takes], [gives], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    onnx.checker.check_model(model)
+    return model
+
+
+def _save(model: onnx.ModelProto, path: Path) -> GraphFile:
+    path.write_bytes(model.SerializeToString())
+    return GraphFile(path.name, file_sha256(path))

@@ -1,0 +1,244 @@
+"""Channel statistics, seeded, each with the tolerance that its number of draws allows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from semlink.channel import (
+    MAX_SNR_DB,
+    ChannelModel,
+    apply_channel,
+    complex_normal,
+    noise_variance,
+    paper_channel,
+    pilot_symbols,
+)
+from semlink.errors import ConfigError
+from semlink.iq import Symbols, normalize_power, pair_latent
+
+NUM_DRAWS = 200_000
+# Five standard errors: of a variance estimated from n complex draws, relative, and of a mean of unit variance.
+VARIANCE_TOLERANCE = 5 / np.sqrt(NUM_DRAWS)
+MEAN_TOLERANCE = 5 / np.sqrt(NUM_DRAWS)
+
+FADING = (ChannelModel.RAYLEIGH, ChannelModel.RAYLEIGH_FAST)
+NOISY = (ChannelModel.AWGN, *FADING)
+PAPER = (ChannelModel.AWGN, ChannelModel.RAYLEIGH)
+
+
+def generator(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def unit_symbols(shape: tuple[int, ...], seed: int = 1) -> Symbols:
+    return normalize_power(complex_normal(shape, generator(seed)))
+
+
+class TestComplexNormal:
+    def test_circular_with_half_the_variance_in_each_dimension(self) -> None:
+        draws = complex_normal((NUM_DRAWS,), generator())
+        assert draws.dtype == np.complex64
+        assert abs(draws.mean()) < MEAN_TOLERANCE
+        assert np.var(draws.real) == pytest.approx(0.5, rel=1.5 * VARIANCE_TOLERANCE)
+        assert np.var(draws.imag) == pytest.approx(0.5, rel=1.5 * VARIANCE_TOLERANCE)
+        # E[w^2] = 0 is what makes it circular: I and Q of equal variance, and uncorrelated.
+        assert abs(np.mean(draws**2)) < 2 * MEAN_TOLERANCE
+
+    def test_same_generator_same_draws(self) -> None:
+        np.testing.assert_array_equal(complex_normal((3, 5), generator(7)), complex_normal((3, 5), generator(7)))
+
+
+class TestNoise:
+    @pytest.mark.parametrize(("snr_db", "variance"), [(0, 1.0), (10, 0.1), (-10, 10.0), (3, 0.501187)])
+    def test_variance_by_definition(self, snr_db: float, variance: float) -> None:
+        assert noise_variance(snr_db) == pytest.approx(variance, rel=1e-5)
+
+    @pytest.mark.parametrize("snr_db", [-7, -4, 0, 4, 7, 10, 20])
+    def test_snr_is_es_over_n0(self, snr_db: float) -> None:
+        sent = unit_symbols((NUM_DRAWS // 1000, 1000))
+        output = apply_channel(sent, ChannelModel.AWGN, snr_db=snr_db, rng=generator())
+        noise = output.symbols - sent
+        measured_db = 10 * np.log10(np.mean(np.abs(sent) ** 2) / np.mean(np.abs(noise) ** 2))
+        assert measured_db == pytest.approx(snr_db, abs=10 * np.log10(1 + VARIANCE_TOLERANCE))
+        assert output.noise_variance == noise_variance(snr_db)
+        for dimension in (noise.real, noise.imag):
+            assert np.var(dimension) == pytest.approx(noise_variance(snr_db) / 2, rel=1.5 * VARIANCE_TOLERANCE)
+
+    def test_noise_does_not_know_the_symbols(self) -> None:
+        sent = unit_symbols((NUM_DRAWS,))
+        noise = apply_channel(sent, ChannelModel.AWGN, snr_db=0, rng=generator()).symbols - sent
+        assert abs(np.mean(noise * sent.conj())) < MEAN_TOLERANCE
+        assert abs(np.mean(noise[1:] * noise[:-1].conj())) < MEAN_TOLERANCE
+
+    @pytest.mark.parametrize("model", FADING)
+    def test_snr_under_fading_is_the_mean_over_gains(self, model: ChannelModel) -> None:
+        sent = unit_symbols((NUM_DRAWS // 4, 4))
+        output = apply_channel(sent, model, snr_db=5, rng=generator())
+        faded = output.gains * sent
+        noise = output.symbols - faded
+        # The power of a gain is exponential, so a block's four symbols share one draw.
+        tolerance = 5 / np.sqrt(output.gains.size)
+        assert np.mean(np.abs(faded) ** 2) == pytest.approx(1.0, rel=2 * tolerance)
+        assert np.mean(np.abs(noise) ** 2) == pytest.approx(noise_variance(5), rel=VARIANCE_TOLERANCE)
+
+    @pytest.mark.parametrize("snr_db", [float("nan"), float("inf"), float("-inf"), 101.0, -4000.0])
+    @pytest.mark.parametrize("model", NOISY)
+    def test_bad_snr(self, model: ChannelModel, snr_db: float) -> None:
+        with pytest.raises(ConfigError, match=f"snr_db must be from -100 to 100, got {snr_db}"):
+            apply_channel(unit_symbols((4,)), model, snr_db=snr_db, rng=generator())
+
+    @pytest.mark.parametrize("snr_db", [-MAX_SNR_DB, MAX_SNR_DB])
+    def test_ends_of_the_range_are_finite(self, snr_db: float) -> None:
+        output = apply_channel(unit_symbols((64,)), ChannelModel.RAYLEIGH, snr_db=snr_db, rng=generator())
+        assert np.isfinite(output.symbols).all()
+
+
+class TestGains:
+    @pytest.mark.parametrize("model", FADING)
+    def test_rayleigh(self, model: ChannelModel) -> None:
+        gains = apply_channel(unit_symbols((NUM_DRAWS, 1)), model, snr_db=0, rng=generator()).gains.ravel()
+        assert np.mean(np.abs(gains) ** 2) == pytest.approx(1.0, rel=VARIANCE_TOLERANCE)
+        assert np.mean(np.abs(gains)) == pytest.approx(np.sqrt(np.pi) / 2, abs=MEAN_TOLERANCE)
+        # Uniform phase: every harmonic averages out.
+        phase = np.angle(gains)
+        for harmonic in range(1, 5):
+            assert abs(np.mean(np.exp(1j * harmonic * phase))) < MEAN_TOLERANCE
+        counts, _ = np.histogram(phase, bins=16, range=(-np.pi, np.pi))
+        np.testing.assert_allclose(counts, NUM_DRAWS / 16, rtol=5 / np.sqrt(NUM_DRAWS / 16))
+
+    def test_block_fading_is_one_gain_a_transmission(self) -> None:
+        sent = unit_symbols((8, 32))
+        output = apply_channel(sent, ChannelModel.RAYLEIGH, snr_db=MAX_SNR_DB, rng=generator())
+        assert output.gains.shape == (8, 1)
+        assert len(np.unique(output.gains)) == 8
+        np.testing.assert_allclose(output.symbols / sent, np.broadcast_to(output.gains, sent.shape), rtol=0.02)
+
+    def test_fast_fading_is_a_gain_a_symbol(self) -> None:
+        sent = unit_symbols((NUM_DRAWS // 1000, 1000))
+        gains = apply_channel(sent, ChannelModel.RAYLEIGH_FAST, snr_db=0, rng=generator()).gains
+        assert gains.shape == sent.shape
+        assert abs(np.mean(gains[:, 1:] * gains[:, :-1].conj())) < MEAN_TOLERANCE
+
+    def test_awgn_has_gain_one(self) -> None:
+        gains = apply_channel(unit_symbols((3, 4)), ChannelModel.AWGN, snr_db=0, rng=generator()).gains
+        np.testing.assert_array_equal(gains, np.ones((3, 1)))
+
+
+class TestModels:
+    @pytest.mark.parametrize("snr_db", [0.0, float("nan")])
+    def test_ideal_is_identity_and_draws_nothing(self, snr_db: float) -> None:
+        rng, sent = generator(), unit_symbols((2, 8))
+        output = apply_channel(sent, ChannelModel.IDEAL, snr_db=snr_db, rng=rng)
+        np.testing.assert_array_equal(output.symbols, sent)
+        assert output.noise_variance == 0.0
+        assert rng.bit_generator.state == generator().bit_generator.state
+
+    @pytest.mark.parametrize("model", ChannelModel)
+    @pytest.mark.parametrize("shape", [(16,), (3, 16), (2, 3, 16), (0, 16)])
+    def test_shapes(self, model: ChannelModel, shape: tuple[int, ...]) -> None:
+        output = apply_channel(np.ones(shape, np.complex64), model, snr_db=0, rng=generator())
+        assert output.symbols.shape == shape
+        assert output.symbols.dtype == np.complex64
+
+    @pytest.mark.parametrize("model", NOISY)
+    def test_reproducible(self, model: ChannelModel) -> None:
+        first, again, other = (
+            apply_channel(unit_symbols((2, 8)), model, snr_db=0, rng=generator(seed)).symbols for seed in (3, 3, 4)
+        )
+        np.testing.assert_array_equal(first, again)
+        assert (first != other).all()
+
+    def test_names_of_the_command_line(self) -> None:
+        assert [model.value for model in ChannelModel] == ["ideal", "awgn", "rayleigh", "rayleigh-fast"]
+
+
+class TestPilots:
+    def test_qpsk_corners_in_turn(self) -> None:
+        corner = np.sqrt(0.5)
+        expected = [corner + corner * 1j, -corner + corner * 1j, -corner - corner * 1j, corner - corner * 1j]
+        np.testing.assert_allclose(pilot_symbols(5), [*expected, expected[0]], atol=1e-6)
+
+    def test_unit_power_and_none(self) -> None:
+        np.testing.assert_allclose(np.abs(pilot_symbols(1024)), 1.0, atol=1e-5)
+        assert pilot_symbols(0).shape == (0,)
+
+
+class TestPaperChannel:
+    """The published shortcuts are in `paper_channel`, and nowhere else."""
+
+    @staticmethod
+    def ours(latent: np.ndarray, model: ChannelModel, seed: int = 0) -> Symbols:
+        symbols = normalize_power(pair_latent(latent))
+        return apply_channel(symbols, model, snr_db=0, rng=generator(seed)).symbols
+
+    @staticmethod
+    def papers(latent: np.ndarray, model: ChannelModel, seed: int = 0) -> np.ndarray:
+        return paper_channel(latent, model, snr_db=0, rng=generator(seed))
+
+    @pytest.mark.parametrize("model", PAPER)
+    def test_changing_one_image_changes_another_only_in_the_papers(self, model: ChannelModel) -> None:
+        batch = generator(1).standard_normal((2, 16)).astype(np.float32)
+        changed = batch.copy()
+        changed[1] *= 3.0
+        # Same noise and gains in both runs: image 0 hears image 1 through the batch's power alone.
+        assert (self.papers(batch, model)[0] != self.papers(changed, model)[0]).all()
+        np.testing.assert_array_equal(self.ours(batch, model)[0], self.ours(changed, model)[0])
+
+    @pytest.mark.parametrize("model", NOISY)
+    def test_ours_treats_each_image_by_itself_whatever_the_batch(self, model: ChannelModel) -> None:
+        batch = generator(1).standard_normal((4, 16)).astype(np.float32)
+        reference = self.ours(batch, model)
+        for changed_row in range(4):
+            changed = batch.copy()
+            changed[changed_row] = generator(2).standard_normal(16) * 10
+            rows = [row for row in range(4) if row != changed_row]
+            np.testing.assert_array_equal(self.ours(changed, model)[rows], reference[rows])
+
+    def test_one_symbol_mixes_two_images(self) -> None:
+        """In a batch of two, image 0 is all I and image 1 all Q, so a fade hits both alike."""
+        latent = np.ones((2, 50_000), dtype=np.float32)
+        received = paper_channel(latent, ChannelModel.RAYLEIGH, snr_db=MAX_SNR_DB, rng=generator())
+        np.testing.assert_allclose(received[0], received[1], atol=1e-3)
+        ours = self.ours(latent, ChannelModel.RAYLEIGH)
+        assert np.abs(ours[0].mean() - ours[1].mean()) > 0.1
+
+    def test_gains_are_real_and_positive(self) -> None:
+        latent = np.ones((2, 50_000), dtype=np.float32)
+        gains = paper_channel(latent, ChannelModel.RAYLEIGH, snr_db=MAX_SNR_DB, rng=generator())
+        assert gains.min() > -1e-3
+        assert np.mean(gains**2) == pytest.approx(1.0, rel=5 / np.sqrt(50_000))
+        assert np.mean(gains) == pytest.approx(np.sqrt(np.pi) / 2, abs=5 / np.sqrt(50_000))
+
+    def test_power_is_the_batchs_and_the_receiver_knows_it(self) -> None:
+        """A quiet image among loud ones drowns: noise is scaled to the batch, and so is what comes back."""
+        latent = np.concatenate([np.full((1, 20_000), 0.1), np.full((3, 20_000), 10.0)]).astype(np.float32)
+        received = paper_channel(latent, ChannelModel.AWGN, snr_db=10, rng=generator())
+        batch_power = 2 * np.mean(latent.astype(np.float64) ** 2)
+        for row in range(4):
+            noise = received[row] - latent[row]
+            assert np.var(noise) == pytest.approx(batch_power * 0.1 / 2, rel=0.05)
+            assert np.mean(received[row]) == pytest.approx(np.mean(latent[row]), abs=0.15)
+
+    def test_snr_is_over_the_batch(self) -> None:
+        latent = generator(1).standard_normal((100, 1000)).astype(np.float32)
+        noise = paper_channel(latent, ChannelModel.AWGN, snr_db=4, rng=generator()) - latent
+        measured_db = 10 * np.log10(np.mean(latent**2) / np.mean(noise**2))
+        assert measured_db == pytest.approx(4, abs=0.1)
+
+    def test_silence(self) -> None:
+        received = paper_channel(np.zeros((2, 4), np.float32), ChannelModel.AWGN, snr_db=0, rng=generator())
+        np.testing.assert_allclose(received, 0.0, atol=1e-12)
+
+    @pytest.mark.parametrize("model", [ChannelModel.IDEAL, ChannelModel.RAYLEIGH_FAST])
+    def test_other_models(self, model: ChannelModel) -> None:
+        with pytest.raises(ConfigError, match=f'the paper has no channel "{model.value}"'):
+            self.papers(np.ones((2, 4), np.float32), model)
+
+    def test_odd_batch_of_odd_latents(self) -> None:
+        with pytest.raises(ConfigError, match="even number of reals"):
+            self.papers(np.ones((3, 3), np.float32), ChannelModel.AWGN)
+
+    def test_bad_snr(self) -> None:
+        with pytest.raises(ConfigError, match="snr_db"):
+            paper_channel(np.ones((2, 4), np.float32), ChannelModel.AWGN, snr_db=float("nan"), rng=generator())

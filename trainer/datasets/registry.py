@@ -1,0 +1,56 @@
+"""Datasets by the name that a user types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.progress import Progress
+
+from semlink.errors import DatasetError
+from trainer.datasets.base import Dataset
+from trainer.datasets.cifar100 import open_cifar100
+from trainer.datasets.digits import open_digits
+from trainer.datasets.folder import open_folder
+from trainer.datasets.photos import DEFAULT_NUM_VIEWS, open_photos
+
+__all__ = ["DATASETS", "open_dataset"]
+
+DATASETS = ("digits", "photos", "cifar100")
+"""Datasets that have a name; any other name is a folder."""
+
+
+def open_dataset(
+    name_or_folder: str | Path,
+    *,
+    data_folder: Path | None = None,
+    seed: int = 0,
+    num_views: int = DEFAULT_NUM_VIEWS,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Open a dataset by name, or any folder of pictures.
+
+    Parameters
+    ----------
+    name_or_folder : "digits", "photos", "cifar100", or a folder (`./digits` for one of such a name)
+    data_folder : where to look for cifar100 first; see `trainer.datasets.cifar100.find_or_fetch`
+    seed, num_views : of the views that `photos` and flat folders send
+    progress : where to show a download's bar
+
+    Raises
+    ------
+    DatasetError
+        If it is neither, or is incomplete or damaged.
+    MissingDependencyError
+        If the package that carries it is not installed.
+    """
+    match name_or_folder:
+        case "digits":
+            return open_digits()
+        case "photos":
+            return open_photos(seed=seed, num_views=num_views)
+        case "cifar100":
+            return open_cifar100(data_folder, progress=progress)
+    folder = Path(name_or_folder)
+    if not folder.is_dir():
+        raise DatasetError(f'dataset "{name_or_folder}" is neither a folder nor one of: {", ".join(DATASETS)}')
+    return open_folder(folder, seed=seed, num_views=num_views)

@@ -1,0 +1,52 @@
+"""What an encoder is worth: nearest-neighbour accuracy of its clean features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.progress import Progress
+
+from engines.image_encoder import Features, ImageEncoder
+from engines.modelset import ModelSet
+from trainer.datasets import Dataset, open_dataset
+from trainer.evaluation.metrics import CleanRetrieval
+from trainer.features import cached_features
+from trainer.modelset_writer import set_encoder
+
+__all__ = ["measure_model_set", "retrieval_accuracy"]
+
+
+def retrieval_accuracy(dataset: Dataset, sent: Features, knowledge_base: Features) -> float:
+    """Share of sent images whose nearest neighbour by cosine has their label."""
+    labels = [np.asarray(images.labels) for images in (dataset.sent, dataset.knowledge_base)]
+    return CleanRetrieval.of(sent, labels[0], knowledge_base, labels[1]).ideal_accuracy
+
+
+def measure_model_set(
+    folder: Path,
+    datasets: Sequence[str],
+    *,
+    data_folder: Path | None = None,
+    num_threads: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Measure a set's encoder on datasets and write the result into its manifest.
+
+    Returns
+    -------
+    measured : "<dataset>_1nn_accuracy" to a share in 0..1
+    """
+    model_set = ModelSet(folder)
+    encoder = ImageEncoder(model_set, num_threads=num_threads)
+    measured = {}
+    for name in datasets:
+        dataset = open_dataset(name, data_folder=data_folder, progress=progress)
+        sent, knowledge_base = (
+            cached_features(images, encoder, progress=progress) for images in (dataset.sent, dataset.knowledge_base)
+        )
+        measured[f"{dataset.name}_1nn_accuracy"] = round(retrieval_accuracy(dataset, sent, knowledge_base), 4)
+    set_encoder(folder, msgspec.structs.replace(model_set.manifest.encoder, measured=measured))
+    return measured
