@@ -26,7 +26,7 @@ from semlink.transport import FrameSender, SocketLimits
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _PATIENCE_AFTER_INTERRUPT_S = 0.5
 """How long a stopped transmitter may take to tell receivers that the stream has ended."""
@@ -61,7 +61,7 @@ def tx(
     codes_format: Annotated[str, typer.Option(help="sc8 or sc16.")] = "sc8",
     backend: Annotated[str, typer.Option(help="Inference backend.")] = "auto",
     num_threads: Annotated[int, typer.Option(help="CPU threads of the engine.", min=1)] = 2,
-    peer_timeout_s: Annotated[float, typer.Option(help="How long to wait for a receiver [s].")] = 30.0,
+    peer_timeout_s: Annotated[float, typer.Option(help="Seconds to wait for a receiver.")] = 30.0,
     log: Annotated[Path | None, typer.Option(help="Write a JSON line for each image sent.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
     config: ConfigFile = None,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engines.compose import compose_transmitter
 from engines.modelset import ModelSet
 from engines.runner import GraphRunner, load_runner
 from semlink.channel import pilot_symbols
@@ -54,6 +53,9 @@ def load_transmitter_model(
     ModelSetError, EngineError
         If a file is missing or altered, the set lacks the rate, or the backend cannot run it.
     """
+    # onnx takes longer to import than everything else here together, and is needed once.
+    from engines.compose import compose_transmitter
+
     fingerprint = model_set.fingerprint(rate)
     composed = compose_transmitter(model_set.encoder_path, model_set.codec_encoder_path(rate), rate, codes_format)
     graph = load_runner(composed, backend=backend, num_threads=num_threads)
@@ -120,11 +122,10 @@ class Transmitter:
             codes = self._model.graph(tensor[None])[0]
         with self.clock.stage("pack"):
             data = pack(self._frame(codes, image, capture_time_ns))
+        frame_id = FrameId(self.stream_id, self.num_sent)
         with self.clock.stage("send"):
-            self._send(data)
-        sent = self._sent(image, capture_time_ns, len(data))
-        self.num_sent += 1
-        return sent
+            self._count_and_send(data)
+        return self._sent(frame_id, image, capture_time_ns, len(data))
 
     def end(self) -> None:
         """Tell receivers how many frames this stream had."""
@@ -146,11 +147,20 @@ class Transmitter:
             source_width_px=width_px,
         )
 
-    def _sent(self, image: RGBImage, capture_time_ns: int, num_bytes: int) -> SentFrame:
+    def _count_and_send(self, data: bytes) -> None:
+        # Counted first: a Ctrl-C that comes as the send returns must not leave a frame uncounted.
+        self.num_sent += 1
+        try:
+            self._send(data)
+        except BaseException:
+            self.num_sent -= 1
+            raise
+
+    def _sent(self, frame_id: FrameId, image: RGBImage, capture_time_ns: int, num_bytes: int) -> SentFrame:
         height_px, width_px = image.shape[:2]
         num_symbols = self._model.rate.num_symbols
         return SentFrame(
-            frame_id=FrameId(self.stream_id, self.num_sent),
+            frame_id=frame_id,
             capture_time_ns=capture_time_ns,
             num_bytes=num_bytes,
             payload_cbr=channel_bandwidth_ratio(num_symbols, height_px=height_px, width_px=width_px),

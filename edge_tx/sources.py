@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from semlink.errors import ConfigError, ImageError, MissingDependencyError
-from semlink.image import IMAGE_SUFFIXES, RGBImage, load_image
+from semlink.image import IMAGE_SUFFIXES, RGBImage, image_files, load_image
 
 __all__ = ["SkippedImages", "SourceImage", "folder_images", "listed_images", "video_images", "watched_images"]
 
@@ -55,12 +55,7 @@ def folder_images(folder: Path, skipped: SkippedImages, *, min_side_px: int) -> 
     ConfigError
         If the folder does not exist or holds no file that is named like a picture.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder")
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES]
-    if not paths:
-        raise ConfigError(f"{folder}: no images in it; pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return _read_all(paths, skipped, min_side_px=min_side_px)
+    return _read_all(image_files(folder), skipped, min_side_px=min_side_px)
 
 
 def listed_images(list_file: Path, skipped: SkippedImages, *, min_side_px: int) -> Iterator[SourceImage]:

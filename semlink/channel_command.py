@@ -17,7 +17,7 @@ from semlink.transport import FrameReceiver, FrameSender
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _PATIENCE_AFTER_INTERRUPT_S = 0.5
 """How long a stopped channel may take to hand over what waits."""
@@ -30,7 +30,7 @@ def channel(
     listen: Annotated[str, typer.Option(help="Where transmitters connect.")] = "tcp://127.0.0.1:5556",
     connect: Annotated[str, typer.Option(help="The receiver's address.")] = "tcp://127.0.0.1:5555",
     model: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
-    snr_db: Annotated[float, typer.Option(help="Es/N0 for unit Es; under fading, its mean [dB].")] = 10.0,
+    snr_db: Annotated[float, typer.Option(help="Es/N0 for unit Es; under fading, its mean, in dB.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of noise and gains.")] = 0,
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop when a stream has ended.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,

@@ -22,7 +22,7 @@ from semlink.transport import zmq_version
 
 __all__ = ["Finding", "app", "examine"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 Status = Literal["ok", "missing", "note"]
 

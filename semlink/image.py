@@ -7,6 +7,7 @@ project opens, orients, resizes or crops an image.
 from __future__ import annotations
 
 import io
+import math
 import os
 import warnings
 from pathlib import Path
@@ -19,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from semlink.errors import ConfigError, ImageError
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "Preprocessing", "RGBImage", "load_image", "preprocess"]
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "Preprocessing", "RGBImage", "image_files", "load_image", "preprocess"]
 
 RGBImage: TypeAlias = npt.NDArray[np.uint8]
 
@@ -30,6 +31,9 @@ MAX_PIXELS = 178_000_000
 
 Just below twice `PIL.Image.MAX_IMAGE_PIXELS`, above which Pillow itself refuses.
 """
+
+_BICUBIC_SUPPORT_PX = 2
+"""Half the width of the bicubic kernel, in pixels of the coarser grid."""
 
 _DRAFT_OVERSAMPLING = 4
 """A JPEG may be decoded at a reduced size while this many pixels remain for each one kept."""
@@ -55,6 +59,30 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(f"preprocessing.size_px must be at least 1, got {self.size_px}")
         if self.interpolation != "bicubic":
             raise ConfigError(f'preprocessing.interpolation must be "bicubic", got "{self.interpolation}"')
+
+
+def image_files(folder: Path) -> list[Path]:
+    """List the pictures under a folder by their names' endings, in the order of their paths.
+
+    Hidden files and folders are left out.
+
+    Raises
+    ------
+    ConfigError
+        If the folder does not exist or holds no file that is named like a picture.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    if not paths:
+        raise ConfigError(f"{folder}: no images in it; pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return paths
 
 
 def load_image(source: str | os.PathLike[str] | bytes, *, min_side_px: int | None = None) -> RGBImage:
@@ -125,8 +153,8 @@ def preprocess(image: RGBImage, preprocessing: Preprocessing) -> RGBImage:
     """Resize the shorter side to `size_px` (bicubic, antialiased) and crop the centre square.
 
     Gives the pixels of torchvision's ``Resize(size, BICUBIC)`` then ``CenterCrop(size)`` on a PIL
-    image, at half the cost: the crop's box in the source is computed first and only that box is
-    resampled. Tests hold the two to within one grey level.
+    image, at two thirds of the cost: what the crop throws away is never resampled. Tests hold the
+    two to within one grey level.
 
     Parameters
     ----------
@@ -154,7 +182,21 @@ def preprocess(image: RGBImage, preprocessing: Preprocessing) -> RGBImage:
     # torchvision: the longer side is truncated to an integer, the crop's corner is rounded.
     out_width = size if width <= height else int(size * width / height)
     out_height = size if height <= width else int(size * height / width)
-    left, top = round((out_width - size) / 2.0), round((out_height - size) / 2.0)
-    scale_x, scale_y = width / out_width, height / out_height
-    box = (left * scale_x, top * scale_y, (left + size) * scale_x, (top + size) * scale_y)
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box=box))
+    columns, left, right = _window(width, out_width, size)
+    rows, top, bottom = _window(height, out_height, size)
+    picture = Image.fromarray(image[rows, columns])
+    # The horizontal pass rounds to 8 bits before the vertical one, and Pillow 13 swaps them when it
+    # thinks that faster; asked for one by one, they give the same pixels with every Pillow.
+    num_rows = picture.height
+    picture = picture.resize((size, num_rows), Image.Resampling.BICUBIC, box=(left, 0, right, num_rows))
+    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=(0, top, size, bottom)))
+
+
+def _window(source_px: int, resized_px: int, crop_px: int) -> tuple[slice, float, float]:
+    """Along one axis: the source pixels that a centre crop is made of, and its edges among them."""
+    scale = source_px / resized_px
+    corner = round((resized_px - crop_px) / 2.0)
+    start, end = corner * scale, (corner + crop_px) * scale
+    reach = math.ceil(_BICUBIC_SUPPORT_PX * max(scale, 1.0)) + 1
+    first, last = max(0, math.floor(start) - reach), min(source_px, math.ceil(end) + reach)
+    return slice(first, last), start - first, min(end - first, last - first)

@@ -38,7 +38,7 @@ from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, sync_pa
 from engines.image_encoder import ImageEncoder
 from engines.modelset import file_sha256
 from semlink.errors import ConfigError, ImageError, KnowledgeBaseError
-from semlink.image import IMAGE_SUFFIXES, RGBImage, load_image, preprocess
+from semlink.image import RGBImage, image_files, load_image, preprocess
 
 __all__ = ["BuildReport", "LabelledImage", "build_knowledge_base", "labelled_folder"]
 
@@ -80,17 +80,11 @@ def labelled_folder(folder: Path) -> list[LabelledImage]:
     ConfigError
         If the folder does not exist or holds no file that is named like a picture.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder")
-    names = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES)
-    images = [
-        LabelledImage(_text(name.parts[0]) if len(name.parts) > 1 else "", _text(name.as_posix()), folder / name)
-        for name in names
-        if not any(part.startswith(".") for part in name.parts) and (folder / name).is_file()
+    names = ((path.relative_to(folder), path) for path in image_files(folder))
+    return [
+        LabelledImage(_text(name.parts[0]) if len(name.parts) > 1 else "", _text(name.as_posix()), path)
+        for name, path in names
     ]
-    if not images:
-        raise ConfigError(f"{folder}: no images in it; pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return images
 
 
 def build_knowledge_base(

@@ -190,11 +190,15 @@ class _Run:
 
     @torch.no_grad()
     def validate(self) -> None:
-        """Semantic accuracy over the validation KB, one SNR drawn for each batch of 256 queries."""
+        """Semantic accuracy over the validation KB, the SNRs taken in turn by batches of 256 queries.
+
+        In turn and not drawn, so that an epoch is never the best for the SNRs that it met.
+        """
         self.network.eval()
         hits = 0
-        for rows in torch.arange(len(self.query_features)).split(256):
-            query = self._transmit(self.query_features[rows], self._draw_snr())
+        for batch, rows in enumerate(torch.arange(len(self.query_features)).split(256)):
+            snr_db = self.training.snr_db[batch % len(self.training.snr_db)]
+            query = self._transmit(self.query_features[rows], snr_db)
             with self._autocast():
                 match = (query @ self.kb_features.T).argmax(dim=1)
             hits += int((self.kb_labels[match] == self.query_labels[rows]).sum())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _EPILOG = """Examples:
 
@@ -46,7 +46,7 @@ def demo(
     ] = None,
     model_set: Annotated[str, typer.Option(help="Name of a built-in model set, or a folder.")] = "builtin",
     rate: Annotated[str, typer.Option(help="Comma-separated rates: symbols, or CBR on CIFAR-100.")] = "1/48",
-    snr_db: Annotated[str, typer.Option(help="Es/N0 [dB]; write --snr-db=-7,0,10.")] = "-7,0,10",
+    snr_db: Annotated[str, typer.Option(help="Es/N0 in dB; write --snr-db=-7,0,10.")] = "-7,0,10",
     channel: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
     count: Annotated[int | None, typer.Option(help="Send at most so many images.", show_default=False, min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of views, noise and gains.")] = 0,
@@ -104,20 +104,21 @@ def new_or_temporary_folder(folder: Path | None) -> Iterator[Path]:
 def _print(report: DemoReport) -> None:
     console = Console()
     table = Table(
-        *("dataset", "rate", "symbols", "SNR dB", "right", "ideal", "sent", "received", "lost", "duplicated"),
-        *("p50 ms", "p95 ms", "p99 ms", "images/s"),
+        *("dataset", "rate", "SNR dB", "right", "ideal", "sent", "received", "lost", "dupl.", "images/s"),
         title="What came through",
         title_justify="left",
+        box=None,
     )
+    latency = {}
     for dataset in report.datasets:
         for cell in dataset.cells:
-            latency = cell.latency_ms
             table.add_row(
-                *(dataset.dataset, cell.rate, str(cell.num_symbols), f"{cell.snr_db:g}"),
+                *(dataset.dataset, f"{cell.rate} ({cell.num_symbols})", f"{cell.snr_db:g}"),
                 *(f"{cell.semantic_accuracy:.3f}", f"{dataset.ideal_accuracy:.3f}"),
                 *map(str, (cell.images_sent, cell.frames_received, cell.frames_lost, cell.frames_duplicated)),
-                *(f"{value:.2f}" for value in (latency.p50, latency.p95, latency.p99)),
                 f"{cell.throughput_images_s:.0f}",
             )
+            latency[f"{dataset.dataset} {cell.rate} {cell.snr_db:g} dB"] = cell.latency_ms
     console.print(table)
-    print_latency("Where the time went (last run)", report.datasets[0].cells[-1].stage_latency_ms, console=console)
+    print_latency("Image in memory to match in memory", latency, console=console)
+    print_latency("Stages of the first run", report.datasets[0].cells[0].stage_latency_ms, console=console)

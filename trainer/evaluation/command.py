@@ -19,7 +19,7 @@ from semlink.rates import parse_rate
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _CODECS = ("kbsc", "kbsc-reference")
 
@@ -35,7 +35,7 @@ def evaluate(
     data: Annotated[str, typer.Option(help="digits, photos, cifar100, or a folder.")] = "digits",
     codec: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(_CODECS)}.")] = "kbsc",
     num_symbols: Annotated[str, typer.Option(help="Rates, as symbols or CBR.")] = "64",
-    snr_db: Annotated[str, typer.Option(help="Es/N0 [dB]; write --snr-db=-7,0,10.")] = "-7,0,10",
+    snr_db: Annotated[str, typer.Option(help="Es/N0 in dB; write --snr-db=-7,0,10.")] = "-7,0,10",
     channel: Annotated[str, typer.Option(help=f"Of {', '.join(ChannelModel)}.")] = "awgn",
     seeds: Annotated[int, typer.Option(help="How many seeds: 0, 1, 2 ...", min=1)] = 3,
     weights: Annotated[

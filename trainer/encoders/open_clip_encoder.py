@@ -1,0 +1,194 @@
+"""CLIP image encoders through the open_clip library: OpenAI's ViT-B/32 and any other that it knows."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress
+from torch import nn
+
+from semlink.errors import ConfigError, MissingDependencyError, ModelSetError
+from trainer.cache import cache_folder
+from trainer.download import RemoteFile, fetch, verify
+from trainer.encoders.export import EncoderNetwork
+
+__all__ = [
+    "OPENAI_VIT_B32",
+    "declare_torchvision_operators",
+    "load_clip_vit_b32",
+    "load_open_clip",
+    "load_openai_weights",
+]
+
+_log = logging.getLogger(__name__)
+
+_OPENAI_SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+
+OPENAI_VIT_B32 = RemoteFile(
+    f"https://openaipublic.azureedge.net/clip/models/{_OPENAI_SHA256}/ViT-B-32.pt",
+    "sha256",
+    _OPENAI_SHA256,
+    ModelSetError,
+)
+"""CLIP ViT-B/32 as OpenAI published it; Radford et al., ICML 2021. The paper's encoder."""
+
+_MAX_GREY = 255
+
+
+def load_clip_vit_b32(weights: Path | None = None, *, progress: Progress | None = None) -> EncoderNetwork:
+    """OpenAI's CLIP ViT-B/32, its weights fetched once or taken from a file.
+
+    Parameters
+    ----------
+    weights : ViT-B-32.pt as OpenAI published it; downloaded into the cache if None
+    progress : where to show the download's bar
+
+    Raises
+    ------
+    ModelSetError
+        If the weights cannot be downloaded, or the file is not OpenAI's (SHA-256).
+    MissingDependencyError
+        If open_clip is not installed.
+    """
+    _import_open_clip()
+    if weights is None:
+        weights = fetch(OPENAI_VIT_B32, cache_folder("weights") / Path(OPENAI_VIT_B32.url).name, progress=progress)
+    # The file is a TorchScript archive, which can run code: nothing of it is read before its hash is.
+    verify(weights, OPENAI_VIT_B32)
+    return load_openai_weights(weights, name="clip-vit-b32", licence="MIT", training_data="OpenAI's WIT-400M")
+
+
+def load_openai_weights(weights: Path, *, name: str, licence: str, training_data: str) -> EncoderNetwork:
+    """Load a CLIP in OpenAI's own file format; the file must be trusted.
+
+    Parameters
+    ----------
+    weights : TorchScript archive, or a saved state dict with OpenAI's names
+    name, licence, training_data : for the manifest
+    """
+    open_clip = _import_open_clip()
+    try:
+        model = open_clip.load_openai_model(str(weights), precision="fp32", device="cpu")
+    # Torch and open_clip report a file that they cannot read through many types.
+    except (OSError, RuntimeError, KeyError, AttributeError, ValueError) as error:
+        raise ModelSetError(f"{weights}: not weights in OpenAI's format: {str(error).splitlines()[0]}") from None
+    return _network(open_clip, model, name=name, licence=licence, training_data=training_data)
+
+
+def load_open_clip(name: str, weights: Path | None = None) -> EncoderNetwork:
+    """Any model of open_clip's registry.
+
+    Parameters
+    ----------
+    name : "ARCHITECTURE/PRETRAINED", such as "ViT-B-32/datacomp_xl_s13b_b90k", which open_clip
+        downloads and keeps in its own cache; or "ARCHITECTURE" with `weights`
+    weights : file with the model's state dict
+
+    Raises
+    ------
+    ConfigError
+        If open_clip knows no such architecture or pretrained weights.
+    ModelSetError
+        If the weights cannot be had or do not fit.
+    MissingDependencyError
+        If open_clip is not installed.
+    """
+    open_clip = _import_open_clip()
+    architecture, _, pretrained = name.partition("/")
+    if architecture not in open_clip.list_models():
+        raise ConfigError(f'open_clip has no architecture "{architecture}"; list them with open_clip.list_models()')
+    if weights is None:
+        tags = open_clip.list_pretrained_tags_by_model(architecture)
+        if pretrained not in tags:
+            known = ", ".join(tags) or "none: give a file with --weights"
+            raise ConfigError(f'open_clip has no weights "{pretrained}" for {architecture}; it has: {known}')
+    elif not weights.is_file():
+        raise ConfigError(f"--weights {weights}: no such file")
+    source = pretrained if weights is None else str(weights)
+    try:
+        model = open_clip.create_model(
+            architecture, pretrained=source, precision="fp32", device="cpu", require_pretrained=True
+        )
+    # Downloads fail through the classes of whichever library open_clip downloads with.
+    except Exception as error:
+        raise ModelSetError(f"open_clip cannot load {architecture} from {source}: {str(error).splitlines()[0]}") from None
+    # Licences are as many as the weights, and open_clip does not tell them all.
+    licence, training_data = "see the weights' publisher", f"open_clip {architecture}, {pretrained or weights}"
+    return _network(open_clip, model, name=f"open_clip:{name}", licence=licence, training_data=training_data)
+
+
+@functools.cache
+def declare_torchvision_operators() -> None:
+    """Let torchvision be imported where its compiled part cannot be loaded.
+
+    open_clip imports torchvision, whose PyPI wheel is compiled against CUDA. On a machine without
+    CUDA's libraries its operators stay undefined, and its import fails when it describes `nms` to
+    torch. Nothing here calls them: declaring their signatures is enough.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None or "torchvision" in sys.modules:
+        return
+    try:
+        torch.ops.load_library(str(Path(spec.origin).with_name("_C.so")))
+    except OSError:
+        for operator in ("nms", "qnms"):
+            torch.library.define(
+                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
+
+
+def _import_open_clip() -> Any:
+    declare_torchvision_operators()
+    try:
+        import open_clip
+    except ImportError:
+        raise MissingDependencyError.of("open_clip_torch", extra="clip", purpose="a CLIP encoder") from None
+    return open_clip
+
+
+class _ImageTower(nn.Module):
+    """A CLIP model's way from a picture to features."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(batch, 3, size, size) normalised to (batch, feature_dim)."""
+        return self.model.encode_image(pixels)
+
+
+def _network(open_clip: Any, model: Any, *, name: str, licence: str, training_data: str) -> EncoderNetwork:
+    wanted = open_clip.get_model_preprocess_cfg(model)
+    size = wanted["size"]
+    height_px, width_px = (size, size) if isinstance(size, int) else size
+    if height_px != width_px:
+        raise ConfigError(f"{name}: takes {width_px} x {height_px} pictures; semlink's preprocessing makes squares")
+    for key, ours in (("interpolation", "bicubic"), ("resize_mode", "shortest")):
+        if wanted.get(key, ours) != ours:
+            _log.warning("%s was trained with %s %s; semlink uses %s", name, key, wanted[key], ours)
+    tower = _ImageTower(model.eval())
+    with torch.no_grad():
+        feature_dim = tower(torch.zeros(1, 3, height_px, width_px)).shape[1]
+    return EncoderNetwork(
+        name=name,
+        network=tower,
+        feature_dim=feature_dim,
+        size_px=height_px,
+        mean=_of_bytes(wanted["mean"]),
+        std=_of_bytes(wanted["std"]),
+        licence=licence,
+        training_data=training_data,
+    )
+
+
+def _of_bytes(shares: Any) -> tuple[float, float, float]:
+    """Channel statistics on the scale 0..1 to 0..255."""
+    red, green, blue = (float(share) * _MAX_GREY for share in shares)
+    return red, green, blue
