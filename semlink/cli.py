@@ -102,7 +102,7 @@ def main() -> None:
     # A service manager stops a process with SIGTERM; it deserves the same clean end as Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(standalone_mode=True)
+        app(prog_name="semlink", standalone_mode=True)
     except SemlinkError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -153,8 +153,9 @@ def preprocess(image: RGBImage, preprocessing: Preprocessing) -> RGBImage:
     """Resize the shorter side to `size_px` (bicubic, antialiased) and crop the centre square.
 
     Gives the pixels of torchvision's ``Resize(size, BICUBIC)`` then ``CenterCrop(size)`` on a PIL
-    image, at two thirds of the cost: what the crop throws away is never resampled. Tests hold the
-    two to within one grey level.
+    image, at two thirds of the cost: what the crop throws away is never resampled. Pillow keeps the
+    crop's edges in float32, so that one value in ten thousand differs by a grey level, rarely by
+    two; tests hold the two to that.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def codec(
     model_set: Annotated[str, typer.Option(help="Where the image encoder comes from.")] = "builtin",
     channel: Annotated[Literal["awgn", "rayleigh"], typer.Option(help="What to train for.")] = "awgn",
     seed: Annotated[int, typer.Option(help="Seed of weights, order, noise and split.")] = 0,
-    epochs: Annotated[int, typer.Option(help="Most epochs of a run.", min=1)] = 100,
+    epochs: Annotated[int, typer.Option(help="Most epochs of a run.", min=1)] = 60,
     precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Arithmetic.")] = "bf16",
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time; one a core if not given.", show_default=False)

@@ -79,7 +79,9 @@ def cached_features(
             part.replace(finished)
             return np.asarray(np.load(finished))
     except OSError as error:
-        raise DatasetError(f"{folder}: features cannot be kept: {error.strerror}; set SEMLINK_CACHE elsewhere") from None
+        raise DatasetError(
+            f"{folder}: features cannot be kept: {error.strerror}; set SEMLINK_CACHE elsewhere"
+        ) from None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ __all__ = ["progress_task"]
 
 @contextmanager
 def progress_task(
-    progress: Progress | None, description: str, total: float | None, *, completed: float = 0
+    progress: Progress | None, description: str, total: float | None, *, completed: int = 0
 ) -> Iterator[Callable[[float], None]]:
     """Show a bar while the block runs; yields the function that advances it. None shows nothing."""
     if progress is None:

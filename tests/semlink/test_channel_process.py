@@ -96,7 +96,8 @@ def endpoint_of(process: subprocess.Popen[str]) -> str:
 
 def test_process_forwards_a_stream_and_sums_up() -> None:
     with FrameReceiver("tcp://127.0.0.1:*") as receiver:
-        with start("--connect", receiver.endpoint, "--snr-db", "20", "--until-end", "--json") as process:
+        connect = ("--connect", receiver.endpoint, "--snr-db", "20", "--until-end", "--json")
+        with start(*connect) as process:
             with FrameSender(endpoint_of(process)) as sender:
                 for sequence in range(5):
                     sender.send(message(sequence))

@@ -79,15 +79,16 @@ class TestPreprocess:
         tensor = preprocess(image, Preprocessing(size_px=size))
         assert tensor.shape == (size, size, 3)
         assert tensor.dtype == np.uint8
-        assert largest_difference(tensor, torchvision_transform(image, size)) <= 1
+        assert largest_difference(tensor, torchvision_transform(image, size)) <= 2
 
     @pytest.mark.parametrize(
         ("height", "width"), [(720, 1280), (1080, 1920), (480, 640), (32, 32), (375, 500), (500, 333), (90, 3000)]
     )
     def test_differs_from_torchvisions_in_few_pixels(self, height: int, width: int) -> None:
         image = noise(height, width)
-        difference = preprocess(image, Preprocessing(224)) != torchvision_transform(image, 224)
-        assert np.mean(difference) < 1e-3
+        tensor, reference = preprocess(image, Preprocessing(224)), torchvision_transform(image, 224)
+        assert largest_difference(tensor, reference) <= 1
+        assert np.mean(tensor != reference) < 1e-3
 
     @pytest.mark.parametrize(("height", "width", "checksum"), [(17, 8, 1322249), (300, 200, 1381251), (9, 60, 1494220)])
     def test_same_pixels_with_every_pillow(self, height: int, width: int, checksum: int) -> None:

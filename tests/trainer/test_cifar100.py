@@ -159,7 +159,7 @@ def test_wrong_bytes_are_not_kept(monkeypatch: pytest.MonkeyPatch, server: tuple
     handler, url = server
     handler.content = make_archive(FILES)
     publish(monkeypatch, url, b"something else")
-    with pytest.raises(DatasetError, match="md5 is .* expected .* get it again from http"):
+    with pytest.raises(DatasetError, match=r"md5 is .* expected .* get it again from http"):
         open_dataset("cifar100")
     assert list(cifar100.cache_folder().iterdir()) == []
 
@@ -167,7 +167,7 @@ def test_wrong_bytes_are_not_kept(monkeypatch: pytest.MonkeyPatch, server: tuple
 def test_no_server_says_what_else_to_do(monkeypatch: pytest.MonkeyPatch, server: tuple[type[Server], str]) -> None:
     _, url = server
     publish(monkeypatch, url.replace("127.0.0.1", "127.0.0.1.invalid"), b"")
-    with pytest.raises(DatasetError, match="cannot be downloaded.*fetch it by other means and save it as"):
+    with pytest.raises(DatasetError, match=r"cannot be downloaded.*fetch it by other means and save it as"):
         open_dataset("cifar100")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,15 @@ from semlink.errors import ConfigError, DatasetError  # noqa: E402
 from trainer.codecs.export import export_codec  # noqa: E402
 from trainer.codecs.kbsc import KbscNetwork  # noqa: E402
 from trainer.codecs.training import CodecTraining, TrainingFeatures, train_codec  # noqa: E402
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in every training process: more threads than free cores would spin and wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

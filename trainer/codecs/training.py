@@ -1,8 +1,9 @@
 """Train one codec at one rate on cached features; resumable, and deterministic given a seed.
 
 The recipe is the paper's (arXiv 2504.01053 and its code): MSE, Adam at 1e-4, batches of 128, one
-SNR drawn for each batch, up to 100 epochs, 20 without a better validation accuracy end it, and the
-best epoch is kept. Validation retrieves from a KB of its own, cut from the training set.
+SNR drawn for each batch, 20 epochs without a better validation accuracy end it, and the best epoch
+is kept. Validation retrieves from a KB of its own, cut from the training set. The published code
+stops at 100 epochs, this at 60, about where the validation accuracy of every run has become flat.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
     snr_db: tuple[float, ...] = (-7.0, -4.0, 0.0, 4.0, 7.0, 10.0)
     num_pilots: int = 0
-    epochs: int = 100
+    epochs: int = 60
     patience: int = 20
     batch_size: int = 128
     learning_rate: float = 1e-4
@@ -190,14 +191,14 @@ class _Run:
 
     @torch.no_grad()
     def validate(self) -> None:
-        """Semantic accuracy over the validation KB, the SNRs taken in turn by batches of 256 queries.
+        """Semantic accuracy over the validation KB, each SNR for an equal share of the queries.
 
-        In turn and not drawn, so that an epoch is never the best for the SNRs that it met.
+        Shared out and not drawn, so that an epoch is never the best for the SNRs that it met.
         """
         self.network.eval()
         hits = 0
-        for batch, rows in enumerate(torch.arange(len(self.query_features)).split(256)):
-            snr_db = self.training.snr_db[batch % len(self.training.snr_db)]
+        shares = torch.arange(len(self.query_features)).tensor_split(len(self.training.snr_db))
+        for snr_db, rows in zip(self.training.snr_db, shares, strict=True):
             query = self._transmit(self.query_features[rows], snr_db)
             with self._autocast():
                 match = (query @ self.kb_features.T).argmax(dim=1)

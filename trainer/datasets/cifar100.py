@@ -106,7 +106,9 @@ def open_split(folder: Path, split: Split) -> ImageList:
         raise DatasetError(f"{error.filename or path}: {error.strerror}; {fix}") from None
     fine = np.asarray(records[:, 1])
     if len(classes) != _NUM_CLASSES or fine.max() >= _NUM_CLASSES:
-        raise DatasetError(f"{folder}: {len(classes)} class names, labels up to {fine.max()}, expected 100 and 99; {fix}")
+        raise DatasetError(
+            f"{folder}: {len(classes)} class names, labels up to {fine.max()}, expected 100 and 99; {fix}"
+        )
 
     def load(index: int) -> RGBImage:
         planes = records[index, _LABEL_BYTES:].reshape(3, _SIDE_PX, _SIDE_PX)

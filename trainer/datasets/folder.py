@@ -55,7 +55,9 @@ def open_folder(folder: Path, *, seed: int = 0, num_views: int = 5) -> Dataset:
 
 def _pictures(folder: Path, pattern: str) -> list[Path]:
     try:
-        found = sorted(path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        found = sorted(
+            path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+        )
     except OSError as error:
         raise DatasetError(f"{folder}: {error.strerror}") from None
     return found

@@ -58,13 +58,9 @@ def export(
         raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink train encoder") from None
     console, threads = Console(stderr=True), num_threads or _num_cores()
     with _progress(console) as progress:
-        encoder = build_encoder(
-            name, weights=weights, data_folder=data_folder, num_threads=threads, progress=progress
-        )
+        encoder = build_encoder(name, weights=weights, data_folder=data_folder, num_threads=threads, progress=progress)
         write_encoder_model_set(out, encoder)
-        measured = measure_model_set(
-            out, datasets, data_folder=data_folder, num_threads=threads, progress=progress
-        )
+        measured = measure_model_set(out, datasets, data_folder=data_folder, num_threads=threads, progress=progress)
     figures = ", ".join(f"{key} {value:.3f}" for key, value in measured.items())
     console.print(f"model set written to {out}: {figures}")
 

@@ -1,6 +1,6 @@
 """From a torch image encoder to a model set: one ONNX graph that takes uint8 pictures.
 
-    image (batch, S, S, 3) uint8 -> float -> normalise -> NCHW -> network -> unit L2 norm -> features
+image (batch, S, S, 3) uint8 -> float -> normalise -> NCHW -> network -> unit L2 norm -> features
 """
 
 from __future__ import annotations
@@ -175,7 +175,9 @@ def check_parity(model: onnx.ModelProto, module: nn.Module, *, name: str, size_p
     norms = np.linalg.norm(got, axis=1) * np.linalg.norm(expected, axis=1)
     cosine = float((np.sum(got * expected, axis=1) / norms).min())
     if not cosine >= MIN_PARITY_COSINE:
-        raise EngineError(f"{name}: exported graph and torch agree to a cosine of {cosine:.6f}, at least 0.9999 expected")
+        raise EngineError(
+            f"{name}: exported graph and torch agree to a cosine of {cosine:.6f}, at least 0.9999 expected"
+        )
     return cosine
 
 

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,10 @@ def load_openai_weights(weights: Path, *, name: str, licence: str, training_data
     """
     open_clip = _import_open_clip()
     try:
-        model = open_clip.load_openai_model(str(weights), precision="fp32", device="cpu")
+        with warnings.catch_warnings():
+            # Torch deprecates TorchScript, but OpenAI's archive is TorchScript and will stay so.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            model = open_clip.load_openai_model(str(weights), precision="fp32", device="cpu")
     # Torch and open_clip report a file that they cannot read through many types.
     except (OSError, RuntimeError, KeyError, AttributeError, ValueError) as error:
         raise ModelSetError(f"{weights}: not weights in OpenAI's format: {str(error).splitlines()[0]}") from None
@@ -116,8 +120,10 @@ def load_open_clip(name: str, weights: Path | None = None) -> EncoderNetwork:
             architecture, pretrained=source, precision="fp32", device="cpu", require_pretrained=True
         )
     # Downloads fail through the classes of whichever library open_clip downloads with.
-    except Exception as error:
-        raise ModelSetError(f"open_clip cannot load {architecture} from {source}: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # noqa: BLE001
+        raise ModelSetError(
+            f"open_clip cannot load {architecture} from {source}: {str(error).splitlines()[0]}"
+        ) from None
     # Licences are as many as the weights, and open_clip does not tell them all.
     licence, training_data = "see the weights' publisher", f"open_clip {architecture}, {pretrained or weights}"
     return _network(open_clip, model, name=f"open_clip:{name}", licence=licence, training_data=training_data)

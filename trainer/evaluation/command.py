@@ -49,7 +49,7 @@ def evaluate(
     count: Annotated[
         int | None, typer.Option(help="Send only the first so many images.", show_default=False, min=1)
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Most epochs of a training run.", min=1)] = 100,
+    epochs: Annotated[int, typer.Option(help="Most epochs of a training run.", min=1)] = 60,
     precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Training arithmetic.")] = "bf16",
     jobs: Annotated[
         int | None, typer.Option(help="Training runs at a time; one a core if not given.", show_default=False)
