@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from semlink.cli import ENTRY_POINT_GROUP
@@ -62,7 +63,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
     table = Table("", "what", "found", "to add it", title=f"semlink on {describe_device()}", title_justify="left")
     signs = {"ok": "[green]ok[/green]", "missing": "[yellow]--[/yellow]", "note": "[cyan]..[/cyan]"}
     for finding in findings:
-        table.add_row(signs[finding.status], finding.topic, finding.found, finding.fix)
+        table.add_row(signs[finding.status], *map(escape, (finding.topic, finding.found, finding.fix)))
     Console().print(table)
 
 

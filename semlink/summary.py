@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from semlink.timing import LatencySummary
@@ -16,7 +17,7 @@ def print_counts(title: str, counts: Mapping[str, object], *, console: Console) 
     """A two-column table of what was counted."""
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in counts.items():
-        table.add_row(name, str(value))
+        table.add_row(name, escape(str(value)))
     console.print(table)
 
 

@@ -24,6 +24,15 @@ def test_every_line_of_this_machine() -> None:
     assert all(finding["fix"] for finding in findings.values() if finding["status"] == "missing")
 
 
+def test_table_shows_the_extra_that_a_command_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finding = doctor.Finding("faiss", "missing", "not installed", "pip install 'semlink[cpu]'")
+    monkeypatch.setattr(doctor, "examine", lambda: [finding])
+    doctor.doctor(as_json=False)
+    assert "semlink[cpu]" in capsys.readouterr().out
+
+
 def test_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "faiss" else real(name))

@@ -21,6 +21,8 @@ from trainer.datasets.cifar100 import paper_train_split
 from trainer.download import RemoteFile, fetch
 
 NUM_IMAGES = {"train": 400, "test": 200}
+REAL_NUM_IMAGES = cifar100.NUM_IMAGES
+REAL_DATA = Path(os.environ.get("SEMLINK_DATA", "nowhere"))
 CLASSES = [f"class{number:02}" for number in range(100)]
 
 
@@ -85,11 +87,10 @@ def server() -> Iterator[tuple[type[Server], str]]:
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "cache"))
-    if "real" not in request.node.name:
-        monkeypatch.setattr(cifar100, "NUM_IMAGES", NUM_IMAGES)
-        monkeypatch.delenv("SEMLINK_DATA", raising=False)
+    monkeypatch.delenv("SEMLINK_DATA", raising=False)
+    monkeypatch.setattr(cifar100, "NUM_IMAGES", NUM_IMAGES)
 
 
 def unpack(folder: Path, files: dict[str, bytes] = FILES) -> Path:
@@ -214,9 +215,12 @@ def test_the_papers_split_of_the_training_set() -> None:
     assert (parts[1] != other[1]).any()
 
 
-@pytest.mark.skipif("SEMLINK_DATA" not in os.environ, reason="SEMLINK_DATA does not name a folder with CIFAR-100")
-def test_the_real_archive() -> None:
-    dataset = open_dataset("cifar100")
+@pytest.mark.skipif(
+    not (REAL_DATA / "cifar-100-binary" / "test.bin").is_file(), reason="SEMLINK_DATA has no cifar-100-binary folder"
+)
+def test_the_real_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar100, "NUM_IMAGES", REAL_NUM_IMAGES)
+    dataset = open_dataset("cifar100", data_folder=REAL_DATA)
     assert dataset.train is not None
     assert (len(dataset.sent), len(dataset.knowledge_base), len(dataset.train)) == (5_000, 5_000, 50_000)
     for images in (dataset.sent, dataset.knowledge_base, dataset.train):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -120,3 +123,20 @@ def test_process_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None
 def test_process_that_never_listens_is_named() -> None:
     with CommandProcess("rx", "--kb", "nowhere") as process, pytest.raises(TransportError, match="did not start"):
         process.endpoint()
+
+
+def test_ctrl_c_ends_within_two_seconds_and_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "semlink", "demo", "--count", "50", "--out", str(tmp_path / "report")]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        assert "building a KB" in process.stderr.readline()
+        start_s = time.monotonic()
+        # As a terminal does it: to the command and to the processes that it started.
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=DEADLINE_S)
+        assert time.monotonic() - start_s < 2.0
+    assert process.returncode == 130
+    assert list(tmp_path.glob("semlink-demo-*")) == []

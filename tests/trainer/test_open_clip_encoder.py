@@ -101,8 +101,10 @@ def test_weights_with_the_pinned_hash_are_loaded(
 def test_a_file_that_holds_no_weights_is_one_error(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     torch.save({"unrelated": torch.zeros(1)}, path)
-    with pytest.raises(ModelSetError, match="not weights in OpenAI's format"):
-        load_openai_weights(path, name="x", licence="none", training_data="none")
+    for _ in range(2):
+        with pytest.raises(ModelSetError, match="not weights in OpenAI's format"):
+            load_openai_weights(path, name="x", licence="none", training_data="none")
+        path.write_bytes(b"garbage")
 
 
 @needs_open_clip

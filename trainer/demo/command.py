@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -113,7 +114,7 @@ def _print(report: DemoReport) -> None:
     for dataset in report.datasets:
         for cell in dataset.cells:
             table.add_row(
-                *(dataset.dataset, f"{cell.rate} ({cell.num_symbols})", f"{cell.snr_db:g}"),
+                *(escape(dataset.dataset), f"{cell.rate} ({cell.num_symbols})", f"{cell.snr_db:g}"),
                 *(f"{cell.semantic_accuracy:.3f}", f"{dataset.ideal_accuracy:.3f}"),
                 *map(str, (cell.images_sent, cell.frames_received, cell.frames_lost, cell.frames_duplicated)),
                 f"{cell.throughput_images_s:.0f}",

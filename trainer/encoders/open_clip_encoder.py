@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+import pickle
 import sys
 import warnings
 from pathlib import Path
@@ -80,8 +81,8 @@ def load_openai_weights(weights: Path, *, name: str, licence: str, training_data
             warnings.simplefilter("ignore", DeprecationWarning)
             model = open_clip.load_openai_model(str(weights), precision="fp32", device="cpu")
     # Torch and open_clip report a file that they cannot read through many types.
-    except (OSError, RuntimeError, KeyError, AttributeError, ValueError) as error:
-        raise ModelSetError(f"{weights}: not weights in OpenAI's format: {str(error).splitlines()[0]}") from None
+    except (OSError, RuntimeError, KeyError, AttributeError, ValueError, pickle.UnpicklingError) as error:
+        raise ModelSetError(f"{weights}: not weights in OpenAI's format: {_first_line(error)}") from None
     return _network(open_clip, model, name=name, licence=licence, training_data=training_data)
 
 
@@ -121,9 +122,7 @@ def load_open_clip(name: str, weights: Path | None = None) -> EncoderNetwork:
         )
     # Downloads fail through the classes of whichever library open_clip downloads with.
     except Exception as error:  # noqa: BLE001
-        raise ModelSetError(
-            f"open_clip cannot load {architecture} from {source}: {str(error).splitlines()[0]}"
-        ) from None
+        raise ModelSetError(f"open_clip cannot load {architecture} from {source}: {_first_line(error)}") from None
     # Licences are as many as the weights, and open_clip does not tell them all.
     licence, training_data = "see the weights' publisher", f"open_clip {architecture}, {pretrained or weights}"
     return _network(open_clip, model, name=f"open_clip:{name}", licence=licence, training_data=training_data)
@@ -192,6 +191,10 @@ def _network(open_clip: Any, model: Any, *, name: str, licence: str, training_da
         licence=licence,
         training_data=training_data,
     )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _of_bytes(shares: Any) -> tuple[float, float, float]:

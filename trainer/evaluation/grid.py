@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -119,14 +118,14 @@ def train_all(
     if num_jobs == 1 or len(trainings) == 1:
         return [_train_reported(training, data, runs, progress, task) for training in trainings]
     context = get_context("spawn")
-    with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(num_jobs, mp_context=context, initializer=_start_worker, initargs=(data,)) as pool,
-    ):
+    # Leaving the pool ends its processes at once, so that Ctrl-C does not wait for an epoch; what
+    # they had trained is in their checkpoints.
+    with context.Manager() as manager, context.Pool(num_jobs, _start_worker, (data,)) as pool:
         told = manager.Queue()
         listener = threading.Thread(target=_advance, args=(told, progress, task), daemon=True)
         listener.start()
-        trained = list(pool.map(_train_in_worker, trainings, [runs] * len(trainings), [told] * len(trainings)))
+        jobs = [(training, runs, told) for training in trainings]
+        trained = pool.starmap(_train_in_worker, jobs, chunksize=1)
         told.put(None)
         listener.join()
     return trained
