@@ -67,7 +67,7 @@ results: install
 
 builtin-encoder: install
 	$(BIN)/semlink train encoder export builtin --out engines/modelsets/builtin
-	$(BIN)/semlink train encoder report-head --out benchmarks/results/builtin-encoder-head.json
+	$(BIN)/semlink train encoder report-head --json benchmarks/results/builtin-encoder-head.json
 
 builtin-codec: install
 	$(BIN)/semlink train codec --data cifar100 --model-set builtin --out engines/modelsets/builtin

@@ -50,7 +50,11 @@ def channel(
                 ended = data is not None and process.run_once(data)
         except KeyboardInterrupt:
             sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
-    summary = {"frames_forwarded": process.num_forwarded, "frames_rejected": dict(process.rejected)}
+    summary = {
+        "frames_forwarded": process.num_forwarded,
+        "frames_rejected": dict(process.rejected),
+        "clipping_rate": process.clipping_rate,
+    }
     stages = process.clock.summary()
     if as_json:
         typer.echo(msgspec.json.encode({**summary, "stage_latency_ms": stages}).decode())

@@ -15,7 +15,7 @@ import numpy as np
 from semlink.channel import ChannelModel, apply_channel
 from semlink.errors import DecodeError
 from semlink.frame import pack, unpack, with_received_codes
-from semlink.iq import dequantize, quantize
+from semlink.iq import count_clipped, dequantize, quantize
 from semlink.timing import StageClock
 
 __all__ = ["SoftwareChannel"]
@@ -46,7 +46,13 @@ class SoftwareChannel:
         self.clock = clock or StageClock()
         self.num_forwarded = 0
         self.rejected: Counter[str] = Counter()
+        self._num_values = self._num_clipped = 0
         self._model, self._snr_db, self._rng, self._send = model, snr_db, rng, send
+
+    @property
+    def clipping_rate(self) -> float:
+        """Share of received I and Q values that did not fit the format, 0..1."""
+        return self._num_clipped / max(1, self._num_values)
 
     def run_once(self, data: bytes) -> bool:
         """Forward one message; True if it closed a stream."""
@@ -56,7 +62,10 @@ class SoftwareChannel:
                 if not frame.is_end_of_stream:
                     sent = dequantize(frame.codes, frame.codes_format)
                     heard = apply_channel(sent, self._model, snr_db=self._snr_db, rng=self._rng)
-                    frame = with_received_codes(frame, quantize(heard.symbols, frame.codes_format))
+                    codes = quantize(heard.symbols, frame.codes_format)
+                    self._num_values += codes.size
+                    self._num_clipped += count_clipped(codes, frame.codes_format)
+                    frame = with_received_codes(frame, codes)
                     data = pack(frame)
         except DecodeError as error:
             self.rejected[str(error).partition(":")[0]] += 1

@@ -25,6 +25,7 @@ __all__ = [
     "IQCodes",
     "QuantizationQuality",
     "Symbols",
+    "count_clipped",
     "dequantize",
     "measure_quantization",
     "normalize_power",
@@ -199,6 +200,12 @@ def measure_quantization(symbols: Symbols, codes_format: CodesFormat = CodesForm
     error_power, power = float(np.mean(np.abs(error) ** 2)), float(np.mean(np.abs(symbols) ** 2))
     if power <= 0.0:
         raise ConfigError("symbols have no power, so an error relative to it is undefined")
-    clipped = 0.0 if codes_format is CodesFormat.CF32 else float(np.mean(np.abs(codes) >= codes_format.max_code))
     evm_db = float("-inf") if error_power == 0.0 else 10.0 * float(np.log10(error_power / power))
-    return QuantizationQuality(clipped, evm_db)
+    return QuantizationQuality(count_clipped(codes, codes_format) / max(1, codes.size), evm_db)
+
+
+def count_clipped(codes: IQCodes, codes_format: CodesFormat) -> int:
+    """How many I and Q values are at the largest or smallest code; cf32 has none."""
+    if codes_format is CodesFormat.CF32:
+        return 0
+    return int(np.count_nonzero((codes >= codes_format.max_code) | (codes <= -codes_format.max_code)))

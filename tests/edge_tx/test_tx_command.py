@@ -57,10 +57,13 @@ def photos(tmp_path: Path) -> Path:
 
 def test_folder_is_streamed_and_summed_up(model_set: ModelSet, photos: Path, tmp_path: Path) -> None:
     log = tmp_path / "sent.jsonl"
-    with FrameReceiver("tcp://127.0.0.1:*") as receiver, start(
-        *(photos, "--connect", receiver.endpoint, "--model-set", model_set.folder),
-        *("--rate", 16, "--log", log, "--json"),
-    ) as process:
+    with (
+        FrameReceiver("tcp://127.0.0.1:*") as receiver,
+        start(
+            *(photos, "--connect", receiver.endpoint, "--model-set", model_set.folder),
+            *("--rate", 16, "--log", log, "--json"),
+        ) as process,
+    ):
         frames = [unpack(data) for data in receive_stream(receiver)]
         output, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, errors

@@ -46,6 +46,18 @@ def test_only_the_payload_changes_and_the_frame_says_so(codes_format: CodesForma
     assert np.mean(np.abs(noise) ** 2) == pytest.approx(1.0, abs=0.1)
 
 
+def test_clipping_is_counted() -> None:
+    quiet, loud = (
+        channel([]),
+        SoftwareChannel(ChannelModel.AWGN, snr_db=-20.0, rng=np.random.default_rng(1), send=lambda data: None),
+    )
+    for process in (quiet, loud):
+        process.run_once(message())
+    assert quiet.clipping_rate == 0.0
+    # Noise of 7.07 in each dimension leaves +-7.97 in 26 % of the cases.
+    assert loud.clipping_rate == pytest.approx(0.26, abs=0.04)
+
+
 def test_ideal_channel_changes_no_code() -> None:
     sent: list[bytes] = []
     channel(sent, ChannelModel.IDEAL).run_once(message())

@@ -86,7 +86,10 @@ def test_write_folder_keeps_order_and_pixels(tmp_path: Path) -> None:
     ]
     for index, path in enumerate(paths):
         np.testing.assert_array_equal(load_image(path), images.image(index))
-    assert write_folder(images, tmp_path / "few", count=2) == [tmp_path / "few/cat/b.png", tmp_path / "few/dog/a.png"]
+    assert write_folder(images.spread(2), tmp_path / "few") == [tmp_path / "few/cat/b.png", tmp_path / "few/cat/c.png"]
+    assert images.spread(None) is images.spread(3) is images
+    with pytest.raises(ConfigError, match="count"):
+        images.spread(0)
 
 
 def test_write_folder_makes_names_safe_and_keeps_them_apart(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def train_model_set(
     """
     source = ModelSet.find(model_set)
     encoder = ImageEncoder(source, num_threads=num_jobs)
-    learning = training_features(open_dataset(data), encoder, progress)
+    learning = training_features(open_dataset(data, progress=progress), encoder, progress)
     trainings = [
         CodecTraining(
             codec="kbsc",

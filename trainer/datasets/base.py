@@ -138,9 +138,7 @@ def split_by_halves(name: str, images: ImageList, *, train: ImageList | None = N
     return Dataset(name, images.subset(sent), images.subset(knowledge_base), train, right)
 
 
-def write_folder(
-    images: ImageList, folder: Path, *, count: int | None = None, progress: Progress | None = None
-) -> list[Path]:
+def write_folder(images: ImageList, folder: Path, *, progress: Progress | None = None) -> list[Path]:
     """Write images as `folder/<label>/<name>.png`, so that other processes can read them.
 
     Labels and names are made safe for any file system; where two would meet, the later gets a number.
@@ -149,7 +147,6 @@ def write_folder(
     ----------
     images : what to write
     folder : made if it is not there; files of the same names are replaced
-    count : write only the first so many
     progress : where to show a bar
 
     Returns
@@ -161,10 +158,9 @@ def write_folder(
     DatasetError
         If the disk is full or the folder cannot be written.
     """
-    num_images = len(images) if count is None else min(count, len(images))
-    paths = [folder / name for name in _file_names(images, num_images)]
+    paths = [folder / name for name in _file_names(images)]
     try:
-        with progress_task(progress, f"writing {folder.name}", num_images) as advance:
+        with progress_task(progress, f"writing {folder.name}", len(images)) as advance:
             for index, path in enumerate(paths):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(images.image(index)).save(path, compress_level=_PNG_COMPRESSION)
@@ -174,13 +170,13 @@ def write_folder(
     return paths
 
 
-def _file_names(images: ImageList, count: int) -> list[str]:
+def _file_names(images: ImageList) -> list[str]:
     """`<label>/<name>.png` for each image, no two alike even where case does not count."""
     folder_of: dict[str, str] = {}
     folders: set[str] = set()
     files: set[str] = set()
     names = []
-    for name, label in zip(images.names[:count], images.labels[:count], strict=True):
+    for name, label in zip(images.names, images.labels, strict=True):
         if label not in folder_of:
             folder_of[label] = _unused(_safe(label), folders)
         names.append(_unused(f"{folder_of[label]}/{_safe(name)}", files) + ".png")

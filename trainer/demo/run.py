@@ -99,9 +99,9 @@ def run_demo(options: DemoOptions, work: Path, progress: Progress) -> tuple[Demo
 
 
 def _run_dataset(name: str, options: DemoOptions, models: ModelSet, work: Path, progress: Progress) -> DatasetRun:
-    dataset = open_dataset(name, seed=options.seed)
-    kb_images = write_folder(dataset.knowledge_base, work / "kb-images")
-    paths = write_folder(dataset.sent.spread(options.count), work / "sent-images")
+    dataset = open_dataset(name, seed=options.seed, progress=progress)
+    kb_images = write_folder(dataset.knowledge_base, work / "kb-images", progress=progress)
+    paths = write_folder(dataset.sent.spread(options.count), work / "sent-images", progress=progress)
     image_list = work / "sent.txt"
     image_list.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
     knowledge_base, models_option = work / "kb", ("--model-set", options.model_set)

@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
+from semlink.errors import DatasetError
 from trainer.cache import cache_folder
 from trainer.codecs.training import CodecTraining, TrainingFeatures
 from trainer.datasets import Dataset, open_dataset
@@ -49,12 +50,12 @@ def run_evaluation(
     runs : folder of training runs; the cache if None
     """
     models = ModelSet.find(model_set)
-    dataset = open_dataset(data)
-    if weights == "auto":
-        weights = "trained" if dataset.name == "cifar100" else "model-set"
-        _log.info("weights auto: chose %s for %s", weights, dataset.name)
     encoder = ImageEncoder(models, num_threads=num_jobs)
     with Progress(console=console) as progress:
+        dataset = open_dataset(data, progress=progress)
+        if weights == "auto":
+            weights = "trained" if dataset.name == "cifar100" else "model-set"
+            _log.info("weights auto: chose %s for %s", weights, dataset.name)
         sent_images = dataset.sent.spread(count)
         sent = cached_features(sent_images, encoder, progress=progress)
         kb = cached_features(dataset.knowledge_base, encoder, progress=progress)
@@ -63,7 +64,8 @@ def run_evaluation(
             records = evaluate_model_set(models, grid, clean, progress)
         else:
             template = CodecTraining(codec="kbsc", num_symbols=64, epochs=epochs, precision=precision)
-            learning = training_features(dataset if dataset.train else open_dataset("cifar100"), encoder, progress)
+            teacher = dataset if dataset.train else open_dataset("cifar100", progress=progress)
+            learning = training_features(teacher, encoder, progress)
             trained = train_all(
                 trainings_of(grid, template),
                 learning,
@@ -86,7 +88,18 @@ def run_evaluation(
 
 
 def training_features(dataset: Dataset, encoder: ImageEncoder, progress: Progress) -> TrainingFeatures:
-    """Features of a dataset's training set, which it must have, with labels numbered by name."""
+    """Features of a dataset's training set, with labels numbered by name.
+
+    Raises
+    ------
+    DatasetError
+        If the dataset has no training set.
+    """
+    if dataset.train is None:
+        raise DatasetError(
+            f"{dataset.name} has no images to train on besides those that are sent and known; train on cifar100,"
+            " or on a folder that holds train/<class> and test/<class>"
+        )
     features = cached_features(dataset.train, encoder, progress=progress)
     _, labels = np.unique(np.asarray(dataset.train.labels), return_inverse=True)
     source = f"{dataset.name} training set, {encoder.name} {encoder.fingerprint[:12]}"
