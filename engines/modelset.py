@@ -41,10 +41,14 @@ MANIFEST_FORMAT = 1
 
 
 class GraphFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file of the set and the SHA-256 of its bytes, in hex."""
+    """A file of the set, beside the manifest, and the SHA-256 of its bytes, in hex."""
 
     file: str
     sha256: str
+
+    def __post_init__(self) -> None:
+        if self.file in ("", ".", "..") or any(sign in self.file for sign in "/\\\0"):
+            raise ModelSetError(f"a graph's file must be a plain name beside the manifest, got {self.file!r}")
 
 
 class EncoderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,7 +119,7 @@ class ModelSet:
             self.manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
         except OSError as error:
             raise ModelSetError(f"{folder}: not a model set: manifest.json: {error.strerror}") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError, ModelSetError) as error:
             raise ModelSetError(f"{folder}/manifest.json: {error}") from None
         if self.manifest.format != MANIFEST_FORMAT:
             raise ModelSetError(
@@ -221,8 +225,6 @@ class ModelSet:
 
     def _checked(self, graph: GraphFile) -> Path:
         path = self.folder / graph.file
-        if path.parent.resolve() != self.folder.resolve():
-            raise ModelSetError(f"{self.folder}: manifest names {graph.file}, which is outside the folder")
         try:
             actual = file_sha256(path)
         except OSError as error:
