@@ -66,7 +66,7 @@ results: install
 	$(BIN)/python -m benchmarks.accuracy
 
 builtin-encoder: install
-	$(BIN)/semlink train encoder export builtin --out engines/modelsets/builtin
+	$(BIN)/semlink train encoder export builtin --out engines/modelsets/builtin --measure digits,cifar100
 	$(BIN)/semlink train encoder report-head --json benchmarks/results/builtin-encoder-head.json
 
 builtin-codec: install

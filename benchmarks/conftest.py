@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from engines.modelset import ModelSet
-from semlink.image import RGBImage
+from semlink.image import LoadedImage
 from semlink.provenance import describe_device, installed_versions
 from semlink.rates import Rate, parse_rate
 from trainer.datasets import open_dataset
@@ -32,10 +32,11 @@ def rate() -> Rate:
 
 
 @pytest.fixture(scope="session")
-def camera_picture() -> RGBImage:
+def camera_picture() -> LoadedImage:
     """A real photograph at a camera's 1280 x 720."""
     photograph = open_dataset("photos").knowledge_base.image(0)
-    return np.asarray(Image.fromarray(photograph).resize((1280, 720), Image.Resampling.BICUBIC))
+    pixels = np.asarray(Image.fromarray(photograph).resize((1280, 720), Image.Resampling.BICUBIC))
+    return LoadedImage(pixels, *pixels.shape[:2])
 
 
 @pytest.fixture(scope="session")

@@ -14,14 +14,14 @@ from engines.compose import iq_head
 from engines.modelset import ModelSet
 from engines.runner import load_runner
 from semlink.frame import Frame, pack, unpack
-from semlink.image import RGBImage, preprocess
+from semlink.image import LoadedImage, preprocess
 from semlink.iq import normalize_power, pair_latent, quantize
 from semlink.rates import Rate
 
 
 @pytest.fixture(scope="session")
-def tensor(model_set: ModelSet, camera_picture: RGBImage) -> np.ndarray:
-    return preprocess(camera_picture, model_set.manifest.encoder.preprocessing)[None]
+def tensor(model_set: ModelSet, camera_picture: LoadedImage) -> np.ndarray:
+    return preprocess(camera_picture.pixels, model_set.manifest.encoder.preprocessing)[None]
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def latent(model_set: ModelSet, rate: Rate, features: np.ndarray) -> np.ndarray:
 
 
 def test_preprocess_1280x720(benchmark, model_set, camera_picture):
-    result = benchmark(preprocess, camera_picture, model_set.manifest.encoder.preprocessing)
+    result = benchmark(preprocess, camera_picture.pixels, model_set.manifest.encoder.preprocessing)
     assert result.shape == (224, 224, 3)
     assert 10 < result.mean() < 245
 

@@ -51,6 +51,21 @@ class CodecDecoder:
             graph(np.zeros((1, rate.latent_dim), dtype=np.float32))
             self._decoders[model_set.fingerprint(rate)] = _RateDecoder(rate, graph)
 
+    def require(self, fingerprint: bytes) -> None:
+        """Refuse a frame that this set's models did not make.
+
+        Raises
+        ------
+        DecodeError
+            If this set does not hold the models of that fingerprint.
+        """
+        if fingerprint not in self._decoders:
+            held = ", ".join(held.hex() for held in self._decoders)
+            raise DecodeError(
+                f"unknown models: the frame was made with {fingerprint.hex()},"
+                f' model set "{self._name}" holds {held}; give both ends the same model set'
+            )
+
     def decode(self, symbols: Symbols, *, fingerprint: bytes) -> Query:
         """Map one transmission to the query that it stands for.
 
@@ -69,13 +84,8 @@ class CodecDecoder:
             If this set does not hold those models, n is not their rate's, or the symbols decode
             to no direction.
         """
-        decoder = self._decoders.get(fingerprint)
-        if decoder is None:
-            held = ", ".join(held.hex() for held in self._decoders)
-            raise DecodeError(
-                f"unknown models: the frame was made with {fingerprint.hex()},"
-                f' model set "{self._name}" holds {held}; give both ends the same model set'
-            )
+        self.require(fingerprint)
+        decoder = self._decoders[fingerprint]
         if symbols.shape != (decoder.rate.num_symbols,):
             raise DecodeError(
                 f"symbols do not fit their models: received {symbols.shape},"

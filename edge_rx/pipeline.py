@@ -135,6 +135,8 @@ class Receiver:
                 f"implausible header: sequence {frame.sequence}, captured at {frame.capture_time_ns} ns;"
                 f" neither can exceed {_MAX_COUNT}"
             )
+        # A stranger's streams are not counted, so they can neither fill the memory nor keep the receiver waiting.
+        self._decoder.require(frame.fingerprint)
         if frame.is_end_of_stream:
             self.tracker.close(frame.frame_id)
             return False

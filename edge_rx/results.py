@@ -15,11 +15,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
-from typing_extensions import Self
 
+from edge_rx.closing import Closing
 from edge_rx.pipeline import Match
 from semlink.errors import ResultsError
 
@@ -89,7 +88,7 @@ _INSERT = (
 _SELECT_AFTER = f"SELECT {', '.join(_COLUMNS)} FROM results WHERE result_id > ? ORDER BY result_id"  # noqa: S608
 
 
-class ResultsLog:
+class ResultsLog(Closing):
     """Writes the results of one receiver into a folder.
 
     Parameters
@@ -155,14 +154,6 @@ class ResultsLog:
         """Close both files."""
         self._table.close()
         os.close(self._lines)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _lock(self) -> None:
         try:

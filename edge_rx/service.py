@@ -67,10 +67,11 @@ class StopRule:
 
 
 class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What one stream delivered; `sent` is None if its end was not heard."""
+    """What one stream delivered, see `semlink.sequence.StreamCount`; `sent` is None if its end was not heard."""
 
     received: int
     lost: int
+    before_start: int
     duplicated: int
     reordered: int
     sent: int | None
@@ -81,24 +82,29 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    frames_received : distinct frames whose header and checksums held
-    frames_lost : frames known to have been sent and not received
+    frames_received : distinct frames whose header and checksums held, made with models that the receiver has
+    frames_lost : frames after the first one received of their stream that were sent and not received
+    frames_before_start : frames before that one; lost, or sent before this receiver listened: it
+        cannot know which
     frames_duplicated : repeats, which were dropped
     frames_reordered : frames that came after a later one
     frames_rejected : messages that were dropped because their bytes were bad, by reason
     matches, matches_accepted : frames answered, and those whose score was high enough
-    streams : the same by stream id, in hex
+    num_streams : streams heard
+    streams : the same by stream id, in hex; only the `semlink.sequence.MAX_STREAMS` heard last
     latency_ms : from capture to match; means something if both hosts' clocks agree
     stage_latency_ms : the receiver's stages
     """
 
     frames_received: int
     frames_lost: int
+    frames_before_start: int
     frames_duplicated: int
     frames_reordered: int
     frames_rejected: dict[str, int]
     matches: int
     matches_accepted: int
+    num_streams: int
     streams: dict[str, StreamSummary]
     latency_ms: LatencySummary
     stage_latency_ms: dict[str, LatencySummary]
@@ -161,20 +167,24 @@ def summarize(receiver: Receiver, results: ResultsLog, *, num_entries: int) -> S
         f"{stream_id:016x}": StreamSummary(
             received=count.num_received,
             lost=count.num_lost,
+            before_start=count.num_before_start,
             duplicated=count.num_duplicated,
             reordered=count.num_reordered,
             sent=count.num_sent,
         )
         for stream_id, count in receiver.tracker.streams.items()
     }
+    totals = receiver.tracker.totals()
     return Summary(
-        frames_received=sum(stream.received for stream in streams.values()),
-        frames_lost=sum(stream.lost for stream in streams.values()),
-        frames_duplicated=sum(stream.duplicated for stream in streams.values()),
-        frames_reordered=sum(stream.reordered for stream in streams.values()),
+        frames_received=totals.num_received,
+        frames_lost=totals.num_lost,
+        frames_before_start=totals.num_before_start,
+        frames_duplicated=totals.num_duplicated,
+        frames_reordered=totals.num_reordered,
         frames_rejected=dict(receiver.rejected),
         matches=receiver.num_matches,
         matches_accepted=receiver.num_accepted,
+        num_streams=totals.num_streams,
         streams=streams,
         latency_ms=stages.pop(END_TO_END, summarize_latency([])),
         stage_latency_ms=stages,
@@ -189,6 +199,7 @@ def print_summary(summary: Summary, *, console: Console) -> None:
     counts: dict[str, object] = {
         "frames received": summary.frames_received,
         "frames lost": summary.frames_lost,
+        "frames before the first one heard": summary.frames_before_start,
         "frames duplicated": summary.frames_duplicated,
         "frames reordered": summary.frames_reordered,
         **{f"rejected: {reason}": count for reason, count in summary.frames_rejected.items()},

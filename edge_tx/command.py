@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from engines.modelset import ModelSet
 from semlink.cli import EXIT_INTERRUPTED
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError, TransportError
+from semlink.interrupt import Interruption, interruptions
 from semlink.iq import CodesFormat
 from semlink.rates import parse_rate
 from semlink.summary import print_counts, print_latency
@@ -28,7 +30,7 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
 
-_PATIENCE_AFTER_INTERRUPT_S = 0.5
+_PATIENCE_AFTER_INTERRUPT_S = 0.2
 """How long a stopped transmitter may take to tell receivers that the stream has ended."""
 
 _EPILOG = """Examples:
@@ -68,44 +70,63 @@ def tx(
 ) -> None:
     """Say what a camera sees: image, features, symbols, frames."""
     console = Console(stderr=True)
-    models = ModelSet.find(model_set)
-    model = load_transmitter_model(
-        models, parse_rate(rate), codes_format=CodesFormat.parse(codes_format), backend=backend, num_threads=num_threads
-    )
     skipped = SkippedImages()
-    images = _open_source(source, watch=watch, video=video, skipped=skipped, min_side_px=model.preprocessing.size_px)
-    with SentLog(log) as sent_log, FrameSender(connect, limits=SocketLimits(peer_timeout_s=peer_timeout_s)) as sender:
-        transmitter = Transmitter(model, sender.send, num_pilots=pilots)
-        interrupted = False
-        try:
-            console.print(
-                f"sending at {model.rate.name} ({model.rate.num_symbols} symbols) to {connect}", highlight=False
-            )
-            stream_images(transmitter, itertools.islice(images, count), Pacer(fps), sent_log)
-            transmitter.end()
-        except KeyboardInterrupt:
-            interrupted = True
-            sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
-            with contextlib.suppress(TransportError):
+    with interruptions() as interruption:
+        models = ModelSet.find(model_set)
+        codes = CodesFormat.parse(codes_format)
+        model = load_transmitter_model(
+            models, parse_rate(rate), codes_format=codes, backend=backend, num_threads=num_threads
+        )
+        images = _open_source(
+            source,
+            watch=watch,
+            video=video,
+            skipped=skipped,
+            min_side_px=model.preprocessing.size_px,
+            interruption=interruption,
+        )
+        limits = SocketLimits(peer_timeout_s=peer_timeout_s)
+        with SentLog(log) as sent_log, FrameSender(connect, limits=limits, interruption=interruption) as sender:
+            transmitter = Transmitter(model, sender.send, num_pilots=pilots)
+            console.print(f"sending {model.rate.num_symbols} symbols an image to {connect}", highlight=False)
+            start_s = time.monotonic()
+            with contextlib.suppress(KeyboardInterrupt):
+                stream_images(transmitter, itertools.islice(images, count), Pacer(fps, interruption), sent_log)
+            duration_s = time.monotonic() - start_s
+            if interruption.is_set():
+                sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
+                with contextlib.suppress(TransportError):
+                    transmitter.end()
+            else:
                 transmitter.end()
-    summary = TransmitterSummary.of(transmitter, skipped, interrupted=interrupted)
+        summary = TransmitterSummary.of(transmitter, skipped, interrupted=interruption.is_set(), duration_s=duration_s)
     if as_json:
         typer.echo(summary.to_json())
     else:
         print_counts("Transmitter", summary.counts(), console=console)
         print_latency("Transmitter stages", summary.stage_latency_ms, console=console)
-    if interrupted and not watch and video is None:
+    if summary.images_sent == 0 and skipped.count:
+        raise ConfigError(f"none of {skipped.count} pictures could be read; the first: {skipped.reasons[0]}")
+    if summary.interrupted and not watch and video is None:
         sys.exit(EXIT_INTERRUPTED)
 
 
 def _open_source(
-    source: Path | None, *, watch: bool, video: str | None, skipped: SkippedImages, min_side_px: int
+    source: Path | None,
+    *,
+    watch: bool,
+    video: str | None,
+    skipped: SkippedImages,
+    min_side_px: int,
+    interruption: Interruption,
 ) -> Iterator[SourceImage]:
     if (source is None) == (video is None):
         raise ConfigError("name one source: a folder, a list of paths, or --video")
+    if watch and video is not None:
+        raise ConfigError("--watch is for folders; a video is watched by itself")
     if video is not None:
         return video_images(video)
     assert source is not None  # noqa: S101  narrowed by the check above, which mypy cannot follow
     if watch:
-        return watched_images(source, skipped, min_side_px=min_side_px)
+        return watched_images(source, skipped, min_side_px=min_side_px, stop=interruption)
     return (listed_images if source.is_file() else folder_images)(source, skipped, min_side_px=min_side_px)

@@ -12,9 +12,9 @@ import numpy as np
 from engines.modelset import ModelSet
 from engines.runner import GraphRunner, load_runner
 from semlink.channel import pilot_symbols
-from semlink.errors import ConfigError
+from semlink.errors import ConfigError, EngineError
 from semlink.frame import Frame, FrameId, end_of_stream, pack
-from semlink.image import Preprocessing, RGBImage, preprocess
+from semlink.image import LoadedImage, Preprocessing, preprocess
 from semlink.iq import CodesFormat, quantize
 from semlink.rates import Rate, channel_bandwidth_ratio
 from semlink.timing import StageClock
@@ -107,24 +107,28 @@ class Transmitter:
         self._num_pilots = num_pilots
         self._pilot_codes = quantize(pilot_symbols(num_pilots), model.codes_format)
 
-    def run_once(self, image: RGBImage, *, capture_time_ns: int | None = None) -> SentFrame:
+    def run_once(self, image: LoadedImage, *, capture_time_ns: int | None = None) -> SentFrame:
         """Send one image.
 
         Parameters
         ----------
-        image : (height, width, 3) uint8, RGB
+        image : pixels, and the size of the picture that they come from
         capture_time_ns : Unix time at which the image was in memory; now, if not given [ns]
         """
         capture_time_ns = time.time_ns() if capture_time_ns is None else capture_time_ns
         with self.clock.stage("preprocess"):
-            tensor = preprocess(image, self._model.preprocessing)
+            tensor = preprocess(image.pixels, self._model.preprocessing)
         with self.clock.stage("encode"):
             codes = self._model.graph(tensor[None])[0]
+            # Unit power leaves no room for silence: it is what a NaN becomes in the graph.
+            if not codes.any():
+                raise EngineError("the model gave no signal for a picture, so it is broken; fetch the model set again")
         with self.clock.stage("pack"):
             data = pack(self._frame(codes, image, capture_time_ns))
         frame_id = FrameId(self.stream_id, self.num_sent)
         with self.clock.stage("send"):
-            self._count_and_send(data)
+            self._send(data)
+        self.num_sent += 1
         return self._sent(frame_id, image, capture_time_ns, len(data))
 
     def end(self) -> None:
@@ -132,8 +136,7 @@ class Transmitter:
         frame = end_of_stream(self.stream_id, self.num_sent, self._model.fingerprint, self._model.rate, time.time_ns())
         self._send(pack(frame))
 
-    def _frame(self, codes: np.ndarray, image: RGBImage, capture_time_ns: int) -> Frame:
-        height_px, width_px = image.shape[:2]
+    def _frame(self, codes: np.ndarray, image: LoadedImage, capture_time_ns: int) -> Frame:
         return Frame(
             stream_id=self.stream_id,
             sequence=self.num_sent,
@@ -143,27 +146,18 @@ class Transmitter:
             codes=np.concatenate([self._pilot_codes, codes]) if self._num_pilots else codes,
             codes_format=self._model.codes_format,
             num_pilots=self._num_pilots,
-            source_height_px=height_px,
-            source_width_px=width_px,
+            source_height_px=image.source_height_px,
+            source_width_px=image.source_width_px,
         )
 
-    def _count_and_send(self, data: bytes) -> None:
-        # Counted first: a Ctrl-C that comes as the send returns must not leave a frame uncounted.
-        self.num_sent += 1
-        try:
-            self._send(data)
-        except BaseException:
-            self.num_sent -= 1
-            raise
-
-    def _sent(self, frame_id: FrameId, image: RGBImage, capture_time_ns: int, num_bytes: int) -> SentFrame:
-        height_px, width_px = image.shape[:2]
+    def _sent(self, frame_id: FrameId, image: LoadedImage, capture_time_ns: int, num_bytes: int) -> SentFrame:
         num_symbols = self._model.rate.num_symbols
+        size_px = {"height_px": image.source_height_px, "width_px": image.source_width_px}
         return SentFrame(
             frame_id=frame_id,
             capture_time_ns=capture_time_ns,
             num_bytes=num_bytes,
-            payload_cbr=channel_bandwidth_ratio(num_symbols, height_px=height_px, width_px=width_px),
-            total_cbr=channel_bandwidth_ratio(num_symbols + self._num_pilots, height_px=height_px, width_px=width_px),
+            payload_cbr=channel_bandwidth_ratio(num_symbols, **size_px),
+            total_cbr=channel_bandwidth_ratio(num_symbols + self._num_pilots, **size_px),
             stage_ms=dict(self.clock.last_ms),
         )

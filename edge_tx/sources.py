@@ -8,26 +8,40 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from semlink.errors import ConfigError, ImageError, MissingDependencyError
-from semlink.image import IMAGE_SUFFIXES, RGBImage, image_files, load_image
+from semlink.image import IMAGE_SUFFIXES, LoadedImage, image_files, read_image
 
 __all__ = ["SkippedImages", "SourceImage", "folder_images", "listed_images", "video_images", "watched_images"]
 
 _log = logging.getLogger(__name__)
 
 
+class StopSign(Protocol):
+    """What ends a watch: `semlink.interrupt.Interruption`, or a threading.Event."""
+
+    def is_set(self) -> bool:
+        """Whether to end."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class SourceImage:
-    """An image in memory: (height, width, 3) uint8 RGB, its name, and when it was there [Unix ns]."""
+    """An image in memory, its name, and when it was there.
+
+    Attributes
+    ----------
+    image : pixels, and the size of the picture that they come from
+    capture_time_ns : Unix time [ns]
+    """
 
     name: str
-    image: RGBImage
+    image: LoadedImage
     capture_time_ns: int
 
 
@@ -77,12 +91,12 @@ def listed_images(list_file: Path, skipped: SkippedImages, *, min_side_px: int) 
 
 
 def watched_images(
-    folder: Path, skipped: SkippedImages, *, min_side_px: int, stop: threading.Event | None = None
+    folder: Path, skipped: SkippedImages, *, min_side_px: int, stop: StopSign | None = None
 ) -> Iterator[SourceImage]:
     """Every picture that appears in a folder from now on, in the order of appearance; never ends by itself.
 
-    A file is tried whenever it changes, and sent once, when it can be read whole: one that is
-    still being written is truncated and waits for its next change. Give a camera's writer a
+    A file is tried whenever it changes, and sent when it can be read whole: one that is still being
+    written is truncated and waits for its next change, one that is overwritten is sent anew. Give a camera's writer a
     rename into the folder and each picture is read exactly once.
 
     Parameters
@@ -95,18 +109,22 @@ def watched_images(
         raise MissingDependencyError.of("watchfiles", extra="tx", purpose="watching a folder") from None
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
-    sent: set[Path] = set()
+    sent: dict[Path, int] = {}
     for changes in watchfiles.watch(folder, stop_event=stop, step=20, debounce=200, raise_interrupt=True):
-        changed = {Path(name) for kind, name in changes if kind is not watchfiles.Change.deleted}
-        for path in sorted(changed - sent):
-            if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
-                continue
-            try:
-                yield _read(path, min_side_px)
-            except ImageError as error:
-                skipped.add(error)
-            else:
-                sent.add(path)
+        for kind, name in sorted(changes, key=lambda change: change[1]):
+            path = Path(name)
+            if kind is watchfiles.Change.deleted:
+                sent.pop(path, None)
+            elif not path.name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+                modified_ns = path.stat().st_mtime_ns
+                if sent.get(path) == modified_ns:
+                    continue
+                try:
+                    yield _read(path, min_side_px)
+                except ImageError as error:
+                    skipped.add(error)
+                else:
+                    sent[path] = modified_ns
 
 
 def video_images(source: str) -> Iterator[SourceImage]:
@@ -125,6 +143,8 @@ def video_images(source: str) -> Iterator[SourceImage]:
         capture = cv2.VideoCapture(source, cv2.CAP_GSTREAMER)
     else:
         capture = cv2.VideoCapture(int(source) if source.isdecimal() else source)
+    # A camera's queue would give pictures that are as old as the queue is long.
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     if not capture.isOpened():
         hint = "; is this OpenCV built with GStreamer (JetPack's is, PyPI's is not)?" if "!" in source else ""
         raise ConfigError(f'cannot open video "{source}": no such file, camera or pipeline{hint}')
@@ -135,7 +155,9 @@ def video_images(source: str) -> Iterator[SourceImage]:
                 is_picture, picture = capture.read()
                 if not is_picture:
                     return
-                yield SourceImage(f"{source}#{index}", cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), time.time_ns())
+                capture_time_ns = time.time_ns()
+                pixels = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+                yield SourceImage(f"{source}#{index}", LoadedImage(pixels, *pixels.shape[:2]), capture_time_ns)
         finally:
             capture.release()
 
@@ -151,4 +173,4 @@ def _read_all(paths: Iterable[Path], skipped: SkippedImages, *, min_side_px: int
 
 
 def _read(path: Path, min_side_px: int) -> SourceImage:
-    return SourceImage(str(path), load_image(path, min_side_px=min_side_px), time.time_ns())
+    return SourceImage(str(path), read_image(path, min_side_px=min_side_px), time.time_ns())

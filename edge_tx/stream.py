@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing_extensions import Self
 from edge_tx.pipeline import SentFrame, Transmitter
 from edge_tx.sources import SkippedImages, SourceImage
 from semlink.errors import ConfigError, ResultsError
+from semlink.interrupt import Interruption
 from semlink.timing import LatencySummary
 
 __all__ = ["Pacer", "SentLog", "TransmitterSummary", "stream_images"]
@@ -27,23 +27,19 @@ class Pacer:
     A late image goes out at once and the beat is kept, so a slow one costs nothing but itself.
     """
 
-    def __init__(self, fps: float | None) -> None:
+    def __init__(self, fps: float | None, interruption: Interruption) -> None:
         if fps is not None and not fps > 0:
             raise ConfigError(f"fps must be positive, got {fps:g}")
         self._interval_s = None if fps is None else 1.0 / fps
         self._next_s = time.monotonic()
+        self._interruption = interruption
 
-    @property
-    def is_free(self) -> bool:
-        """Whether images go out as fast as they come."""
-        return self._interval_s is None
-
-    def wait(self) -> None:
-        """Return when the next image is due."""
-        if self._interval_s is None:
-            return
-        time.sleep(max(0.0, self._next_s - time.monotonic()))
-        self._next_s = max(self._next_s + self._interval_s, time.monotonic() - self._interval_s)
+    def wait(self) -> bool:
+        """Return when the next image is due; False if the user wants to leave instead."""
+        if self._interval_s is not None:
+            self._interruption.wait(self._next_s - time.monotonic())
+            self._next_s = max(self._next_s + self._interval_s, time.monotonic() - self._interval_s)
+        return not self._interruption.is_set()
 
 
 class SentLog:
@@ -89,12 +85,13 @@ class SentLog:
 
 
 def stream_images(transmitter: Transmitter, images: Iterable[SourceImage], pacer: Pacer, log: SentLog) -> None:
-    """Send every image when it is due."""
-    for source in images:
-        pacer.wait()
-        # A paced image has waited in memory by choice; its latency starts when its turn comes.
-        capture_time_ns = source.capture_time_ns if pacer.is_free else time.time_ns()
-        log.write(source.name, transmitter.run_once(source.image, capture_time_ns=capture_time_ns))
+    """Send every image, each taken from its source when it is due, until the user wants to leave."""
+    images = iter(images)
+    while pacer.wait():
+        source = next(images, None)
+        if source is None:
+            return
+        log.write(source.name, transmitter.run_once(source.image, capture_time_ns=source.capture_time_ns))
 
 
 class TransmitterSummary(msgspec.Struct, frozen=True):
@@ -110,20 +107,19 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
     stage_latency_ms: dict[str, LatencySummary]
 
     @classmethod
-    def of(cls, transmitter: Transmitter, skipped: SkippedImages, *, interrupted: bool) -> TransmitterSummary:
-        """Sum up a finished stream."""
-        stages = transmitter.clock.summary()
-        busy_ms = sum(stage.mean * stage.num_samples for stage in stages.values())
+    def of(
+        cls, transmitter: Transmitter, skipped: SkippedImages, *, interrupted: bool, duration_s: float
+    ) -> TransmitterSummary:
+        """Sum up a stream that took `duration_s` from its first image's turn to its end."""
         return cls(
             stream=f"{transmitter.stream_id:016x}",
             images_sent=transmitter.num_sent,
             images_skipped=skipped.count,
             skipped=skipped.reasons,
             interrupted=interrupted,
-            throughput_images_s=1e3 * transmitter.num_sent / busy_ms if busy_ms else 0.0,
-            # Linux counts in KiB; the transmitter runs nowhere else.
-            peak_resident_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            stage_latency_ms=stages,
+            throughput_images_s=transmitter.num_sent / duration_s if duration_s > 0 else 0.0,
+            peak_resident_mb=_peak_resident_mb(),
+            stage_latency_ms=transmitter.clock.summary(),
         )
 
     def counts(self) -> dict[str, Any]:
@@ -139,3 +135,14 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
     def to_json(self) -> str:
         """One line of JSON."""
         return msgspec.json.encode(self).decode()
+
+
+def _peak_resident_mb() -> float:
+    """Most memory that this process has held.
+
+    From /proc, since getrusage counts what the parent held before it started this one.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")

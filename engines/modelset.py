@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -91,6 +92,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     codec: CodecEntry | None = None
 
 
+class _ManifestFormat(msgspec.Struct, frozen=True):
+    """What every format of the manifest begins with."""
+
+    format: Annotated[int, msgspec.Meta(ge=1)]
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
@@ -116,15 +123,16 @@ class ModelSet:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+            data = (folder / "manifest.json").read_bytes()
+            # A later format has fields that this one forbids: its number must be told before they are.
+            found = msgspec.json.decode(data, type=_ManifestFormat).format
+            if found != MANIFEST_FORMAT:
+                raise ModelSetError(f"manifest format {found}, this version reads {MANIFEST_FORMAT}; update semlink")
+            self.manifest = msgspec.json.decode(data, type=Manifest)
         except OSError as error:
             raise ModelSetError(f"{folder}: not a model set: manifest.json: {error.strerror}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError, ModelSetError) as error:
             raise ModelSetError(f"{folder}/manifest.json: {error}") from None
-        if self.manifest.format != MANIFEST_FORMAT:
-            raise ModelSetError(
-                f"{folder}: manifest format {self.manifest.format}, this version reads {MANIFEST_FORMAT}"
-            )
         if self.manifest.encoder.feature_dim < 1:
             raise ModelSetError(f"{folder}: feature_dim must be at least 1, got {self.manifest.encoder.feature_dim}")
         entries = self.manifest.codec.rates if self.manifest.codec else []

@@ -19,6 +19,7 @@ from semlink.iq import Symbols
 
 __all__ = [
     "MAX_SNR_DB",
+    "PAPER_CHANNELS",
     "ChannelModel",
     "ChannelOutput",
     "apply_channel",
@@ -43,6 +44,10 @@ class ChannelModel(str, enum.Enum):
     """Block fading: one complex gain h ~ CN(0, 1) for all symbols of a transmission."""
     RAYLEIGH_FAST = "rayleigh-fast"
     """An independent h ~ CN(0, 1) for every symbol."""
+
+
+PAPER_CHANNELS = (ChannelModel.AWGN, ChannelModel.RAYLEIGH)
+"""Names for which `paper_channel` has a variant."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def paper_channel(
     -------
     received : (batch, k) float32, on the latent's own scale
     """
-    if model not in (ChannelModel.AWGN, ChannelModel.RAYLEIGH):
+    if model not in PAPER_CHANNELS:
         raise ConfigError(f'the paper has no channel "{model.value}"; kbsc-reference runs on awgn and rayleigh')
     if latent.size % 2:
         raise ConfigError(f"the paper's pairing needs an even number of reals in the batch, got {latent.size}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import msgspec
@@ -12,14 +13,17 @@ from rich.console import Console
 from semlink.channel import ChannelModel
 from semlink.channel_process import SoftwareChannel
 from semlink.config import ConfigFile
+from semlink.interrupt import interruptions
 from semlink.summary import print_counts, print_latency
-from semlink.transport import FrameReceiver, FrameSender
+from semlink.transport import FrameReceiver, FrameSender, SocketLimits
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
 
-_PATIENCE_AFTER_INTERRUPT_S = 0.5
+_POLL_S = 0.1
+"""Longest wait for a message before the loop looks whether it should end."""
+_PATIENCE_AFTER_INTERRUPT_S = 0.2
 """How long a stopped channel may take to hand over what waits."""
 
 
@@ -32,23 +36,27 @@ def channel(
     model: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
     snr_db: Annotated[float, typer.Option(help="Es/N0 for unit Es; under fading, its mean, in dB.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of noise and gains.")] = 0,
-    until_end: Annotated[bool, typer.Option("--until-end", help="Stop when a stream has ended.")] = False,
+    until_end: Annotated[bool, typer.Option("--until-end", help="Stop when every stream heard has ended.")] = False,
+    peer_timeout_s: Annotated[float, typer.Option(help="Seconds to wait for a receiver.")] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
     config: ConfigFile = None,
 ) -> None:
     """Add what the air adds: noise and fading between a transmitter and a receiver."""
     console = Console(stderr=True)
-    with FrameReceiver(listen) as receiver, FrameSender(connect) as sender:
+    limits = SocketLimits(peer_timeout_s=peer_timeout_s)
+    with (
+        interruptions() as interruption,
+        FrameReceiver(listen) as receiver,
+        FrameSender(connect, limits=limits, interruption=interruption) as sender,
+    ):
         process = SoftwareChannel(model, snr_db=snr_db, rng=np.random.default_rng(seed), send=sender.send)
-        try:
-            console.print(
-                f"listening on {receiver.endpoint}, {model.value} at {snr_db:g} dB to {connect}", highlight=False
-            )
-            ended = False
-            while not (ended and until_end):
-                data = receiver.receive(timeout_s=1.0)
-                ended = data is not None and process.run_once(data)
-        except KeyboardInterrupt:
+        console.print(f"listening on {receiver.endpoint}, {model.value} at {snr_db:g} dB to {connect}", highlight=False)
+        with contextlib.suppress(KeyboardInterrupt):
+            while not (interruption.is_set() or (until_end and process.all_streams_ended)):
+                data = receiver.receive(_POLL_S)
+                if data is not None:
+                    process.run_once(data)
+        if interruption.is_set():
             sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
     summary = {
         "frames_forwarded": process.num_forwarded,

@@ -14,7 +14,7 @@ import numpy as np
 
 from semlink.channel import ChannelModel, apply_channel
 from semlink.errors import DecodeError
-from semlink.frame import pack, unpack, with_received_codes
+from semlink.frame import Frame, pack, unpack, with_received_codes
 from semlink.iq import count_clipped, dequantize, quantize
 from semlink.timing import StageClock
 
@@ -47,6 +47,9 @@ class SoftwareChannel:
         self.num_forwarded = 0
         self.rejected: Counter[str] = Counter()
         self._num_values = self._num_clipped = 0
+        self._has_heard = False
+        self._open_streams: set[int] = set()
+        self._is_fading = model in (ChannelModel.RAYLEIGH, ChannelModel.RAYLEIGH_FAST)
         self._model, self._snr_db, self._rng, self._send = model, snr_db, rng, send
 
     @property
@@ -54,24 +57,35 @@ class SoftwareChannel:
         """Share of received I and Q values that did not fit the format, 0..1."""
         return self._num_clipped / max(1, self._num_values)
 
-    def run_once(self, data: bytes) -> bool:
-        """Forward one message; True if it closed a stream."""
+    @property
+    def all_streams_ended(self) -> bool:
+        """Whether a stream was heard, and none is open."""
+        return self._has_heard and not self._open_streams
+
+    def run_once(self, data: bytes) -> None:
+        """Forward one message, or count and drop it."""
         try:
             with self.clock.stage("channel"):
                 frame = unpack(data)
                 if not frame.is_end_of_stream:
-                    sent = dequantize(frame.codes, frame.codes_format)
-                    heard = apply_channel(sent, self._model, snr_db=self._snr_db, rng=self._rng)
-                    codes = quantize(heard.symbols, frame.codes_format)
-                    self._num_values += codes.size
-                    self._num_clipped += count_clipped(codes, frame.codes_format)
-                    frame = with_received_codes(frame, codes)
+                    frame = self._through_the_air(frame)
                     data = pack(frame)
         except DecodeError as error:
             self.rejected[str(error).partition(":")[0]] += 1
             _log.warning("dropped a message: %s", error)
-            return False
+            return
         with self.clock.stage("send"):
             self._send(data)
         self.num_forwarded += not frame.is_end_of_stream
-        return frame.is_end_of_stream
+        self._has_heard = True
+        (self._open_streams.discard if frame.is_end_of_stream else self._open_streams.add)(frame.stream_id)
+
+    def _through_the_air(self, frame: Frame) -> Frame:
+        if self._is_fading and not frame.num_pilots and not self._has_heard:
+            _log.warning("this stream has no pilots, so no receiver can undo the fading; use: semlink tx --pilots 8")
+        sent = dequantize(frame.codes, frame.codes_format)
+        heard = apply_channel(sent, self._model, snr_db=self._snr_db, rng=self._rng)
+        codes = quantize(heard.symbols, frame.codes_format)
+        self._num_values += codes.size
+        self._num_clipped += count_clipped(codes, frame.codes_format)
+        return with_received_codes(frame, codes)

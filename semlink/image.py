@@ -10,17 +10,29 @@ import io
 import math
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from semlink.errors import ConfigError, ImageError
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "Preprocessing", "RGBImage", "image_files", "load_image", "preprocess"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "MAX_SIDE_PX",
+    "LoadedImage",
+    "Preprocessing",
+    "RGBImage",
+    "image_files",
+    "load_image",
+    "preprocess",
+    "read_image",
+]
 
 RGBImage: TypeAlias = npt.NDArray[np.uint8]
 
@@ -34,6 +46,12 @@ Just below twice `PIL.Image.MAX_IMAGE_PIXELS`, above which Pillow itself refuses
 
 _BICUBIC_SUPPORT_PX = 2
 """Half the width of the bicubic kernel, in pixels of the coarser grid."""
+
+MAX_SIDE_PX = 65_535
+"""A longer side does not fit a frame's header; see docs/wire-format.md."""
+
+_TURNING_ORIENTATIONS = (5, 6, 7, 8)
+"""EXIF orientations that exchange width and height."""
 
 _DRAFT_OVERSAMPLING = 4
 """A JPEG may be decoded at a reduced size while this many pixels remain for each one kept."""
@@ -85,7 +103,27 @@ def image_files(folder: Path) -> list[Path]:
     return paths
 
 
+@dataclass(frozen=True, eq=False)
+class LoadedImage:
+    """A picture in memory, and how large it was before it was.
+
+    Attributes
+    ----------
+    pixels : (height, width, 3) uint8, RGB, upright, C-contiguous; a large JPEG's may be fewer than its file's
+    source_height_px, source_width_px : of the upright picture in the file, which is what CBR counts
+    """
+
+    pixels: RGBImage
+    source_height_px: int
+    source_width_px: int
+
+
 def load_image(source: str | os.PathLike[str] | bytes, *, min_side_px: int | None = None) -> RGBImage:
+    """Read a picture as upright RGB: `read_image` without the size of its source."""
+    return read_image(source, min_side_px=min_side_px).pixels
+
+
+def read_image(source: str | os.PathLike[str] | bytes, *, min_side_px: int | None = None) -> LoadedImage:
     """Read a picture as upright RGB.
 
     EXIF orientation is applied, palettes and greyscale become RGB, 16-bit greyscale is scaled to
@@ -100,12 +138,12 @@ def load_image(source: str | os.PathLike[str] | bytes, *, min_side_px: int | Non
 
     Returns
     -------
-    image : (height, width, 3) uint8, RGB, C-contiguous
+    image : pixels and source size
 
     Raises
     ------
     ImageError
-        If the file is missing, no picture, truncated, or larger than `MAX_PIXELS`.
+        If the file is missing, no picture, truncated, or larger than `MAX_PIXELS` or `MAX_SIDE_PX`.
     """
     name = f"{len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
     try:
@@ -124,16 +162,20 @@ def load_image(source: str | os.PathLike[str] | bytes, *, min_side_px: int | Non
         raise ImageError(f"{name}: cannot be read: {error or type(error).__name__}") from None
 
 
-def _read(source: io.BytesIO | Path, name: str, min_side_px: int | None) -> RGBImage:
+def _read(source: io.BytesIO | Path, name: str, min_side_px: int | None) -> LoadedImage:
     with Image.open(source) as picture:
         width, height = picture.size
         if width * height > MAX_PIXELS:
             raise ImageError(f"{name}: {width} x {height} is more than {MAX_PIXELS} pixels; scale it down first")
+        if max(width, height) > MAX_SIDE_PX:
+            raise ImageError(f"{name}: {width} x {height} has a side of more than {MAX_SIDE_PX} pixels; cut it first")
         # A phone's MPO is a JPEG with more pictures behind the first.
         if min_side_px is not None and picture.format in ("JPEG", "MPO"):
             side = min_side_px * _DRAFT_OVERSAMPLING
             picture.draft("RGB", (side, side))
-        return np.ascontiguousarray(_to_rgb(ImageOps.exif_transpose(picture)))
+        is_turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNING_ORIENTATIONS
+        pixels = np.ascontiguousarray(_to_rgb(ImageOps.exif_transpose(picture)))
+        return LoadedImage(pixels, *((width, height) if is_turned else (height, width)))
 
 
 def _to_rgb(picture: Image.Image) -> RGBImage:

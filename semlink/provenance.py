@@ -12,6 +12,7 @@ import msgspec
 
 from semlink import __version__
 from semlink.errors import ResultsError
+from semlink.files import replaced_file
 
 __all__ = ["describe_device", "installed_versions", "now_utc", "write_report"]
 
@@ -47,10 +48,9 @@ def now_utc() -> str:
 
 def write_report(report: msgspec.Struct, path: Path) -> None:
     """Write a report as JSON, whole or not at all; ResultsError if the disk will not take it."""
-    part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
-        part.replace(path)
+        with replaced_file(path) as temporary:
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror}") from None

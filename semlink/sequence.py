@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 
 from semlink.frame import FrameId
 
-__all__ = ["SequenceTracker", "StreamCount"]
+__all__ = ["MAX_STREAMS", "SequenceTracker", "StreamCount", "StreamTotals"]
+
+MAX_STREAMS = 1024
+"""Streams that are kept apart; a peer that invents stream ids cannot fill the memory."""
 
 _WINDOW_FRAMES = 1 << 16
 """How far back a repeat is recognised; bounds the memory of an endless stream."""
+_WINDOW_MASK = (1 << _WINDOW_FRAMES) - 1
 
 
 @dataclass
@@ -22,52 +27,108 @@ class StreamCount:
     num_duplicated : repeats of a frame seen before
     num_reordered : frames that came after a later one
     num_sent : frames that the end-of-stream frame announced; None while the stream is open
+    lowest, highest : smallest and largest sequence seen; -1 before the first frame
     """
 
     num_received: int = 0
     num_duplicated: int = 0
     num_reordered: int = 0
     num_sent: int | None = None
+    lowest: int = -1
     highest: int = -1
-    recent: set[int] = field(default_factory=set, repr=False)
+    _seen: int = field(default=0, repr=False)
+    """Bit i is set if frame `highest` - i was seen."""
+
+    @property
+    def num_before_start(self) -> int:
+        """Frames that come before the first one seen, in the order of sending.
+
+        They were sent before this receiver listened, or were lost while it did: sequence numbers
+        cannot tell which, so `num_lost` leaves them out.
+        """
+        return self.lowest if self.num_received else self.num_sent or 0
 
     @property
     def num_lost(self) -> int:
-        """Frames known to have been sent and not seen; the tail counts once the stream has ended."""
+        """Frames after the first one seen that were surely sent and not seen; the tail counts once the stream ended."""
         expected = self.highest + 1 if self.num_sent is None else self.num_sent
-        return max(0, expected - self.num_received)
+        return max(0, expected - self.num_before_start - self.num_received)
+
+    def observe(self, sequence: int) -> bool:
+        """Count a frame; False if it is a repeat, or too old to be told from one."""
+        age = self.highest - sequence
+        if age >= _WINDOW_FRAMES or (age >= 0 and self._seen >> age & 1):
+            self.num_duplicated += 1
+            return False
+        if age < 0:
+            self._seen = (self._seen << min(-age, _WINDOW_FRAMES) | 1) & _WINDOW_MASK
+            self.highest = sequence
+        else:
+            self._seen |= 1 << age
+            self.num_reordered += 1
+        self.lowest = min(self.lowest, sequence) if self.num_received else sequence
+        self.num_received += 1
+        return True
+
+
+@dataclass(frozen=True)
+class StreamTotals:
+    """Sums over every stream heard, see `StreamCount`; `num_streams` is how many there were."""
+
+    num_streams: int = 0
+    num_received: int = 0
+    num_lost: int = 0
+    num_before_start: int = 0
+    num_duplicated: int = 0
+    num_reordered: int = 0
+
+
+_SUMMED = ("num_received", "num_lost", "num_before_start", "num_duplicated", "num_reordered")
 
 
 class SequenceTracker:
-    """Keeps a `StreamCount` for every stream heard.
+    """Keeps a `StreamCount` for each of the `MAX_STREAMS` streams heard last, and totals of all.
+
+    A stream that is forgotten for a newer one, and comes back, counts as another.
 
     Examples
     --------
     >>> tracker = SequenceTracker()
-    >>> [tracker.observe(FrameId(7, sequence)) for sequence in (0, 2, 2)]
+    >>> [tracker.observe(FrameId(7, sequence)) for sequence in (4, 6, 6)]
     [True, True, False]
-    >>> tracker.streams[7].num_lost, tracker.streams[7].num_duplicated
-    (1, 1)
+    >>> stream = tracker.streams[7]
+    >>> stream.num_before_start, stream.num_lost, stream.num_duplicated
+    (4, 1, 1)
     """
 
     def __init__(self) -> None:
-        self.streams: dict[int, StreamCount] = {}
+        self.streams: OrderedDict[int, StreamCount] = OrderedDict()
+        """By stream id, the longest silent first."""
+        self._forgotten: Counter[str] = Counter()
 
     def observe(self, frame_id: FrameId) -> bool:
         """Count a frame; False if it is a repeat and should be dropped."""
-        stream = self.streams.setdefault(frame_id.stream_id, StreamCount())
-        sequence = frame_id.sequence
-        if sequence in stream.recent or sequence <= stream.highest - _WINDOW_FRAMES:
-            stream.num_duplicated += 1
-            return False
-        stream.num_received += 1
-        stream.num_reordered += sequence < stream.highest
-        stream.highest = max(stream.highest, sequence)
-        stream.recent.add(sequence)
-        if len(stream.recent) > 2 * _WINDOW_FRAMES:
-            stream.recent = {s for s in stream.recent if s > stream.highest - _WINDOW_FRAMES}
-        return True
+        return self._stream(frame_id.stream_id).observe(frame_id.sequence)
 
     def close(self, end: FrameId) -> None:
         """Take note of an end-of-stream frame, whose sequence is the number of frames sent."""
-        self.streams.setdefault(end.stream_id, StreamCount()).num_sent = end.sequence
+        self._stream(end.stream_id).num_sent = end.sequence
+
+    def totals(self) -> StreamTotals:
+        """Sum up all streams, those forgotten included."""
+        sums = self._forgotten.copy()
+        for stream in self.streams.values():
+            _add(sums, stream)
+        return StreamTotals(**sums)
+
+    def _stream(self, stream_id: int) -> StreamCount:
+        if stream_id not in self.streams:
+            self.streams[stream_id] = StreamCount()
+            if len(self.streams) > MAX_STREAMS:
+                _add(self._forgotten, self.streams.popitem(last=False)[1])
+        self.streams.move_to_end(stream_id)
+        return self.streams[stream_id]
+
+
+def _add(sums: Counter[str], stream: StreamCount) -> None:
+    sums.update({"num_streams": 1} | {name: getattr(stream, name) for name in _SUMMED})

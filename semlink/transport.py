@@ -2,12 +2,14 @@
 
 Limits are explicit: how many frames may wait (high-water mark), how long a send may block, how
 long a closing socket may take to hand over what waits (linger). A sender has no queue towards a
-peer that is not there: it waits for the peer, and says so, instead of losing frames unseen.
+peer that is not there: it waits for the peer, and says so. Handed to the socket is not received:
+what is on its way when a receiver dies is lost, and shows as a gap in the sequence at the next one.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import time
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,6 +19,7 @@ from typing_extensions import Self
 
 from semlink.errors import ConfigError, TransportError
 from semlink.frame import MAX_FRAME_BYTES
+from semlink.interrupt import Interruption
 
 __all__ = ["FrameReceiver", "FrameSender", "SocketLimits", "zmq_version"]
 
@@ -24,6 +27,8 @@ _log = logging.getLogger(__name__)
 _MAX_MESSAGE_BYTES = 16 * MAX_FRAME_BYTES
 """Above the frame's own cap, so that an oversized frame reaches `unpack` and is counted; a message
 larger than this makes libzmq drop the peer that sent it."""
+_TCP_ENDPOINT = re.compile(r"tcp://(?P<host>\*|\[[^\]]+\]|[^:\[\]*]+):(?P<port>\*|\d{1,5})")
+_MAX_PORT = 65535
 _POLL_MS = 100
 """How long a blocked call may go without looking at signals; bounds the time that Ctrl-C takes."""
 
@@ -39,8 +44,8 @@ class SocketLimits:
     peer_timeout_s : how long a sender waits for a peer, or for room in its queue [s]
     """
 
-    high_water_mark: int = 1000
-    linger_s: float = 5.0
+    high_water_mark: int = 64
+    linger_s: float = 1.5
     peer_timeout_s: float = 30.0
 
     def __post_init__(self) -> None:
@@ -56,12 +61,27 @@ def zmq_version() -> str:
     return str(zmq.zmq_version())
 
 
+def _check_endpoint(endpoint: str, *, bind: bool) -> None:
+    """Refuse what libzmq would take at first and never reach, such as a port of six digits."""
+    if not endpoint.startswith(("tcp://", "ipc://")):
+        raise ConfigError(f'endpoint must start with tcp:// or ipc://, got "{endpoint}"')
+    if endpoint.startswith("ipc://"):
+        if endpoint == "ipc://":
+            raise ConfigError('endpoint must be ipc://PATH, got "ipc://"')
+        return
+    parts = _TCP_ENDPOINT.fullmatch(endpoint)
+    port = parts["port"] if parts else ""
+    if parts is None or (port != "*" and int(port) > _MAX_PORT):
+        raise ConfigError(f'endpoint must be tcp://HOST:PORT, the port at most {_MAX_PORT}, got "{endpoint}"')
+    if not bind and (parts["host"] == "*" or port in ("*", "0")):
+        raise ConfigError(f'"{endpoint}" is where to listen; to connect, name the host and the port')
+
+
 class _Socket:
     """A socket in a context of its own, bound or connected, closed once."""
 
     def __init__(self, kind: int, endpoint: str, *, bind: bool, limits: SocketLimits) -> None:
-        if not endpoint.startswith(("tcp://", "ipc://")):
-            raise ConfigError(f'endpoint must start with tcp:// or ipc://, got "{endpoint}"')
+        _check_endpoint(endpoint, bind=bind)
         self.limits = limits
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(kind)
@@ -110,6 +130,7 @@ class FrameSender(_Socket):
     endpoint : tcp://HOST:PORT or ipc://PATH; a bound tcp port of * is drawn, see `endpoint`
     bind : listen instead of connecting
     limits : see `SocketLimits`
+    interruption : ends a wait for a peer when set
 
     Raises
     ------
@@ -117,14 +138,23 @@ class FrameSender(_Socket):
         If the endpoint is malformed, taken, or not this machine's.
     """
 
-    def __init__(self, endpoint: str, *, bind: bool = False, limits: SocketLimits | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        bind: bool = False,
+        limits: SocketLimits | None = None,
+        interruption: Interruption | None = None,
+    ) -> None:
         super().__init__(zmq.PUSH, endpoint, bind=bind, limits=limits or SocketLimits())
         self._socket.setsockopt(zmq.SNDTIMEO, _POLL_MS)
         self._peer_timeout_s = self.limits.peer_timeout_s
+        self._interruption = interruption
 
     def hurry(self, timeout_s: float) -> None:
-        """Wait no longer than this for anything from now on: the user wants to leave."""
+        """Wait no longer than this for anything from now on: the user has asked to leave, and was heard."""
         self._peer_timeout_s = timeout_s
+        self._interruption = None
         self._socket.setsockopt(zmq.LINGER, int(timeout_s * 1000))
 
     def send(self, data: bytes) -> None:
@@ -134,6 +164,8 @@ class FrameSender(_Socket):
         ------
         TransportError
             If neither came within `peer_timeout_s`.
+        KeyboardInterrupt
+            If the user asked to leave meanwhile; the frame was not sent.
         """
         deadline_s = time.monotonic() + self._peer_timeout_s
         told = False
@@ -141,13 +173,15 @@ class FrameSender(_Socket):
             try:
                 self._socket.send(data, copy=True)
             except zmq.Again:
+                if self._interruption is not None and self._interruption.is_set():
+                    raise KeyboardInterrupt from None
                 if time.monotonic() >= deadline_s:
                     raise TransportError(
                         f"nobody took a frame at {self.endpoint} for {self._peer_timeout_s:g} s;"
                         " start the receiver there, or check the address"
                     ) from None
                 if not told:
-                    _log.info("waiting for a receiver at %s", self.endpoint)
+                    _log.warning("waiting for a receiver at %s", self.endpoint)
                     told = True
             else:
                 return

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from semlink.errors import ConfigError
+
 __all__ = ["cache_folder"]
 
 
@@ -13,9 +15,19 @@ def cache_folder(*parts: str) -> Path:
 
     The cache is `$SEMLINK_CACHE`, else `semlink` below `$XDG_CACHE_HOME`, else below `~/.cache`.
     Everything in it may be deleted at any time.
+
+    Raises
+    ------
+    ConfigError
+        If the folder cannot be made.
     """
     override = os.environ.get("SEMLINK_CACHE")
     root = Path(override) if override else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "semlink"
     folder = root.joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the cache cannot be made: {error.strerror}; set SEMLINK_CACHE to a folder that can be written"
+        ) from None
     return folder

@@ -25,8 +25,12 @@ _ALL_RATES = ",".join(str(rate.num_symbols) for rate in PAPER_RATES)
 
 @app.command(epilog="Example: semlink train codec --data cifar100 --num-symbols 64,128 --out models/mine")
 def codec(
-    out: Annotated[Path, typer.Option(help="Model set to write; the encoder's own folder adds the codec to it.")],
-    data: Annotated[str, typer.Option(help="cifar100, or a folder of class folders.")] = "cifar100",
+    out: Annotated[
+        Path, typer.Option(help="Model set to write, its codec and all its rates anew; may be the encoder's own.")
+    ],
+    data: Annotated[
+        str, typer.Option(help="cifar100, or a folder that holds train/<class> and test/<class>.")
+    ] = "cifar100",
     num_symbols: Annotated[str, typer.Option(help="Rates, as symbols or CBR.")] = _ALL_RATES,
     model_set: Annotated[str, typer.Option(help="Where the image encoder comes from.")] = "builtin",
     channel: Annotated[Literal["awgn", "rayleigh"], typer.Option(help="What to train for.")] = "awgn",

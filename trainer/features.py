@@ -80,7 +80,7 @@ def cached_features(
             return np.asarray(np.load(finished))
     except OSError as error:
         raise DatasetError(
-            f"{folder}: features cannot be kept: {error.strerror}; set SEMLINK_CACHE elsewhere"
+            f"{folder}: features cannot be kept: {error.strerror or error}; set SEMLINK_CACHE elsewhere"
         ) from None
 
 

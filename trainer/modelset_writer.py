@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from engines.modelset import MANIFEST_FORMAT, CodecEntry, EncoderEntry, GraphFile, Manifest, ModelSet, file_sha256
 from semlink.errors import ModelSetError
+from semlink.files import replaced_file
 from semlink.provenance import now_utc
 
-__all__ = ["graph_file", "set_codec", "set_encoder", "write_manifest"]
+__all__ = ["graph_file", "kept_codec", "set_codec", "set_encoder", "write_manifest"]
 
 
 def graph_file(path: Path) -> GraphFile:
     """A manifest's entry for a graph that is in its place."""
     return GraphFile(path.name, file_sha256(path))
+
+
+def kept_codec(folder: Path, encoder: GraphFile) -> CodecEntry | None:
+    """The codec that a set has and keeps with this encoder; None if it has none, or is no set yet.
+
+    Raises
+    ------
+    ModelSetError
+        If the codec was trained for another encoder's features.
+    """
+    if not (folder / "manifest.json").exists():
+        return None
+    existing = ModelSet(folder).manifest
+    if existing.codec is not None and existing.encoder.graph.sha256 != encoder.sha256:
+        raise ModelSetError(f"{folder}: holds codecs trained for another encoder; give another folder")
+    return existing.codec
 
 
 def set_encoder(folder: Path, encoder: EncoderEntry) -> Manifest:
@@ -27,12 +43,7 @@ def set_encoder(folder: Path, encoder: EncoderEntry) -> Manifest:
     ModelSetError
         If the set holds codecs, which were trained for another encoder's features.
     """
-    codec = None
-    if (folder / "manifest.json").exists():
-        existing = ModelSet(folder).manifest
-        codec = existing.codec
-        if codec is not None and existing.encoder.graph.sha256 != encoder.graph.sha256:
-            raise ModelSetError(f"{folder}: holds codecs trained for another encoder; give another folder")
+    codec = kept_codec(folder, encoder.graph)
     manifest = Manifest(MANIFEST_FORMAT, folder.resolve().name, now_utc(), encoder, codec)
     write_manifest(folder, manifest)
     return manifest
@@ -59,12 +70,8 @@ def set_codec(folder: Path, codec: CodecEntry) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json so that a reader sees the old one or the new one, never half of one."""
-    part = folder / "manifest.json.part"
     try:
-        with part.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(folder / "manifest.json")
+        with replaced_file(folder / "manifest.json", durable=True) as temporary:
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     except OSError as error:
         raise ModelSetError(f"{folder}: manifest.json cannot be written: {error.strerror}") from None

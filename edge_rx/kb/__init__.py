@@ -3,7 +3,7 @@
 build --folder--> index (vectors) + records (SQLite) + images (files) + manifest
 knowledge_base: query --search--> entry id, score --record--> label, image
 
-storage    changes on disk that either happened or did not
+storage    folders exchanged in one step, locked, synced
 command    semlink kb
 """
 

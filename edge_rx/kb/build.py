@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from sqlite3 import DatabaseError
@@ -34,11 +33,13 @@ from edge_rx.kb.manifest import (
     write_manifest,
 )
 from edge_rx.kb.records import Record, RecordTable
-from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, sync_path, sync_tree
+from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, sync_tree
 from engines.image_encoder import ImageEncoder
 from engines.modelset import file_sha256
 from semlink.errors import ConfigError, ImageError, KnowledgeBaseError
+from semlink.files import sync_path
 from semlink.image import RGBImage, image_files, load_image, preprocess
+from semlink.provenance import now_utc
 
 __all__ = ["BuildReport", "LabelledImage", "build_knowledge_base", "labelled_folder"]
 
@@ -202,7 +203,7 @@ def _fill(
             encoder_fingerprint=encoder.fingerprint,
             feature_dim=encoder.feature_dim,
             num_entries=report.num_entries,
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            created=now_utc(),
             index_sha256=file_sha256(folder / INDEX_FILE),
             records_sha256=file_sha256(folder / RECORDS_FILE),
         ),

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 
 from PIL import Image
 
-from edge_rx.kb.storage import replaced_file
+from semlink.files import replaced_file
 from semlink.image import IMAGE_SUFFIXES, RGBImage
 
 __all__ = ["ImageStore", "encode_png", "image_suffix"]

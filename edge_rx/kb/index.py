@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
-from edge_rx.kb.storage import replaced_file, sync_path
 from semlink.errors import KnowledgeBaseError, MissingDependencyError
+from semlink.files import replaced_file
 
 __all__ = ["INDEX_KIND", "EntryIds", "FlatIndex", "Vectors"]
 
@@ -108,13 +108,12 @@ class FlatIndex:
         KnowledgeBaseError
             If it cannot be written; `path` is then as it was.
         """
-        with replaced_file(path) as temporary:
-            try:
+        try:
+            with replaced_file(path, durable=True) as temporary:
                 self._faiss.write_index(self._index, str(temporary))
-                sync_path(temporary)
-            # faiss reports a full disk as a RuntimeError.
-            except (RuntimeError, OSError) as error:
-                raise KnowledgeBaseError(f"{path}: cannot be written: {_last_line(error)}") from None
+        # faiss reports a full disk as a RuntimeError.
+        except (RuntimeError, OSError) as error:
+            raise KnowledgeBaseError(f"{path}: cannot be written: {_last_line(error)}") from None
 
     @classmethod
     def load(cls, path: Path, *, feature_dim: int, num_threads: int = 1) -> Self:

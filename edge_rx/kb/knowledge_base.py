@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from typing_extensions import Self
 
+from edge_rx.closing import Closing
 from edge_rx.kb.images import ImageStore
 from edge_rx.kb.index import EntryIds, FlatIndex, Vectors
 from edge_rx.kb.manifest import IMAGES_FOLDER, INDEX_FILE, RECORDS_FILE, Manifest, read_manifest
@@ -19,6 +19,7 @@ from semlink.errors import KnowledgeBaseError
 
 __all__ = ["KnowledgeBase", "Neighbour"]
 
+_OPEN_ATTEMPTS = 5
 _VERIFY_BLOCK = 65_536
 _NORM_TOLERANCE = 1e-3
 
@@ -32,7 +33,7 @@ class Neighbour:
     image_path: str
 
 
-class KnowledgeBase:
+class KnowledgeBase(Closing):
     """A folder that `edge_rx.kb.build` made, open for searching.
 
         manifest.json    index.faiss    records.sqlite    images/ab/<sha256>.<suffix>
@@ -58,7 +59,9 @@ class KnowledgeBase:
     ) -> Self:
         """Open a knowledge base.
 
-        Sizes are checked here; contents, which takes reading all of them, by `verify`.
+        Sizes are checked here; contents, which takes reading all of them, by `verify`. Where a
+        build puts another in its place meanwhile, that one is opened: never the vectors of one and
+        the records of the other.
 
         Parameters
         ----------
@@ -71,17 +74,33 @@ class KnowledgeBase:
         Raises
         ------
         KnowledgeBaseError
-            If the folder is none, is damaged, or was built with another encoder.
+            If the folder is none, is damaged, was built with another encoder, or is replaced
+            faster than it can be read.
         MissingDependencyError
             If faiss is not installed.
         """
-        manifest = read_manifest(folder)
-        if encoder_fingerprint not in (None, manifest.encoder_fingerprint):
-            raise KnowledgeBaseError(
-                f"{folder}: built with encoder {manifest.encoder_name} ({manifest.encoder_fingerprint[:12]}), but"
-                f" queries come from {encoder_name} ({str(encoder_fingerprint)[:12]}); give the --model-set that it was"
-                " built with, or build it again with this one: semlink kb build FOLDER --out KB --model-set ..."
-            )
+        for _ in range(_OPEN_ATTEMPTS):
+            manifest = read_manifest(folder)
+            if encoder_fingerprint not in (None, manifest.encoder_fingerprint):
+                raise KnowledgeBaseError(
+                    f"{folder}: built with encoder {manifest.encoder_name} ({manifest.encoder_fingerprint[:12]}), but"
+                    f" queries come from {encoder_name} ({str(encoder_fingerprint)[:12]}); give the --model-set that it"
+                    " was built with, or build it again with this one: semlink kb build FOLDER --out KB --model-set ..."
+                )
+            try:
+                knowledge_base = cls._load(folder, manifest, num_threads)
+            except KnowledgeBaseError:
+                if read_manifest(folder) == manifest:
+                    raise
+                continue
+            if read_manifest(folder) == manifest:
+                return knowledge_base
+            knowledge_base.close()
+        raise KnowledgeBaseError(f"{folder}: replaced {_OPEN_ATTEMPTS} times while it was opened; let the builds end")
+
+    @classmethod
+    def _load(cls, folder: Path, manifest: Manifest, num_threads: int) -> Self:
+        """Load what the manifest describes, if sizes agree."""
         index = FlatIndex.load(folder / INDEX_FILE, feature_dim=manifest.feature_dim, num_threads=num_threads)
         records = RecordTable.open(folder / RECORDS_FILE)
         knowledge_base = cls(folder, manifest, index, records)
@@ -145,14 +164,6 @@ class KnowledgeBase:
     def close(self) -> None:
         """Close the records' file."""
         self._records.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _size_problems(self) -> Iterator[str]:
         sizes = {INDEX_FILE: len(self._index), RECORDS_FILE: len(self._records)}

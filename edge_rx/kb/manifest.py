@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from edge_rx.kb.index import INDEX_KIND
-from edge_rx.kb.storage import replaced_file
 from semlink.errors import KnowledgeBaseError
+from semlink.files import replaced_file
 
 __all__ = [
     "IMAGES_FOLDER",
@@ -50,6 +51,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     records_sha256: str
 
 
+class _ManifestFormat(msgspec.Struct, frozen=True):
+    """What every format of the manifest begins with."""
+
+    format: Annotated[int, msgspec.Meta(ge=1)]
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read a knowledge base's manifest.
 
@@ -60,17 +67,23 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        data = path.read_bytes()
+        # A later format has fields that this one forbids: its number must be told before they are.
+        found = msgspec.json.decode(data, type=_ManifestFormat).format
+        if found != MANIFEST_FORMAT:
+            raise KnowledgeBaseError(
+                f"{folder}: knowledge base format {found}, this version reads {MANIFEST_FORMAT}; update semlink"
+            )
+        manifest = msgspec.json.decode(data, type=Manifest)
     except OSError as error:
         raise KnowledgeBaseError(
             f"{folder}: not a knowledge base: {MANIFEST_FILE}: {error.strerror}; make one with: semlink kb build"
         ) from None
     except msgspec.MsgspecError as error:
         raise KnowledgeBaseError(f"{path}: damaged, build the knowledge base again: {error}") from None
-    if manifest.format != MANIFEST_FORMAT or manifest.index_kind != INDEX_KIND:
+    if manifest.index_kind != INDEX_KIND:
         raise KnowledgeBaseError(
-            f"{folder}: format {manifest.format} with index {manifest.index_kind}, this version reads"
-            f" format {MANIFEST_FORMAT} with index {INDEX_KIND}; build the knowledge base again"
+            f"{folder}: index {manifest.index_kind}, this version reads {INDEX_KIND}; build the knowledge base again"
         )
     return manifest
 

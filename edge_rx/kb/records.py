@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from typing_extensions import Self
@@ -119,14 +118,6 @@ class RecordTable:
     def close(self) -> None:
         """Close the file; what was not committed is gone."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _rows(self, query: str, *values: object) -> Iterator[Any]:
         try:

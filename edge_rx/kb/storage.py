@@ -1,4 +1,4 @@
-"""Changes on disk that either happened or did not: file replacement, folder exchange, folder locks."""
+"""Whole folders on disk: exchanged in one step, locked, synced."""
 
 from __future__ import annotations
 
@@ -6,25 +6,15 @@ import ctypes
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from semlink.errors import KnowledgeBaseError
+from semlink.files import sync_path
 
-__all__ = ["exchange_folders", "is_locked", "lock_folder", "replaced_file", "sync_path", "sync_tree"]
+__all__ = ["exchange_folders", "is_locked", "lock_folder", "sync_tree"]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-
-
-def sync_path(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the medium."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sync_tree(folder: Path) -> None:
@@ -33,21 +23,6 @@ def sync_tree(folder: Path) -> None:
         for name in files:
             sync_path(Path(root, name))
         sync_path(Path(root))
-
-
-@contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling to write; when the body succeeds it takes the place of `path`.
-
-    A reader sees the old file or the new one, whole. That the new one survives a power cut is the
-    caller's to ask for, with `sync_path` or `sync_tree`: one sync for many files costs far less.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def lock_folder(folder: Path) -> int:

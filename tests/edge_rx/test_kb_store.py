@@ -14,8 +14,12 @@ import pytest
 from PIL import Image
 
 from edge_rx.kb import KnowledgeBase
+from edge_rx.kb.build import LabelledImage, build_knowledge_base
 from edge_rx.kb.images import ImageStore, encode_png
+from edge_rx.kb.index import FlatIndex
 from edge_rx.kb.manifest import INDEX_FILE, MANIFEST_FILE, RECORDS_FILE
+from edge_rx.kb.records import RecordTable
+from edge_rx.kb.storage import exchange_folders
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from semlink.errors import KnowledgeBaseError
@@ -106,7 +110,9 @@ def _delete_row(folder: Path) -> None:
         (_truncate(MANIFEST_FILE, 40), r"manifest\.json: damaged"),
         (_delete_row, r"records\.sqlite has 11 entries, the manifest says 12"),
         (_set_manifest(num_entries=13), r"index\.faiss has 12 entries, the manifest says 13"),
-        (_set_manifest(format=2), "format 2 with index flat-ip, this version reads format 1"),
+        (_set_manifest(format=2), "knowledge base format 2, this version reads 1; update semlink"),
+        (_set_manifest(format=2, news="of a later version"), "format 2, this version reads 1; update semlink"),
+        (_set_manifest(format=0), r"manifest\.json: damaged"),
         (_set_manifest(index_kind="hnsw"), "index hnsw"),
         (_set_manifest(surprise=1), r"manifest\.json: damaged"),
         (_set_manifest(feature_dim=8), "expected IndexFlatIP of dimension 8, found IndexFlatIP of dimension 16"),
@@ -117,6 +123,43 @@ def test_damage_is_found_at_opening(kb_folder: Path, damage: Callable[[Path], No
     with pytest.raises(KnowledgeBaseError, match=message) as caught:
         KnowledgeBase.open(kb_folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("num_replacements", [1, 99])
+@pytest.mark.parametrize("loaded_after", [FlatIndex, RecordTable])
+def test_a_build_that_takes_its_place_while_it_is_opened(
+    kb_folder: Path,
+    tmp_path: Path,
+    encoder: ImageEncoder,
+    pictures: dict[str, RGBImage],
+    monkeypatch: pytest.MonkeyPatch,
+    num_replacements: int,
+    loaded_after: type,
+) -> None:
+    """The same number of entries, so that sizes tell nothing; the other way round, so that a mixture would."""
+    other = tmp_path / "other"
+    reversed_pictures = [LabelledImage("", name, picture) for name, picture in reversed(pictures.items())]
+    build_knowledge_base(reversed_pictures, other, encoder)
+    method = "load" if loaded_after is FlatIndex else "open"
+    load = getattr(loaded_after, method)
+    left = num_replacements
+
+    def exchange_then_load(*args: object, **kwargs: object) -> object:
+        nonlocal left
+        if left:
+            left -= 1
+            exchange_folders(other, kb_folder)
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(loaded_after, method, exchange_then_load)
+    if num_replacements > 1:
+        with pytest.raises(KnowledgeBaseError, match="replaced 5 times while it was opened; let the builds end"):
+            KnowledgeBase.open(kb_folder)
+        return
+    with KnowledgeBase.open(kb_folder) as opened:
+        assert opened.verify() == []
+        for name, picture in pictures.items():
+            assert opened.nearest(encoder.encode([picture])[0], num_matches=1)[0].record.source == name
 
 
 def test_damage_that_only_reading_everything_finds(kb_folder: Path) -> None:

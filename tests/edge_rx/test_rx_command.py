@@ -88,8 +88,11 @@ def test_a_stream_is_received_to_its_end(
     assert (summary["frames_lost"], summary["frames_duplicated"], summary["frames_reordered"]) == (2, 1, 0)
     assert summary["frames_rejected"] == {"truncated": 2, "oversized": 1}
     assert summary["streams"] == {
-        f"{maker.stream_id:016x}": {"received": 10, "lost": 2, "duplicated": 1, "reordered": 0, "sent": 12}
-    }
+        f"{maker.stream_id:016x}": {
+            "received": 10, "lost": 2, "before_start": 0, "duplicated": 1, "reordered": 0, "sent": 12,
+        }
+    }  # fmt: skip
+    assert (summary["num_streams"], summary["frames_before_start"]) == (1, 0)
     assert summary["kb_entries"] == 12
     latency = summary["latency_ms"]
     assert isinstance(latency, dict)

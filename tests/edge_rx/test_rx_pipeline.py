@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import re
 import struct
 import time
 import zlib
@@ -16,10 +18,13 @@ from frame_maker import FrameMaker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_sets import make_model_set
+from rich.console import Console
 
 from edge_rx.decoder import CodecDecoder
 from edge_rx.kb import KnowledgeBase
 from edge_rx.pipeline import END_TO_END, Receiver
+from edge_rx.results import ResultsLog
+from edge_rx.service import StopRule, print_summary, summarize
 from engines.modelset import ModelSet
 from semlink.errors import DecodeError, ModelSetError
 from semlink.frame import HEADER_BYTES, MAX_FRAME_BYTES, FrameId, pack
@@ -167,6 +172,34 @@ def test_frames_of_another_model_set_are_refused_by_name(
     assert receiver.run_once(pack(stranger)) is None
     assert stranger.fingerprint.hex() in caplog.text
     assert 'model set "synthetic" holds' in caplog.text
+
+
+def test_a_stranger_neither_is_counted_nor_keeps_the_receiver_waiting(
+    receiver: Receiver, other_model_set: ModelSet, maker: FrameMaker, picture: RGBImage
+) -> None:
+    receiver.run_once(pack(maker.frame(picture, 0)))
+    receiver.run_once(pack(maker.end(1)))
+    theirs = {"stream_id": 5, "fingerprint": other_model_set.fingerprint(maker.rate)}
+    assert receiver.run_once(pack(replace(maker.frame(picture, 0), **theirs))) is None
+    assert receiver.run_once(pack(replace(maker.end(1), **theirs))) is None
+    assert receiver.rejected == {"unknown models": 2}
+    assert list(receiver.tracker.streams) == [maker.stream_id]
+    assert StopRule(until_end=True).says_stop(receiver, idle_s=1.0)
+
+
+def test_a_receiver_that_starts_in_mid_stream_says_so(
+    receiver: Receiver, maker: FrameMaker, picture: RGBImage, tmp_path: Path
+) -> None:
+    for sequence in (1000, 1002):
+        receiver.run_once(pack(maker.frame(picture, sequence)))
+    receiver.run_once(pack(maker.end(1004)))
+    with ResultsLog(tmp_path) as results:
+        summary = summarize(receiver, results, num_entries=12)
+    assert (summary.frames_received, summary.frames_lost, summary.frames_before_start) == (2, 2, 1000)
+    shown = io.StringIO()
+    print_summary(summary, console=Console(file=shown, width=100))
+    assert re.search(r"frames lost +│ 2 ", shown.getvalue())
+    assert re.search(r"frames before the first one heard +│ 1000 ", shown.getvalue())
 
 
 def test_a_rate_that_the_set_lacks_is_refused(

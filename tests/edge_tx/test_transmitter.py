@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
@@ -11,11 +12,17 @@ from edge_tx.pipeline import Transmitter, load_transmitter_model
 from edge_tx.stream import Pacer
 from engines.modelset import ModelSet
 from semlink.channel import pilot_symbols
-from semlink.errors import ConfigError, ModelSetError
+from semlink.errors import ConfigError, EngineError, ModelSetError
 from semlink.frame import unpack
-from semlink.image import RGBImage, preprocess
+from semlink.image import LoadedImage, RGBImage, preprocess
+from semlink.interrupt import Interruption
 from semlink.iq import CodesFormat, dequantize, normalize_power, pair_latent, quantize
 from semlink.rates import parse_rate
+
+
+def whole(pixels: RGBImage) -> LoadedImage:
+    """A picture that was not scaled down on its way into memory."""
+    return LoadedImage(pixels, *pixels.shape[:2])
 
 
 @pytest.fixture
@@ -32,7 +39,7 @@ def test_frame_holds_what_the_parts_compute(
     transmitter = Transmitter(model, sent.append)
     encoder, codec = model_set.load_encoder(), model_set.load_codec_encoder(rate)
     for image in pictures.values():
-        transmitter.run_once(image, capture_time_ns=123)
+        transmitter.run_once(whole(image), capture_time_ns=123)
         tensor = preprocess(image, model_set.manifest.encoder.preprocessing)[None]
         codes = quantize(normalize_power(pair_latent(codec(encoder(tensor))))[0], codes_format)
         frame = unpack(sent[-1])
@@ -49,7 +56,7 @@ def test_sequence_counts_and_the_end_says_how_many(
     model_set: ModelSet, pictures: dict[str, RGBImage], sent: list[bytes]
 ) -> None:
     transmitter = Transmitter(load_transmitter_model(model_set, parse_rate("16")), sent.append)
-    reports = [transmitter.run_once(image) for image in pictures.values()]
+    reports = [transmitter.run_once(whole(image)) for image in pictures.values()]
     transmitter.end()
     frames = [unpack(data) for data in sent]
     assert [frame.sequence for frame in frames] == list(range(len(pictures) + 1))
@@ -65,7 +72,7 @@ def test_pilots_go_in_front_and_are_counted(
     model_set: ModelSet, pictures: dict[str, RGBImage], sent: list[bytes]
 ) -> None:
     transmitter = Transmitter(load_transmitter_model(model_set, parse_rate("16")), sent.append, num_pilots=8)
-    report = transmitter.run_once(next(iter(pictures.values())))
+    report = transmitter.run_once(whole(next(iter(pictures.values()))))
     frame = unpack(sent[0])
     assert frame.num_pilots == 8
     np.testing.assert_allclose(dequantize(frame.codes[:8]), pilot_symbols(8), atol=8 / 127)
@@ -82,8 +89,16 @@ def test_pilots_that_teach_nothing_are_refused(model_set: ModelSet, num_pilots: 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 500, 3), (3000, 2, 3)])
 def test_any_shape_of_picture_is_sent(model_set: ModelSet, sent: list[bytes], shape: tuple[int, int, int]) -> None:
     transmitter = Transmitter(load_transmitter_model(model_set, parse_rate("16")), sent.append)
-    transmitter.run_once(np.full(shape, 200, np.uint8))
+    transmitter.run_once(whole(np.full(shape, 200, np.uint8)))
     assert unpack(sent[0]).source_width_px == shape[1]
+
+
+def test_broken_model_is_an_error_and_not_silence(model_set: ModelSet, sent: list[bytes]) -> None:
+    model = load_transmitter_model(model_set, parse_rate("16"))
+    silent = dataclasses.replace(model, graph=lambda tensor: np.zeros((1, 16, 2), np.int8))
+    with pytest.raises(EngineError, match="no signal"):
+        Transmitter(silent, sent.append).run_once(whole(np.zeros((9, 9, 3), np.uint8)))
+    assert sent == []
 
 
 def test_missing_rate_is_named(model_set: ModelSet) -> None:
@@ -92,7 +107,7 @@ def test_missing_rate_is_named(model_set: ModelSet) -> None:
 
 
 def test_pacer_keeps_the_beat() -> None:
-    pacer = Pacer(200.0)
+    pacer = Pacer(200.0, Interruption())
     start_s = time.monotonic()
     for _ in range(21):
         pacer.wait()
@@ -100,8 +115,18 @@ def test_pacer_keeps_the_beat() -> None:
     assert time.monotonic() - start_s >= 0.1
 
 
+def test_pacer_lets_the_user_leave() -> None:
+    interruption = Interruption()
+    pacer = Pacer(0.01, interruption)
+    assert pacer.wait()
+    interruption.ask()
+    start_s = time.monotonic()
+    assert not pacer.wait()
+    assert time.monotonic() - start_s < 1.0
+
+
 def test_pacer_catches_up_on_at_most_one_late_image() -> None:
-    pacer = Pacer(50.0)
+    pacer = Pacer(50.0, Interruption())
     pacer.wait()
     time.sleep(0.2)
     start_s = time.monotonic()
@@ -113,4 +138,4 @@ def test_pacer_catches_up_on_at_most_one_late_image() -> None:
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan")])
 def test_impossible_pace_is_refused(fps: float) -> None:
     with pytest.raises(ConfigError, match="fps"):
-        Pacer(fps)
+        Pacer(fps, Interruption())

@@ -137,6 +137,7 @@ def test_ctrl_c_while_waiting_for_a_receiver_ends_within_two_seconds(model_set: 
         (("nowhere",), "no such folder", 2),
         ((), "name one source", 2),
         ((".", "--video", "0"), "name one source", 2),
+        (("--watch", "--video", "0"), "--watch is for folders", 2),
         ((".", "--rate", "1/7"), "rate", 2),
         ((".", "--rate", "256"), "has no rate", 5),
         ((".", "--codes-format", "cf32"), "sc8 or sc16", 5),
@@ -157,6 +158,15 @@ def test_bad_arguments_get_one_line(
     assert process.returncode == exit_code, errors
     assert words in " ".join(errors.split())
     assert "Traceback" not in errors
+
+
+def test_folder_of_which_nothing_can_be_read_is_an_error(model_set: ModelSet, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"broken")
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        with start(tmp_path, "--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16) as process:
+            _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 2
+    assert "none of 1 pictures could be read" in " ".join(errors.split())
 
 
 def test_full_disk_is_named(model_set: ModelSet, photos: Path) -> None:

@@ -36,7 +36,9 @@ def channel(sent: list[bytes], model: ChannelModel = ChannelModel.AWGN, seed: in
 def test_only_the_payload_changes_and_the_frame_says_so(codes_format: CodesFormat) -> None:
     sent: list[bytes] = []
     data = message(codes_format=codes_format)
-    assert channel(sent).run_once(data) is False
+    process = channel(sent)
+    process.run_once(data)
+    assert not process.all_streams_ended
     before, after = unpack(data), unpack(sent[0])
     assert after.flags is Flags.CHANNEL_APPLIED
     for name in ("sent_crc", "stream_id", "sequence", "capture_time_ns", "fingerprint", "rate", "codes_format"):
@@ -70,7 +72,7 @@ def test_damage_is_dropped_here_since_a_new_checksum_would_vouch_for_it() -> Non
     damaged = bytearray(message())
     damaged[-1] ^= 1
     for data in (bytes(damaged), b"", b"hello" * 100, message()[:50]):
-        assert process.run_once(data) is False
+        process.run_once(data)
     assert sent == []
     assert sum(process.rejected.values()) == 4
     assert process.rejected["truncated"] == 2
@@ -79,8 +81,26 @@ def test_damage_is_dropped_here_since_a_new_checksum_would_vouch_for_it() -> Non
 def test_end_of_stream_passes_unchanged() -> None:
     sent: list[bytes] = []
     end = pack(end_of_stream(1, 7, FINGERPRINT, RATE, 0))
-    assert channel(sent).run_once(end) is True
-    assert sent == [end]
+    process = channel(sent)
+    assert not process.all_streams_ended
+    process.run_once(message())
+    process.run_once(end)
+    assert process.all_streams_ended
+    assert sent[1:] == [end]
+
+
+def test_one_open_stream_keeps_the_channel_open() -> None:
+    process = channel([])
+    process.run_once(message())
+    process.run_once(pack(end_of_stream(99, 0, FINGERPRINT, RATE, 0)))
+    assert not process.all_streams_ended
+
+
+def test_fading_without_pilots_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    process = channel([], ChannelModel.RAYLEIGH)
+    for sequence in range(3):
+        process.run_once(message(sequence))
+    assert [record.message for record in caplog.records if "--pilots" in record.message] == [caplog.messages[0]]
 
 
 def test_two_channels_in_a_row_add_up() -> None:

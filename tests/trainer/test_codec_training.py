@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs semlink[train]")
 
 from engines.runner import load_runner  # noqa: E402
-from semlink.errors import ConfigError, DatasetError  # noqa: E402
+from semlink.errors import ConfigError, DatasetError, ResultsError  # noqa: E402
 from trainer.codecs.export import export_codec  # noqa: E402
 from trainer.codecs.kbsc import KbscNetwork  # noqa: E402
 from trainer.codecs.training import CodecTraining, TrainingFeatures, train_codec  # noqa: E402
@@ -35,7 +35,7 @@ def data() -> TrainingFeatures:
     labels = rng.integers(0, 20, 2000)
     features = centres[labels] + 0.4 * rng.standard_normal((2000, 32))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    return TrainingFeatures(features.astype(np.float32), labels, "clusters")
+    return TrainingFeatures(features.astype(np.float32), labels, "clusters", "key")
 
 
 def training(**changes: object) -> CodecTraining:
@@ -135,6 +135,24 @@ def test_impossible_settings_are_refused(changes: dict[str, object], words: str)
 
 
 def test_too_little_data_is_refused(tmp_path: Path) -> None:
-    few = TrainingFeatures(np.ones((100, 8), np.float32), np.zeros(100, np.int64), "few")
+    few = TrainingFeatures(np.ones((100, 8), np.float32), np.zeros(100, np.int64), "few", "key")
     with pytest.raises(DatasetError, match="too few"):
         train_codec(training(), few, tmp_path)
+
+
+def test_damaged_checkpoint_is_named(data: TrainingFeatures, tmp_path: Path) -> None:
+    folder = tmp_path / training().key(data.content_key)
+    folder.mkdir()
+    (folder / "checkpoint.pt").write_bytes(b"damaged")
+    with pytest.raises(ResultsError, match="not a checkpoint"):
+        train_codec(training(), data, tmp_path)
+
+
+def test_other_data_of_the_same_name_is_another_run(data: TrainingFeatures) -> None:
+    assert training().key("one") != training().key("two")
+
+
+def test_run_that_cannot_be_kept_is_named(data: TrainingFeatures, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ResultsError, match="cannot be kept"):
+        train_codec(training(), data, tmp_path / "file")

@@ -146,19 +146,64 @@ def test_a_changed_file_changes_the_content_key(tmp_path: Path) -> None:
     assert open_dataset(tmp_path).knowledge_base.content_key != before
 
 
-def test_a_truncated_picture_is_named(tmp_path: Path) -> None:
-    save_pictures(tmp_path, ["a.png"])
-    path = tmp_path / "a.png"
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ImageError, match=r"a\.png"):
-        open_dataset(tmp_path).knowledge_base.image(0)
+def truncate(*paths: Path) -> None:
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
+def test_a_truncated_picture_is_skipped_and_named(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_pictures(tmp_path, [f"a.{suffix}", f"b.{suffix}", f"c.{suffix}"])
+    truncate(tmp_path / f"b.{suffix}")
+    (tmp_path / "c.png").write_text("no picture")
+    dataset = open_dataset(tmp_path, num_views=1)
+    bad = {f"b.{suffix}", "c.png"}
+    assert {reason.split(":")[0] for reason in dataset.skipped} == {str(tmp_path / name) for name in bad}
+    assert len(dataset.knowledge_base) == 3 - len(bad & {f"{name}.{suffix}" for name in "abc"})
+    for name in bad:
+        assert f"skipped {tmp_path / name}" in caplog.text
+    for index in range(len(dataset.sent)):
+        dataset.sent.image(index)
+
+
+def test_unreadable_pictures_of_class_folders_are_left_out_before_the_split(tmp_path: Path) -> None:
+    save_pictures(tmp_path, [f"{part}/cat/{index}.png" for part in ("train", "test") for index in range(4)])
+    truncate(tmp_path / "test" / "cat" / "0.png", tmp_path / "test" / "cat" / "3.png", tmp_path / "train/cat/1.png")
+    dataset = open_dataset(tmp_path)
+    assert (dataset.sent.names, dataset.knowledge_base.names) == (("cat/1.png",), ("cat/2.png",))
+    assert dataset.train is not None
+    assert dataset.train.names == ("cat/0.png", "cat/2.png", "cat/3.png")
+    assert len(dataset.skipped) == 3
+
+
+def test_a_folder_of_which_nothing_can_be_read(tmp_path: Path) -> None:
+    save_pictures(tmp_path, ["a.png", "b.png"])
+    truncate(tmp_path / "a.png", tmp_path / "b.png")
+    with pytest.raises(DatasetError, match=r"2 pictures and none can be read; the first: .*a\.png"):
+        open_dataset(tmp_path)
+
+
+def test_a_picture_that_vanishes_is_named(tmp_path: Path) -> None:
+    save_pictures(tmp_path, ["a.png", "b.png"])
+    dataset = open_dataset(tmp_path)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ImageError, match=r"a\.png: cannot be read: No such file"):
+        dataset.knowledge_base.image(0)
+
+
+def test_hidden_files_do_not_count(tmp_path: Path) -> None:
+    save_pictures(tmp_path, ["a.png", ".b.png", ".cache/c.png"])
+    assert open_dataset(tmp_path).knowledge_base.names == ("a",)
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "no pictures"),
+        ([], "no images"),
         (["a.png", "cat/b.png"], "beside and inside"),
+        (["train/a.png", "train/cat/b.png", "test/cat/b.png"], "train: .*beside and inside"),
         (["cat/1.png", "dog/1.png"], "no class has two"),
     ],
 )

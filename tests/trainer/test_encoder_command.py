@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from engines.modelset import ModelSet
-from semlink.errors import ConfigError
+from engines.modelset import Manifest, ModelSet, file_sha256
+from semlink.errors import ConfigError, ModelSetError
+from trainer import modelset_writer
 from trainer.datasets import ImageList
 from trainer.encoders import builtin, head_report, registry
 from trainer.encoders.command import app
-from trainer.encoders.export import EncoderNetwork
+from trainer.encoders.export import EncoderNetwork, write_encoder_model_set
 from trainer.encoders.head_report import HeadScores, best_head
+from trainer.modelset_writer import write_manifest
 
 NUM_CLASSES, POOLED_DIM = 100, 24
 
@@ -43,6 +46,37 @@ def test_export_writes_a_measured_model_set(tmp_path: Path, monkeypatch: pytest.
     assert entry.name == "toy"
     assert 0.1 < entry.measured["digits_1nn_accuracy"] <= 1
     assert "digits_1nn_accuracy" in result.output
+
+
+def test_a_full_disk_leaves_the_set_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (
+        EncoderNetwork(name, CornerPixels(), 48, 8, (mean,) * 3, (128.0,) * 3, "none", "none")
+        for name, mean in (("first", 127.0), ("second", 0.0))
+    )
+    write_encoder_model_set(tmp_path, first)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fill(path: Path, data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(ModelSetError, match=r"encoder\.onnx: cannot be written: No space left on device; make room"):
+        write_encoder_model_set(tmp_path, second)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_manifest_never_vouches_for_a_graph_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = EncoderNetwork("toy", CornerPixels(), 48, 8, (127.0,) * 3, (128.0,) * 3, "none", "none")
+
+    def check_then_write(folder: Path, manifest: Manifest) -> None:
+        assert file_sha256(folder / manifest.encoder.graph.file) == manifest.encoder.graph.sha256
+        write_manifest(folder, manifest)
+
+    monkeypatch.setattr(modelset_writer, "write_manifest", check_then_write)
+    assert write_encoder_model_set(tmp_path, toy).encoder_path == tmp_path / "encoder.onnx"
 
 
 def test_export_of_an_unknown_encoder_writes_nothing(tmp_path: Path) -> None:

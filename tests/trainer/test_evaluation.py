@@ -128,7 +128,7 @@ def test_codec_that_the_set_does_not_hold_is_named(model_set: ModelSet, clean: C
 
 def test_grid_trains_in_processes_and_measures(clean: CleanRetrieval, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    data = TrainingFeatures(unit(rng.standard_normal((1500, 16))), rng.integers(0, 10, 1500), "noise")
+    data = TrainingFeatures(unit(rng.standard_normal((1500, 16))), rng.integers(0, 10, 1500), "noise", "key")
     cells = grid(codecs=("kbsc", "kbsc-reference"), channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH), seeds=(0,))
     template = CodecTraining(codec="kbsc", num_symbols=16, epochs=1, precision="fp32")
     trainings = trainings_of(cells, template)
@@ -145,6 +145,21 @@ def test_grid_trains_in_processes_and_measures(clean: CleanRetrieval, tmp_path: 
     assert len(records) == 2 * 2 * 2
     assert {r.knowledge for r in records if r.codec == "kbsc-reference"} == {"published"}
     assert {r.knowledge for r in records if r.codec == "kbsc"} == {"none", "pilots"}
+
+
+def test_what_would_fail_after_training_is_refused_before() -> None:
+    with pytest.raises(ConfigError, match="kbsc-reference"):
+        grid(codecs=("kbsc-reference",), channels=(ChannelModel.RAYLEIGH_FAST,))
+    with pytest.raises(ConfigError, match="dB"):
+        grid(snr_db=(200.0,))
+
+
+def test_noise_of_a_cell_does_not_depend_on_its_neighbours(model_set: ModelSet, clean: CleanRetrieval) -> None:
+    alone, among = (
+        evaluate_model_set(model_set, grid(snr_db=snr_db), clean, Progress(disable=True))
+        for snr_db in ((0.0,), (-5.0, 0.0))
+    )
+    assert alone == [record for record in among if record.snr_db == 0.0]
 
 
 def test_recall_counts_instances(clean: CleanRetrieval) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from engines.image_encoder import Features
-from semlink.errors import DatasetError
+from semlink.errors import ConfigError, DatasetError
 from semlink.image import RGBImage
+from trainer.cache import cache_folder
 from trainer.datasets import ImageList
 from trainer.features import cached_features
 
@@ -114,6 +115,13 @@ def test_a_part_of_another_shape_starts_again(tmp_path: Path, images: ImageList,
     encoder = MeanColour()
     np.testing.assert_array_equal(cached_features(images, encoder, cache=tmp_path), expected)
     assert encoder.num_encoded == NUM_IMAGES
+
+
+def test_a_cache_that_cannot_be_made_names_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ConfigError, match=r"file/features: the cache cannot be made: .*; set SEMLINK_CACHE to a fold"):
+        cache_folder("features")
 
 
 def test_no_images(tmp_path: Path, images: ImageList) -> None:

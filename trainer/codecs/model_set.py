@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from engines.image_encoder import ImageEncoder
 from engines.modelset import CodecEntry, CodecRateEntry, ModelSet
+from semlink.errors import ModelSetError
 from semlink.rates import Rate, parse_rate
 from trainer.cache import cache_folder
 from trainer.codecs.training import CodecTraining, TrainedCodec
@@ -38,9 +39,21 @@ def train_model_set(
 ) -> ModelSet:
     """Train `kbsc` at every rate and write encoder, codec and manifest to `out`.
 
-    An `out` that is the encoder's own folder gets the codec added, or replaced.
+    An `out` that is the encoder's own folder gets the codec added, or replaced with all its rates.
+
+    Raises
+    ------
+    ModelSetError
+        If `out` is another model set, or cannot be made; nothing is trained then.
     """
     source = ModelSet.find(model_set)
+    is_own = out.is_dir() and out.samefile(source.folder)
+    if not is_own and (out / "manifest.json").exists():
+        raise ModelSetError(f"{out}: is a model set already; name a new folder, or the encoder's own")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelSetError(f"{out}: {error.strerror}") from None
     encoder = ImageEncoder(source, num_threads=num_jobs)
     learning = training_features(open_dataset(data, progress=progress), encoder, progress)
     trainings = [
@@ -56,8 +69,7 @@ def train_model_set(
         for rate in rates
     ]
     trained = train_all(trainings, learning, runs or cache_folder("runs"), num_jobs=num_jobs, progress=progress)
-    out.mkdir(parents=True, exist_ok=True)
-    if not out.samefile(source.folder):
+    if not is_own:
         shutil.copyfile(source.encoder_path, out / source.manifest.encoder.graph.file)
         set_encoder(out, source.manifest.encoder)
     entry = CodecEntry(

@@ -93,6 +93,7 @@ class Dataset:
     knowledge_base : what the receiver owns; shares no image with `sent`
     train : what codecs may learn from; None if there is nothing but the two above
     right : what counts as a right answer, in words for a report
+    skipped : each picture that cannot be read and was left out, and why
     """
 
     name: str
@@ -100,6 +101,7 @@ class Dataset:
     knowledge_base: ImageList
     train: ImageList | None
     right: str
+    skipped: tuple[str, ...] = ()
 
 
 def half_split(labels: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

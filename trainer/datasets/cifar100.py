@@ -137,8 +137,8 @@ def paper_train_split(num_images: int, seed: int) -> tuple[npt.NDArray[np.int64]
 
 def _unpack(archive: Path, folder: Path) -> Path:
     """Take the three files by name, so that nothing else in an archive can reach the disk."""
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with tarfile.open(archive) as tar:
             # test.bin is what says that the folder is complete, so it comes last.
             for name in (_NAMES, "train.bin", "test.bin"):

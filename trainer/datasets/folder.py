@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from semlink.errors import DatasetError
-from semlink.image import IMAGE_SUFFIXES
+from rich.progress import Progress
+
+from semlink.errors import ConfigError, DatasetError
+from semlink.image import image_files
 from trainer.datasets.base import Dataset, ImageList, split_by_halves
-from trainer.datasets.files import list_of_files
+from trainer.datasets.files import list_of_files, readable_files
 from trainer.datasets.views import dataset_of_views
 
 __all__ = ["open_folder"]
 
 
-def open_folder(folder: Path, *, seed: int = 0, num_views: int = 5) -> Dataset:
+def open_folder(folder: Path, *, seed: int = 0, num_views: int = 5, progress: Progress | None = None) -> Dataset:
     """Open a folder of pictures.
 
     - `train/<class>/...` and `test/<class>/...`: the test set is split in halves, as below, and
@@ -24,56 +28,58 @@ def open_folder(folder: Path, *, seed: int = 0, num_views: int = 5) -> Dataset:
     - pictures right in the folder, without labels: they are the knowledge base, what is sent are
       `num_views` seeded views of each (`trainer.datasets.views`), and right means the same picture.
 
+    Every picture is decoded once; one that cannot be is left out, logged, and named in
+    `Dataset.skipped`. Hidden files and folders do not count.
+
     Parameters
     ----------
     folder : pictures of any format in `semlink.image.IMAGE_SUFFIXES`, in class folders at any depth
     seed, num_views : of the views, for a flat folder
+    progress : where to show a bar
 
     Raises
     ------
     DatasetError
-        If there is no picture, there are pictures both beside and inside class folders, or no class
-        has two.
+        If there is no picture or none can be read, there are pictures both beside and inside class
+        folders, or no class has two.
     """
     name = folder.resolve().name
-    flat = _pictures(folder, "*")
-    classes = _class_folders(folder)
-    if flat and classes:
-        raise DatasetError(
-            f"{folder}: has pictures both beside and inside class folders (such as {flat[0].name} and "
-            f"{classes[0].name}/); move them so that it is one or the other"
-        )
-    if flat:
-        return dataset_of_views(name, _flat_list(flat), num_views=num_views, seed=seed)
-    if not classes:
-        suffixes = " ".join(sorted(IMAGE_SUFFIXES))
-        raise DatasetError(f"{folder}: no pictures in it or its folders; files that end in these count: {suffixes}")
-    if [path.name for path in classes] == ["test", "train"] and all(_class_folders(path) for path in classes):
-        return split_by_halves(name, _class_list(classes[0]), train=_class_list(classes[1]))
-    return split_by_halves(name, _class_list(folder))
-
-
-def _pictures(folder: Path, pattern: str) -> list[Path]:
     try:
-        found = sorted(
-            path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+        paths = image_files(folder)
+    except ConfigError as error:
+        raise DatasetError(str(error)) from None
+    if _is_flat(folder, paths):
+        paths, skipped = readable_files(folder, paths, progress=progress)
+        return replace(dataset_of_views(name, _flat_list(paths), num_views=num_views, seed=seed), skipped=skipped)
+    parts = {part: [path for path in paths if path.is_relative_to(folder / part)] for part in ("train", "test")}
+    has_parts = sum(map(len, parts.values())) == len(paths) and all(parts.values())
+    if has_parts and not any(_is_flat(folder / part, files) for part, files in parts.items()):
+        train, skipped_train = readable_files(folder / "train", parts["train"], progress=progress)
+        test, skipped_test = readable_files(folder / "test", parts["test"], progress=progress)
+        dataset = split_by_halves(name, _class_list(folder / "test", test), train=_class_list(folder / "train", train))
+        return replace(dataset, skipped=skipped_test + skipped_train)
+    paths, skipped = readable_files(folder, paths, progress=progress)
+    return replace(split_by_halves(name, _class_list(folder, paths)), skipped=skipped)
+
+
+def _is_flat(folder: Path, paths: Sequence[Path]) -> bool:
+    """Whether the pictures lie right in the folder; a DatasetError if only some do."""
+    beside = [path for path in paths if path.parent == folder]
+    if beside and len(beside) < len(paths):
+        inside = next(path for path in paths if path.parent != folder).relative_to(folder).parts[0]
+        raise DatasetError(
+            f"{folder}: has pictures both beside and inside class folders (such as {beside[0].name} and "
+            f"{inside}/); move them so that it is one or the other"
         )
-    except OSError as error:
-        raise DatasetError(f"{folder}: {error.strerror}") from None
-    return found
+    return bool(beside)
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and _pictures(path, "**/*"))
-
-
-def _class_list(folder: Path) -> ImageList:
-    paths = [path for class_folder in _class_folders(folder) for path in _pictures(class_folder, "**/*")]
+def _class_list(folder: Path, paths: Sequence[Path]) -> ImageList:
     names = [path.relative_to(folder).as_posix() for path in paths]
     return list_of_files(paths, names, [name.partition("/")[0] for name in names])
 
 
-def _flat_list(paths: list[Path]) -> ImageList:
+def _flat_list(paths: Sequence[Path]) -> ImageList:
     """Each picture is its own label: its stem, or its whole name where two share a stem."""
     stems = Counter(path.stem for path in paths)
     names = [path.stem if stems[path.stem] == 1 else path.name for path in paths]

@@ -34,7 +34,7 @@ def open_dataset(
     name_or_folder : "digits", "photos", "cifar100", or a folder (`./digits` for one of such a name)
     data_folder : where to look for cifar100 first; see `trainer.datasets.cifar100.find_or_fetch`
     seed, num_views : of the views that `photos` and flat folders send
-    progress : where to show a download's bar
+    progress : where to show the bar of a download, or of checking a folder's pictures
 
     Raises
     ------
@@ -53,4 +53,4 @@ def open_dataset(
     folder = Path(name_or_folder)
     if not folder.is_dir():
         raise DatasetError(f'dataset "{name_or_folder}" is neither a folder nor one of: {", ".join(DATASETS)}')
-    return open_folder(folder, seed=seed, num_views=num_views)
+    return open_folder(folder, seed=seed, num_views=num_views, progress=progress)

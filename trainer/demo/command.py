@@ -16,7 +16,7 @@ from rich.table import Table
 
 from semlink.channel import ChannelModel
 from semlink.config import ConfigFile, parse_numbers, split_list
-from semlink.errors import ConfigError, MissingDependencyError
+from semlink.errors import ConfigError, MissingDependencyError, ResultsError
 from semlink.provenance import write_report
 from semlink.rates import parse_rate
 from semlink.summary import print_latency
@@ -65,8 +65,8 @@ def demo(
     options = DemoOptions(
         datasets=(data,) if data else ("digits", "photos"),
         model_set=model_set,
-        rates=tuple(parse_rate(text) for text in split_list(rate, "--rate")),
-        snr_db=parse_numbers(snr_db, "--snr-db"),
+        rates=tuple(dict.fromkeys(parse_rate(text) for text in split_list(rate, "--rate"))),
+        snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
         channel=channel.value,
         count=count,
         seed=seed,
@@ -98,7 +98,10 @@ def new_or_temporary_folder(folder: Path | None) -> Iterator[Path]:
         return
     if folder.exists():
         raise ConfigError(f"{folder} exists from an earlier demo; remove it, or choose another --out")
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ResultsError(f"{folder}: {error.strerror}") from None
     yield folder
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from semlink.errors import TransportError
 from semlink.timing import LatencySummary, summarize_latency
 from trainer.demo.processes import LinkRun
 from trainer.evaluation.metrics import proportion_interval
@@ -76,6 +77,8 @@ def measure_cell(
 ) -> CellReport:
     """Sum up one run."""
     sent = _lines(run.sent_log)
+    if not sent:
+        raise TransportError("the transmitter sent nothing; its pictures could not be read")
     num_right = sum(retrieval.label == retrieval.sent_label for retrieval in retrievals)
     interval = proportion_interval(num_right, len(sent))
     times_s = [line["capture_time_ns"] / 1e9 for line in sent]

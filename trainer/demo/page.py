@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from edge_rx.kb.knowledge_base import KnowledgeBase
-from semlink.errors import ImageError, MissingDependencyError
+from semlink.errors import ImageError, MissingDependencyError, ResultsError
 from semlink.image import load_image
 from trainer.demo.run import DatasetRun, DemoReport
 
@@ -59,7 +59,10 @@ def write_page(report: DemoReport, runs: Sequence[DatasetRun], path: Path) -> No
         latency_plot=_latency_plot(runs[0]),
         galleries=[(run.name, _gallery(run)) for run in runs],
     )
-    path.write_text(page, encoding="utf-8")
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ResultsError(f"{path}: {error.strerror}") from None
 
 
 def _gallery(run: DatasetRun) -> list[_Row]:

@@ -16,11 +16,15 @@ from typing_extensions import Self
 
 from semlink.errors import TransportError
 
-__all__ = ["CommandProcess", "LinkRun", "run_command", "run_link"]
+__all__ = ["NUM_ENCODER_THREADS", "CommandProcess", "LinkRun", "run_command", "run_link"]
 
 _READY = re.compile(r"listening on (\S+?),?\s")
 _START_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 1800.0
+_IDLE = ("--idle-timeout-s", "60")
+"""A receiver whose stream lost its end does not wait for it for ever."""
+NUM_ENCODER_THREADS = 2
+"""CPU threads of the transmitter's engine."""
 _ANY_PORT = "tcp://127.0.0.1:*"
 
 
@@ -56,10 +60,11 @@ class CommandProcess:
             If the command failed or did not end.
         """
         try:
-            output = self._process.stdout.read() if self._process.stdout else ""
             code = self._process.wait(_RUN_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise TransportError(f"semlink {self.name} did not end: {self._last_words()}") from None
+        # A summary is smaller than a pipe's buffer, so the command never waited for this.
+        output = self._process.stdout.read() if self._process.stdout else ""
         if code != 0:
             self._reader.join(timeout=1.0)
             raise TransportError(f"semlink {self.name} failed with exit code {code}: {self._last_words()}")
@@ -126,7 +131,17 @@ def run_link(
     """Stream a list of images once through channel and receiver, over TCP on loopback."""
     folder.mkdir(parents=True)
     sent_log, results = folder / "sent.jsonl", folder / "results"
-    receive = ("rx", "--kb", str(knowledge_base), "--listen", _ANY_PORT, "--results", str(results), "--until-end")
+    receive = (
+        "rx",
+        "--kb",
+        str(knowledge_base),
+        "--listen",
+        _ANY_PORT,
+        "--results",
+        str(results),
+        "--until-end",
+        *_IDLE,
+    )
     with CommandProcess(*receive, "--model-set", model_set, "--json") as rx:
         air = ("--model", channel, "--snr-db", f"{snr_db:g}", "--seed", str(seed))
         with CommandProcess(
@@ -134,7 +149,8 @@ def run_link(
         ) as ch:
             pilots = ("--pilots", "8") if channel == "rayleigh" else ()
             send = ("tx", str(images), "--connect", ch.endpoint(), "--rate", rate, "--log", str(sent_log), *pilots)
-            with CommandProcess(*send, "--model-set", model_set, "--json") as tx:
+            threads = ("--num-threads", str(NUM_ENCODER_THREADS))
+            with CommandProcess(*send, *threads, "--model-set", model_set, "--json") as tx:
                 return LinkRun(
                     transmitter=tx.summary(),
                     channel=ch.summary(),

@@ -18,7 +18,7 @@ from semlink.rates import Rate
 from semlink.timing import LatencySummary
 from trainer.datasets import open_dataset, write_folder
 from trainer.demo.measure import CellReport, Retrieval, measure_cell, pooled_latency, read_retrievals
-from trainer.demo.processes import run_command, run_link
+from trainer.demo.processes import NUM_ENCODER_THREADS, run_command, run_link
 
 __all__ = ["DatasetRun", "DemoOptions", "DemoReport", "run_demo"]
 
@@ -83,6 +83,8 @@ class DemoReport(msgspec.Struct, frozen=True):
     latency_ms: LatencySummary
     throughput_images_s: float
     device: str
+    precision: str
+    encoder_threads: int
     versions: dict[str, str]
     datasets: list[DatasetReport]
 
@@ -92,8 +94,8 @@ def run_demo(options: DemoOptions, work: Path, progress: Progress) -> tuple[Demo
     models = ModelSet.find(options.model_set)
     task = progress.add_task("demo", total=len(options.datasets) * (1 + len(options.rates) * len(options.snr_db)))
     runs = []
-    for name in options.datasets:
-        runs.append(_run_dataset(name, options, models, work / Path(name).name, progress))
+    for position, name in enumerate(options.datasets):
+        runs.append(_run_dataset(name, options, models, work / f"{position}", progress))
         progress.advance(task)
     return _report(options, models, runs), runs
 
@@ -176,6 +178,8 @@ def _report(options: DemoOptions, models: ModelSet, runs: Sequence[DatasetRun]) 
         latency_ms=pooled_latency(found),
         throughput_images_s=sum(cell.throughput_images_s for cell in cells) / len(cells),
         device=describe_device(),
+        precision="fp32",
+        encoder_threads=NUM_ENCODER_THREADS,
         versions=installed_versions(),
         datasets=[DatasetReport(run.name, run.ideal_accuracy, run.num_kb_entries, list(run.cells)) for run in runs],
     )

@@ -22,9 +22,10 @@ from torch import nn
 from engines.compose import OPSET
 from engines.modelset import EncoderEntry, ModelSet
 from engines.runner import load_runner
-from semlink.errors import EngineError
+from semlink.errors import EngineError, ModelSetError
+from semlink.files import replaced_file
 from semlink.image import Preprocessing
-from trainer.modelset_writer import graph_file, set_encoder
+from trainer.modelset_writer import graph_file, kept_codec, set_encoder
 
 __all__ = [
     "EncoderNetwork",
@@ -189,26 +190,30 @@ def write_encoder_model_set(folder: Path, encoder: EncoderNetwork) -> ModelSet:
     EngineError
         If the export is not what torch computes.
     ModelSetError
-        If the folder's manifest holds codecs for another encoder; nothing has changed then.
+        If the folder's manifest holds codecs for another encoder, or the folder cannot be written;
+        nothing has changed then.
     """
     model = export_encoder(encoder)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "encoder.onnx.part"
-    part.write_bytes(model.SerializeToString(deterministic=True))
-    graph = graph_file(part)
+    path = folder / "encoder.onnx"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replaced_file(path, durable=True) as temporary:
+            temporary.write_bytes(model.SerializeToString(deterministic=True))
+            kept_codec(folder, graph_file(temporary))
+    except OSError as error:
+        raise ModelSetError(
+            f"{path}: cannot be written: {error.strerror or error}; make room or give another folder"
+        ) from None
+    # Last, so that no manifest vouches for a graph that is not there.
     entry = EncoderEntry(
         name=encoder.name,
-        graph=type(graph)("encoder.onnx", graph.sha256),
+        graph=graph_file(path),
         feature_dim=encoder.feature_dim,
         preprocessing=Preprocessing(size_px=encoder.size_px),
         licence=encoder.licence,
         training_data=encoder.training_data,
     )
-    try:
-        set_encoder(folder, entry)
-        part.replace(folder / "encoder.onnx")
-    finally:
-        part.unlink(missing_ok=True)
+    set_encoder(folder, entry)
     return ModelSet(folder)
 
 

@@ -38,6 +38,9 @@ def evaluate(
     snr_db: Annotated[str, typer.Option(help="Es/N0 in dB; write --snr-db=-7,0,10.")] = "-7,0,10",
     channel: Annotated[str, typer.Option(help=f"Of {', '.join(ChannelModel)}.")] = "awgn",
     seeds: Annotated[int, typer.Option(help="How many seeds: 0, 1, 2 ...", min=1)] = 3,
+    train_data: Annotated[
+        str | None, typer.Option(help="What to train on; --data if not given.", show_default=False)
+    ] = None,
     weights: Annotated[
         Literal["auto", "trained", "model-set"],
         typer.Option(help="trained: a codec for each seed; model-set: its one codec; auto: trained on cifar100."),
@@ -47,7 +50,7 @@ def evaluate(
     ] = "builtin",
     pilots: Annotated[int, typer.Option(help="Pilots of an honest receiver under Rayleigh.", min=2)] = 8,
     count: Annotated[
-        int | None, typer.Option(help="Send only the first so many images.", show_default=False, min=1)
+        int | None, typer.Option(help="Send at most so many, evenly from all.", show_default=False, min=1)
     ] = None,
     epochs: Annotated[int, typer.Option(help="Most epochs of a training run.", min=1)] = 60,
     precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Training arithmetic.")] = "bf16",
@@ -73,13 +76,14 @@ def evaluate(
     report = run_evaluation(
         Grid(
             codecs=_choices(codec, "--codec", _CODECS),
-            rates=tuple(parse_rate(text) for text in split_list(num_symbols, "--num-symbols")),
+            rates=tuple(dict.fromkeys(parse_rate(text) for text in split_list(num_symbols, "--num-symbols"))),
             channels=tuple(ChannelModel(name) for name in _choices(channel, "--channel", tuple(ChannelModel))),
-            snr_db=parse_numbers(snr_db, "--snr-db"),
+            snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
             seeds=tuple(range(seeds)),
             num_pilots=pilots,
         ),
         data=data,
+        train_data=train_data,
         model_set=model_set,
         weights=weights,
         count=count,

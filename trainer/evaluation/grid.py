@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from itertools import repeat
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from queue import Queue
 from typing import Literal
@@ -17,8 +21,8 @@ import torch
 from rich.progress import Progress, TaskID
 
 from engines.modelset import ModelSet
-from semlink.channel import ChannelModel
-from semlink.errors import ConfigError
+from semlink.channel import MAX_SNR_DB, PAPER_CHANNELS, ChannelModel
+from semlink.errors import ConfigError, EngineError
 from semlink.rates import Rate
 from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
 from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features
@@ -49,6 +53,15 @@ class Grid:
     snr_db: tuple[float, ...]
     seeds: tuple[int, ...]
     num_pilots: int = DEFAULT_NUM_PILOTS
+
+    def __post_init__(self) -> None:
+        """Refuse before anything is trained what would fail after it."""
+        if any(abs(snr_db) > MAX_SNR_DB for snr_db in self.snr_db):
+            raise ConfigError(f"SNRs must be from {-MAX_SNR_DB:g} to {MAX_SNR_DB:g} dB, got {self.snr_db}")
+        for channel in self.channels:
+            if "kbsc-reference" in self.codecs and channel not in PAPER_CHANNELS:
+                known = ", ".join(channel.value for channel in PAPER_CHANNELS)
+                raise ConfigError(f'kbsc-reference is published for {known} only, not for "{channel.value}"')
 
     def air(self, codec: str, channel: ChannelModel, snr_db: float) -> AirInterface:
         """What the receiver of a codec may know on a channel."""
@@ -118,17 +131,34 @@ def train_all(
     if num_jobs == 1 or len(trainings) == 1:
         return [_train_reported(training, data, runs, progress, task) for training in trainings]
     context = get_context("spawn")
-    # Leaving the pool ends its processes at once, so that Ctrl-C does not wait for an epoch; what
-    # they had trained is in their checkpoints.
-    with context.Manager() as manager, context.Pool(num_jobs, _start_worker, (data,)) as pool:
+    with context.Manager() as manager, ProcessPoolExecutor(num_jobs, context, _start_worker, (data,)) as pool:
         told = manager.Queue()
         listener = threading.Thread(target=_advance, args=(told, progress, task), daemon=True)
         listener.start()
-        jobs = [(training, runs, told) for training in trainings]
-        trained = pool.starmap(_train_in_worker, jobs, chunksize=1)
-        told.put(None)
-        listener.join()
-    return trained
+        try:
+            with _deaf_to_interrupts():
+                trained = pool.map(_train_in_worker, trainings, repeat(runs), repeat(told))
+            return list(trained)
+        except BrokenProcessPool:
+            raise EngineError(
+                "a training process was killed, perhaps for memory; start again with fewer --jobs, it goes on where it was"
+            ) from None
+        finally:
+            # Ctrl-C does not wait for an epoch: what was trained is in the checkpoints.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():
+                child.terminate()
+            listener.join()
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that are started here ignore Ctrl-C, which reaches every process of a terminal: the parent decides."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def _train_reported(
@@ -141,8 +171,10 @@ def _train_reported(
 
 
 def _advance(told: Queue[int | None], progress: Progress, task: TaskID) -> None:
-    while (num_epochs := told.get()) is not None:
-        progress.advance(task, num_epochs)
+    # The queue's manager goes first when Ctrl-C or an error ends the training.
+    with contextlib.suppress(EOFError, OSError):
+        while (num_epochs := told.get()) is not None:
+            progress.advance(task, num_epochs)
 
 
 _worker_data: list[TrainingFeatures] = []
@@ -151,8 +183,6 @@ _worker_data: list[TrainingFeatures] = []
 
 def _start_worker(data: TrainingFeatures) -> None:
     torch.set_num_threads(1)
-    # Ctrl-C reaches every process of the terminal; the parent alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker_data[:] = [data]
 
 
@@ -166,9 +196,10 @@ def evaluate_codec(
     graphs: CodecGraphs, grid: Grid, channel: ChannelModel, clean: CleanRetrieval, *, seed: int, trained_on: str
 ) -> Iterator[Record]:
     """Measure one codec on one channel at every SNR of the grid."""
-    for position, snr_db in enumerate(grid.snr_db):
+    for snr_db in grid.snr_db:
         air = grid.air(graphs.name, channel, snr_db)
-        rng = np.random.default_rng([seed, graphs.rate.num_symbols, position])
+        # By value, so that a cell's noise does not depend on which other cells were asked for.
+        rng = np.random.default_rng([seed, graphs.rate.num_symbols, round(1000 * (snr_db + MAX_SNR_DB))])
         scores = score_retrieval(transmit_features(clean.features, graphs, air, rng), clean)
         yield Record(
             codec=graphs.name,

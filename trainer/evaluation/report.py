@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from rich.table import Table
 
+from semlink.errors import ResultsError
 from semlink.provenance import describe_device, installed_versions, now_utc
 from trainer.evaluation.grid import Record
 from trainer.evaluation.metrics import confidence_interval
@@ -18,11 +19,15 @@ __all__ = ["CellSummary", "EvaluationReport", "plot_report", "summarize", "summa
 
 
 class CellSummary(msgspec.Struct, frozen=True):
-    """One cell over its seeds: means, and the 95 % interval of the semantic accuracy."""
+    """One cell over its seeds: means, and the 95 % interval of the semantic accuracy.
+
+    `knowledge` is what the receiver was given; "genie" is a bound that no receiver reaches.
+    """
 
     codec: str
     num_symbols: int
     channel: str
+    knowledge: str
     snr_db: float
     num_seeds: int
     semantic_accuracy: float
@@ -31,6 +36,11 @@ class CellSummary(msgspec.Struct, frozen=True):
     recall_at_1: float
     recall_at_10: float
     mean_cosine: float
+
+    @property
+    def channel_title(self) -> str:
+        """The channel, and a warning where no receiver could do what was measured."""
+        return f"{self.channel}, gains told by a genie" if self.knowledge == "genie" else self.channel
 
 
 class EvaluationReport(msgspec.Struct, frozen=True):
@@ -99,6 +109,7 @@ def _summarize_cell(
         codec=codec,
         num_symbols=num_symbols,
         channel=channel,
+        knowledge=records[0].knowledge,
         snr_db=snr_db,
         num_seeds=len(records),
         semantic_accuracy=accuracy.mean,
@@ -119,7 +130,7 @@ def summary_table(report: EvaluationReport) -> Table:
     snr_db = sorted({cell.snr_db for cell in report.summary})
     title = f"Semantic accuracy on {report.dataset}, ideal {report.ideal_accuracy:.3f}"
     table = Table("codec", "channel", "symbols", *(f"{snr:g} dB" for snr in snr_db), title=title, title_justify="left")
-    rows = itertools.groupby(report.summary, key=lambda cell: (cell.codec, cell.channel, cell.num_symbols))
+    rows = itertools.groupby(report.summary, key=lambda cell: (cell.codec, cell.channel_title, cell.num_symbols))
     for (codec, channel, num_symbols), cells in rows:
         by_snr = {cell.snr_db: cell for cell in cells}
         table.add_row(codec, channel, str(num_symbols), *(_cell_text(by_snr.get(snr)) for snr in snr_db))
@@ -143,6 +154,7 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
     panels = figure.subplots(1, len(channels), sharey=True, squeeze=False)[0]
     for panel, channel in zip(panels, channels, strict=True):
         shown = [cell for cell in report.summary if cell.channel == channel]
+        rates = sorted({cell.num_symbols for cell in shown})
         for (codec, num_symbols), cells in itertools.groupby(shown, key=lambda cell: (cell.codec, cell.num_symbols)):
             curve = sorted(cells, key=lambda cell: cell.snr_db)
             means = [cell.semantic_accuracy for cell in curve]
@@ -155,13 +167,17 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
                 means,
                 yerr=spread,
                 fmt=f"o{style}",
+                color=f"C{rates.index(num_symbols)}",
                 markersize=3,
                 capsize=2,
                 label=f"{codec}, {num_symbols} symbols",
             )
         panel.axhline(report.ideal_accuracy, color="grey", linestyle=":", label="ideal (no codec, no channel)")
-        panel.set(title=f"{report.dataset}, {channel}", xlabel="SNR Es/N0 [dB]", ylim=(0, None))
+        panel.set(title=f"{report.dataset}, {shown[0].channel_title}", xlabel="SNR Es/N0 [dB]", ylim=(0, None))
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("semantic accuracy")
     panels[-1].legend(fontsize="small")
-    figure.savefig(path, dpi=120)
+    try:
+        figure.savefig(path, dpi=120)
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{path}: the plot cannot be written: {error}; PNG, SVG and PDF are known") from None

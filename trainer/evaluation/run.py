@@ -30,6 +30,7 @@ def run_evaluation(
     grid: Grid,
     *,
     data: str,
+    train_data: str | None,
     model_set: str,
     weights: Literal["auto", "trained", "model-set"],
     count: int | None,
@@ -44,6 +45,7 @@ def run_evaluation(
 
     Parameters
     ----------
+    train_data : dataset to train codecs on; `data` itself if None
     weights : "trained", "model-set", or "auto", which trains on cifar100 and takes the model set's
         codec for every other dataset
     count : send at most so many images, evenly from all; None sends all
@@ -64,8 +66,7 @@ def run_evaluation(
             records = evaluate_model_set(models, grid, clean, progress)
         else:
             template = CodecTraining(codec="kbsc", num_symbols=64, epochs=epochs, precision=precision)
-            teacher = dataset if dataset.train else open_dataset("cifar100", progress=progress)
-            learning = training_features(teacher, encoder, progress)
+            learning = training_features(open_dataset(train_data or data, progress=progress), encoder, progress)
             trained = train_all(
                 trainings_of(grid, template),
                 learning,
@@ -103,4 +104,5 @@ def training_features(dataset: Dataset, encoder: ImageEncoder, progress: Progres
     features = cached_features(dataset.train, encoder, progress=progress)
     _, labels = np.unique(np.asarray(dataset.train.labels), return_inverse=True)
     source = f"{dataset.name} training set, {encoder.name} {encoder.fingerprint[:12]}"
-    return TrainingFeatures(features, labels.astype(np.int64), source)
+    content_key = f"{dataset.train.content_key} {encoder.fingerprint}"
+    return TrainingFeatures(features, labels.astype(np.int64), source, content_key)

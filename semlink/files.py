@@ -1,0 +1,57 @@
+"""Files that change whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["replaced_file", "sync_path"]
+
+
+@contextmanager
+def replaced_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a temporary sibling to write; when the body succeeds it takes the place of `path`.
+
+    A reader sees the old file or the new one, whole; after an error the old one is as it was.
+
+    Parameters
+    ----------
+    path : file to write; its folder must exist
+    durable : whether the new file also survives a power cut from here on. It costs two syncs: who
+        writes many files syncs them at the end, with `sync_path`
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written or the disk is full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replaced_file(Path(folder, "note.txt")) as temporary:
+    ...         _ = temporary.write_text("whole")
+    ...     Path(folder, "note.txt").read_text()
+    'whole'
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        if durable:
+            sync_path(temporary)
+        temporary.replace(path)
+        if durable:
+            sync_path(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_path(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the medium."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

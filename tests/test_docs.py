@@ -1,0 +1,91 @@
+"""Pages that the code cites say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from semlink.frame import HEADER_BYTES, MAX_FRAME_BYTES, Flags, unpack
+from semlink.iq import CodesFormat
+from semlink.rates import RATES
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PACKAGES = ("semlink", "engines", "edge_tx", "edge_rx", "trainer", "benchmarks")
+CITATION = re.compile(r'docs/([\w-]+\.md)(?:,\s+"([^"]+)")?')
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def headings(text: str) -> list[str]:
+    return [line.lstrip("#").strip() for line in text.splitlines() if line.startswith("#")]
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them."""
+    return {re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-") for heading in headings(text)}
+
+
+def test_sections_that_docstrings_cite_exist() -> None:
+    num_checked = 0
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        for name, section in CITATION.findall(path.read_text(encoding="utf-8")):
+            if not section:
+                continue
+            assert section in headings(page(name)), f'{path} cites {name}, "{section}"'
+            num_checked += 1
+    assert num_checked >= 3
+
+
+@pytest.mark.parametrize("name", ["wire-format.md", "definitions.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    for target, anchor in LINK.findall(page(name)):
+        if target == "results.md" and not (DOCS / target).exists():
+            continue
+        assert not target or (DOCS / target).is_file(), target
+        assert not anchor or anchor in anchors(page(target or name)), anchor
+
+
+def test_golden_frame_of_the_specification() -> None:
+    block = re.search(r"## Golden frame.*?```\n(.*?)```", page("wire-format.md"), re.DOTALL)
+    assert block is not None
+    frame = unpack(bytes.fromhex(block[1]))
+    assert (frame.stream_id, frame.sequence) == (0x0123456789ABCDEF, 5)
+    assert (frame.capture_time_ns, frame.rate.num_symbols, frame.num_pilots) == (1700000000123456789, 4, 2)
+    assert (frame.source_width_px, frame.source_height_px) == (1280, 720)
+    assert frame.codes.tolist() == [[11, 11], [-11, 11], [16, 0], [0, -16], [127, -127], [-11, 11]]
+
+
+def test_layout_table_is_contiguous() -> None:
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| `(\w+)` \|", page("wire-format.md"), re.MULTILINE)
+    offset = 0
+    for start, num_bytes, name in rows:
+        assert int(start) == offset, name
+        offset += int(num_bytes)
+    assert offset == HEADER_BYTES
+    assert f"{MAX_FRAME_BYTES:,} bytes" in page("wire-format.md")
+
+
+def test_rate_tables() -> None:
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (1/\d+) \|$", page("wire-format.md"), re.MULTILINE)
+    assert [(int(rate_id), int(n), name) for rate_id, n, name in rows] == [
+        (rate.rate_id, rate.num_symbols, rate.name) for rate in RATES
+    ]
+    cells = re.findall(r"\*{0,2}(1/\d+)\*{0,2} \| ([\d,]+) \| ([\d,]+) \|", page("definitions.md"))
+    assert {(name, int(n.replace(",", "")), int(k.replace(",", ""))) for name, n, k in cells} == {
+        (rate.name, rate.num_symbols, rate.latent_dim) for rate in RATES
+    }
+
+
+def test_flags_and_formats() -> None:
+    text = page("wire-format.md")
+    for flag in Flags:
+        if flag:
+            assert f"(0x{int(flag):04x}) | {flag.name} |" in text
+    for codes_format in CodesFormat:
+        assert f"{codes_format.value} = {codes_format.name.lower()}" in text
