@@ -61,7 +61,7 @@ setup(
     install_requires=[*CORE, *ENGINES],
     extras_require=EXTRAS,
     entry_points={
-        "console_scripts": ["semlink = semlink.cli:main"],
+        "console_scripts": ["semlink = semlink.__main__:start"],
         "semlink.commands": [
             "channel = semlink.channel_command:app",
             "doctor = semlink.doctor:app",

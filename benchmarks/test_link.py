@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,7 +18,12 @@ from edge_rx.kb.build import LabelledImage, build_knowledge_base
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.pipeline import Receiver
 from edge_tx.pipeline import Transmitter, load_transmitter_model
+from engines.compose import iq_head
 from engines.image_encoder import ImageEncoder
+from engines.runner import load_runner
+from semlink.channel import complex_normal
+from semlink.frame import Frame, pack, unpack
+from semlink.iq import dequantize, normalize_power, quantize
 from semlink.timing import summarize_latency
 from semlink.transport import FrameReceiver, FrameSender
 from trainer.datasets import open_dataset
@@ -50,25 +57,97 @@ def wire():
         yield sender, receiver
 
 
-def round_trip(sender: FrameSender, receiver: FrameReceiver, data: bytes) -> bytes | None:
-    """One hop in truth: sent and received by one process, so both ends' costs are in it."""
+@pytest.fixture
+def wire_there_and_back(wire):
+    """The same, and a second process that sends back what it hears."""
+    _, receiver = wire
+    with FrameReceiver("tcp://127.0.0.1:*") as probe:
+        there = probe.endpoint
+    command = [sys.executable, "-c", _ECHO, there, receiver.endpoint]
+    with FrameSender(there) as forth, subprocess.Popen(command) as echo:
+        forth.send(b"connects")
+        assert receiver.receive(timeout_s=30.0) == b"connects"
+        yield forth, receiver
+        echo.terminate()
+
+
+_ECHO = """
+import sys
+from semlink.transport import FrameReceiver, FrameSender
+with FrameReceiver(sys.argv[1]) as receiver, FrameSender(sys.argv[2]) as sender:
+    while True:
+        data = receiver.receive(timeout_s=1.0)
+        if data is not None:
+            sender.send(data)
+"""
+
+
+def hop(sender: FrameSender, receiver: FrameReceiver, data: bytes) -> bytes | None:
+    """Send and wait until it is here."""
     sender.send(data)
     return receiver.receive(timeout_s=5.0)
 
 
-def test_transport_hot(benchmark, wire):
-    data = bytes(200)
-    assert benchmark(round_trip, *wire, data) == data
-
-
-def test_transport_after_100_ms_idle(benchmark, wire):
-    data = bytes(200)
+def after_idle(wire, data):
+    """Let the link sleep for 100 ms; outside of the time that is measured."""
 
     def idle():
         time.sleep(0.1)
         return (*wire, data), {}
 
-    assert benchmark.pedantic(round_trip, setup=idle, rounds=100) == data
+    return idle
+
+
+def test_transport_one_hop_hot(benchmark, wire):
+    assert benchmark(hop, *wire, bytes(200)) == bytes(200)
+
+
+def test_transport_one_hop_after_100_ms_idle(benchmark, wire):
+    assert benchmark.pedantic(hop, setup=after_idle(wire, bytes(200)), rounds=100) == bytes(200)
+
+
+def test_transport_round_trip_hot(benchmark, wire_there_and_back):
+    """To another process and back."""
+    assert benchmark(hop, *wire_there_and_back, bytes(200)) == bytes(200)
+
+
+def test_transport_round_trip_after_100_ms_idle(benchmark, wire_there_and_back):
+    assert benchmark.pedantic(hop, setup=after_idle(wire_there_and_back, bytes(200)), rounds=100) == bytes(200)
+
+
+def test_transmitter_overhead_besides_the_encoder(benchmark, model_set, rate, wire):
+    """Codec, unit power, quantize, pack, send: everything after the features."""
+    sender, frames = wire
+    codec, head = model_set.load_codec_encoder(rate), load_runner(iq_head(rate).SerializeToString())
+    fingerprint = model_set.fingerprint(rate)
+    features = np.full((1, 512), 512**-0.5, dtype=np.float32)
+
+    def send():
+        codes = head(codec(features))[0]
+        sender.send(pack(Frame(1, 2, 3, fingerprint, rate, codes)))
+
+    benchmark.pedantic(send, teardown=lambda: frames.receive(timeout_s=5.0), rounds=1_000, warmup_rounds=20)
+    sender.send(pack(Frame(1, 9, 3, fingerprint, rate, head(codec(features))[0])))
+    assert unpack(frames.receive(timeout_s=5.0)).sequence == 9
+
+
+def test_receiver_overhead_besides_the_search(benchmark, model_set, rate, wire):
+    """Receive, unpack, dequantize, decode: everything before the search, once the frame is here."""
+    sender, frames = wire
+    decoder = CodecDecoder(model_set)
+    symbols = normalize_power(complex_normal((rate.num_symbols,), np.random.default_rng(0)))
+    message = pack(Frame(1, 2, 3, model_set.fingerprint(rate), rate, quantize(symbols)))
+
+    def arrive():
+        sender.send(message)
+        time.sleep(0.002)  # time for the frame to be in the socket, so that the wait for it is not timed
+
+    def receive():
+        frame = unpack(frames.receive(timeout_s=5.0))
+        return decoder.decode(dequantize(frame.codes), fingerprint=frame.fingerprint)
+
+    query = benchmark.pedantic(receive, setup=arrive, rounds=1_000, warmup_rounds=20)
+    assert query.shape == (512,)
 
 
 def test_end_to_end_one_process(benchmark, model_set, rate, camera_picture, knowledge_base_folder, wire):

@@ -13,9 +13,10 @@ from edge_rx.decoder import CodecDecoder
 from edge_rx.kb import KnowledgeBase
 from edge_rx.pipeline import Receiver
 from edge_rx.results import ResultsLog
-from edge_rx.service import StopRule, interruptions, print_summary, serve, summarize
+from edge_rx.service import StopRule, print_summary, serve, summarize
 from engines.modelset import ModelSet
 from semlink.config import ConfigFile
+from semlink.interrupt import interruptions
 from semlink.transport import FrameReceiver
 
 __all__ = ["app"]
@@ -47,21 +48,21 @@ def rx(
     """
     console = Console(stderr=True)
     stop = StopRule(until_end=until_end, max_matches=count, idle_timeout_s=idle_timeout_s)
-    models = ModelSet.find(model_set)
-    decoder = CodecDecoder(models, num_threads=num_threads)
-    with (
-        KnowledgeBase.open(
-            kb, models.encoder_fingerprint, encoder_name=models.manifest.encoder.name, num_threads=num_threads
-        ) as knowledge_base,
-        ResultsLog(results) as log,
-        interruptions() as interrupted,
-        FrameReceiver(listen) as frames,
-    ):
-        receiver = Receiver(decoder, knowledge_base, min_score=min_score)
-        entries = knowledge_base.num_entries
-        console.print(f"listening on {frames.endpoint} with {entries} entries", highlight=False, soft_wrap=True)
-        serve(frames, receiver, log, stop, interrupted)
-        summary = summarize(receiver, log, num_entries=entries)
+    with interruptions() as interruption:
+        models = ModelSet.find(model_set)
+        decoder = CodecDecoder(models, num_threads=num_threads)
+        with (
+            KnowledgeBase.open(
+                kb, models.encoder_fingerprint, encoder_name=models.manifest.encoder.name, num_threads=num_threads
+            ) as knowledge_base,
+            ResultsLog(results) as log,
+            FrameReceiver(listen) as frames,
+        ):
+            receiver = Receiver(decoder, knowledge_base, min_score=min_score)
+            entries = knowledge_base.num_entries
+            console.print(f"listening on {frames.endpoint} with {entries} entries", highlight=False, soft_wrap=True)
+            serve(frames, receiver, log, stop, interruption)
+            summary = summarize(receiver, log, num_entries=entries)
     if as_json:
         typer.echo(msgspec.json.encode(summary).decode())
     else:

@@ -1,4 +1,9 @@
-"""Undo the channel's gain with what a receiver can know: the pilots that it was sent.
+"""Undo the channel's phase with what a receiver can know: the pilots that it was sent.
+
+Only the phase. Over a block the gain's magnitude is one real factor for the whole query, and the
+search compares directions; dividing by it, by zero forcing or by minimum mean-square error, would
+tell the decoder nothing new, and in a fade would hand it numbers far larger or smaller than any that
+it was trained on.
 
 Without pilots the receiver takes the symbols as they come, which is right on a channel of gain 1
 (AWGN behind an ideal synchroniser) and wrong under fading.
@@ -6,56 +11,49 @@ Without pilots the receiver takes the symbols as they come, which is right on a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from semlink.channel import pilot_symbols
 from semlink.iq import Symbols
 
-__all__ = ["GainEstimate", "equalize", "estimate_gain", "mmse_equalize"]
+__all__ = ["derotate", "equalize", "estimate_gain"]
 
 
-@dataclass(frozen=True)
-class GainEstimate:
-    """Least-squares estimate of a block's gain, and of N0 from what the pilots leave unexplained.
+def estimate_gain(received_pilots: Symbols) -> Symbols:
+    """Least-squares estimate of a block's gain.
 
-    Attributes
+    Parameters
     ----------
-    gain : (..., 1) complex64
-    noise_variance : (..., 1) float32, total over I and Q
-    """
+    received_pilots : (..., p) complex64, p at least 1
 
-    gain: Symbols
-    noise_variance: np.ndarray
-
-
-def estimate_gain(received_pilots: Symbols) -> GainEstimate:
-    """Estimate h and N0 from (..., p) received pilots, p at least 2.
-
-    The residual of p equations in one complex unknown has p - 1 degrees of freedom.
+    Returns
+    -------
+    gain : (..., 1) complex64, of error variance N0 / p
     """
     pilots = pilot_symbols(received_pilots.shape[-1])
-    gain = np.mean(received_pilots * pilots.conj(), axis=-1, keepdims=True)
-    residual = np.abs(received_pilots - gain * pilots) ** 2
-    variance = residual.sum(axis=-1, keepdims=True) / max(1, pilots.size - 1)
-    return GainEstimate(gain.astype(np.complex64), variance.astype(np.float32))
+    return np.asarray(np.mean(received_pilots * pilots.conj(), axis=-1, keepdims=True), dtype=np.complex64)
 
 
-def mmse_equalize(symbols: Symbols, estimate: GainEstimate) -> Symbols:
-    """Minimum mean-square-error estimate of unit-power symbols: conj(h) y / (|h|^2 + N0)."""
-    power = np.abs(estimate.gain) ** 2 + estimate.noise_variance
-    weight = estimate.gain.conj() / np.maximum(power, np.finfo(np.float32).tiny)
-    return np.asarray(symbols * weight, dtype=np.complex64)
+def derotate(symbols: Symbols, gain: Symbols) -> Symbols:
+    """Turn symbols back by the phase of their gain: y conj(h) / |h|; a gain of zero turns nothing.
+
+    Parameters
+    ----------
+    symbols : (..., n) complex64
+    gain : (..., 1) or (..., n) complex64
+    """
+    magnitude = np.abs(gain)
+    turn = np.where(magnitude > 0, gain.conj() / np.maximum(magnitude, np.finfo(np.float32).tiny), 1.0)
+    return np.asarray(symbols * turn, dtype=np.complex64)
 
 
 def equalize(received: Symbols, *, num_pilots: int) -> Symbols:
-    """Split off the pilots and equalise the data with what they say.
+    """Split off the pilots and turn the data back by the phase that they show.
 
     Parameters
     ----------
     received : (..., num_pilots + n) complex64, pilots first
-    num_pilots : 0 (symbols pass unchanged) or at least 2
+    num_pilots : how many there are; with 0 the symbols pass unchanged
 
     Returns
     -------
@@ -63,4 +61,4 @@ def equalize(received: Symbols, *, num_pilots: int) -> Symbols:
     """
     if num_pilots == 0:
         return received
-    return mmse_equalize(received[..., num_pilots:], estimate_gain(received[..., :num_pilots]))
+    return derotate(received[..., num_pilots:], estimate_gain(received[..., :num_pilots]))

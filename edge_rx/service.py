@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
 import msgspec
 from rich.console import Console
@@ -16,11 +12,12 @@ from rich.console import Console
 from edge_rx.pipeline import END_TO_END, Receiver
 from edge_rx.results import ResultsLog
 from semlink.errors import ConfigError
+from semlink.interrupt import Interruption
 from semlink.summary import print_counts, print_latency
 from semlink.timing import LatencySummary, summarize_latency
 from semlink.transport import FrameReceiver
 
-__all__ = ["StopRule", "StreamSummary", "Summary", "interruptions", "print_summary", "serve", "summarize"]
+__all__ = ["StopRule", "StreamSummary", "Summary", "print_summary", "serve", "summarize"]
 
 _log = logging.getLogger(__name__)
 
@@ -113,28 +110,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     kb_entries: int
 
 
-@contextmanager
-def interruptions() -> Iterator[Callable[[], bool]]:
-    """Take Ctrl-C and SIGTERM as a wish to end, asked for by calling what this gives.
-
-    An exception could come between a result's row and its line; a flag cannot.
-    """
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def serve(
-    frames: FrameReceiver, receiver: Receiver, results: ResultsLog, stop: StopRule, interrupted: Callable[[], bool]
+    frames: FrameReceiver, receiver: Receiver, results: ResultsLog, stop: StopRule, interruption: Interruption
 ) -> None:
     """Answer messages until the stop rule or an interruption ends it.
 
@@ -144,7 +121,7 @@ def serve(
         If results cannot be written any more.
     """
     last_message_s = time.monotonic()
-    while not interrupted() and not stop.says_stop(receiver, idle_s=time.monotonic() - last_message_s):
+    while not interruption.is_set() and not stop.says_stop(receiver, idle_s=time.monotonic() - last_message_s):
         data = frames.receive(_POLL_S)
         if data is None:
             continue

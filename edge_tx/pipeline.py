@@ -84,8 +84,7 @@ class Transmitter:
     ----------
     model : the composed graph and what it was made of
     send : takes a packed frame, such as `FrameSender.send`
-    num_pilots : known symbols in front of each image's, for a receiver on a fading channel; not 1,
-        since one pilot leaves the noise unknown
+    num_pilots : known symbols in front of each image's, for a receiver on a fading channel
     clock : collects the stages' times
     """
 
@@ -97,8 +96,8 @@ class Transmitter:
         num_pilots: int = 0,
         clock: StageClock | None = None,
     ) -> None:
-        if num_pilots < 0 or num_pilots == 1:
-            raise ConfigError(f"num_pilots must be 0 or at least 2, got {num_pilots}")
+        if num_pilots < 0:
+            raise ConfigError(f"num_pilots must not be negative, got {num_pilots}")
         self.stream_id = secrets.randbits(64)
         self.num_sent = 0
         self.clock = clock or StageClock()

@@ -1,5 +1,20 @@
-"""`python -m semlink` is `semlink`."""
+"""`python -m semlink` and `semlink`: the front door, and the mat before it."""
 
-from semlink.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+__all__ = ["start"]
+
+
+def start() -> None:
+    """Import the command line and run it; Ctrl-C while it is being imported ends without a traceback."""
+    try:
+        from semlink.cli import main
+    except KeyboardInterrupt:
+        sys.exit(130)
+    main()
+
+
+if __name__ == "__main__":
+    start()

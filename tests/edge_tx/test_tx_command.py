@@ -163,7 +163,8 @@ def test_bad_arguments_get_one_line(
 def test_folder_of_which_nothing_can_be_read_is_an_error(model_set: ModelSet, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"broken")
     with FrameReceiver("tcp://127.0.0.1:*") as receiver:
-        with start(tmp_path, "--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16) as process:
+        arguments = ("--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16)
+        with start(tmp_path, *arguments) as process:
             _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 2
     assert "none of 1 pictures could be read" in " ".join(errors.split())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
+import re
+import shlex
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +21,13 @@ def test_every_line_of_this_machine() -> None:
     command = [sys.executable, "-m", "semlink", "doctor", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     findings = {finding["topic"].split(" (")[0]: finding for finding in json.loads(done.stdout)}
-    assert {"python", "libzmq", "onnxruntime", "faiss", "torch", "commands", "port 5555"} <= findings.keys()
-    assert findings["onnxruntime"]["status"] == "ok"
+    assert {
+        "python", "libzmq", "backend ONNX Runtime", "backend TensorRT", "faiss", "torch", "jinja2", "scipy",
+        "onnxscript", "efficientnet_lite_pytorch", "commands", "port 5555",
+    } <= findings.keys()  # fmt: skip
+    assert findings["backend ONNX Runtime"]["status"] == "ok"
+    assert "CPUExecutionProvider" in findings["backend ONNX Runtime"]["found"]
+    assert findings["backend TensorRT"]["found"].endswith("this version does not use them")
     assert findings["model set builtin"]["status"] == "ok", findings["model set builtin"]
     assert "1/48" in findings["model set builtin"]["found"]
     assert all(finding["fix"] for finding in findings.values() if finding["status"] == "missing")
@@ -35,9 +44,40 @@ def test_table_shows_the_extra_that_a_command_names(
 
 def test_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "faiss" else real(name))
-    finding = next(finding for finding in doctor.examine() if finding.topic.startswith("faiss"))
-    assert (finding.status, finding.fix) == ("missing", "pip install 'semlink[cpu]'")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in ("faiss", "onnxruntime") else real(name)
+    )
+    findings = {finding.topic.split(" (")[0]: finding for finding in doctor.examine()}
+    assert (findings["faiss"].status, findings["faiss"].fix) == ("missing", "pip install 'semlink[cpu]'")
+    backend = findings["backend ONNX Runtime"]
+    assert (backend.status, backend.fix) == ("missing", "pip install semlink")
+
+
+def test_a_backend_that_does_not_load_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    finding = next(finding for finding in doctor.examine() if finding.topic == "backend ONNX Runtime")
+    assert finding.status == "missing"
+    assert "cannot be loaded" in finding.found
+    assert finding.fix == "pip install --force-reinstall onnxruntime"
+
+
+def test_every_fix_is_a_command_and_every_extra_exists() -> None:
+    extras = set(importlib.metadata.metadata("semlink").get_all("Provides-Extra") or [])
+    for _, _, fix in doctor._PACKAGES:
+        name, *arguments = shlex.split(fix)
+        assert [name, arguments[0]] == ["pip", "install"]
+        assert len(arguments) == 2
+        extra = re.fullmatch(r"semlink(?:\[(.+)\])?", arguments[1])
+        assert extra is not None
+        assert extra[1] is None or extra[1] in extras
+
+
+def test_a_damaged_model_set_is_restored_from_where_it_came(tmp_path: Path) -> None:
+    model_set = tmp_path / "engines" / "modelsets" / "builtin"
+    assert doctor._restore(model_set) == "pip install --force-reinstall --no-deps semlink"
+    (tmp_path / ".git").mkdir()
+    assert shlex.split(doctor._restore(model_set))[-2:] == ["--", "engines/modelsets/builtin"]
 
 
 def test_port_in_use_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +85,8 @@ def test_port_in_use_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        monkeypatch.setattr(doctor, "_PORTS", (port,))
+        monkeypatch.setattr(doctor, "_PORTS", ((port, "semlink rx --listen 'tcp://127.0.0.1:*'"),))
         finding = next(finding for finding in doctor.examine() if finding.topic == f"port {port}")
     assert finding.status == "note"
     assert "in use" in finding.found
+    assert "--listen" in finding.fix

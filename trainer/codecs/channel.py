@@ -14,7 +14,7 @@ import torch
 from semlink.channel import ChannelModel, noise_variance, pilot_symbols
 from semlink.errors import ConfigError
 
-__all__ = ["air", "mmse_equalize", "published", "to_symbols"]
+__all__ = ["air", "equalize", "published", "to_symbols"]
 
 
 def to_symbols(latent: torch.Tensor) -> torch.Tensor:
@@ -31,13 +31,11 @@ def _complex_normal(shape: tuple[int, ...], generator: torch.Generator) -> torch
     return torch.view_as_complex(torch.randn((*shape, 2), generator=generator) * math.sqrt(0.5))
 
 
-def mmse_equalize(received: torch.Tensor, num_pilots: int) -> torch.Tensor:
-    """`edge_rx.equalizer.equalize` for (batch, num_pilots + n) complex64 with at least two pilots."""
+def equalize(received: torch.Tensor, num_pilots: int) -> torch.Tensor:
+    """`edge_rx.equalizer.equalize` for (batch, num_pilots + n) complex64 with at least one pilot."""
     pilots = torch.from_numpy(pilot_symbols(num_pilots))
-    heard, data = received[:, :num_pilots], received[:, num_pilots:]
-    gain = (heard * pilots.conj()).mean(dim=1, keepdim=True)
-    residual = (heard - gain * pilots).abs().square().sum(dim=1, keepdim=True) / max(1, num_pilots - 1)
-    return data * (gain.conj() / (gain.abs().square() + residual))
+    gain = (received[:, :num_pilots] * pilots.conj()).mean(dim=1, keepdim=True)
+    return received[:, num_pilots:] * (gain.conj() / gain.abs().clamp_min(torch.finfo(torch.float32).tiny))
 
 
 def air(
@@ -67,7 +65,7 @@ def air(
         elif model is not ChannelModel.AWGN:
             raise ConfigError(f'codecs are trained on ideal, awgn or rayleigh, not "{model.value}"')
         received = sent + _complex_normal((batch, num_pilots + n), generator) * math.sqrt(noise_variance(snr_db))
-        received = mmse_equalize(received, num_pilots) if num_pilots else received
+        received = equalize(received, num_pilots) if num_pilots else received
     return torch.view_as_real(received.contiguous()).reshape(batch, 2 * n)
 
 

@@ -45,6 +45,7 @@ class DatasetRun:
     name: str
     ideal_accuracy: float
     num_kb_entries: int
+    images_skipped: int
     cells: tuple[CellReport, ...]
     retrievals: tuple[tuple[Retrieval, ...], ...]
     knowledge_base: Path
@@ -56,6 +57,7 @@ class DatasetReport(msgspec.Struct, frozen=True):
     dataset: str
     ideal_accuracy: float
     num_kb_entries: int
+    images_skipped: int
     cells: list[CellReport]
 
 
@@ -107,6 +109,8 @@ def _run_dataset(name: str, options: DemoOptions, models: ModelSet, work: Path, 
     image_list = work / "sent.txt"
     image_list.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
     knowledge_base, models_option = work / "kb", ("--model-set", options.model_set)
+    for reason in dataset.skipped:
+        progress.console.print(f"skipped {reason}", markup=False)
     progress.console.print(f"{dataset.name}: building a KB of {len(kb_images)} images, sending {len(paths)}")
     run_command("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), *models_option, "--json")
     labels = {str(path): path.parent.name for path in paths}
@@ -135,7 +139,9 @@ def _run_dataset(name: str, options: DemoOptions, models: ModelSet, work: Path, 
             progress.advance(task)
     with KnowledgeBase.open(knowledge_base) as kb:
         ideal = _ideal_accuracy(paths, kb, ImageEncoder(models))
-        return DatasetRun(dataset.name, ideal, kb.num_entries, tuple(cells), tuple(retrievals), knowledge_base)
+        return DatasetRun(
+            dataset.name, ideal, kb.num_entries, len(dataset.skipped), tuple(cells), tuple(retrievals), knowledge_base
+        )
 
 
 def _ideal_accuracy(paths: Sequence[Path], kb: KnowledgeBase, encoder: ImageEncoder) -> float:
@@ -181,5 +187,8 @@ def _report(options: DemoOptions, models: ModelSet, runs: Sequence[DatasetRun]) 
         precision="fp32",
         encoder_threads=NUM_ENCODER_THREADS,
         versions=installed_versions(),
-        datasets=[DatasetReport(run.name, run.ideal_accuracy, run.num_kb_entries, list(run.cells)) for run in runs],
+        datasets=[
+            DatasetReport(run.name, run.ideal_accuracy, run.num_kb_entries, run.images_skipped, list(run.cells))
+            for run in runs
+        ],
     )

@@ -48,7 +48,7 @@ def evaluate(
     model_set: Annotated[
         str, typer.Option(help="Where the encoder, and the codec of model-set, come from.")
     ] = "builtin",
-    pilots: Annotated[int, typer.Option(help="Pilots of an honest receiver under Rayleigh.", min=2)] = 8,
+    pilots: Annotated[int, typer.Option(help="Pilots of an honest receiver under Rayleigh.", min=1)] = 8,
     count: Annotated[
         int | None, typer.Option(help="Send at most so many, evenly from all.", show_default=False, min=1)
     ] = None,

@@ -141,7 +141,8 @@ def train_all(
             return list(trained)
         except BrokenProcessPool:
             raise EngineError(
-                "a training process was killed, perhaps for memory; start again with fewer --jobs, it goes on where it was"
+                "a training process was killed, perhaps for memory; start again with fewer --jobs:"
+                " training goes on where it was"
             ) from None
         finally:
             # Ctrl-C does not wait for an epoch: what was trained is in the checkpoints.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_rx.equalizer import GainEstimate, equalize, mmse_equalize
+from edge_rx.equalizer import derotate, equalize
 from engines.image_encoder import Features
 from engines.modelset import ModelSet
 from engines.runner import GraphRunner, load_runner
@@ -33,7 +33,7 @@ class ReceiverKnowledge(str, enum.Enum):
     PILOTS = "pilots"
     """The gain is estimated from pilots, which are counted in the total CBR."""
     GENIE = "genie"
-    """Every gain and N0 exactly: no receiver has this; for bounds only."""
+    """Every gain exactly: no receiver has this; for bounds only."""
     PUBLISHED = "published"
     """The shortcuts of arXiv 2504.01053; `kbsc-reference` only."""
 
@@ -95,10 +95,9 @@ def transmit_features(features: Features, codec: CodecGraphs, air: AirInterface,
     output = apply_channel(sent, air.channel, snr_db=air.snr_db, rng=rng)
     heard = _through_codes(output.symbols)
     if air.knowledge is ReceiverKnowledge.GENIE:
-        variance = np.full((1, 1), output.noise_variance, dtype=np.float32)
-        heard = mmse_equalize(heard, GainEstimate(output.gains, variance))[:, air.num_pilots :]
-    elif air.knowledge is ReceiverKnowledge.PILOTS and air.num_pilots < 2:
-        raise ConfigError(f"estimating a gain needs at least 2 pilots, got {air.num_pilots}")
+        heard = derotate(heard, output.gains)[:, air.num_pilots :]
+    elif air.knowledge is ReceiverKnowledge.PILOTS and air.num_pilots < 1:
+        raise ConfigError(f"estimating a gain needs at least 1 pilot, got {air.num_pilots}")
     else:
         heard = equalize(heard, num_pilots=air.num_pilots)
     return np.asarray(codec.decoder(unpair_symbols(heard)))

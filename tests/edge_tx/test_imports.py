@@ -1,0 +1,59 @@
+"""A transmitter's machine has no torch and no faiss: everything it runs must run without them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from engines.modelset import ModelSet
+from semlink.frame import unpack
+
+BLOCKED = ("torch", "faiss", "sklearn", "skimage", "matplotlib")
+
+# Raising in a finder, and not None in sys.modules, which some libraries take for a module that is there.
+SCRIPT = """
+import importlib, pkgutil, sys
+from pathlib import Path
+
+folder, picture, *blocked = sys.argv[1:]
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Block())
+
+for package in ("semlink", "engines", "edge_tx"):
+    importlib.import_module(package)
+    for module in pkgutil.walk_packages(sys.modules[package].__path__, f"{package}."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+
+from edge_tx.pipeline import Transmitter, load_transmitter_model
+from engines.modelset import ModelSet
+from semlink.image import read_image
+from semlink.rates import parse_rate
+
+model = load_transmitter_model(ModelSet(Path(folder)), parse_rate("64"))
+sent = []
+transmitter = Transmitter(model, sent.append)
+transmitter.run_once(read_image(picture))
+transmitter.end()
+assert not set(blocked) & set(sys.modules), sorted(sys.modules)
+print(*(data.hex() for data in sent))
+"""
+
+
+def test_an_image_is_sent_where_the_trainers_libraries_are_blocked(model_set: ModelSet, picture_folder: Path) -> None:
+    picture = picture_folder / "boat" / "1.png"
+    command = [sys.executable, "-c", SCRIPT, str(model_set.folder), str(picture), *BLOCKED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    frame, end = (unpack(bytes.fromhex(data)) for data in done.stdout.split())
+    assert frame.fingerprint == model_set.fingerprint(frame.rate)
+    assert (frame.rate.num_symbols, frame.source_height_px, frame.source_width_px) == (64, 10, 12)
+    assert frame.codes.any()
+    assert end.is_end_of_stream
+    assert end.sequence == 1
