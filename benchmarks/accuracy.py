@@ -14,9 +14,9 @@ import msgspec
 from trainer.evaluation.report import CellSummary, EvaluationReport, plot_report
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = Path("benchmarks", "results")
 LATENCY = RESULTS / "latency.md"
-PAGE = ROOT / "docs" / "results.md"
+PAGE = Path("docs", "results.md")
 CHANNELS = ("awgn", "rayleigh")
 
 PAPER_SNR_DB = "-7,-6,-5,-4,-2,0,2,4,5,6,7,10"
@@ -40,7 +40,7 @@ What to keep in mind when reading:
 
 - `kbsc` is honest: power is normalised for each image, a symbol belongs to one image, every hop is
   quantized to sc8. Under Rayleigh its gain is complex and constant over an image, and the receiver
-  estimates it from 8 pilots, which are counted in the total CBR.
+  undoes the phase that it estimates from 8 pilots, which are counted in the total CBR.
 - `kbsc-reference` is the paper's, with its shortcuts: power and I/Q pairs mix the images of a batch,
   the receiver knows the power, nothing is quantized, and Rayleigh gains are real, positive and new for
   every symbol, so that the phase is known for nothing and fading averages out within an image. Its
@@ -59,12 +59,13 @@ def main() -> None:
     if "--render" not in sys.argv[1:]:
         for channel in CHANNELS:
             command = [sys.executable, "-m", "semlink", *EVALUATE, "--channel", channel]
-            subprocess.run([*command, "--json", str(_json(channel)), "--plot", str(_plot(channel))], check=True)
-    reports = [msgspec.json.decode(_json(channel).read_bytes(), type=EvaluationReport) for channel in CHANNELS]
+            paths = ("--json", str(_json(channel)), "--plot", str(_plot(channel)))
+            subprocess.run([*command, *paths], check=True, cwd=ROOT)
+    reports = [msgspec.json.decode((ROOT / _json(channel)).read_bytes(), type=EvaluationReport) for channel in CHANNELS]
     for channel, report in zip(CHANNELS, reports, strict=True):
-        plot_report(report, _plot(channel))
-    PAGE.write_text(page(reports), encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(ROOT)}")
+        plot_report(report, ROOT / _plot(channel))
+    (ROOT / PAGE).write_text(page(reports), encoding="utf-8")
+    print(f"wrote {PAGE}")
 
 
 def _json(channel: str) -> Path:
@@ -96,7 +97,7 @@ def page(reports: list[EvaluationReport]) -> str:
         sections.append(f"\n### {title}\n\n![semantic accuracy against SNR]({_plot(channel).name})\n\n")
         sections.append(table(report.summary))
     sections.append(f"\nVersions: {', '.join(f'{name} {version}' for name, version in first.versions.items())}.\n")
-    sections.append(f"\n#{LATENCY.read_text(encoding='utf-8')}")
+    sections.append(f"\n#{(ROOT / LATENCY).read_text(encoding='utf-8')}")
     return "".join(sections)
 
 
