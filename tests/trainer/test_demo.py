@@ -88,6 +88,23 @@ def test_evaluate_gives_the_numbers_of_the_demo(report_folder: Path, tmp_path: P
         assert interval.low <= cell["semantic_accuracy"] <= interval.high
 
 
+@pytest.mark.skipif(
+    not (Path(os.environ.get("SEMLINK_DATA", "nowhere")) / "cifar-100-binary" / "test.bin").is_file(),
+    reason="SEMLINK_DATA has no cifar-100-binary folder",
+)
+def test_builtin_codec_reaches_its_accuracy_on_cifar100(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs semlink[train]")
+    out = tmp_path / "evaluation.json"
+    arguments = ("--data", "cifar100", "--weights", "model-set", "--count", "1000", "--seeds", "2", "--snr-db=-7,10")
+    semlink("evaluate", *arguments, "--num-symbols", "64", "--json", str(out))
+    evaluation = json.loads(out.read_text())
+    accuracy = {cell["snr_db"]: cell["semantic_accuracy"] for cell in evaluation["summary"]}
+    # docs/results.md: ideal 0.542, and 0.28 and 0.51 at 64 symbols; four standard errors of 1,000 images.
+    assert evaluation["ideal_accuracy"] == pytest.approx(0.542, abs=0.063)
+    assert accuracy[-7.0] == pytest.approx(0.28, abs=0.057)
+    assert accuracy[10.0] == pytest.approx(0.51, abs=0.063)
+
+
 def test_folder_of_class_folders_is_demonstrated(picture_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "report"
     printed = semlink(
