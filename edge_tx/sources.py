@@ -80,6 +80,8 @@ def listed_images(list_file: Path, skipped: SkippedImages, *, min_side_px: int) 
     ConfigError
         If the list cannot be read or names nothing.
     """
+    if list_file.suffix.lower() in IMAGE_SUFFIXES:
+        raise ConfigError(f"{list_file}: is an image; give its folder, or a text file that names it")
     try:
         lines = list_file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -28,7 +28,7 @@ _PATIENCE_AFTER_INTERRUPT_S = 0.2
 
 
 @app.command(
-    epilog="Example: semlink channel --listen tcp://*:5556 --connect tcp://127.0.0.1:5555 --model awgn --snr-db 0"
+    epilog="Example: semlink channel --listen 'tcp://*:5556' --connect tcp://127.0.0.1:5555 --model awgn --snr-db 0"
 )
 def channel(
     listen: Annotated[str, typer.Option(help="Where transmitters connect.")] = "tcp://127.0.0.1:5556",

@@ -142,11 +142,10 @@ def pack(frame: Frame) -> bytes:
     if frame.codes.shape != (frame.num_pilots + num_symbols, 2) or frame.codes.dtype != frame.codes_format.dtype:
         wanted = f"({frame.num_pilots + num_symbols}, 2) {frame.codes_format.dtype}"
         raise ConfigError(f"codes must be {wanted}, got {frame.codes.shape} {frame.codes.dtype}")
-    if len(frame.fingerprint) != FINGERPRINT_BYTES or not 0 <= frame.num_pilots <= MAX_PILOTS:
-        raise ConfigError(
-            f"fingerprint must be {FINGERPRINT_BYTES} bytes and num_pilots 0..{MAX_PILOTS},"
-            f" got {len(frame.fingerprint)} bytes and {frame.num_pilots}"
-        )
+    if len(frame.fingerprint) != FINGERPRINT_BYTES:
+        raise ConfigError(f"fingerprint must be {FINGERPRINT_BYTES} bytes, got {len(frame.fingerprint)}")
+    if not 0 <= frame.num_pilots <= MAX_PILOTS:
+        raise ConfigError(f"num_pilots must be 0..{MAX_PILOTS}, got {frame.num_pilots}")
     payload = np.ascontiguousarray(frame.codes).tobytes()
     payload_crc = zlib.crc32(payload)
     if Flags.CHANNEL_APPLIED in frame.flags and frame.sent_crc is None:

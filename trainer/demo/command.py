@@ -78,6 +78,8 @@ def demo(
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; --out takes a folder")
     with new_or_temporary_folder(out / "work" if keep else None) as work, progress:
         report, runs = run_demo(options, work, progress)
         write_report(report, out / "report.json")
@@ -108,7 +110,7 @@ def new_or_temporary_folder(folder: Path | None) -> Iterator[Path]:
 def _print(report: DemoReport) -> None:
     console = Console()
     table = Table(
-        *("dataset", "rate", "SNR dB", "right", "ideal", "sent", "received", "lost", "dupl.", "images/s"),
+        *("dataset", "symbols", "SNR dB", "right", "ideal", "sent", "received", "lost", "dupl.", "images/s"),
         title="What came through",
         title_justify="left",
         box=None,
@@ -117,7 +119,7 @@ def _print(report: DemoReport) -> None:
     for dataset in report.datasets:
         for cell in dataset.cells:
             table.add_row(
-                *(escape(dataset.dataset), f"{cell.rate} ({cell.num_symbols})", f"{cell.snr_db:g}"),
+                *(escape(dataset.dataset), str(cell.num_symbols), f"{cell.snr_db:g}"),
                 *(f"{cell.semantic_accuracy:.3f}", f"{dataset.ideal_accuracy:.3f}"),
                 *map(str, (cell.images_sent, cell.frames_received, cell.frames_lost, cell.frames_duplicated)),
                 f"{cell.throughput_images_s:.0f}",

@@ -19,6 +19,8 @@ from semlink.errors import TransportError
 __all__ = ["NUM_ENCODER_THREADS", "CommandProcess", "LinkRun", "run_command", "run_link"]
 
 _READY = re.compile(r"listening on (\S+?),?\s")
+_SEMLINK = "import sys; sys.path[:1] = []; from semlink.__main__ import start; start()"
+"""Not `-m semlink`, which would take a folder named semlink in the working directory for the package."""
 _START_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 1800.0
 _IDLE = ("--idle-timeout-s", "60")
@@ -37,7 +39,7 @@ class CommandProcess:
     def __init__(self, *arguments: str) -> None:
         self.name = arguments[0]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "semlink", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", _SEMLINK, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self._errors: list[str] = []
         self._ready = threading.Event()

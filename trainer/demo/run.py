@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from engines.image_encoder import ImageEncoder
@@ -94,15 +94,16 @@ class DemoReport(msgspec.Struct, frozen=True):
 def run_demo(options: DemoOptions, work: Path, progress: Progress) -> tuple[DemoReport, list[DatasetRun]]:
     """Run everything in an empty folder `work`, which keeps the images, KBs and logs."""
     models = ModelSet.find(options.model_set)
-    task = progress.add_task("demo", total=len(options.datasets) * (1 + len(options.rates) * len(options.snr_db)))
+    task = progress.add_task("demo", total=len(options.datasets) * len(options.rates) * len(options.snr_db))
     runs = []
     for position, name in enumerate(options.datasets):
-        runs.append(_run_dataset(name, options, models, work / f"{position}", progress))
-        progress.advance(task)
+        runs.append(_run_dataset(name, options, models, work / f"{position}", progress, task))
     return _report(options, models, runs), runs
 
 
-def _run_dataset(name: str, options: DemoOptions, models: ModelSet, work: Path, progress: Progress) -> DatasetRun:
+def _run_dataset(
+    name: str, options: DemoOptions, models: ModelSet, work: Path, progress: Progress, task: TaskID
+) -> DatasetRun:
     dataset = open_dataset(name, seed=options.seed, progress=progress)
     kb_images = write_folder(dataset.knowledge_base, work / "kb-images", progress=progress)
     paths = write_folder(dataset.sent.spread(options.count), work / "sent-images", progress=progress)
@@ -116,7 +117,6 @@ def _run_dataset(name: str, options: DemoOptions, models: ModelSet, work: Path, 
     labels = {str(path): path.parent.name for path in paths}
     cells: list[CellReport] = []
     retrievals: list[tuple[Retrieval, ...]] = []
-    task = progress.add_task(dataset.name, total=len(options.rates) * len(options.snr_db))
     for rate in options.rates:
         for snr_db in options.snr_db:
             run = run_link(

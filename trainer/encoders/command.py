@@ -38,7 +38,12 @@ semlink train encoder export clip-vit-b32 --out models/clip
 semlink train encoder export open_clip:MobileCLIP2-S0 --weights mobileclip2_s0.pt --out models/mobileclip"""
 )
 def export(
-    name: Annotated[str, typer.Argument(help="builtin, clip-vit-b32, or open_clip:ARCHITECTURE[/PRETRAINED].")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="builtin, clip-vit-b32, open_clip:ARCHITECTURE/PRETRAINED, or with --weights open_clip:ARCHITECTURE."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the model set to write.")],
     weights: Annotated[
         Path | None, typer.Option(help="Weights file, in place of a download.", show_default=False)
