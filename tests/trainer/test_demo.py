@@ -59,7 +59,7 @@ def test_noise_costs_accuracy_and_quiet_comes_near_the_ideal(report_folder: Path
     report = json.loads((report_folder / "report.json").read_text())
     accuracy = report["semantic_accuracy"]
     assert accuracy["-7"] < accuracy["0"] < accuracy["10"] + 0.02
-    assert accuracy["10"] > 0.8 * report["ideal_accuracy"]
+    assert accuracy["10"] > 0.7 * report["ideal_accuracy"]
     assert accuracy["-7"] > 0.15  # ten digits: guessing is right in 10 %
 
 

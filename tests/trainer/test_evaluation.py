@@ -117,7 +117,7 @@ def test_genie_bounds_the_receiver_that_has_pilots(model_set: ModelSet, clean: C
 def test_pilots_are_needed_where_pilots_are_promised(model_set: ModelSet, clean: CleanRetrieval) -> None:
     codec = CodecGraphs.from_model_set(model_set, parse_rate("16"))
     air = AirInterface(ChannelModel.RAYLEIGH, 5.0, ReceiverKnowledge.PILOTS, 0)
-    with pytest.raises(ConfigError, match="pilots"):
+    with pytest.raises(ConfigError, match="at least 1 pilot"):
         transmit_features(clean.features, codec, air, np.random.default_rng(0))
 
 
