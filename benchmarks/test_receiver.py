@@ -46,7 +46,8 @@ def test_equalize_with_pilots(benchmark, symbols):
     sent = np.concatenate([pilot_symbols(8), symbols])
     received = apply_channel(sent, ChannelModel.RAYLEIGH, snr_db=20.0, rng=np.random.default_rng(1)).symbols
     data = benchmark(lambda: equalize(received, num_pilots=8))
-    assert np.mean(np.abs(data - symbols) ** 2) < 0.1
+    cosine = np.vdot(symbols, data) / np.linalg.norm(symbols) / np.linalg.norm(data)
+    assert cosine.real > 0.95  # the phase is undone, the magnitude left
 
 
 def test_decode(benchmark, model_set, rate, symbols):
