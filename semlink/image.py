@@ -10,6 +10,7 @@ import io
 import math
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -52,6 +53,9 @@ MAX_SIDE_PX = 65_535
 
 _TURNING_ORIENTATIONS = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
+
+_PIXELS_WORTH_A_THREAD = 200_000
+"""From here on a second thread saves more than the tenth of a millisecond that its start takes."""
 
 _DRAFT_OVERSAMPLING = 4
 """A JPEG may be decoded at a reduced size while this many pixels remain for each one kept."""
@@ -227,12 +231,26 @@ def preprocess(image: RGBImage, preprocessing: Preprocessing) -> RGBImage:
     out_height = size if height <= width else int(size * height / width)
     columns, left, right = _window(width, out_width, size)
     rows, top, bottom = _window(height, out_height, size)
-    picture = Image.fromarray(image[rows, columns])
+    window = image[rows, columns]
     # The horizontal pass rounds to 8 bits before the vertical one, and Pillow 13 swaps them when it
     # thinks that faster; asked for one by one, they give the same pixels with every Pillow.
-    num_rows = picture.height
-    picture = picture.resize((size, num_rows), Image.Resampling.BICUBIC, box=(left, 0, right, num_rows))
-    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=(0, top, size, bottom)))
+    if window.shape[0] * window.shape[1] < _PIXELS_WORTH_A_THREAD:
+        narrow = _resize_width(window, size, left, right)
+    else:
+        # Its rows know nothing of each other, and Pillow lets go of the interpreter while it works.
+        half = len(window) // 2
+        with ThreadPoolExecutor(1) as other_thread:
+            lower = other_thread.submit(_resize_width, window[half:], size, left, right)
+            narrow = np.concatenate([_resize_width(window[:half], size, left, right), lower.result()])
+    resized = Image.fromarray(narrow).resize((size, size), Image.Resampling.BICUBIC, box=(0, top, size, bottom))
+    return np.asarray(resized)
+
+
+def _resize_width(rows: RGBImage, width_px: int, left: float, right: float) -> RGBImage:
+    """Resample each row between two edges: (num_rows, any, 3) to (num_rows, width_px, 3)."""
+    picture = Image.fromarray(rows)
+    box = (left, 0, right, picture.height)
+    return np.asarray(picture.resize((width_px, picture.height), Image.Resampling.BICUBIC, box=box))
 
 
 def _window(source_px: int, resized_px: int, crop_px: int) -> tuple[slice, float, float]:

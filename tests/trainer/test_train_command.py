@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -64,38 +61,6 @@ def test_model_set_is_trained_and_loads(model_set: ModelSet, pictures_to_learn: 
         latent = trained.load_codec_encoder(rate)(features)
         assert trained.load_codec_decoder(rate)(latent).shape == (1, 16)
     assert trained.fingerprint(parse_rate("16")) != model_set.fingerprint(parse_rate("16"))
-
-
-def test_ctrl_c_ends_within_two_seconds_and_the_next_start_goes_on(
-    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path
-) -> None:
-    cache, out = tmp_path / "cache", tmp_path / "mine"
-    source = ("--data", pictures_to_learn, "--model-set", model_set.folder)
-    settings = ("--num-symbols", "16,64", "--epochs", 40, "--jobs", 2, "--out", out)
-    with start(cache, *source, *settings) as process:
-        _wait_for(lambda: any(cache.glob("runs/*/checkpoint.pt")))
-        start_s = time.monotonic()
-        os.killpg(process.pid, signal.SIGINT)
-        errors = finish(process)
-        assert time.monotonic() - start_s < 2.0
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
-    assert not (out / "manifest.json").exists()
-    with start(cache, *source, *settings) as process:
-        errors = finish(process)
-    assert process.returncode == 0, errors
-    # An epoch that was cut short is trained again; no other is.
-    for log in cache.glob("runs/*/train.log"):
-        epochs = re.findall(r"epoch (\d+) loss", log.read_text())
-        assert len(epochs) - len(set(epochs)) <= 1
-    assert len(ModelSet(out).rates) == 2
-
-
-def _wait_for(condition) -> None:  # type: ignore[no-untyped-def]
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)  # the command has no other sign for a test than its files
 
 
 @pytest.mark.parametrize(
