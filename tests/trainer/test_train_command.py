@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +65,74 @@ def test_model_set_is_trained_and_loads(model_set: ModelSet, pictures_to_learn: 
         latent = trained.load_codec_encoder(rate)(features)
         assert trained.load_codec_decoder(rate)(latent).shape == (1, 16)
     assert trained.fingerprint(parse_rate("16")) != model_set.fingerprint(parse_rate("16"))
+
+
+MANY_RATES = "16,32,64,128,256,512,1024"
+
+
+def start_long(cache: Path, model_set: ModelSet, pictures: Path, out: Path) -> subprocess.Popen[str]:
+    source = ("--data", pictures, "--model-set", model_set.folder, "--out", out)
+    return start(cache, *source, "--num-symbols", MANY_RATES, "--epochs", 6, "--jobs", 2)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The training processes of a command, once they have been asked to start."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    numbers = map(int, children.read_text().split())
+    return [number for number in numbers if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()]
+
+
+def until(condition: Callable[[], object]) -> None:
+    end_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[float, str]:
+    """Press Ctrl-C, which every process of a terminal gets; how long it took [s], and what was said."""
+    workers = workers_of(process)
+    pressed_s = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    errors = finish(process)
+    took_s = time.monotonic() - pressed_s
+    assert not any(Path(f"/proc/{number}").exists() for number in workers)
+    return took_s, errors
+
+
+@pytest.mark.parametrize("moment", ["workers start", "workers train"])
+def test_ctrl_c_ends_at_once_and_the_next_start_goes_on(
+    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, moment: str
+) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    with start_long(cache, model_set, pictures_to_learn, out) as process:
+        until(lambda: workers_of(process) if moment == "workers start" else any(cache.glob("runs/*/checkpoint.pt")))
+        took_s, errors = interrupt(process)
+    assert process.returncode == 130, errors
+    assert took_s < 2.0
+    assert "Traceback" not in errors
+    assert not (out / "manifest.json").exists()
+    with start_long(cache, model_set, pictures_to_learn, out) as process:
+        errors = finish(process)
+    assert process.returncode == 0, errors
+    for log in cache.glob("runs/*/train.log"):
+        epochs = re.findall(r"epoch (\d+) validation", log.read_text())
+        # An epoch may have been validated and not yet kept.
+        assert len(epochs) - len(set(epochs)) <= 1, log.read_text()
+
+
+def test_killed_worker_is_named_and_ends_the_others(
+    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    with start_long(cache, model_set, pictures_to_learn, tmp_path / "out") as process:
+        until(lambda: any(cache.glob("runs/*/checkpoint.pt")))
+        first, *others = workers_of(process)
+        os.kill(first, signal.SIGKILL)
+        errors = finish(process)
+    assert process.returncode == 5, errors
+    assert "a training process was killed" in errors
+    assert not any(Path(f"/proc/{number}").exists() for number in others)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import repeat
-from multiprocessing import active_children, get_context
 from pathlib import Path
-from queue import Queue
 from typing import Literal
 
 import msgspec
@@ -22,11 +14,12 @@ from rich.progress import Progress, TaskID
 
 from engines.modelset import ModelSet
 from semlink.channel import MAX_SNR_DB, PAPER_CHANNELS, ChannelModel
-from semlink.errors import ConfigError, EngineError
+from semlink.errors import ConfigError
 from semlink.rates import Rate
 from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
 from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features
 from trainer.evaluation.metrics import CleanRetrieval, score_retrieval
+from trainer.evaluation.workers import train_in_processes
 
 __all__ = [
     "DEFAULT_NUM_PILOTS",
@@ -130,36 +123,9 @@ def train_all(
     task = progress.add_task(f"training {len(trainings)} codecs", total=epochs)
     if num_jobs == 1 or len(trainings) == 1:
         return [_train_reported(training, data, runs, progress, task) for training in trainings]
-    context = get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(num_jobs, context, _start_worker, (data,)) as pool:
-        told = manager.Queue()
-        listener = threading.Thread(target=_advance, args=(told, progress, task), daemon=True)
-        listener.start()
-        try:
-            with _deaf_to_interrupts():
-                trained = pool.map(_train_in_worker, trainings, repeat(runs), repeat(told))
-            return list(trained)
-        except BrokenProcessPool:
-            raise EngineError(
-                "a training process was killed, perhaps for memory; start again with fewer --jobs:"
-                " training goes on where it was"
-            ) from None
-        finally:
-            # Ctrl-C does not wait for an epoch: what was trained is in the checkpoints.
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in active_children():
-                child.terminate()
-            listener.join()
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes that are started here ignore Ctrl-C, which reaches every process of a terminal: the parent decides."""
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, heard)
+    return train_in_processes(
+        trainings, data, runs, num_jobs=num_jobs, advance=lambda num_epochs: progress.advance(task, num_epochs)
+    )
 
 
 def _train_reported(
@@ -168,28 +134,6 @@ def _train_reported(
     torch.set_num_threads(1)
     trained = train_codec(training, data, runs, report=lambda *_: progress.advance(task))
     progress.advance(task, training.epochs - len(trained.validation_accuracy))
-    return trained
-
-
-def _advance(told: Queue[int | None], progress: Progress, task: TaskID) -> None:
-    # The queue's manager goes first when Ctrl-C or an error ends the training.
-    with contextlib.suppress(EOFError, OSError):
-        while (num_epochs := told.get()) is not None:
-            progress.advance(task, num_epochs)
-
-
-_worker_data: list[TrainingFeatures] = []
-"""What a worker process trains on: sent to it once, at its start."""
-
-
-def _start_worker(data: TrainingFeatures) -> None:
-    torch.set_num_threads(1)
-    _worker_data[:] = [data]
-
-
-def _train_in_worker(training: CodecTraining, runs: Path, told: Queue[int | None]) -> TrainedCodec:
-    trained = train_codec(training, _worker_data[0], runs, report=lambda *_: told.put(1))
-    told.put(training.epochs - len(trained.validation_accuracy))
     return trained
 
 
