@@ -11,7 +11,7 @@ from rich.console import Console
 
 from edge_rx.decoder import CodecDecoder
 from edge_rx.kb import KnowledgeBase
-from edge_rx.pipeline import Receiver
+from edge_rx.pipeline import Match, Receiver
 from edge_rx.results import ResultsLog
 from edge_rx.service import StopRule, print_summary, serve, summarize
 from engines.modelset import ModelSet
@@ -60,8 +60,18 @@ def rx(
         ):
             receiver = Receiver(decoder, knowledge_base, min_score=min_score)
             entries = knowledge_base.num_entries
-            console.print(f"listening on {frames.endpoint} with {entries} entries", highlight=False, soft_wrap=True)
-            serve(frames, receiver, log, stop, interruption)
+            console.print(
+                f"listening on {frames.endpoint} with {entries} entries; Ctrl-C to stop",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+            def tell_first(match: Match) -> None:
+                if receiver.num_matches == 1:
+                    told = f"first match: {match.label or match.source}, score {match.score:.2f}; all are in {results}"
+                    console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+            serve(frames, receiver, log, stop, interruption, report=tell_first)
             summary = summarize(receiver, log, num_entries=entries)
     if as_json:
         typer.echo(msgspec.json.encode(summary).decode())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 from rich.console import Console
 
-from edge_rx.pipeline import END_TO_END, Receiver
+from edge_rx.pipeline import END_TO_END, Match, Receiver
 from edge_rx.results import ResultsLog
 from semlink.errors import ConfigError
 from semlink.interrupt import Interruption
@@ -111,9 +112,15 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def serve(
-    frames: FrameReceiver, receiver: Receiver, results: ResultsLog, stop: StopRule, interruption: Interruption
+    frames: FrameReceiver,
+    receiver: Receiver,
+    results: ResultsLog,
+    stop: StopRule,
+    interruption: Interruption,
+    *,
+    report: Callable[[Match], None] | None = None,
 ) -> None:
-    """Answer messages until the stop rule or an interruption ends it.
+    """Answer messages until the stop rule or an interruption ends it; `report` hears of each match.
 
     Raises
     ------
@@ -131,6 +138,8 @@ def serve(
             continue
         with receiver.clock.stage("store"):
             is_new = results.write(match)
+        if report is not None:
+            report(match)
         if is_new:
             _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
         else:

@@ -19,7 +19,7 @@ from edge_tx.stream import Pacer, SentLog, TransmitterSummary, stream_images
 from engines.modelset import ModelSet
 from semlink.cli import EXIT_INTERRUPTED
 from semlink.config import ConfigFile
-from semlink.errors import ConfigError, TransportError
+from semlink.errors import ConfigError, SemlinkError, TransportError
 from semlink.interrupt import Interruption, interruptions
 from semlink.iq import CodesFormat
 from semlink.rates import parse_rate
@@ -90,10 +90,15 @@ def tx(
             transmitter = Transmitter(model, sender.send, num_pilots=pilots)
             console.print(f"sending {model.rate.num_symbols} symbols an image to {connect}", highlight=False)
             start_s = time.monotonic()
-            with contextlib.suppress(KeyboardInterrupt):
+            failure = None
+            try:
                 stream_images(transmitter, itertools.islice(images, count), Pacer(fps, interruption), sent_log)
+            except SemlinkError as error:
+                failure = error  # what was sent before it is summed up all the same
+            except KeyboardInterrupt:
+                pass
             duration_s = time.monotonic() - start_s
-            if interruption.is_set():
+            if failure is not None or interruption.is_set():
                 sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
                 with contextlib.suppress(TransportError):
                     transmitter.end()
@@ -105,6 +110,8 @@ def tx(
     else:
         print_counts("Transmitter", summary.counts(), console=console)
         print_latency("Transmitter stages", summary.stage_latency_ms, console=console)
+    if failure is not None:
+        raise failure
     if summary.images_sent == 0 and skipped.count:
         raise ConfigError(f"none of {skipped.count} pictures could be read; the first: {skipped.reasons[0]}")
     if summary.interrupted and not watch and video is None:

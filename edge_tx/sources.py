@@ -132,15 +132,20 @@ def watched_images(
 def video_images(source: str) -> Iterator[SourceImage]:
     """Frames of a video file, a camera ("0" or "/dev/video0") or a GStreamer pipeline ("... ! appsink").
 
+    A file and a pipeline end; a camera or network stream that gives no more pictures has failed.
+
     Raises
     ------
     MissingDependencyError, ConfigError
         If OpenCV is missing, or cannot open the source.
+    ImageError
+        From the iterator, if a live source fails.
     """
     try:
         import cv2
     except ImportError:
         raise MissingDependencyError.of("OpenCV", extra="video", purpose=f'reading "{source}"') from None
+    is_live = "!" not in source and not Path(source).is_file()
     if "!" in source:
         capture = cv2.VideoCapture(source, cv2.CAP_GSTREAMER)
     else:
@@ -156,6 +161,8 @@ def video_images(source: str) -> Iterator[SourceImage]:
             for index in itertools.count():
                 is_picture, picture = capture.read()
                 if not is_picture:
+                    if is_live:
+                        raise ImageError(f'"{source}" gave no picture after {index}; is it still plugged in?')
                     return
                 capture_time_ns = time.time_ns()
                 pixels = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

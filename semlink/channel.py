@@ -18,6 +18,7 @@ from semlink.errors import ConfigError
 from semlink.iq import Symbols
 
 __all__ = [
+    "FADING_NUM_PILOTS",
     "MAX_SNR_DB",
     "PAPER_CHANNELS",
     "ChannelModel",
@@ -29,6 +30,8 @@ __all__ = [
     "pilot_symbols",
 ]
 
+FADING_NUM_PILOTS = 8
+"""Pilots before an image on a fading channel: an eighth of the smallest paper rate."""
 MAX_SNR_DB = 100.0
 """SNR is taken from -100 to 100 dB: beyond that the noise is nothing, or nothing else is left, in float32."""
 

@@ -58,14 +58,20 @@ def channel(
                     process.run_once(data)
         if interruption.is_set():
             sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
-    summary = {
-        "frames_forwarded": process.num_forwarded,
-        "frames_rejected": dict(process.rejected),
-        "clipping_rate": process.clipping_rate,
-    }
     stages = process.clock.summary()
     if as_json:
-        typer.echo(msgspec.json.encode({**summary, "stage_latency_ms": stages}).decode())
+        summary = {
+            "frames_forwarded": process.num_forwarded,
+            "frames_rejected": dict(process.rejected),
+            "clipping_rate": process.clipping_rate,
+            "stage_latency_ms": stages,
+        }
+        typer.echo(msgspec.json.encode(summary).decode())
         return
-    print_counts("Channel", summary, console=console)
+    counts = {
+        "frames forwarded": process.num_forwarded,
+        **{f"rejected: {reason}": count for reason, count in process.rejected.items()},
+        "clipped components": f"{process.clipping_rate:.2%}",
+    }
+    print_counts("Channel", counts, console=console)
     print_latency("Channel stages", stages, console=console)

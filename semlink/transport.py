@@ -100,8 +100,9 @@ class _Socket:
         except zmq.ZMQError as error:
             self.close()
             verb = "bind" if bind else "connect to"
-            hint = "; another process has this port: stop it or choose another" if error.errno == zmq.EADDRINUSE else ""
-            raise TransportError(f"cannot {verb} {endpoint}: {error.strerror}{hint}") from None
+            in_use = "another process has this port; stop it or choose another"
+            reason = in_use if error.errno == zmq.EADDRINUSE else error.strerror
+            raise TransportError(f"cannot {verb} {endpoint}: {reason}") from None
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT) if bind else endpoint
 
     def close(self) -> None:

@@ -22,7 +22,10 @@ from semlink.image import load_image
 __all__ = ["app"]
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Knowledge bases: the images that a receiver can answer with."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Knowledge bases: the images that a receiver can answer with.",
+    epilog="Example: semlink kb build photos --out KB && semlink kb search KB picture.jpg",
 )
 
 KBFolder = Annotated[Path, typer.Argument(metavar="KB", help="The knowledge base's folder.")]

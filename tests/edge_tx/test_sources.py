@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from edge_tx.sources import SkippedImages, folder_images, listed_images, video_images, watched_images
-from semlink.errors import ConfigError
+from semlink.errors import ConfigError, ImageError
 
 
 def save(path: Path, size: tuple[int, int] = (20, 10)) -> Path:
@@ -189,3 +189,34 @@ def test_video_that_cannot_be_opened_is_an_error(source: str, tmp_path: Path) ->
     pytest.importorskip("cv2", reason="needs semlink[video]")
     with pytest.raises(ConfigError, match="cannot open video"):
         video_images(source if "!" in source else str(tmp_path / source))
+
+
+class UnpluggedCamera:
+    """What OpenCV gives of a camera whose cable is pulled after two pictures."""
+
+    def __init__(self, source: object) -> None:
+        self.pictures = [np.zeros((6, 8, 3), np.uint8)] * 2
+        self.is_released = False
+
+    def set(self, option: int, value: float) -> bool:
+        return True
+
+    def isOpened(self) -> bool:  # noqa: N802  OpenCV's name
+        return True
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        return (True, self.pictures.pop()) if self.pictures else (False, None)
+
+    def release(self) -> None:
+        self.is_released = True
+
+
+def test_camera_that_fails_is_an_error_and_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs semlink[video]")
+    camera = UnpluggedCamera("/dev/video0")
+    monkeypatch.setattr(cv2, "VideoCapture", lambda source: camera)
+    frames = video_images("/dev/video0")
+    assert [next(frames).image.pixels.shape for _ in range(2)] == [(6, 8, 3)] * 2
+    with pytest.raises(ImageError, match="no picture after 2"):
+        next(frames)
+    assert camera.is_released

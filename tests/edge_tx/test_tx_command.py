@@ -101,6 +101,33 @@ def test_nobody_there_is_an_error_that_says_so(model_set: ModelSet, photos: Path
     assert "Traceback" not in errors
 
 
+def test_receiver_that_goes_away_is_an_error_after_a_summary(model_set: ModelSet, photos: Path, tmp_path: Path) -> None:
+    many = tmp_path / "many.txt"
+    many.write_text(f"{photos / 'grey.png'}\n" * 1000)
+    patience = ("--peer-timeout-s", 0.3, "--fps", 50, "--json")
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        process = start(many, "--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16, *patience)
+        assert receiver.receive(timeout_s=DEADLINE_S) is not None
+    with process:
+        output, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 7, errors
+    assert 1 <= json.loads(output)["images_sent"] < 1000
+
+
+def test_ctrl_c_ends_a_watch_with_a_summary(model_set: ModelSet, tmp_path: Path) -> None:
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        watch = ("--watch", "--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16, "--json")
+        with start(tmp_path, *watch) as process:
+            assert process.stderr is not None
+            assert "sending" in process.stderr.readline()
+            start_s = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=DEADLINE_S)
+            assert time.monotonic() - start_s < 2.0
+    assert process.returncode == 0, errors
+    assert json.loads(output)["interrupted"]
+
+
 def test_ctrl_c_ends_within_two_seconds_with_a_summary(model_set: ModelSet, photos: Path) -> None:
     with FrameReceiver("tcp://127.0.0.1:*") as receiver:
         slow = ("--fps", 0.5, "--json")

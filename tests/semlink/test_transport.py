@@ -228,7 +228,7 @@ class TestLimits:
 
 class TestEndpoints:
     def test_port_in_use(self, receiver: FrameReceiver) -> None:
-        with pytest.raises(TransportError, match=f"cannot bind {receiver.endpoint}: .*; another process has this port"):
+        with pytest.raises(TransportError, match=f"cannot bind {receiver.endpoint}: another process has this port"):
             FrameReceiver(receiver.endpoint)
 
     def test_port_is_free_again_after_close(self, receiver: FrameReceiver) -> None:

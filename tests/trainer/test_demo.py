@@ -16,8 +16,8 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 pytest.importorskip("sklearn", reason="needs semlink[demo]")
 pytest.importorskip("skimage", reason="needs semlink[demo]")
 
-from semlink.errors import TransportError
-from trainer.demo.processes import CommandProcess, run_command
+from semlink.errors import ConfigError, KnowledgeBaseError
+from trainer.demo.processes import CommandFailedError, CommandProcess, run_command
 from trainer.evaluation.metrics import proportion_interval
 
 DEADLINE_S = 240.0
@@ -121,25 +121,28 @@ def test_folder_of_class_folders_is_demonstrated(picture_folder: Path, tmp_path:
         (("--rate", "1/7"), "rate", 2),
         (("--snr-db", "loud"), "numbers", 2),
         (("--model-set", "nowhere"), "model set", 5),
-        (("--data", "nowhere"), "nowhere", None),
+        (("--data", "nowhere"), "nowhere", 2),
+        (("--rate", "16"), "has no rate", 5),
     ],
 )
-def test_bad_arguments_get_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str, code: int | None) -> None:
+def test_bad_arguments_get_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str, code: int) -> None:
     command = [sys.executable, "-m", "semlink", "demo", "--out", str(tmp_path / "report"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-    assert done.returncode == code if code is not None else done.returncode > 0
+    assert done.returncode == code
     assert words in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
 def test_process_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None:
-    with pytest.raises(TransportError, match=r"semlink kb failed with exit code .*nowhere"):
+    with pytest.raises(CommandFailedError, match=r"semlink kb failed: .*nowhere") as failure:
         run_command("kb", "build", str(tmp_path / "nowhere"), "--out", str(tmp_path / "kb"))
+    assert failure.value.exit_code == ConfigError.exit_code
 
 
 def test_process_that_never_listens_is_named() -> None:
-    with CommandProcess("rx", "--kb", "nowhere") as process, pytest.raises(TransportError, match="did not start"):
+    with CommandProcess("rx", "--kb", "nowhere") as process, pytest.raises(CommandFailedError) as failure:
         process.endpoint()
+    assert failure.value.exit_code == KnowledgeBaseError.exit_code
 
 
 def test_ctrl_c_ends_within_two_seconds_and_leaves_nothing(tmp_path: Path) -> None:

@@ -40,7 +40,11 @@ def pictures_to_learn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(cache: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "semlink", "train", "codec", *map(str, arguments)]
+    return start_command(cache, "train", "codec", *arguments)
+
+
+def start_command(cache: Path, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "semlink", *map(str, arguments)]
     environment = {**os.environ, "SEMLINK_CACHE": str(cache)}
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
 
@@ -119,6 +123,18 @@ def test_ctrl_c_ends_at_once_and_the_next_start_goes_on(
         epochs = re.findall(r"epoch (\d+) validation", log.read_text())
         # An epoch may have been validated and not yet kept.
         assert len(epochs) - len(set(epochs)) <= 1, log.read_text()
+
+
+def test_ctrl_c_ends_an_evaluation_that_trains(model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "out.json"
+    source = ("--data", pictures_to_learn, "--model-set", model_set.folder, "--weights", "trained", "--json", out)
+    grid = ("--codec", "kbsc,kbsc-reference", "--num-symbols", "64,128", "--snr-db=0", "--seeds", 1, "--jobs", 2)
+    with start_command(cache, "evaluate", *source, *grid) as process:
+        until(lambda: any(cache.glob("runs/*/checkpoint.pt")))
+        took_s, errors = interrupt(process)
+    assert process.returncode == 130, errors
+    assert took_s < 2.0
+    assert not out.exists()
 
 
 def test_killed_worker_is_named_and_ends_the_others(

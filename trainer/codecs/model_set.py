@@ -11,12 +11,13 @@ from rich.progress import Progress
 
 from engines.image_encoder import ImageEncoder
 from engines.modelset import CodecEntry, CodecRateEntry, ModelSet
+from semlink.channel import FADING_NUM_PILOTS
 from semlink.errors import ModelSetError
 from semlink.rates import Rate, parse_rate
 from trainer.cache import cache_folder
 from trainer.codecs.training import CodecTraining, TrainedCodec
 from trainer.datasets import open_dataset
-from trainer.evaluation.grid import DEFAULT_NUM_PILOTS, train_all
+from trainer.evaluation.grid import train_all
 from trainer.evaluation.run import training_features
 from trainer.modelset_writer import graph_file, set_codec, set_encoder
 
@@ -62,7 +63,7 @@ def train_model_set(
             num_symbols=rate.num_symbols,
             channel=channel,
             seed=seed,
-            num_pilots=DEFAULT_NUM_PILOTS if channel == "rayleigh" else 0,
+            num_pilots=FADING_NUM_PILOTS if channel == "rayleigh" else 0,
             epochs=epochs,
             precision=precision,
         )

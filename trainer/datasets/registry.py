@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from semlink.errors import DatasetError
+from semlink.errors import ConfigError
 from trainer.datasets.base import Dataset
 from trainer.datasets.cifar100 import open_cifar100
 from trainer.datasets.digits import open_digits
@@ -38,8 +38,10 @@ def open_dataset(
 
     Raises
     ------
+    ConfigError
+        If it is neither.
     DatasetError
-        If it is neither, or is incomplete or damaged.
+        If it is incomplete or damaged.
     MissingDependencyError
         If the package that carries it is not installed.
     """
@@ -52,5 +54,5 @@ def open_dataset(
             return open_cifar100(data_folder, progress=progress)
     folder = Path(name_or_folder)
     if not folder.is_dir():
-        raise DatasetError(f'dataset "{name_or_folder}" is neither a folder nor one of: {", ".join(DATASETS)}')
+        raise ConfigError(f'dataset "{name_or_folder}" is neither a folder nor one of: {", ".join(DATASETS)}')
     return open_folder(folder, seed=seed, num_views=num_views, progress=progress)

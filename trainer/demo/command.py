@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from semlink.channel import ChannelModel
+from semlink.channel import FADING_NUM_PILOTS, ChannelModel
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError, MissingDependencyError, ResultsError
 from semlink.provenance import write_report
@@ -49,6 +49,10 @@ def demo(
     rate: Annotated[str, typer.Option(help="Comma-separated rates: symbols, or CBR on CIFAR-100.")] = "1/48",
     snr_db: Annotated[str, typer.Option(help="Es/N0 in dB; write --snr-db=-7,0,10.")] = "-7,0,10",
     channel: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
+    pilots: Annotated[
+        int | None,
+        typer.Option(help="Known symbols before each image's; 8 under fading, else 0.", show_default=False, min=0),
+    ] = None,
     count: Annotated[int | None, typer.Option(help="Send at most so many images.", show_default=False, min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of views, noise and gains.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")] = Path("demo-report"),
@@ -68,6 +72,7 @@ def demo(
         rates=tuple(dict.fromkeys(parse_rate(text) for text in split_list(rate, "--rate"))),
         snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
         channel=channel.value,
+        num_pilots=(FADING_NUM_PILOTS if channel is ChannelModel.RAYLEIGH else 0) if pilots is None else pilots,
         count=count,
         seed=seed,
     )

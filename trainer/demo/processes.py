@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from semlink.errors import TransportError
 
-__all__ = ["NUM_ENCODER_THREADS", "CommandProcess", "LinkRun", "run_command", "run_link"]
+__all__ = ["NUM_ENCODER_THREADS", "CommandFailedError", "CommandProcess", "LinkRun", "run_command", "run_link"]
 
 _READY = re.compile(r"listening on (\S+?),?\s")
 _SEMLINK = "import sys; sys.path[:1] = []; from semlink.__main__ import start; start()"
@@ -28,6 +28,14 @@ _IDLE = ("--idle-timeout-s", "60")
 NUM_ENCODER_THREADS = 2
 """CPU threads of the transmitter's engine."""
 _ANY_PORT = "tcp://127.0.0.1:*"
+
+
+class CommandFailedError(TransportError):
+    """A command that was started here failed; its exit code says of what kind the failure was."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class CommandProcess:
@@ -48,9 +56,11 @@ class CommandProcess:
         self._reader.start()
 
     def endpoint(self) -> str:
-        """Wait until the command listens, and say where."""
-        if not self._ready.wait(_START_TIMEOUT_S) or self._endpoint is None:
+        """Wait until the command listens, and say where; the same errors as `summary`."""
+        if not self._ready.wait(_START_TIMEOUT_S):
             raise TransportError(f"semlink {self.name} did not start: {self._last_words()}")
+        if self._endpoint is None:
+            raise self._failure(self._process.wait(_RUN_TIMEOUT_S))
         return self._endpoint
 
     def summary(self) -> dict[str, Any]:
@@ -58,8 +68,10 @@ class CommandProcess:
 
         Raises
         ------
+        CommandFailedError
+            If the command failed; ends this process with the same exit code.
         TransportError
-            If the command failed or did not end.
+            If the command did not end.
         """
         try:
             code = self._process.wait(_RUN_TIMEOUT_S)
@@ -68,8 +80,7 @@ class CommandProcess:
         # A summary is smaller than a pipe's buffer, so the command never waited for this.
         output = self._process.stdout.read() if self._process.stdout else ""
         if code != 0:
-            self._reader.join(timeout=1.0)
-            raise TransportError(f"semlink {self.name} failed with exit code {code}: {self._last_words()}")
+            raise self._failure(code)
         return dict(msgspec.json.decode(output))
 
     def __enter__(self) -> Self:
@@ -97,6 +108,10 @@ class CommandProcess:
                 self._endpoint = match[1]
                 self._ready.set()
         self._ready.set()
+
+    def _failure(self, code: int) -> CommandFailedError:
+        self._reader.join(timeout=1.0)
+        return CommandFailedError(f"semlink {self.name} failed: {self._last_words()}", max(code, 1))
 
     def _last_words(self) -> str:
         return " / ".join(line for line in self._errors[-5:] if line) or "it said nothing"
@@ -129,6 +144,7 @@ def run_link(
     channel: str,
     snr_db: float,
     seed: int,
+    num_pilots: int,
 ) -> LinkRun:
     """Stream a list of images once through channel and receiver, over TCP on loopback."""
     folder.mkdir(parents=True)
@@ -149,9 +165,8 @@ def run_link(
         with CommandProcess(
             "channel", "--listen", _ANY_PORT, "--connect", rx.endpoint(), *air, "--until-end", "--json"
         ) as ch:
-            pilots = ("--pilots", "8") if channel == "rayleigh" else ()
-            send = ("tx", str(images), "--connect", ch.endpoint(), "--rate", rate, "--log", str(sent_log), *pilots)
-            threads = ("--num-threads", str(NUM_ENCODER_THREADS))
+            send = ("tx", str(images), "--connect", ch.endpoint(), "--rate", rate, "--log", str(sent_log))
+            threads = ("--pilots", str(num_pilots), "--num-threads", str(NUM_ENCODER_THREADS))
             with CommandProcess(*send, *threads, "--model-set", model_set, "--json") as tx:
                 return LinkRun(
                     transmitter=tx.summary(),

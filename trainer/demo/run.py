@@ -34,6 +34,7 @@ class DemoOptions:
     rates: tuple[Rate, ...]
     snr_db: tuple[float, ...]
     channel: str
+    num_pilots: int
     count: int | None
     seed: int
 
@@ -72,6 +73,7 @@ class DemoReport(msgspec.Struct, frozen=True):
     encoder: str
     dataset: str
     channel: str
+    num_pilots: int
     rate: str
     num_symbols: int
     payload_cbr: float
@@ -94,6 +96,8 @@ class DemoReport(msgspec.Struct, frozen=True):
 def run_demo(options: DemoOptions, work: Path, progress: Progress) -> tuple[DemoReport, list[DatasetRun]]:
     """Run everything in an empty folder `work`, which keeps the images, KBs and logs."""
     models = ModelSet.find(options.model_set)
+    for rate in options.rates:
+        models.fingerprint(rate)  # a rate that the set lacks is said before minutes of work
     task = progress.add_task("demo", total=len(options.datasets) * len(options.rates) * len(options.snr_db))
     runs = []
     for position, name in enumerate(options.datasets):
@@ -110,8 +114,6 @@ def _run_dataset(
     image_list = work / "sent.txt"
     image_list.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
     knowledge_base, models_option = work / "kb", ("--model-set", options.model_set)
-    for reason in dataset.skipped:
-        progress.console.print(f"skipped {reason}", markup=False)
     progress.console.print(f"{dataset.name}: building a KB of {len(kb_images)} images, sending {len(paths)}")
     run_command("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), *models_option, "--json")
     labels = {str(path): path.parent.name for path in paths}
@@ -128,6 +130,7 @@ def _run_dataset(
                 channel=options.channel,
                 snr_db=snr_db,
                 seed=options.seed,
+                num_pilots=options.num_pilots,
             )
             found = read_retrievals(run, labels)
             cells.append(
@@ -171,6 +174,7 @@ def _report(options: DemoOptions, models: ModelSet, runs: Sequence[DatasetRun]) 
         encoder=models.manifest.encoder.name,
         dataset=first.name,
         channel=options.channel,
+        num_pilots=options.num_pilots,
         rate=rate.name,
         num_symbols=rate.num_symbols,
         payload_cbr=cells[0].payload_cbr,

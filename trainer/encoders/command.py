@@ -18,7 +18,11 @@ from semlink.provenance import write_report
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Export image encoders into model sets, and measure them.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Export image encoders into model sets, and measure them.",
+    epilog="Example: semlink train encoder export clip-vit-b32 --out models/clip",
+)
 
 DataFolder = Annotated[
     Path | None, typer.Option(help="Where CIFAR-100 lies; $SEMLINK_DATA, else downloaded.", show_default=False)

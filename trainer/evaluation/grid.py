@@ -13,7 +13,7 @@ import torch
 from rich.progress import Progress, TaskID
 
 from engines.modelset import ModelSet
-from semlink.channel import MAX_SNR_DB, PAPER_CHANNELS, ChannelModel
+from semlink.channel import FADING_NUM_PILOTS, MAX_SNR_DB, PAPER_CHANNELS, ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import Rate
 from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
@@ -22,7 +22,6 @@ from trainer.evaluation.metrics import CleanRetrieval, score_retrieval
 from trainer.evaluation.workers import train_in_processes
 
 __all__ = [
-    "DEFAULT_NUM_PILOTS",
     "Grid",
     "Record",
     "evaluate_codec",
@@ -31,9 +30,6 @@ __all__ = [
     "train_all",
     "trainings_of",
 ]
-
-DEFAULT_NUM_PILOTS = 8
-"""Pilots in front of an image on a fading channel: an eighth of the smallest paper rate."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class Grid:
     channels: tuple[ChannelModel, ...]
     snr_db: tuple[float, ...]
     seeds: tuple[int, ...]
-    num_pilots: int = DEFAULT_NUM_PILOTS
+    num_pilots: int = FADING_NUM_PILOTS
 
     def __post_init__(self) -> None:
         """Refuse before anything is trained what would fail after it."""
