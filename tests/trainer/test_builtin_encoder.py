@@ -224,5 +224,5 @@ def test_encoders_that_cannot_be_built(name: str, message: str, tmp_path: Path) 
 
 def test_missing_weights_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(MissingDependencyError, match=r"semlink\[builtin-encoder\]"):
+    with pytest.raises(MissingDependencyError, match=r"\.\[builtin-encoder\]"):
         builtin.load_backbone()

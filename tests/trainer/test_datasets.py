@@ -56,7 +56,7 @@ def test_digits_are_split_in_halves() -> None:
 
 def test_digits_without_scikit_learn_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(MissingDependencyError, match=r"scikit-learn.*semlink\[demo\]"):
+    with pytest.raises(MissingDependencyError, match=r"scikit-learn.*\.\[demo\]"):
         open_dataset("digits")
 
 

@@ -137,5 +137,5 @@ def test_names_that_open_clip_does_not_know(name: str, weights: str | None, mess
 
 def test_without_open_clip_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
-    with pytest.raises(MissingDependencyError, match=r"open_clip_torch.*semlink\[clip\]"):
+    with pytest.raises(MissingDependencyError, match=r"open_clip_torch.*\.\[clip\]"):
         build_encoder("clip-vit-b32")

@@ -59,7 +59,7 @@ def test_no_views_is_an_error() -> None:
 
 def test_a_missing_wheel_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"scikit-image.*semlink\[demo\]"):
+    with pytest.raises(MissingDependencyError, match=r"scikit-image.*\.\[demo\]"):
         open_dataset("photos")
 
 
