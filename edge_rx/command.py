@@ -55,8 +55,8 @@ def rx(
             KnowledgeBase.open(
                 kb, models.encoder_fingerprint, encoder_name=models.manifest.encoder.name, num_threads=num_threads
             ) as knowledge_base,
-            ResultsLog(results) as log,
             FrameReceiver(listen) as frames,
+            ResultsLog(results) as log,
         ):
             receiver = Receiver(decoder, knowledge_base, min_score=min_score)
             entries = knowledge_base.num_entries

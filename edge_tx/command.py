@@ -14,12 +14,20 @@ import typer
 from rich.console import Console
 
 from edge_tx.pipeline import Transmitter, load_transmitter_model
-from edge_tx.sources import SkippedImages, SourceImage, folder_images, listed_images, video_images, watched_images
+from edge_tx.sources import (
+    SkippedImages,
+    SourceImage,
+    folder_images,
+    is_live_video,
+    listed_images,
+    video_images,
+    watched_images,
+)
 from edge_tx.stream import Pacer, SentLog, TransmitterSummary, stream_images
 from engines.modelset import ModelSet
 from semlink.cli import EXIT_INTERRUPTED
 from semlink.config import ConfigFile
-from semlink.errors import ConfigError, SemlinkError, TransportError
+from semlink.errors import ConfigError, ImageError, SemlinkError, TransportError
 from semlink.interrupt import Interruption, interruptions
 from semlink.iq import CodesFormat
 from semlink.rates import parse_rate
@@ -85,6 +93,7 @@ def tx(
             min_side_px=model.preprocessing.size_px,
             interruption=interruption,
         )
+        pacer = Pacer(fps, interruption)
         limits = SocketLimits(peer_timeout_s=peer_timeout_s)
         with SentLog(log) as sent_log, FrameSender(connect, limits=limits, interruption=interruption) as sender:
             transmitter = Transmitter(model, sender.send, num_pilots=pilots)
@@ -92,7 +101,9 @@ def tx(
             start_s = time.monotonic()
             failure = None
             try:
-                stream_images(transmitter, itertools.islice(images, count), Pacer(fps, interruption), sent_log)
+                stream_images(transmitter, itertools.islice(images, count), pacer, sent_log)
+                if not interruption.is_set():
+                    transmitter.end()
             except SemlinkError as error:
                 failure = error  # what was sent before it is summed up all the same
             except KeyboardInterrupt:
@@ -102,19 +113,17 @@ def tx(
                 sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
                 with contextlib.suppress(TransportError):
                     transmitter.end()
-            else:
-                transmitter.end()
         summary = TransmitterSummary.of(transmitter, skipped, interrupted=interruption.is_set(), duration_s=duration_s)
     if as_json:
         typer.echo(summary.to_json())
-    else:
+    elif failure is None or summary.images_sent:
         print_counts("Transmitter", summary.counts(), console=console)
         print_latency("Transmitter stages", summary.stage_latency_ms, console=console)
     if failure is not None:
         raise failure
     if summary.images_sent == 0 and skipped.count:
-        raise ConfigError(f"none of {skipped.count} pictures could be read; the first: {skipped.reasons[0]}")
-    if summary.interrupted and not watch and video is None:
+        raise ImageError(f"none of {skipped.count} pictures could be read; the first: {skipped.reasons[0]}")
+    if summary.interrupted and not watch and not (video and is_live_video(video)):
         sys.exit(EXIT_INTERRUPTED)
 
 

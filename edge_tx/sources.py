@@ -17,9 +17,21 @@ from typing import Protocol
 from semlink.errors import ConfigError, ImageError, MissingDependencyError
 from semlink.image import IMAGE_SUFFIXES, LoadedImage, image_files, read_image
 
-__all__ = ["SkippedImages", "SourceImage", "folder_images", "listed_images", "video_images", "watched_images"]
+__all__ = [
+    "SkippedImages",
+    "SourceImage",
+    "folder_images",
+    "is_live_video",
+    "listed_images",
+    "video_images",
+    "watched_images",
+]
 
 _log = logging.getLogger(__name__)
+
+_LIVE_PREFIXES = ("/dev/", "rtsp://", "rtmp://", "udp://")
+_LIVE_ELEMENTS = ("v4l2src", "nvarguscamerasrc", "libcamerasrc", "rtspsrc")
+"""GStreamer's sources of pictures that never end."""
 
 
 class StopSign(Protocol):
@@ -60,6 +72,12 @@ class SkippedImages:
         if len(self.reasons) < self.max_reasons:
             self.reasons.append(str(error))
 
+    def take_back(self, error: ImageError) -> None:
+        """Uncount a picture: it was not whole yet, and is tried again."""
+        self.count -= 1
+        if str(error) in self.reasons:
+            self.reasons.remove(str(error))
+
 
 def folder_images(folder: Path, skipped: SkippedImages, *, min_side_px: int) -> Iterator[SourceImage]:
     """Every picture under a folder, in the order of their paths.
@@ -98,8 +116,8 @@ def watched_images(
     """Every picture that appears in a folder from now on, in the order of appearance; never ends by itself.
 
     A file is tried whenever it changes, and sent when it can be read whole: one that is still being
-    written is truncated and waits for its next change, one that is overwritten is sent anew. Give a camera's writer a
-    rename into the folder and each picture is read exactly once.
+    written is truncated and waits for its next change, one that is overwritten is sent anew. What cannot be read
+    counts as skipped, once. Give a camera's writer a rename into the folder and each picture is read exactly once.
 
     Parameters
     ----------
@@ -111,28 +129,39 @@ def watched_images(
         raise MissingDependencyError.of("watchfiles", extra="tx", purpose="watching a folder") from None
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
+
     sent: dict[Path, int] = {}
-    for changes in watchfiles.watch(folder, stop_event=stop, step=20, debounce=200, raise_interrupt=True):
-        for kind, name in sorted(changes, key=lambda change: change[1]):
-            path = Path(name)
-            if kind is watchfiles.Change.deleted:
-                sent.pop(path, None)
-            elif not path.name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-                modified_ns = path.stat().st_mtime_ns
-                if sent.get(path) == modified_ns:
-                    continue
-                try:
-                    yield _read(path, min_side_px)
-                except ImageError as error:
-                    skipped.add(error)
-                else:
-                    sent[path] = modified_ns
+    unread: dict[Path, ImageError] = {}
+
+    def appearing() -> Iterator[SourceImage]:
+        for changes in watchfiles.watch(folder, stop_event=stop, step=20, debounce=200, raise_interrupt=True):
+            for kind, name in sorted(changes, key=lambda change: change[1]):
+                path = Path(name)
+                if kind is watchfiles.Change.deleted:
+                    sent.pop(path, None)
+                elif not path.name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+                    modified_ns = path.stat().st_mtime_ns
+                    if sent.get(path) == modified_ns:
+                        continue
+                    try:
+                        yield _read(path, min_side_px)
+                    except ImageError as error:
+                        if path in unread:
+                            skipped.take_back(unread[path])
+                        skipped.add(error)
+                        unread[path] = error
+                    else:
+                        sent[path] = modified_ns
+                        if path in unread:
+                            skipped.take_back(unread.pop(path))
+
+    return appearing()
 
 
 def video_images(source: str) -> Iterator[SourceImage]:
     """Frames of a video file, a camera ("0" or "/dev/video0") or a GStreamer pipeline ("... ! appsink").
 
-    A file and a pipeline end; a camera or network stream that gives no more pictures has failed.
+    A file ends; a camera or network stream that gives no more pictures has failed.
 
     Raises
     ------
@@ -145,7 +174,6 @@ def video_images(source: str) -> Iterator[SourceImage]:
         import cv2
     except ImportError:
         raise MissingDependencyError.of("OpenCV", extra="video", purpose=f'reading "{source}"') from None
-    is_live = "!" not in source and not Path(source).is_file()
     if "!" in source:
         capture = cv2.VideoCapture(source, cv2.CAP_GSTREAMER)
     else:
@@ -161,8 +189,8 @@ def video_images(source: str) -> Iterator[SourceImage]:
             for index in itertools.count():
                 is_picture, picture = capture.read()
                 if not is_picture:
-                    if is_live:
-                        raise ImageError(f'"{source}" gave no picture after {index}; is it still plugged in?')
+                    if is_live_video(source):
+                        raise ImageError(f'"{source}" gave no picture after {index}; is it still there?')
                     return
                 capture_time_ns = time.time_ns()
                 pixels = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
@@ -171,6 +199,13 @@ def video_images(source: str) -> Iterator[SourceImage]:
             capture.release()
 
     return grabbed()
+
+
+def is_live_video(source: str) -> bool:
+    """Whether a video source has no end of its own: a camera or a network stream, also in a pipeline."""
+    if "!" in source:
+        return any(element in source for element in _LIVE_ELEMENTS)
+    return source.isdecimal() or source.startswith(_LIVE_PREFIXES)
 
 
 def _read_all(paths: Iterable[Path], skipped: SkippedImages, *, min_side_px: int) -> Iterator[SourceImage]:

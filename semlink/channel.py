@@ -18,20 +18,18 @@ from semlink.errors import ConfigError
 from semlink.iq import Symbols
 
 __all__ = [
-    "FADING_NUM_PILOTS",
     "MAX_SNR_DB",
     "PAPER_CHANNELS",
     "ChannelModel",
     "ChannelOutput",
     "apply_channel",
     "complex_normal",
+    "default_num_pilots",
     "noise_variance",
     "paper_channel",
     "pilot_symbols",
 ]
 
-FADING_NUM_PILOTS = 8
-"""Pilots before an image on a fading channel: an eighth of the smallest paper rate."""
 MAX_SNR_DB = 100.0
 """SNR is taken from -100 to 100 dB: beyond that the noise is nothing, or nothing else is left, in float32."""
 
@@ -67,6 +65,11 @@ class ChannelOutput:
     symbols: Symbols
     gains: Symbols
     noise_variance: float
+
+
+def default_num_pilots(model: ChannelModel) -> int:
+    """Pilots before an image where nobody says otherwise: under block fading an eighth of the smallest paper rate."""
+    return 8 if model is ChannelModel.RAYLEIGH else 0
 
 
 def noise_variance(snr_db: float) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from semlink.channel import ChannelModel, apply_channel
+from semlink.channel import ChannelModel, apply_channel, noise_variance
 from semlink.errors import DecodeError
 from semlink.frame import Frame, pack, unpack, with_received_codes
 from semlink.iq import count_clipped, dequantize, quantize
@@ -50,6 +50,7 @@ class SoftwareChannel:
         self._has_heard = False
         self._open_streams: set[int] = set()
         self._is_fading = model in (ChannelModel.RAYLEIGH, ChannelModel.RAYLEIGH_FAST)
+        noise_variance(snr_db)  # a level that no frame could cross is refused before the first one
         self._model, self._snr_db, self._rng, self._send = model, snr_db, rng, send
 
     @property

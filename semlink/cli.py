@@ -106,6 +106,7 @@ def main() -> None:
     except SemlinkError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
+        Console(stderr=True).print("stopped")
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our standard output went away; the interpreter must not flush into it again.

@@ -52,13 +52,13 @@ class DecodeError(SemlinkError):
 
 
 class ImageError(SemlinkError):
-    """A picture cannot be read. Sources catch it: count, name, skip."""
+    """A picture cannot be read; one among many is counted, named and skipped. Or a camera has failed."""
 
     exit_code = 4
 
 
 class DatasetError(SemlinkError):
-    """A dataset is missing, incomplete or not what its checksum says."""
+    """A dataset is incomplete or not what its checksum says."""
 
     exit_code = 4
 
@@ -95,4 +95,4 @@ class ResultsError(SemlinkError):
 
 def install_command(extra: str) -> str:
     """What brings an extra's packages; semlink is on no package index, so it is for semlink's own folder."""
-    return f"pip install -e '.[{extra}]'"
+    return f"pip install -c constraints.txt '.[{extra}]'"

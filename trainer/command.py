@@ -17,7 +17,12 @@ from trainer.encoders.command import app as encoder_app
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train codecs and export encoders into model sets.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Train codecs and export encoders into model sets.",
+    epilog="Example: semlink train codec --data cifar100 --num-symbols 64,128 --out models/mine",
+)
 app.add_typer(encoder_app, name="encoder")
 
 _ALL_RATES = ",".join(str(rate.num_symbols) for rate in PAPER_RATES)

@@ -132,7 +132,8 @@ def build_knowledge_base(
             report = _fill(folder, tracked, encoder, index, batch_size)
             _put_in_place(folder, target, replace=replace)
     except (OSError, DatabaseError) as error:
-        raise KnowledgeBaseError(f"{target}: cannot be written, nothing there has changed: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise KnowledgeBaseError(f"{target}: cannot be written, nothing there has changed: {reason}") from None
     return report
 
 
@@ -193,8 +194,9 @@ def _fill(
         records.commit()
     report.num_entries = len(index)
     if not report.num_entries:
-        first = f", the first because: {report.skipped[0]}" if report.skipped else ""
-        raise ConfigError(f"no images to build from; {len(report.skipped)} could not be read{first}")
+        if not report.skipped:
+            raise ConfigError("no images to build from")
+        raise ImageError(f"none of {len(report.skipped)} pictures could be read; the first: {report.skipped[0]}")
     index.save(folder / INDEX_FILE)
     write_manifest(
         folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -158,4 +159,5 @@ def _import_faiss() -> Any:
 
 def _last_line(error: Exception) -> str:
     """Give the end of faiss's message, which starts with the C++ function and source line."""
-    return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return re.sub(r"^Error in .* at \S+: ", "", lines[-1]) if lines else type(error).__name__

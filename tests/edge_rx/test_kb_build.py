@@ -17,7 +17,7 @@ from edge_rx.kb import KnowledgeBase, storage
 from edge_rx.kb.build import LabelledImage, build_knowledge_base, labelled_folder
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
-from semlink.errors import ConfigError, KnowledgeBaseError
+from semlink.errors import ConfigError, ImageError, KnowledgeBaseError
 from semlink.image import RGBImage
 
 BUILDER = """
@@ -114,7 +114,7 @@ def test_unreadable_pictures_are_skipped_counted_and_named(
 def test_nothing_readable_is_an_error_and_leaves_nothing(tmp_path: Path, encoder: ImageEncoder) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"no picture")
-    with pytest.raises(ConfigError, match=r"1 could not be read, the first because: a\.png"):
+    with pytest.raises(ImageError, match=r"none of 1 pictures could be read; the first: a\.png"):
         build_knowledge_base(labelled_folder(tmp_path / "in"), tmp_path / "KB", encoder)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
@@ -178,7 +178,7 @@ def test_an_existing_one_is_replaced_only_when_asked(
 
 
 def test_a_failed_replacement_leaves_the_old_one(kb_folder: Path, encoder: ImageEncoder) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ImageError):
         build_knowledge_base([LabelledImage("", "bad", b"no picture")], kb_folder, encoder, replace=True)
     assert is_whole(kb_folder)
     assert temporary_folders(kb_folder) == []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_tx.sources import SkippedImages, folder_images, listed_images, video_images, watched_images
+from edge_tx.sources import SkippedImages, folder_images, is_live_video, listed_images, video_images, watched_images
 from semlink.errors import ConfigError, ImageError
 
 
@@ -157,6 +157,7 @@ def test_watched_picture_that_is_being_written_is_sent_when_whole(tmp_path: Path
     stop.set()
     thread.join(10)
     assert received == ["slow.jpg"]
+    assert (skipped.count, skipped.reasons) == (0, [])
 
 
 def _wait_for(condition, timeout_s: float) -> bool:  # type: ignore[no-untyped-def]
@@ -209,6 +210,23 @@ class UnpluggedCamera:
 
     def release(self) -> None:
         self.is_released = True
+
+
+@pytest.mark.parametrize(
+    ("source", "is_live"),
+    [
+        ("0", True),
+        ("/dev/video0", True),
+        ("rtsp://camera/1", True),
+        ("v4l2src device=/dev/video0 ! appsink", True),
+        ("filesrc location=clip.mp4 ! decodebin ! appsink", False),
+        ("clip.mp4", False),
+        ("frames/%03d.png", False),
+        ("http://server/clip.mp4", False),
+    ],
+)
+def test_what_has_no_end_of_its_own(source: str, is_live: bool) -> None:
+    assert is_live_video(source) == is_live
 
 
 def test_camera_that_fails_is_an_error_and_no_end(monkeypatch: pytest.MonkeyPatch) -> None:

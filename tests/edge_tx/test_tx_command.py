@@ -104,7 +104,7 @@ def test_nobody_there_is_an_error_that_says_so(model_set: ModelSet, photos: Path
 def test_receiver_that_goes_away_is_an_error_after_a_summary(model_set: ModelSet, photos: Path, tmp_path: Path) -> None:
     many = tmp_path / "many.txt"
     many.write_text(f"{photos / 'grey.png'}\n" * 1000)
-    patience = ("--peer-timeout-s", 0.3, "--fps", 50, "--json")
+    patience = ("--peer-timeout-s", 1.0, "--fps", 50, "--json")
     with FrameReceiver("tcp://127.0.0.1:*") as receiver:
         process = start(many, "--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16, *patience)
         assert receiver.receive(timeout_s=DEADLINE_S) is not None
@@ -169,6 +169,8 @@ def test_ctrl_c_while_waiting_for_a_receiver_ends_within_two_seconds(model_set: 
         ((".", "--rate", "256"), "has no rate", 5),
         ((".", "--codes-format", "cf32"), "sc8 or sc16", 5),
         ((".", "--connect", "udp://1.2.3.4:5"), "tcp://", 2),
+        ((".", "--fps", "-1"), "fps must be positive", 2),
+        (("nowhere", "--watch"), "no such folder", 2),
         ((".", "--backend", "abacus"), "not known", 5),
         ((".", "--model-set", "nowhere"), "model set", 5),
     ],
@@ -183,6 +185,7 @@ def test_bad_arguments_get_one_line(
     with start(*here) as process:
         _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == exit_code, errors
+    assert "images sent" not in errors
     assert words in " ".join(errors.split())
     assert "Traceback" not in errors
 
@@ -193,7 +196,7 @@ def test_folder_of_which_nothing_can_be_read_is_an_error(model_set: ModelSet, tm
         arguments = ("--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16)
         with start(tmp_path, *arguments) as process:
             _, errors = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 2
+    assert process.returncode == 4
     assert "none of 1 pictures could be read" in " ".join(errors.split())
 
 

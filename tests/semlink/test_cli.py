@@ -159,7 +159,11 @@ class TestErrors:
             ("config", 2, "error: count must be at least 1, got 0 [bold]\n"),
             ("transport", 7, "error: nobody there\n"),
             # The brackets of an extra are no markup.
-            ("missing", 3, "error: training needs torch; in semlink's folder run: pip install -e '.[train]'\n"),
+            (
+                "missing",
+                3,
+                "error: training needs torch; in semlink's folder run: pip install -c constraints.txt '.[train]'\n",
+            ),
         ],
     )
     def test_family_is_one_line_and_an_exit_code(self, run: Run, kind: str, exit_code: int, message: str) -> None:

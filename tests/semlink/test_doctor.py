@@ -36,7 +36,7 @@ def test_every_line_of_this_machine() -> None:
 def test_table_shows_the_extra_that_a_command_names(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    finding = doctor.Finding("faiss", "missing", "not installed", "pip install -e '.[cpu]'")
+    finding = doctor.Finding("faiss", "missing", "not installed", "pip install -c constraints.txt '.[cpu]'")
     monkeypatch.setattr(doctor, "examine", lambda: [finding])
     doctor.doctor(as_json=False)
     assert ".[cpu]" in capsys.readouterr().out
@@ -48,9 +48,9 @@ def test_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch)
         importlib.util, "find_spec", lambda name: None if name in ("faiss", "onnxruntime") else real(name)
     )
     findings = {finding.topic.split(" (")[0]: finding for finding in doctor.examine()}
-    assert (findings["faiss"].status, findings["faiss"].fix) == ("missing", "pip install -e '.[cpu]'")
+    assert (findings["faiss"].status, findings["faiss"].fix) == ("missing", "pip install -c constraints.txt '.[cpu]'")
     backend = findings["backend ONNX Runtime"]
-    assert (backend.status, backend.fix) == ("missing", "pip install -e '.[tx]'")
+    assert (backend.status, backend.fix) == ("missing", "pip install -c constraints.txt '.[tx]'")
 
 
 def test_a_backend_that_does_not_load_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_a_backend_that_does_not_load_is_missing(monkeypatch: pytest.MonkeyPatch
 def test_every_extra_that_is_named_exists() -> None:
     extras = set(importlib.metadata.metadata("semlink").get_all("Provides-Extra") or [])
     assert {extra for _, _, extra in doctor._PACKAGES} <= extras
-    assert shlex.split(install_command("tx")) == ["pip", "install", "-e", ".[tx]"]
+    assert shlex.split(install_command("tx")) == ["pip", "install", "-c", "constraints.txt", ".[tx]"]
 
 
 def test_a_damaged_model_set_is_restored_from_where_it_came(tmp_path: Path) -> None:

@@ -201,7 +201,6 @@ def test_hidden_files_do_not_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "no images"),
         (["a.png", "cat/b.png"], "beside and inside"),
         (["train/a.png", "train/cat/b.png", "test/cat/b.png"], "train: .*beside and inside"),
         (["cat/1.png", "dog/1.png"], "no class has two"),
@@ -210,6 +209,11 @@ def test_hidden_files_do_not_count(tmp_path: Path) -> None:
 def test_folders_that_are_no_dataset(tmp_path: Path, names: list[str], message: str) -> None:
     save_pictures(tmp_path, names)
     with pytest.raises(DatasetError, match=message):
+        open_dataset(tmp_path)
+
+
+def test_empty_folder_is_no_dataset(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no images"):
         open_dataset(tmp_path)
 
 

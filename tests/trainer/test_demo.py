@@ -16,8 +16,8 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 pytest.importorskip("sklearn", reason="needs semlink[demo]")
 pytest.importorskip("skimage", reason="needs semlink[demo]")
 
-from semlink.errors import ConfigError, KnowledgeBaseError
-from trainer.demo.processes import CommandFailedError, CommandProcess, run_command
+from semlink.errors import ConfigError, KnowledgeBaseError, ResultsError
+from trainer.demo.processes import CommandFailedError, CommandProcess, run_command, run_link
 from trainer.evaluation.metrics import proportion_interval
 
 DEADLINE_S = 240.0
@@ -137,6 +137,33 @@ def test_process_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None
     with pytest.raises(CommandFailedError, match=r"semlink kb failed: .*nowhere") as failure:
         run_command("kb", "build", str(tmp_path / "nowhere"), "--out", str(tmp_path / "kb"))
     assert failure.value.exit_code == ConfigError.exit_code
+
+
+def test_process_that_is_killed_is_named() -> None:
+    with CommandProcess("channel", "--listen", "tcp://127.0.0.1:*") as process:
+        process.endpoint()
+        process._process.kill()
+        with pytest.raises(CommandFailedError, match="semlink channel was killed by signal 9") as failure:
+            process.summary()
+    assert failure.value.exit_code == 137
+
+
+def test_first_failure_of_a_link_is_the_one_that_is_told(picture_folder: Path, tmp_path: Path) -> None:
+    """A receiver whose disk is full fails first; transmitter and channel would wait for it, then fail otherwise."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    knowledge_base, images = tmp_path / "kb", tmp_path / "sent.txt"
+    run_command("kb", "build", str(picture_folder), "--out", str(knowledge_base), "--json")
+    images.write_text("".join(f"{path}\n" for path in sorted(picture_folder.rglob("*.png"))) * 20)
+    results = tmp_path / "run" / "results"
+    results.mkdir(parents=True)
+    (results / "results.jsonl").symlink_to("/dev/full")
+    settings = {"model_set": "builtin", "rate": "64", "channel": "awgn", "snr_db": 0.0, "seed": 0, "num_pilots": 0}
+    start_s = time.monotonic()
+    with pytest.raises(CommandFailedError, match="semlink rx failed") as failure:
+        run_link(images, knowledge_base, tmp_path / "run", **settings)
+    assert failure.value.exit_code == ResultsError.exit_code
+    assert time.monotonic() - start_s < 20.0
 
 
 def test_process_that_never_listens_is_named() -> None:

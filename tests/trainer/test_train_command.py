@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from engines.modelset import ModelSet
 from semlink.rates import parse_rate
+from trainer.evaluation import workers
 
 DEADLINE_S = 240.0
 NUM_TRAIN = 1300
@@ -82,25 +84,39 @@ def start_long(cache: Path, model_set: ModelSet, pictures: Path, out: Path) -> s
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     """The training processes of a command, once they have been asked to start."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    numbers = map(int, children.read_text().split())
-    return [number for number in numbers if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()]
+    numbers = []
+    for number in map(int, children.read_text().split()):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes():
+                numbers.append(number)
+    return numbers
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
     end_s = time.monotonic() + DEADLINE_S
     while not condition():
+        assert process.poll() is None
         assert time.monotonic() < end_s
         time.sleep(0.01)
 
 
+def assert_nobody_is_left(process: subprocess.Popen[str]) -> None:
+    """Every process of the command's own session is gone, perhaps a moment after the command itself."""
+    end_s = time.monotonic() + 2.0
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.killpg(process.pid, 0)
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+
+
 def interrupt(process: subprocess.Popen[str]) -> tuple[float, str]:
     """Press Ctrl-C, which every process of a terminal gets; how long it took [s], and what was said."""
-    workers = workers_of(process)
     pressed_s = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     errors = finish(process)
     took_s = time.monotonic() - pressed_s
-    assert not any(Path(f"/proc/{number}").exists() for number in workers)
+    assert_nobody_is_left(process)
     return took_s, errors
 
 
@@ -110,7 +126,8 @@ def test_ctrl_c_ends_at_once_and_the_next_start_goes_on(
 ) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out"
     with start_long(cache, model_set, pictures_to_learn, out) as process:
-        until(lambda: workers_of(process) if moment == "workers start" else any(cache.glob("runs/*/checkpoint.pt")))
+        started = moment == "workers start"
+        until(lambda: workers_of(process) if started else any(cache.glob("runs/*/checkpoint.pt")), process)
         took_s, errors = interrupt(process)
     assert process.returncode == 130, errors
     assert took_s < 2.0
@@ -130,11 +147,43 @@ def test_ctrl_c_ends_an_evaluation_that_trains(model_set: ModelSet, pictures_to_
     source = ("--data", pictures_to_learn, "--model-set", model_set.folder, "--weights", "trained", "--json", out)
     grid = ("--codec", "kbsc,kbsc-reference", "--num-symbols", "64,128", "--snr-db=0", "--seeds", 1, "--jobs", 2)
     with start_command(cache, "evaluate", *source, *grid) as process:
-        until(lambda: any(cache.glob("runs/*/checkpoint.pt")))
+        until(lambda: any(cache.glob("runs/*/checkpoint.pt")), process)
         took_s, errors = interrupt(process)
     assert process.returncode == 130, errors
     assert took_s < 2.0
     assert not out.exists()
+
+
+def test_full_disk_is_named(model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    cache = tmp_path / "cache"
+    with start_long(cache, model_set, pictures_to_learn, tmp_path / "out") as process:
+        until(lambda: any(cache.glob("runs/*/lock")), process)
+        for lock in cache.glob("runs/*/lock"):
+            part = lock.with_name("checkpoint.pt.part")
+            part.unlink(missing_ok=True)
+            part.symlink_to("/dev/full")
+        errors = finish(process)
+    assert process.returncode == 8, errors
+    assert "No space left" in errors
+    assert "Traceback" not in errors
+    assert_nobody_is_left(process)
+
+
+def test_ctrl_c_is_put_off_and_not_lost() -> None:
+    reached = []
+
+    def interrupted_in_the_midst() -> None:
+        with workers._uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            reached.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_in_the_midst()
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_killed_worker_is_named_and_ends_the_others(
@@ -142,13 +191,12 @@ def test_killed_worker_is_named_and_ends_the_others(
 ) -> None:
     cache = tmp_path / "cache"
     with start_long(cache, model_set, pictures_to_learn, tmp_path / "out") as process:
-        until(lambda: any(cache.glob("runs/*/checkpoint.pt")))
-        first, *others = workers_of(process)
-        os.kill(first, signal.SIGKILL)
+        until(lambda: any(cache.glob("runs/*/checkpoint.pt")), process)
+        os.kill(workers_of(process)[0], signal.SIGKILL)
         errors = finish(process)
     assert process.returncode == 5, errors
     assert "a training process was killed" in errors
-    assert not any(Path(f"/proc/{number}").exists() for number in others)
+    assert_nobody_is_left(process)
 
 
 @pytest.mark.parametrize(

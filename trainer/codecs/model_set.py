@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from engines.image_encoder import ImageEncoder
 from engines.modelset import CodecEntry, CodecRateEntry, ModelSet
-from semlink.channel import FADING_NUM_PILOTS
+from semlink.channel import ChannelModel, default_num_pilots
 from semlink.errors import ModelSetError
 from semlink.rates import Rate, parse_rate
 from trainer.cache import cache_folder
@@ -63,7 +63,7 @@ def train_model_set(
             num_symbols=rate.num_symbols,
             channel=channel,
             seed=seed,
-            num_pilots=FADING_NUM_PILOTS if channel == "rayleigh" else 0,
+            num_pilots=default_num_pilots(ChannelModel(channel)),
             epochs=epochs,
             precision=precision,
         )

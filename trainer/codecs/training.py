@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -244,7 +245,10 @@ class _Run:
             "best_epoch": self.best_epoch,
             "best_state": self.best_state,
         }
-        torch.save(state, part)
+        # Into memory first: torch reports a full disk as an error of its own kind, Python as an OSError.
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        part.write_bytes(buffer.getbuffer())
         part.replace(self.folder / _CHECKPOINT)
 
     def finish(self) -> TrainedCodec:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from semlink.errors import ConfigError, DatasetError
+from semlink.errors import DatasetError
 from semlink.image import image_files
 from trainer.datasets.base import Dataset, ImageList, split_by_halves
 from trainer.datasets.files import list_of_files, readable_files
@@ -39,15 +39,14 @@ def open_folder(folder: Path, *, seed: int = 0, num_views: int = 5, progress: Pr
 
     Raises
     ------
+    ConfigError
+        If there is no picture.
     DatasetError
-        If there is no picture or none can be read, there are pictures both beside and inside class
+        If none can be read, there are pictures both beside and inside class
         folders, or no class has two.
     """
     name = folder.resolve().name
-    try:
-        paths = image_files(folder)
-    except ConfigError as error:
-        raise DatasetError(str(error)) from None
+    paths = image_files(folder)
     if _is_flat(folder, paths):
         paths, skipped = readable_files(folder, paths, progress=progress)
         return replace(dataset_of_views(name, _flat_list(paths), num_views=num_views, seed=seed), skipped=skipped)

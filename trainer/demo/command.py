@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from semlink.channel import FADING_NUM_PILOTS, ChannelModel
+from semlink.channel import ChannelModel, default_num_pilots
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError, MissingDependencyError, ResultsError
 from semlink.provenance import write_report
@@ -51,7 +51,7 @@ def demo(
     channel: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
     pilots: Annotated[
         int | None,
-        typer.Option(help="Known symbols before each image's; 8 under fading, else 0.", show_default=False, min=0),
+        typer.Option(help="Known symbols before each image's; 8 under rayleigh, else 0.", show_default=False, min=0),
     ] = None,
     count: Annotated[int | None, typer.Option(help="Send at most so many images.", show_default=False, min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of views, noise and gains.")] = 0,
@@ -72,7 +72,7 @@ def demo(
         rates=tuple(dict.fromkeys(parse_rate(text) for text in split_list(rate, "--rate"))),
         snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
         channel=channel.value,
-        num_pilots=(FADING_NUM_PILOTS if channel is ChannelModel.RAYLEIGH else 0) if pilots is None else pilots,
+        num_pilots=default_num_pilots(channel) if pilots is None else pilots,
         count=count,
         seed=seed,
     )
@@ -85,6 +85,10 @@ def demo(
     )
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out takes a folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(f"{out}: {error.strerror}") from None
     with new_or_temporary_folder(out / "work" if keep else None) as work, progress:
         report, runs = run_demo(options, work, progress)
         write_report(report, out / "report.json")

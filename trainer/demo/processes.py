@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +16,7 @@ from typing import Any
 import msgspec
 from typing_extensions import Self
 
-from semlink.errors import TransportError
+from semlink.errors import SemlinkError
 
 __all__ = ["NUM_ENCODER_THREADS", "CommandFailedError", "CommandProcess", "LinkRun", "run_command", "run_link"]
 
@@ -27,11 +29,14 @@ _IDLE = ("--idle-timeout-s", "60")
 """A receiver whose stream lost its end does not wait for it for ever."""
 NUM_ENCODER_THREADS = 2
 """CPU threads of the transmitter's engine."""
+_POLL_S = 0.1
 _ANY_PORT = "tcp://127.0.0.1:*"
 
 
-class CommandFailedError(TransportError):
+class CommandFailedError(SemlinkError):
     """A command that was started here failed; its exit code says of what kind the failure was."""
+
+    exit_code = 7
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -55,12 +60,28 @@ class CommandProcess:
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the command has not ended yet."""
+        return self._process.poll() is None
+
+    def raise_if_failed(self) -> None:
+        """Raise CommandFailedError if the command has ended with an error."""
+        if self._process.poll():
+            raise self._failure()
+
     def endpoint(self) -> str:
-        """Wait until the command listens, and say where; the same errors as `summary`."""
-        if not self._ready.wait(_START_TIMEOUT_S):
-            raise TransportError(f"semlink {self.name} did not start: {self._last_words()}")
-        if self._endpoint is None:
-            raise self._failure(self._process.wait(_RUN_TIMEOUT_S))
+        """Wait until the command listens, and say where.
+
+        Raises
+        ------
+        CommandFailedError
+            If it ended, or did not listen in time.
+        """
+        if not self._ready.wait(_START_TIMEOUT_S) or self._endpoint is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
+            raise self._failure()
         return self._endpoint
 
     def summary(self) -> dict[str, Any]:
@@ -69,18 +90,14 @@ class CommandProcess:
         Raises
         ------
         CommandFailedError
-            If the command failed; ends this process with the same exit code.
-        TransportError
-            If the command did not end.
+            If the command failed or did not end.
         """
-        try:
-            code = self._process.wait(_RUN_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            raise TransportError(f"semlink {self.name} did not end: {self._last_words()}") from None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_RUN_TIMEOUT_S)
+        if self._process.poll() != 0:
+            raise self._failure()
         # A summary is smaller than a pipe's buffer, so the command never waited for this.
         output = self._process.stdout.read() if self._process.stdout else ""
-        if code != 0:
-            raise self._failure(code)
         return dict(msgspec.json.decode(output))
 
     def __enter__(self) -> Self:
@@ -109,9 +126,16 @@ class CommandProcess:
                 self._ready.set()
         self._ready.set()
 
-    def _failure(self, code: int) -> CommandFailedError:
-        self._reader.join(timeout=1.0)
-        return CommandFailedError(f"semlink {self.name} failed: {self._last_words()}", max(code, 1))
+    def _failure(self) -> CommandFailedError:
+        code = self._process.poll()
+        if code is not None:
+            self._reader.join(timeout=1.0)
+        if code is None or code == 0:
+            how, exit_code = "did not start or end in time" if code is None else "ended before its work", 1
+        else:
+            # As a shell does it: a process that signal N killed counts as one that ended with 128 + N.
+            how, exit_code = (f"was killed by signal {-code}", 128 - code) if code < 0 else ("failed", code)
+        return CommandFailedError(f"semlink {self.name} {how}: {self._last_words()}", exit_code)
 
     def _last_words(self) -> str:
         return " / ".join(line for line in self._errors[-5:] if line) or "it said nothing"
@@ -147,7 +171,7 @@ def run_link(
     num_pilots: int,
 ) -> LinkRun:
     """Stream a list of images once through channel and receiver, over TCP on loopback."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     sent_log, results = folder / "sent.jsonl", folder / "results"
     receive = (
         "rx",
@@ -166,8 +190,9 @@ def run_link(
             "channel", "--listen", _ANY_PORT, "--connect", rx.endpoint(), *air, "--until-end", "--json"
         ) as ch:
             send = ("tx", str(images), "--connect", ch.endpoint(), "--rate", rate, "--log", str(sent_log))
-            threads = ("--pilots", str(num_pilots), "--num-threads", str(NUM_ENCODER_THREADS))
-            with CommandProcess(*send, *threads, "--model-set", model_set, "--json") as tx:
+            settings = ("--pilots", str(num_pilots), "--num-threads", str(NUM_ENCODER_THREADS))
+            with CommandProcess(*send, *settings, "--model-set", model_set, "--json") as tx:
+                _wait_for_all(rx, ch, tx)
                 return LinkRun(
                     transmitter=tx.summary(),
                     channel=ch.summary(),
@@ -175,3 +200,12 @@ def run_link(
                     sent_log=sent_log,
                     results_log=results / "results.jsonl",
                 )
+
+
+def _wait_for_all(*processes: CommandProcess) -> None:
+    """Wait for the end of all; the first that fails ends it, since the others would fail of that."""
+    end_s = time.monotonic() + _RUN_TIMEOUT_S
+    while any(process.is_running for process in processes) and time.monotonic() < end_s:
+        for process in processes:
+            process.raise_if_failed()
+        time.sleep(_POLL_S)

@@ -13,7 +13,7 @@ import torch
 from rich.progress import Progress, TaskID
 
 from engines.modelset import ModelSet
-from semlink.channel import FADING_NUM_PILOTS, MAX_SNR_DB, PAPER_CHANNELS, ChannelModel
+from semlink.channel import MAX_SNR_DB, PAPER_CHANNELS, ChannelModel, default_num_pilots
 from semlink.errors import ConfigError
 from semlink.rates import Rate
 from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
@@ -41,7 +41,7 @@ class Grid:
     channels: tuple[ChannelModel, ...]
     snr_db: tuple[float, ...]
     seeds: tuple[int, ...]
-    num_pilots: int = FADING_NUM_PILOTS
+    num_pilots: int = default_num_pilots(ChannelModel.RAYLEIGH)
 
     def __post_init__(self) -> None:
         """Refuse before anything is trained what would fail after it."""

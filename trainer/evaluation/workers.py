@@ -14,16 +14,19 @@ from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import cast
 
 import torch
 
-from semlink.errors import EngineError, SemlinkError
+from semlink.errors import EngineError
 from semlink.interrupt import interruptions
 from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
 
 __all__ = ["train_in_processes"]
 
 _CONTEXT = get_context("spawn")
+_PATIENCE_S = 1.0
+"""How long a worker may take to end."""
 
 
 def train_in_processes(
@@ -34,12 +37,20 @@ def train_in_processes(
     num_jobs: int,
     advance: Callable[[float], None],
 ) -> list[TrainedCodec]:
-    """Train all of `trainings`, `num_jobs` at a time; `advance` hears how many epochs are done.
+    """Train all of `trainings`, `num_jobs` at a time; for the main thread only, which hears Ctrl-C.
+
+    Parameters
+    ----------
+    trainings, data, runs : as `train_codec` takes them
+    num_jobs : how many at a time
+    advance : hears how many epochs are done
 
     Raises
     ------
     EngineError
-        If a process dies; what it trained until then is in its run's checkpoint.
+        If a process cannot be started, or dies; what it trained is in its run's checkpoint.
+    SemlinkError
+        Whatever `train_codec` raises.
     """
     waiting = deque(enumerate(trainings))
     trained: dict[int, TrainedCodec] = {}
@@ -56,9 +67,9 @@ def train_in_processes(
                 connection.send((data, runs))
                 give_next(connection)
             while busy:
-                for connection in set(busy).intersection(wait(busy)):
+                for connection in cast(list[Connection], wait(busy)):
                     match connection.recv():
-                        case SemlinkError() as error:
+                        case Exception() as error:
                             raise error
                         case TrainedCodec() as codec:
                             index = busy.pop(connection)
@@ -87,17 +98,24 @@ def _worker_processes(num_workers: int) -> Iterator[list[Connection]]:
             with _uninterrupted():
                 here, there = _CONTEXT.Pipe()
                 process = _CONTEXT.Process(target=_work, args=(there,), daemon=True)
-                process.start()
-                there.close()
-                processes.append(process)
                 connections.append(here)
+                process.start()
+                processes.append(process)
+                there.close()
         yield connections
+    except OSError as error:
+        if len(processes) == num_workers:
+            raise
+        raise EngineError(f"cannot start a training process: {error.strerror}; use fewer --jobs") from None
     finally:
+        # A worker that waits for work sees the end of its pipe, one that works is ended.
+        for connection in connections:
+            connection.close()
         for process in processes:
             process.terminate()
-        for process, connection in zip(processes, connections, strict=True):
+            process.join(_PATIENCE_S)
+            process.kill()
             process.join()
-            connection.close()
 
 
 @contextlib.contextmanager
@@ -108,11 +126,11 @@ def _uninterrupted() -> Iterator[None]:
     it is the parent that decides. The parent's other threads still take it, so it is asked for as well.
     """
     with interruptions() as interruption:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             yield
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
     if interruption.is_set():
         raise KeyboardInterrupt
 
@@ -127,7 +145,7 @@ def _work(connection: Connection) -> None:
             training = connection.recv()
             try:
                 trained = train_codec(training, data, runs, report=lambda *_: connection.send(1))
-            except SemlinkError as error:
+            except Exception as error:  # noqa: BLE001  the parent raises it
                 connection.send(error)
             else:
                 connection.send(trained)
