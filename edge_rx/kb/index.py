@@ -13,7 +13,7 @@ from typing_extensions import Self
 from semlink.errors import KnowledgeBaseError, MissingDependencyError
 from semlink.files import replaced_file
 
-__all__ = ["INDEX_KIND", "EntryIds", "FlatIndex", "Vectors"]
+__all__ = ["INDEX_KIND", "EntryIds", "FlatIndex", "InnerProductIndex", "Vectors"]
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 EntryIds: TypeAlias = npt.NDArray[np.int64]
@@ -147,6 +147,35 @@ class FlatIndex:
         if not (np.isfinite(lengths) & (lengths > 0)).all():
             raise KnowledgeBaseError(f"{name} must be finite and not zero, so that they have a direction")
         return np.ascontiguousarray(vectors / lengths, dtype=np.float32)
+
+
+class InnerProductIndex:
+    """Vectors of any length, found by inner product; in memory only.
+
+    Parameters
+    ----------
+    dim : length of every vector
+    num_threads : CPU threads of one search, at least 1
+    """
+
+    def __init__(self, dim: int, *, num_threads: int = 1) -> None:
+        self._faiss = _import_faiss()
+        self._index = self._faiss.IndexFlatIP(dim)
+        self._num_threads = num_threads
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def add(self, vectors: Vectors) -> None:
+        """Append (n, dim) float32 vectors."""
+        self._index.add(np.ascontiguousarray(vectors))
+
+    def search(self, queries: Vectors, *, num_matches: int) -> tuple[EntryIds, Vectors]:
+        """Find the largest inner products: (q, m) int64 places, best first, and (q, m) float32 products."""
+        # OpenMP keeps the number per calling thread, so it is set where it is used.
+        self._faiss.omp_set_num_threads(self._num_threads)
+        products, places = self._index.search(np.ascontiguousarray(queries), min(num_matches, len(self)))
+        return places, products
 
 
 def _import_faiss() -> Any:

@@ -180,7 +180,7 @@ def test_intervals() -> None:
 
 
 def record(seed: int, accuracy: float) -> Record:
-    return Record("kbsc", 64, 0.0, "awgn", seed, accuracy, 0.1, 0.2, 0.5, "x", "none", 0)
+    return Record("kbsc", 64, 0.0, "awgn", seed, accuracy, 0.1, 0.2, 0.5, 0.6, "x", "none", 0)
 
 
 def test_report_holds_what_readers_need(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
 
-_CODECS = ("kbsc", "kbsc-reference")
+_CODECS = ("kbsc", "kbsc-reference", "nested", "index")
 
 _EPILOG = """Examples:
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
 import torch
 from rich.progress import Progress, TaskID
 
+from engines.codebook import Codebook
 from engines.modelset import ModelSet
 from semlink.channel import MAX_SNR_DB, PAPER_CHANNELS, ChannelModel, default_num_pilots
 from semlink.errors import ConfigError
 from semlink.rates import Rate
 from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
-from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features
-from trainer.evaluation.metrics import CleanRetrieval, score_retrieval
+from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge
+from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
+from trainer.evaluation.signal_link import SignalLink
 from trainer.evaluation.workers import train_in_processes
 
 __all__ = [
     "Grid",
+    "Link",
     "Record",
-    "evaluate_codec",
+    "evaluate_index",
+    "evaluate_link",
     "evaluate_model_set",
+    "evaluate_nested",
     "evaluate_trained",
     "train_all",
     "trainings_of",
@@ -74,7 +79,8 @@ class Record(msgspec.Struct, frozen=True):
     semantic_accuracy: float
     recall_at_1: float
     recall_at_10: float
-    mean_cosine: float
+    mean_cosine: float | None
+    match_cosine: float | None
     trained_on: str
     knowledge: str
     num_pilots: int
@@ -91,7 +97,10 @@ _TRAINED_ON: dict[ChannelModel, Literal["awgn", "rayleigh"]] = {
 
 
 def trainings_of(grid: Grid, template: CodecTraining) -> list[CodecTraining]:
-    """List the training runs that a grid needs; `template` gives everything that the grid does not."""
+    """List the training runs that a grid needs; `template` gives everything that the grid does not.
+
+    `nested` needs none, since one fit serves every rate and channel, and `index` learns nothing.
+    """
     return [
         msgspec.structs.replace(
             template,
@@ -103,6 +112,7 @@ def trainings_of(grid: Grid, template: CodecTraining) -> list[CodecTraining]:
         )
         for channel in dict.fromkeys(_TRAINED_ON[channel] for channel in grid.channels)
         for codec in grid.codecs
+        if codec not in ("nested", "index")
         for rate in grid.rates
         for seed in grid.seeds
     ]
@@ -133,18 +143,36 @@ def _train_reported(
     return trained
 
 
-def evaluate_codec(
-    graphs: CodecGraphs, grid: Grid, channel: ChannelModel, clean: CleanRetrieval, *, seed: int, trained_on: str
+class Link(Protocol):
+    """A codec at one rate, from clean features to what the receiver retrieves."""
+
+    @property
+    def name(self) -> str:
+        """The codec's."""
+        ...
+
+    @property
+    def rate(self) -> Rate:
+        """Symbols of an image."""
+        ...
+
+    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+        """Send every image over the air, retrieve, and score."""
+        ...
+
+
+def evaluate_link(
+    link: Link, grid: Grid, channel: ChannelModel, clean: CleanRetrieval, *, seed: int, trained_on: str
 ) -> Iterator[Record]:
     """Measure one codec on one channel at every SNR of the grid."""
     for snr_db in grid.snr_db:
-        air = grid.air(graphs.name, channel, snr_db)
+        air = grid.air(link.name, channel, snr_db)
         # By value, so that a cell's noise does not depend on which other cells were asked for.
-        rng = np.random.default_rng([seed, graphs.rate.num_symbols, round(1000 * (snr_db + MAX_SNR_DB))])
-        scores = score_retrieval(transmit_features(clean.features, graphs, air, rng), clean)
+        rng = np.random.default_rng([seed, link.rate.num_symbols, round(1000 * (snr_db + MAX_SNR_DB))])
+        scores = link.retrieve(clean, air, rng)
         yield Record(
-            codec=graphs.name,
-            num_symbols=graphs.rate.num_symbols,
+            codec=link.name,
+            num_symbols=link.rate.num_symbols,
             snr_db=snr_db,
             channel=channel.value,
             seed=seed,
@@ -152,6 +180,7 @@ def evaluate_codec(
             recall_at_1=scores.recall_at_1,
             recall_at_10=scores.recall_at_10,
             mean_cosine=scores.mean_cosine,
+            match_cosine=scores.match_cosine,
             trained_on=trained_on,
             knowledge=air.knowledge.value,
             num_pilots=air.num_pilots,
@@ -173,8 +202,44 @@ def evaluate_trained(
     for codec, channel in cells:
         graphs = CodecGraphs.from_training(codec)
         source = f"{codec.source}, {codec.training.channel}"
-        records += evaluate_codec(graphs, grid, channel, clean, seed=codec.training.seed, trained_on=source)
+        records += evaluate_link(graphs, grid, channel, clean, seed=codec.training.seed, trained_on=source)
         progress.advance(task)
+    return records
+
+
+def evaluate_nested(
+    codebooks: Mapping[int, Codebook], grid: Grid, clean: CleanRetrieval, progress: Progress, *, trained_on: str
+) -> list[Record]:
+    """Measure `nested`, a codebook for each seed, on every channel; none of them is what it was fitted to."""
+    cells = [(rate, seed) for rate in grid.rates for seed in codebooks]
+    links = (SignalLink.nested(codebooks[seed], rate, clean) for rate, seed in cells)
+    return _evaluate_links("nested", cells, links, grid, clean, progress, trained_on=trained_on)
+
+
+def evaluate_index(grid: Grid, clean: CleanRetrieval, progress: Progress) -> list[Record]:
+    """Measure `index`, which learns nothing; a seed draws codewords and noise."""
+    cells = [(rate, seed) for rate in grid.rates for seed in grid.seeds]
+    links = (SignalLink.index(rate, clean, seed=seed) for rate, seed in cells)
+    return _evaluate_links("index", cells, links, grid, clean, progress, trained_on="nothing")
+
+
+def _evaluate_links(
+    name: str,
+    cells: Sequence[tuple[Rate, int]],
+    links: Iterable[Link],
+    grid: Grid,
+    clean: CleanRetrieval,
+    progress: Progress,
+    *,
+    trained_on: str,
+) -> list[Record]:
+    """Measure links, one for each (rate, seed), made when their turn comes, on every channel."""
+    task = progress.add_task(f"evaluating {name}", total=len(cells) * len(grid.channels))
+    records: list[Record] = []
+    for (_, seed), link in zip(cells, links, strict=True):
+        for channel in grid.channels:
+            records += evaluate_link(link, grid, channel, clean, seed=seed, trained_on=trained_on)
+            progress.advance(task)
     return records
 
 
@@ -191,6 +256,6 @@ def evaluate_model_set(model_set: ModelSet, grid: Grid, clean: CleanRetrieval, p
     records: list[Record] = []
     for rate, channel, seed in cells:
         graphs = CodecGraphs.from_model_set(model_set, rate)
-        records += evaluate_codec(graphs, grid, channel, clean, seed=seed, trained_on=codec.training_data)
+        records += evaluate_link(graphs, grid, channel, clean, seed=seed, trained_on=codec.training_data)
         progress.advance(task)
     return records

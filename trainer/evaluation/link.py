@@ -13,11 +13,12 @@ from engines.modelset import ModelSet
 from engines.runner import GraphRunner, load_runner
 from semlink.channel import ChannelModel, apply_channel, paper_channel, pilot_symbols
 from semlink.errors import ConfigError
-from semlink.iq import CodesFormat, dequantize, normalize_power, pair_latent, quantize, unpair_symbols
+from semlink.iq import CodesFormat, Symbols, dequantize, normalize_power, pair_latent, quantize, unpair_symbols
 from semlink.rates import Rate, parse_rate
 from trainer.codecs.training import TrainedCodec
+from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_retrieval
 
-__all__ = ["PAPER_BATCH", "AirInterface", "CodecGraphs", "ReceiverKnowledge", "transmit_features"]
+__all__ = ["PAPER_BATCH", "AirInterface", "CodecGraphs", "ReceiverKnowledge", "over_the_air", "transmit_features"]
 
 PAPER_BATCH = 256
 """Images whose powers and pairs the published evaluation mixes (its test loader's batch)."""
@@ -69,6 +70,10 @@ class CodecGraphs:
         rate = parse_rate(str(trained.training.num_symbols))
         return cls(trained.training.codec, rate, load_runner(trained.encoder_path), load_runner(trained.decoder_path))
 
+    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+        """Send every image, search for the queries that the decoder gives, and score what they find."""
+        return score_retrieval(transmit_features(clean.features, self, air, rng), clean)
+
 
 def transmit_features(features: Features, codec: CodecGraphs, air: AirInterface, rng: np.random.Generator) -> Features:
     """Send features over the air and give the receiver's queries.
@@ -90,17 +95,32 @@ def transmit_features(features: Features, codec: CodecGraphs, air: AirInterface,
         received = [paper_channel(batch, air.channel, snr_db=air.snr_db, rng=rng) for batch in batches]
         return np.asarray(codec.decoder(np.concatenate(received)))
     data = normalize_power(pair_latent(latent))
-    pilots = np.broadcast_to(pilot_symbols(air.num_pilots), (len(data), air.num_pilots))
-    sent = _through_codes(np.concatenate([pilots, data], axis=1))
-    output = apply_channel(sent, air.channel, snr_db=air.snr_db, rng=rng)
-    heard = _through_codes(output.symbols)
+    heard, gains = over_the_air(data, air, rng)
     if air.knowledge is ReceiverKnowledge.GENIE:
-        heard = derotate(heard, output.gains)[:, air.num_pilots :]
+        heard = derotate(heard, gains)[:, air.num_pilots :]
     elif air.knowledge is ReceiverKnowledge.PILOTS and air.num_pilots < 1:
         raise ConfigError(f"estimating a gain needs at least 1 pilot, got {air.num_pilots}")
     else:
         heard = equalize(heard, num_pilots=air.num_pilots)
     return np.asarray(codec.decoder(unpair_symbols(heard)))
+
+
+def over_the_air(data: Symbols, air: AirInterface, rng: np.random.Generator) -> tuple[Symbols, Symbols]:
+    """Put pilots in front and send: what tx, channel and rx do between the codec's halves.
+
+    Parameters
+    ----------
+    data : (batch, n) complex64, of unit mean power in each row
+
+    Returns
+    -------
+    heard : (batch, num_pilots + n) complex64
+    gains : (batch, 1) or (batch, num_pilots + n) complex64; for a genie only
+    """
+    pilots = np.broadcast_to(pilot_symbols(air.num_pilots), (len(data), air.num_pilots))
+    sent = _through_codes(np.concatenate([pilots, data], axis=1))
+    output = apply_channel(sent, air.channel, snr_db=air.snr_db, rng=rng)
+    return _through_codes(output.symbols), output.gains
 
 
 def _through_codes(symbols: np.ndarray) -> np.ndarray:

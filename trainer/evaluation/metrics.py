@@ -18,6 +18,7 @@ __all__ = [
     "RetrievalScores",
     "confidence_interval",
     "proportion_interval",
+    "score_entries",
     "score_retrieval",
 ]
 
@@ -65,19 +66,37 @@ class RetrievalScores:
     semantic_accuracy: float
     recall_at_1: float
     recall_at_10: float
-    mean_cosine: float
+    mean_cosine: float | None
+    match_cosine: float
 
 
 def score_retrieval(queries: Features, clean: CleanRetrieval) -> RetrievalScores:
     """Search for the received queries and compare with the clean retrieval, row by row."""
-    entries, _ = clean.index.search(queries, num_matches=min(_TOP, len(clean.kb_labels)))
+    entries, _ = clean.index.search(queries, num_matches=_TOP)
     norms = np.linalg.norm(queries, axis=1) * np.linalg.norm(clean.features, axis=1)
     cosine = np.sum(queries * clean.features, axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
+    return score_entries(list(entries), clean, mean_cosine=float(np.mean(cosine)))
+
+
+def score_entries(
+    entries: Sequence[npt.NDArray[np.int64]], clean: CleanRetrieval, *, mean_cosine: float | None = None
+) -> RetrievalScores:
+    """Compare retrieved entries with the clean retrieval, image by image.
+
+    Parameters
+    ----------
+    entries : for each sent image the entries retrieved, best first
+    mean_cosine : of query and clean feature, where a codec has queries
+    """
+    first = np.array([found[0] for found in entries])
+    matched = clean.index.vectors(0, len(clean.index))[first]
+    hits = [wanted in found[:_TOP] for found, wanted in zip(entries, clean.entries, strict=True)]
     return RetrievalScores(
-        semantic_accuracy=float(np.mean(clean.kb_labels[entries[:, 0]] == clean.labels)),
-        recall_at_1=float(np.mean(entries[:, 0] == clean.entries)),
-        recall_at_10=float(np.mean((entries == clean.entries[:, None]).any(axis=1))),
-        mean_cosine=float(np.mean(cosine)),
+        semantic_accuracy=float(np.mean(clean.kb_labels[first] == clean.labels)),
+        recall_at_1=float(np.mean(first == clean.entries)),
+        recall_at_10=float(np.mean(hits)),
+        mean_cosine=mean_cosine,
+        match_cosine=float(np.mean(np.sum(matched * clean.features, axis=1))),
     )
 
 

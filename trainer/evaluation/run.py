@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +15,19 @@ from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from semlink.errors import DatasetError
 from trainer.cache import cache_folder
+from trainer.codecs.nested import NestedFit, fitted_codebook
 from trainer.codecs.training import CodecTraining, TrainingFeatures
 from trainer.datasets import Dataset, open_dataset
-from trainer.evaluation.grid import Grid, evaluate_model_set, evaluate_trained, train_all, trainings_of
+from trainer.evaluation.grid import (
+    Grid,
+    Record,
+    evaluate_index,
+    evaluate_model_set,
+    evaluate_nested,
+    evaluate_trained,
+    train_all,
+    trainings_of,
+)
 from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.report import EvaluationReport
 from trainer.features import cached_features
@@ -62,19 +73,23 @@ def run_evaluation(
         sent = cached_features(sent_images, encoder, progress=progress)
         kb = cached_features(dataset.knowledge_base, encoder, progress=progress)
         clean = CleanRetrieval.of(sent, np.asarray(sent_images.labels), kb, np.asarray(dataset.knowledge_base.labels))
-        if weights == "model-set":
-            records = evaluate_model_set(models, grid, clean, progress)
-        else:
+        learnt = replace(grid, codecs=tuple(codec for codec in grid.codecs if codec != "index"))
+        records: list[Record] = []
+        if learnt.codecs and weights == "model-set":
+            records += evaluate_model_set(models, learnt, clean, progress)
+        elif learnt.codecs:
             template = CodecTraining(codec="kbsc", num_symbols=64, epochs=epochs, precision=precision)
             learning = training_features(open_dataset(train_data or data, progress=progress), encoder, progress)
-            trained = train_all(
-                trainings_of(grid, template),
-                learning,
-                runs or cache_folder("runs"),
-                num_jobs=num_jobs,
-                progress=progress,
-            )
-            records = evaluate_trained(trained, grid, clean, progress)
+            folder = runs or cache_folder("runs")
+            trainings = trainings_of(learnt, template)
+            trained = train_all(trainings, learning, folder, num_jobs=num_jobs, progress=progress)
+            records += evaluate_trained(trained, learnt, clean, progress)
+            if "nested" in learnt.codecs:
+                fits = progress.track(grid.seeds, description="fitting nested")
+                codebooks = {seed: fitted_codebook(NestedFit(seed), learning, folder) for seed in fits}
+                records += evaluate_nested(codebooks, learnt, clean, progress, trained_on=learning.source)
+        if "index" in grid.codecs:
+            records += evaluate_index(grid, clean, progress)
     return EvaluationReport.of(
         records,
         command=command,

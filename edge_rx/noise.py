@@ -1,0 +1,78 @@
+"""How strong the noise is, from what a receiver hears and nothing else.
+
+Without pilots: a transmission has unit mean power, so what is heard above 1 is noise. With pilots:
+what is left of them when the gain that they show is taken out. One image is too short to tell, so
+the estimate is a mean over the stream's last images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_rx.equalizer import estimate_gain
+from semlink.channel import pilot_symbols
+from semlink.errors import ConfigError
+from semlink.iq import Symbols
+
+__all__ = ["MIN_NOISE_VARIANCE", "NoiseEstimator", "undo_gain"]
+
+MIN_NOISE_VARIANCE = 1e-3
+"""Floor of every estimate: 30 dB, the noise of the codes themselves."""
+
+_MEMORY = 64
+"""Images over which the mean runs."""
+
+
+class NoiseEstimator:
+    """Running estimate of one stream's N0.
+
+    Examples
+    --------
+    >>> estimator = NoiseEstimator()
+    >>> estimator.update(0.3), estimator.update(0.1)
+    (0.3, 0.2)
+    """
+
+    def __init__(self) -> None:
+        self._mean = 0.0
+        self._count = 0
+
+    def update(self, noise_variance: float) -> float:
+        """Take one image's own estimate in; give the stream's, at least `MIN_NOISE_VARIANCE`."""
+        self._count += 1
+        self._mean += (noise_variance - self._mean) / min(self._count, _MEMORY)
+        return max(self._mean, MIN_NOISE_VARIANCE)
+
+
+def undo_gain(received: Symbols, *, num_pilots: int, estimator: NoiseEstimator) -> tuple[Symbols, float]:
+    """Split off the pilots, divide by the gain that they show, and say how much noise is left.
+
+    Unlike `edge_rx.equalizer.equalize`, which leaves the magnitude alone: whoever weighs likelihoods
+    is not misled by a fade, which this tells as noise.
+
+    Parameters
+    ----------
+    received : (num_pilots + n,) complex64, pilots first, as heard
+    num_pilots : how many there are; 0 promises a gain of 1
+    estimator : of the stream that the image belongs to
+
+    Returns
+    -------
+    symbols : (n,) complex64, as sent but for the noise
+    noise_variance : N0 of `symbols`
+
+    Raises
+    ------
+    ConfigError
+        With 1 pilot, from which gain and noise cannot both be told.
+    """
+    if num_pilots == 1:
+        raise ConfigError("one pilot cannot tell gain and noise apart; send none, or at least 2")
+    if num_pilots == 0:
+        return received, estimator.update(float(np.mean(np.abs(received) ** 2)) - 1.0)
+    pilots, data = received[:num_pilots], received[num_pilots:]
+    gain = estimate_gain(pilots)
+    rest = pilots - gain * pilot_symbols(num_pilots)
+    noise_variance = estimator.update(float(np.sum(np.abs(rest) ** 2)) / (num_pilots - 1))
+    strength = max(float(np.abs(gain[0]) ** 2), float(np.finfo(np.float32).tiny))
+    return np.asarray(data * gain.conj() / strength, dtype=np.complex64), noise_variance / strength

@@ -1,0 +1,41 @@
+"""Arrays in a file: written by numpy, read with nothing trusted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from semlink.errors import ModelSetError
+
+__all__ = ["FloatArray", "load_arrays"]
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+
+def load_arrays(path: Path, names: Sequence[str], *, what: str) -> dict[str, npt.NDArray[Any]]:
+    """Read named arrays from an .npz file.
+
+    Parameters
+    ----------
+    what : what the file should be, for the message
+
+    Raises
+    ------
+    ModelSetError
+        If the file is missing, cut short, or lacks one of them.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelSetError(f"{path}: {error.strerror}") from None
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            return {name: stored[name] for name in names}
+    # numpy reports a damaged archive through zipfile's and its own errors.
+    except Exception as error:  # noqa: BLE001
+        raise ModelSetError(f"{path}: does not hold {what} ({type(error).__name__})") from None

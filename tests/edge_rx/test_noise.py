@@ -1,0 +1,59 @@
+"""The receiver tells the noise from what it hears."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_rx.equalizer import estimate_gain
+from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, undo_gain
+from semlink.channel import ChannelModel, apply_channel, complex_normal, noise_variance, pilot_symbols
+from semlink.errors import ConfigError
+from semlink.iq import Symbols, normalize_power
+
+
+def sent(num_images: int, num_pilots: int, rng: np.random.Generator) -> Symbols:
+    data = normalize_power(complex_normal((num_images, 64), rng))
+    return np.concatenate([np.broadcast_to(pilot_symbols(num_pilots), (num_images, num_pilots)), data], axis=1)
+
+
+@pytest.mark.parametrize("snr_db", [-7.0, 0.0, 10.0])
+@pytest.mark.parametrize(("model", "num_pilots"), [(ChannelModel.AWGN, 0), (ChannelModel.RAYLEIGH, 8)])
+def test_stream_tells_its_noise(model: ChannelModel, num_pilots: int, snr_db: float) -> None:
+    rng = np.random.default_rng(0)
+    symbols = sent(200, num_pilots, rng)
+    heard = apply_channel(symbols, model, snr_db=snr_db, rng=rng)
+    estimator, told = NoiseEstimator(), []
+    for image in heard.symbols:
+        data, noise = undo_gain(image, num_pilots=num_pilots, estimator=estimator)
+        assert data.shape == (64,)
+        strength = abs(estimate_gain(image[:num_pilots])[0]) ** 2 if num_pilots else 1.0
+        told.append(noise * strength)
+    np.testing.assert_allclose(told[64:], noise_variance(snr_db), rtol=0.3)
+    assert np.mean(told[64:]) == pytest.approx(noise_variance(snr_db), rel=0.1)
+
+
+def test_gain_is_undone() -> None:
+    rng = np.random.default_rng(0)
+    symbols = sent(1, 8, rng)[0]
+    data, _ = undo_gain(symbols * np.complex64(0.3 - 2j), num_pilots=8, estimator=NoiseEstimator())
+    np.testing.assert_allclose(data, symbols[8:], atol=1e-5)
+
+
+def test_silence_of_a_fade_is_told_as_noise() -> None:
+    data, noise = undo_gain(np.zeros(72, np.complex64), num_pilots=8, estimator=NoiseEstimator())
+    assert np.isfinite(data).all()
+    assert noise > 1e6
+
+
+def test_estimate_has_a_floor_and_forgets() -> None:
+    estimator = NoiseEstimator()
+    assert estimator.update(-0.5) == MIN_NOISE_VARIANCE
+    for _ in range(1000):
+        latest = estimator.update(2.0)
+    assert latest == pytest.approx(2.0, rel=1e-3)
+
+
+def test_one_pilot_is_refused() -> None:
+    with pytest.raises(ConfigError, match="at least 2"):
+        undo_gain(np.ones(65, np.complex64), num_pilots=1, estimator=NoiseEstimator())

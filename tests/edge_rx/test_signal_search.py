@@ -1,0 +1,122 @@
+"""The search over keys is the maximum a posteriori decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+
+from edge_rx.signal_search import SignalPriors, SignalSearch
+from engines.codebook import Codebook
+from semlink.channel import ChannelModel, apply_channel, noise_variance
+from semlink.errors import EngineError, KnowledgeBaseError
+from semlink.iq import Symbols, normalize_power, pair_latent
+from semlink.rates import RATES, Rate, parse_rate
+
+DIM, CELLS, ENTRIES = 32, 12, 40
+
+
+@pytest.fixture(scope="module")
+def codebook() -> Codebook:
+    rng = np.random.default_rng(0)
+    centroids = np.linalg.qr(rng.standard_normal((DIM, DIM)))[0][:CELLS].astype(np.float32)
+    return Codebook(
+        mean=np.zeros(DIM, np.float32),
+        projection=np.linalg.qr(rng.standard_normal((DIM, DIM)))[0].astype(np.float32),
+        centroids=centroids,
+        codewords=rng.choice(np.array([-1, 1], np.int8), (CELLS, DIM)),
+        cell_shares=np.full(CELLS, 1 / CELLS, np.float32),
+        familiarity_threshold=8.0,
+        coarse_share=0.8,
+        analog_scale=DIM**0.5,
+    )
+
+
+@pytest.fixture(scope="module")
+def entries(codebook: Codebook) -> np.ndarray:
+    """Half of them near the cells, half of them anywhere."""
+    rng = np.random.default_rng(1)
+    near = codebook.centroids[rng.integers(0, CELLS, ENTRIES // 2)]
+    features = np.concatenate([near, np.zeros((ENTRIES // 2, DIM))]) + 0.15 * rng.standard_normal((ENTRIES, DIM))
+    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+
+
+def symbols_of(codebook: Codebook, features: np.ndarray, rate: Rate) -> Symbols:
+    return normalize_power(pair_latent(codebook.latent(features)[:, : rate.latent_dim]))
+
+
+@pytest.mark.parametrize("rate", RATES[2:], ids=lambda rate: str(rate.num_symbols))
+def test_entries_that_are_sent_are_found(codebook: Codebook, entries: np.ndarray, rate: Rate) -> None:
+    rng = np.random.default_rng(2)
+    heard = apply_channel(symbols_of(codebook, entries, rate), ChannelModel.AWGN, snr_db=20.0, rng=rng).symbols
+    found, scores = SignalSearch(codebook, rate, entries).search(
+        heard, np.full(len(heard), noise_variance(20.0)), num_matches=3
+    )
+    assert found.shape == scores.shape == (ENTRIES, 3)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert np.mean(found[:, 0] == np.arange(ENTRIES)) > 0.9
+
+
+def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) -> None:
+    """Worked out the long way, from the Gaussian density of the noise and the priors."""
+    rate, n0 = parse_rate("16"), 0.5
+    priors = SignalPriors(familiar=0.6, entries_per_cell=1, sharpness=30.0, agreement=0.8)
+    rng = np.random.default_rng(3)
+    heard = apply_channel(symbols_of(codebook, entries[:1], rate), ChannelModel.AWGN, snr_db=3.0, rng=rng).symbols
+    keys = {}
+    directions = codebook.directions(entries)
+    analog = codebook.analog(directions)
+    for entry in range(ENTRIES):
+        keys["alone", entry] = (0.8 * normalize_power(pair_latent(analog[entry])), 0.4 / ENTRIES)
+    nearest = (codebook.centroids @ directions.T).argmax(axis=1)
+    for cell, entry in enumerate(nearest):
+        code = codebook.superpose(codebook.codewords[cell], 0.8 * analog[entry])
+        keys[cell, entry] = (normalize_power(pair_latent(code)), 0.6 / CELLS)
+    variance = n0 / 2 + (1 - 0.8**2) / 2
+    expected = sorted(
+        (
+            -np.sum(np.abs(heard[0] - key) ** 2) / (2 * variance) + np.log(prior)
+            for key, prior in keys.values()
+        ),
+        reverse=True,
+    )  # fmt: skip
+    _, scores = SignalSearch(codebook, rate, entries, priors=priors).search(heard, np.array([n0]), num_matches=10**6)
+    # Up to the one constant that every key shares.
+    np.testing.assert_allclose(np.diff(scores[0]), np.diff(expected), atol=2e-3)
+
+
+def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> None:
+    """Where nothing can be heard, the answer is what is likeliest beforehand."""
+    rate = parse_rate("16")
+    search = SignalSearch(codebook, rate, entries, priors=SignalPriors(familiar=0.999))
+    rng = np.random.default_rng(4)
+    noise = apply_channel(np.zeros((50, 16), np.complex64), ChannelModel.AWGN, snr_db=-30.0, rng=rng).symbols
+    deaf, _ = search.search(noise, np.full(50, noise_variance(-30.0)), num_matches=1)
+    nearest = np.argsort(-(codebook.centroids @ codebook.directions(entries).T), axis=1)[:, :4]
+    assert set(deaf[:, 0]) <= set(nearest.ravel())
+
+
+def test_images_do_not_depend_on_their_batch(codebook: Codebook, entries: np.ndarray) -> None:
+    rate = parse_rate("64")
+    search = SignalSearch(codebook, rate, entries)
+    heard = symbols_of(codebook, entries, rate)
+    noise = np.linspace(0.1, 1.0, ENTRIES)
+    together, _ = search.search(heard, noise, num_matches=1)
+    alone = [search.search(heard[i : i + 1], noise[i : i + 1], num_matches=1)[0][0, 0] for i in range(ENTRIES)]
+    np.testing.assert_array_equal(together[:, 0], alone)
+
+
+def test_knowledge_base_of_one_image_answers_with_it(codebook: Codebook, entries: np.ndarray) -> None:
+    rate = parse_rate("4")
+    found, _ = SignalSearch(codebook, rate, entries[:1]).search(
+        symbols_of(codebook, entries, rate), np.full(ENTRIES, 0.1), num_matches=1
+    )
+    assert (found == 0).all()
+
+
+def test_wrong_knowledge_bases_are_refused(codebook: Codebook) -> None:
+    with pytest.raises(KnowledgeBaseError, match="without entries"):
+        SignalSearch(codebook, RATES[0], np.zeros((0, DIM), np.float32))
+    with pytest.raises(EngineError, match="must be"):
+        SignalSearch(codebook, RATES[0], np.ones((2, DIM + 1), np.float32))

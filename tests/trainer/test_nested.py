@@ -1,0 +1,122 @@
+"""Fitting the nested code, and its graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="needs semlink[train]")
+pytest.importorskip("torch", reason="needs semlink[train]")
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+
+from engines.codebook import LATENT_DIM, Codebook
+from engines.runner import load_runner
+from semlink.channel import ChannelModel
+from semlink.errors import DatasetError
+from semlink.rates import parse_rate
+from trainer.codecs.nested import NestedFit, encoder_graph, fit_codebook, fitted_codebook
+from trainer.codecs.training import TrainingFeatures
+from trainer.evaluation.link import AirInterface, ReceiverKnowledge
+from trainer.evaluation.metrics import CleanRetrieval
+from trainer.evaluation.signal_link import SignalLink
+
+FIT = NestedFit(num_cells=20, unfamiliar_share=0.1)
+DIM = 16
+
+
+def clustered(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of twenty kinds."""
+    centres = np.random.default_rng(0).standard_normal((20, DIM))
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(0, 20, num_images)
+    features = centres[kinds] + 0.35 * rng.standard_normal((num_images, DIM))
+    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32), kinds
+
+
+@pytest.fixture(scope="module")
+def codebook() -> Codebook:
+    return fit_codebook(clustered(1000, 1)[0], clustered(500, 2)[0], FIT)
+
+
+def test_same_seed_same_code(codebook: Codebook) -> None:
+    again = fit_codebook(clustered(1000, 1)[0], clustered(500, 2)[0], FIT)
+    assert again.to_bytes() == codebook.to_bytes()
+    assert np.array_equal(again.projection, codebook.projection)
+
+
+def test_projection_is_orthonormal_and_its_columns_fall_in_power(codebook: Codebook) -> None:
+    np.testing.assert_allclose(codebook.projection.T @ codebook.projection, np.eye(DIM), atol=1e-5)
+    power = np.square(codebook.directions(clustered(1000, 1)[0]) @ codebook.projection).mean(axis=0)
+    assert (np.diff(power) <= 1e-6).all()
+
+
+def test_share_of_held_out_images_that_counts_as_unfamiliar(codebook: Codebook) -> None:
+    def share(features: np.ndarray) -> float:
+        similarity = codebook.directions(features) @ codebook.centroids.T
+        return float(np.mean(codebook.familiarity(similarity) < codebook.familiarity_threshold))
+
+    assert share(clustered(500, 2)[0]) == pytest.approx(0.1, abs=0.01)
+    strangers = np.random.default_rng(3).standard_normal((500, DIM)).astype(np.float32)
+    assert share(strangers) > 0.5
+
+
+@pytest.mark.parametrize("dim", [DIM, 24])
+def test_graph_gives_what_numpy_gives(dim: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    features = rng.standard_normal((400, dim)).astype(np.float32)
+    path = tmp_path / "codebook.npz"
+    path.write_bytes(fit_codebook(features, features, FIT).to_bytes())
+    codebook = Codebook.load(path)
+    graph = load_runner(encoder_graph(codebook).SerializeToString())
+    latent, expected = graph(features), codebook.latent(features)
+    assert latent.shape == (400, LATENT_DIM)
+    np.testing.assert_allclose(latent, expected, atol=2e-5)
+
+
+def test_bad_data_is_named() -> None:
+    features = clustered(1000, 1)[0]
+    with pytest.raises(DatasetError, match="too few for 20 cells"):
+        fit_codebook(features[:100], features, FIT)
+    broken = features.copy()
+    broken[7, 3] = np.nan
+    with pytest.raises(DatasetError, match="not finite"):
+        fit_codebook(broken, features, FIT)
+
+
+def test_fit_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
+    features, kinds = clustered(2000, 1)
+    first = fitted_codebook(FIT, TrainingFeatures(features, kinds, "clusters", "key"), tmp_path)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = fitted_codebook(FIT, TrainingFeatures(features, kinds, "clusters", "key"), tmp_path)
+    assert again.to_bytes() == first.to_bytes()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
+    fitted_codebook(FIT, TrainingFeatures(features, kinds, "clusters", "another key"), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("channel", "knowledge", "num_pilots"),
+    [
+        (ChannelModel.IDEAL, ReceiverKnowledge.NOTHING, 0),
+        (ChannelModel.AWGN, ReceiverKnowledge.NOTHING, 0),
+        (ChannelModel.RAYLEIGH, ReceiverKnowledge.PILOTS, 8),
+        (ChannelModel.RAYLEIGH_FAST, ReceiverKnowledge.GENIE, 0),
+    ],
+)
+def test_link_works_at_every_rate(
+    codebook: Codebook, channel: ChannelModel, knowledge: ReceiverKnowledge, num_pilots: int
+) -> None:
+    sent, sent_kinds = clustered(300, 5)
+    kept, kept_kinds = clustered(300, 6)
+    clean = CleanRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
+    accuracy = []
+    for num_symbols in ("4", "64", "1024"):
+        link = SignalLink.nested(codebook, parse_rate(num_symbols), clean)
+        scores = link.retrieve(clean, AirInterface(channel, 3.0, knowledge, num_pilots), np.random.default_rng(0))
+        accuracy.append(scores.semantic_accuracy)
+        assert scores.recall_at_10 >= scores.recall_at_1
+    assert accuracy[0] > 0.15  # chance is 0.05
+    assert accuracy[1] > clean.ideal_accuracy - 0.25
+    assert accuracy[2] > clean.ideal_accuracy - 0.15

@@ -1,0 +1,97 @@
+"""The link of the codecs that are decoded by comparing signals, `nested` and `index`, as a library call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_rx.index_search import IndexSearch
+from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, undo_gain
+from edge_rx.signal_search import SignalSearch
+from engines.arrays import FloatArray
+from engines.codebook import Codebook
+from engines.entry_keys import EntryKeys, entry_codewords
+from semlink.iq import Symbols, normalize_power, pair_latent
+from semlink.rates import Rate
+from trainer.evaluation.link import AirInterface, ReceiverKnowledge, over_the_air
+from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_entries
+
+__all__ = ["SignalLink"]
+
+_NUM_KEYS = 64
+"""Keys that are looked at for ten different entries."""
+
+
+class SymbolSearch(Protocol):
+    """Finds the entries that received symbols most probably stand for."""
+
+    def search(
+        self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
+    ) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """See `edge_rx.signal_search.SignalSearch.search`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SignalLink:
+    """A codec at one rate, with what its receiver has made of one knowledge base.
+
+    Attributes
+    ----------
+    transmit : features (batch, feature_dim) -> latent (batch, 2 n or more)
+    search : symbols -> entries
+    """
+
+    name: str
+    rate: Rate
+    transmit: Callable[[FloatArray], FloatArray]
+    search: SymbolSearch
+
+    @classmethod
+    def nested(cls, codebook: Codebook, rate: Rate, clean: CleanRetrieval) -> SignalLink:
+        """`nested`: the transmitter knows nothing of the knowledge base that `clean` retrieves from."""
+        return cls("nested", rate, codebook.latent, SignalSearch(codebook, rate, _vectors(clean)))
+
+    @classmethod
+    def index(cls, rate: Rate, clean: CleanRetrieval, *, seed: int) -> SignalLink:
+        """`index`: the transmitter holds the keys of that knowledge base; the seed stands for its fingerprint."""
+        fingerprint = b"seed %d" % seed
+        keys = EntryKeys.of(_vectors(clean), fingerprint)
+        search = IndexSearch(fingerprint, len(clean.index), rate)
+        return cls("index", rate, lambda features: entry_codewords(fingerprint, keys.nearest(features), rate), search)
+
+    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+        """Send every image as one stream, in order, and score what comes back."""
+        latent = self.transmit(clean.features)[:, : self.rate.latent_dim]
+        heard, gains = over_the_air(normalize_power(pair_latent(latent)), air, rng)
+        if air.knowledge is ReceiverKnowledge.GENIE:
+            symbols, noise_variance = _undo_known_gains(heard, gains)
+        else:
+            estimator = NoiseEstimator()
+            undone = [undo_gain(image, num_pilots=air.num_pilots, estimator=estimator) for image in heard]
+            symbols = np.stack([data for data, _ in undone])
+            noise_variance = np.array([noise for _, noise in undone])
+        keys, _ = self.search.search(symbols, noise_variance, num_matches=_NUM_KEYS)
+        return score_entries(_distinct(keys), clean)
+
+
+def _vectors(clean: CleanRetrieval) -> FloatArray:
+    return clean.index.vectors(0, len(clean.index))
+
+
+def _undo_known_gains(heard: Symbols, gains: Symbols) -> tuple[Symbols, npt.NDArray[np.float64]]:
+    """Matched filter with every symbol's gain known; no receiver has them."""
+    strength = np.mean(np.abs(gains) ** 2, axis=1, keepdims=True).astype(np.float64)
+    excess = float(np.mean(np.abs(heard) ** 2) - np.mean(strength))
+    symbols = np.asarray(heard * gains.conj() / strength, dtype=np.complex64)
+    return symbols, max(excess, MIN_NOISE_VARIANCE) / strength[:, 0]
+
+
+def _distinct(entries: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Each row without its repeats, order kept."""
+    firsts = (np.sort(np.unique(row, return_index=True)[1]) for row in entries)
+    return [row[first] for row, first in zip(entries, firsts, strict=True)]
