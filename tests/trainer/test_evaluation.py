@@ -18,9 +18,11 @@ from semlink.channel import ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import parse_rate
 from trainer.codecs.training import CodecTraining, TrainingFeatures
+from trainer.evaluation.bounds import message_error_rate
 from trainer.evaluation.grid import (
     Grid,
     Record,
+    evaluate_index,
     evaluate_model_set,
     evaluate_trained,
     train_all,
@@ -33,7 +35,8 @@ from trainer.evaluation.metrics import (
     proportion_interval,
     score_retrieval,
 )
-from trainer.evaluation.report import EvaluationReport, plot_report, summarize, summary_table
+from trainer.evaluation.plot import plot_report
+from trainer.evaluation.report import EvaluationReport, summarize, summary_table
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -145,6 +148,31 @@ def test_grid_trains_in_processes_and_measures(clean: CleanRetrieval, tmp_path: 
     assert len(records) == 2 * 2 * 2
     assert {r.knowledge for r in records if r.codec == "kbsc-reference"} == {"published"}
     assert {r.knowledge for r in records if r.codec == "kbsc"} == {"none", "pilots"}
+
+
+def test_index_sends_the_entry_itself(clean: CleanRetrieval) -> None:
+    cells = grid(
+        codecs=("index",),
+        rates=(parse_rate("16"), parse_rate("64")),
+        channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH),
+    )
+    records = evaluate_index(cells, clean, Progress(disable=True))
+    assert len(records) == 2 * 2 * 2 * 2
+    quiet = [r for r in records if r.snr_db == 20.0 and r.channel == "awgn"]
+    assert all(r.recall_at_1 > 0.9 for r in quiet)  # but for the keys' rounding
+    assert all(r.semantic_accuracy == pytest.approx(clean.ideal_accuracy, abs=0.02) for r in quiet)
+    assert all(r.mean_cosine is None for r in records)
+    assert evaluate_index(cells, clean, Progress(disable=True)) == records
+
+
+def test_bound_on_messages_is_between_what_is_known_of_it() -> None:
+    rate = parse_rate("64")
+    errors = [message_error_rate(5000, rate, snr_db) for snr_db in (-15.0, -7.0, -4.0, 0.0)]
+    assert errors[0] > 0.95
+    assert 0.08 < errors[1] < 0.14  # spherical random codes reach 0.12
+    assert errors[3] < 1e-6
+    assert errors == sorted(errors, reverse=True)
+    assert message_error_rate(100, rate, -7.0) < errors[1]
 
 
 def test_what_would_fail_after_training_is_refused_before() -> None:

@@ -70,7 +70,8 @@ def evaluate(
         from trainer.evaluation.run import run_evaluation
     except ImportError as error:
         raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink evaluate") from None
-    from trainer.evaluation.report import plot_report, summary_table
+    from trainer.evaluation.plot import plot_report
+    from trainer.evaluation.report import summary_table
 
     console = Console(stderr=True)
     report = run_evaluation(

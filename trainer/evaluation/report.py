@@ -1,21 +1,19 @@
-"""The evaluation's result as JSON, as a table and as a plot."""
+"""The evaluation's result as JSON and as a table."""
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import msgspec
 from rich.table import Table
 
-from semlink.errors import ResultsError
 from semlink.provenance import describe_device, installed_versions, now_utc
 from trainer.evaluation.grid import Record
 from trainer.evaluation.metrics import confidence_interval
 
-__all__ = ["CellSummary", "EvaluationReport", "plot_report", "summarize", "summary_table"]
+__all__ = ["CellSummary", "EvaluationReport", "summarize", "summary_table"]
 
 
 class CellSummary(msgspec.Struct, frozen=True):
@@ -150,41 +148,3 @@ def _cell_text(cell: CellSummary | None) -> str:
     if cell.semantic_accuracy_high is None:
         return f"{cell.semantic_accuracy:.3f}"
     return f"{cell.semantic_accuracy:.3f} ±{cell.semantic_accuracy_high - cell.semantic_accuracy:.3f}"
-
-
-def plot_report(report: EvaluationReport, path: Path) -> None:
-    """Draw semantic accuracy against SNR, a panel for each channel, to a PNG or SVG file."""
-    from matplotlib.figure import Figure
-
-    channels = list(dict.fromkeys(cell.channel for cell in report.summary))
-    figure = Figure(figsize=(6.4 * len(channels), 4.8), layout="constrained")
-    panels = figure.subplots(1, len(channels), sharey=True, squeeze=False)[0]
-    for panel, channel in zip(panels, channels, strict=True):
-        shown = [cell for cell in report.summary if cell.channel == channel]
-        rates = sorted({cell.num_symbols for cell in shown})
-        for (codec, num_symbols), cells in itertools.groupby(shown, key=lambda cell: (cell.codec, cell.num_symbols)):
-            curve = sorted(cells, key=lambda cell: cell.snr_db)
-            means = [cell.semantic_accuracy for cell in curve]
-            spread = [
-                (cell.semantic_accuracy_high or cell.semantic_accuracy) - cell.semantic_accuracy for cell in curve
-            ]
-            style = "--" if codec == "kbsc-reference" else "-"
-            panel.errorbar(
-                [cell.snr_db for cell in curve],
-                means,
-                yerr=spread,
-                fmt=f"o{style}",
-                color=f"C{rates.index(num_symbols)}",
-                markersize=3,
-                capsize=2,
-                label=f"{codec}, {num_symbols} symbols",
-            )
-        panel.axhline(report.ideal_accuracy, color="grey", linestyle=":", label="ideal (no codec, no channel)")
-        panel.set(title=f"{report.dataset}, {shown[0].channel_title}", xlabel="SNR Es/N0 [dB]", ylim=(0, None))
-        panel.grid(alpha=0.3)
-    panels[0].set_ylabel("semantic accuracy")
-    panels[-1].legend(fontsize="small")
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{path}: the plot cannot be written: {error}; PNG, SVG and PDF are known") from None
