@@ -53,6 +53,11 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unfamiliar_share: float = 0.05
     max_iterations: int = 20
 
+    @classmethod
+    def for_keys(cls, seed: int, num_categories: int) -> NestedFit:
+        """What suits the keys of `trainer.codecs.keys`, which lie in little more than one heap for each category."""
+        return cls(seed, num_cells=max(16, num_categories * 5 // 4), unfamiliar_share=0.02)
+
     def key(self, content_key: str) -> str:
         """Name of the fit's file: unique for these values, this recipe and this data."""
         parts = (msgspec.json.encode(self), content_key.encode(), str(_RECIPE).encode())

@@ -60,6 +60,11 @@ class TrainingFeatures:
     source: str
     content_key: str
 
+    @property
+    def num_categories(self) -> int:
+        """How many different labels there are room for."""
+        return int(self.labels.max(initial=-1)) + 1
+
 
 class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One training run, complete: the same values give the same codec on one machine.

@@ -21,7 +21,7 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
 
-_CODECS = ("kbsc", "kbsc-reference", "nested", "index")
+_CODECS = ("kbsc", "kbsc-reference", "nested", "index", "nested-labels", "index-labels")
 
 _EPILOG = """Examples:
 

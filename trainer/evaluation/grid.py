@@ -20,7 +20,7 @@ from semlink.rates import Rate
 from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
 from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
-from trainer.evaluation.signal_link import SignalLink
+from trainer.evaluation.signal_link import KeyFunction, SignalLink
 from trainer.evaluation.workers import train_in_processes
 
 __all__ = [
@@ -99,7 +99,7 @@ _TRAINED_ON: dict[ChannelModel, Literal["awgn", "rayleigh"]] = {
 def trainings_of(grid: Grid, template: CodecTraining) -> list[CodecTraining]:
     """List the training runs that a grid needs; `template` gives everything that the grid does not.
 
-    `nested` needs none, since one fit serves every rate and channel, and `index` learns nothing.
+    Only the `kbsc` family needs them: one fit of the others serves every rate and channel.
     """
     return [
         msgspec.structs.replace(
@@ -112,7 +112,7 @@ def trainings_of(grid: Grid, template: CodecTraining) -> list[CodecTraining]:
         )
         for channel in dict.fromkeys(_TRAINED_ON[channel] for channel in grid.channels)
         for codec in grid.codecs
-        if codec not in ("nested", "index")
+        if codec in ("kbsc", "kbsc-reference")
         for rate in grid.rates
         for seed in grid.seeds
     ]
@@ -208,19 +208,37 @@ def evaluate_trained(
 
 
 def evaluate_nested(
-    codebooks: Mapping[int, Codebook], grid: Grid, clean: CleanRetrieval, progress: Progress, *, trained_on: str
+    codebooks: Mapping[int, Codebook],
+    grid: Grid,
+    clean: CleanRetrieval,
+    progress: Progress,
+    *,
+    keys: Mapping[int, KeyFunction] | None = None,
+    trained_on: str,
 ) -> list[Record]:
-    """Measure `nested`, a codebook for each seed, on every channel; none of them is what it was fitted to."""
+    """Measure `nested`, a codebook for each seed, on every channel; none of them is what it was fitted to.
+
+    With `keys`, a key network for each seed, it is `nested-labels`.
+    """
     cells = [(rate, seed) for rate in grid.rates for seed in codebooks]
-    links = (SignalLink.nested(codebooks[seed], rate, clean) for rate, seed in cells)
-    return _evaluate_links("nested", cells, links, grid, clean, progress, trained_on=trained_on)
+    links = (SignalLink.nested(codebooks[seed], rate, clean, keys=keys[seed] if keys else None) for rate, seed in cells)
+    name = "nested-labels" if keys else "nested"
+    return _evaluate_links(name, cells, links, grid, clean, progress, trained_on=trained_on)
 
 
-def evaluate_index(grid: Grid, clean: CleanRetrieval, progress: Progress) -> list[Record]:
-    """Measure `index`, which learns nothing; a seed draws codewords and noise."""
+def evaluate_index(
+    grid: Grid,
+    clean: CleanRetrieval,
+    progress: Progress,
+    *,
+    keys: Mapping[int, KeyFunction] | None = None,
+    trained_on: str = "nothing",
+) -> list[Record]:
+    """Measure `index`, which learns nothing; a seed draws codewords and noise. With `keys`, `index-labels`."""
     cells = [(rate, seed) for rate in grid.rates for seed in grid.seeds]
-    links = (SignalLink.index(rate, clean, seed=seed) for rate, seed in cells)
-    return _evaluate_links("index", cells, links, grid, clean, progress, trained_on="nothing")
+    links = (SignalLink.index(rate, clean, seed=seed, keys=keys[seed] if keys else None) for rate, seed in cells)
+    name = "index-labels" if keys else "index"
+    return _evaluate_links(name, cells, links, grid, clean, progress, trained_on=trained_on)
 
 
 def _evaluate_links(

@@ -15,7 +15,14 @@ from trainer.evaluation.report import CellSummary, EvaluationReport
 
 __all__ = ["plot_report"]
 
-_STYLES = {"kbsc": "C0o-", "kbsc-reference": "C0s--", "nested": "C3o-", "index": "C2o-"}
+_STYLES = {
+    "kbsc": "C0o-",
+    "kbsc-reference": "C0s--",
+    "nested": "C3o-",
+    "index": "C2o-",
+    "nested-labels": "C3^--",
+    "index-labels": "C2^--",
+}
 _PANEL_INCHES = (3.6, 3.6)
 
 
@@ -69,5 +76,6 @@ def _draw(panel: Any, report: EvaluationReport, cells: list[CellSummary]) -> Non
         errors = np.array([message_error_rate(report.num_kb_entries, rate, snr) for snr in line_db])
         label = "bound: sending the entry's number, normal approximation"
         panel.plot(line_db, report.ideal_accuracy * (1 - errors), color="black", linewidth=0.8, label=label)
-    panel.set_ylim(0, min(1.03, report.ideal_accuracy * 1.15))
+    highest = max([report.ideal_accuracy, *(cell.semantic_accuracy for cell in report.summary)])
+    panel.set_ylim(0, min(1.03, highest * 1.1))
     panel.grid(alpha=0.3)

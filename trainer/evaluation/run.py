@@ -15,6 +15,7 @@ from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from semlink.errors import DatasetError
 from trainer.cache import cache_folder
+from trainer.codecs.keys import KeyTraining, trained_keys
 from trainer.codecs.nested import NestedFit, fitted_codebook
 from trainer.codecs.training import CodecTraining, TrainingFeatures
 from trainer.datasets import Dataset, open_dataset
@@ -30,6 +31,7 @@ from trainer.evaluation.grid import (
 )
 from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.report import EvaluationReport
+from trainer.evaluation.signal_link import KeyFunction
 from trainer.features import cached_features
 
 __all__ = ["run_evaluation", "training_features"]
@@ -84,10 +86,7 @@ def run_evaluation(
             trainings = trainings_of(learnt, template)
             trained = train_all(trainings, learning, folder, num_jobs=num_jobs, progress=progress)
             records += evaluate_trained(trained, learnt, clean, progress)
-            if "nested" in learnt.codecs:
-                fits = progress.track(grid.seeds, description="fitting nested")
-                codebooks = {seed: fitted_codebook(NestedFit(seed), learning, folder) for seed in fits}
-                records += evaluate_nested(codebooks, learnt, clean, progress, trained_on=learning.source)
+            records += _evaluate_signal_codecs(learnt, clean, learning, folder, progress)
         if "index" in grid.codecs:
             records += evaluate_index(grid, clean, progress)
     return EvaluationReport.of(
@@ -101,6 +100,33 @@ def run_evaluation(
         weights=weights,
         ideal_accuracy=clean.ideal_accuracy,
     )
+
+
+def _evaluate_signal_codecs(
+    grid: Grid, clean: CleanRetrieval, learning: TrainingFeatures, folder: Path, progress: Progress
+) -> list[Record]:
+    """Fit and measure the codecs that one fit serves at every rate and on every channel."""
+    records: list[Record] = []
+    if "nested" in grid.codecs:
+        seeds = progress.track(grid.seeds, description="fitting nested")
+        codebooks = {seed: fitted_codebook(NestedFit(seed), learning, folder) for seed in seeds}
+        records += evaluate_nested(codebooks, grid, clean, progress, trained_on=learning.source)
+    if {"nested-labels", "index-labels"} & {*grid.codecs}:
+        seeds = progress.track(grid.seeds, description="training keys")
+        keys = {seed: trained_keys(KeyTraining(seed), learning, folder) for seed in seeds}
+        if "nested-labels" in grid.codecs:
+            fits = {seed: NestedFit.for_keys(seed, learning.num_categories) for seed in grid.seeds}
+            seeds = progress.track(grid.seeds, description="fitting nested-labels")
+            codebooks = {seed: fitted_codebook(fits[seed], _keyed(learning, keys[seed]), folder) for seed in seeds}
+            records += evaluate_nested(codebooks, grid, clean, progress, keys=keys, trained_on=learning.source)
+        if "index-labels" in grid.codecs:
+            records += evaluate_index(grid, clean, progress, keys=keys, trained_on=learning.source)
+    return records
+
+
+def _keyed(data: TrainingFeatures, keys: KeyFunction) -> TrainingFeatures:
+    """The same images by their keys."""
+    return replace(data, features=keys(data.features), content_key=f"keys of {data.content_key}")
 
 
 def training_features(dataset: Dataset, encoder: ImageEncoder, progress: Progress) -> TrainingFeatures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,14 @@ from semlink.rates import Rate
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge, over_the_air
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_entries
 
-__all__ = ["SignalLink"]
+__all__ = ["KeyFunction", "SignalLink"]
 
 _NUM_KEYS = 64
 """Keys that are looked at for ten different entries."""
+
+
+KeyFunction: TypeAlias = Callable[[FloatArray], FloatArray]
+"""Features to keys, (batch, feature_dim) to (batch, key_dim); see `trainer.codecs.keys`."""
 
 
 class SymbolSearch(Protocol):
@@ -52,17 +56,30 @@ class SignalLink:
     search: SymbolSearch
 
     @classmethod
-    def nested(cls, codebook: Codebook, rate: Rate, clean: CleanRetrieval) -> SignalLink:
-        """`nested`: the transmitter knows nothing of the knowledge base that `clean` retrieves from."""
-        return cls("nested", rate, codebook.latent, SignalSearch(codebook, rate, _vectors(clean)))
+    def nested(
+        cls, codebook: Codebook, rate: Rate, clean: CleanRetrieval, *, keys: KeyFunction | None = None
+    ) -> SignalLink:
+        """`nested`: the transmitter knows nothing of the knowledge base that `clean` retrieves from.
+
+        With `keys` it is `nested-labels`: both ends look at keys in place of features.
+        """
+        name, keys = ("nested-labels", keys) if keys else ("nested", np.asarray)
+        search = SignalSearch(codebook, rate, keys(_vectors(clean)))
+        return cls(name, rate, lambda features: codebook.latent(keys(features)), search)
 
     @classmethod
-    def index(cls, rate: Rate, clean: CleanRetrieval, *, seed: int) -> SignalLink:
-        """`index`: the transmitter holds the keys of that knowledge base; the seed stands for its fingerprint."""
+    def index(cls, rate: Rate, clean: CleanRetrieval, *, seed: int, keys: KeyFunction | None = None) -> SignalLink:
+        """`index`: the transmitter holds the keys of that knowledge base; the seed stands for its fingerprint.
+
+        With `keys` it is `index-labels`: which entry is nearest is decided in the space of keys.
+        """
+        name, keys = ("index-labels", keys) if keys else ("index", np.asarray)
         fingerprint = b"seed %d" % seed
-        keys = EntryKeys.of(_vectors(clean), fingerprint)
+        held = EntryKeys.of(keys(_vectors(clean)), fingerprint)
         search = IndexSearch(fingerprint, len(clean.index), rate)
-        return cls("index", rate, lambda features: entry_codewords(fingerprint, keys.nearest(features), rate), search)
+        return cls(
+            name, rate, lambda features: entry_codewords(fingerprint, held.nearest(keys(features)), rate), search
+        )
 
     def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
         """Send every image as one stream, in order, and score what comes back."""
