@@ -125,11 +125,16 @@ def train_key_network(training: KeyTraining, features: FloatArray, labels: np.nd
     if not np.isfinite(features).all():
         raise DatasetError("features to learn keys from hold values that are not finite")
     inputs, targets = torch.from_numpy(np.ascontiguousarray(features)), torch.from_numpy(labels)
-    with torch.random.fork_rng():
-        torch.manual_seed(training.seed)
-        network = KeyNetwork(features.shape[1], training)
-        proxies = nn.Parameter(0.05 * torch.randn(num_categories, training.key_dim))
-        _fit(network, proxies, inputs, targets, training)
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums come in one order, whatever the machine does besides
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(training.seed)
+            network = KeyNetwork(features.shape[1], training)
+            proxies = nn.Parameter(0.05 * torch.randn(num_categories, training.key_dim))
+            _fit(network, proxies, inputs, targets, training)
+    finally:
+        torch.set_num_threads(num_threads)
     network.eval()
     return network
 

@@ -113,20 +113,22 @@ def _evaluate_signal_codecs(
         records += evaluate_nested(codebooks, grid, clean, progress, trained_on=learning.source)
     if {"nested-labels", "index-labels"} & {*grid.codecs}:
         seeds = progress.track(grid.seeds, description="training keys")
-        keys = {seed: trained_keys(KeyTraining(seed), learning, folder) for seed in seeds}
+        trainings = {seed: KeyTraining(seed) for seed in grid.seeds}
+        keys = {seed: trained_keys(trainings[seed], learning, folder) for seed in seeds}
         if "nested-labels" in grid.codecs:
+            keyed = {seed: _keyed(learning, trainings[seed], keys[seed]) for seed in grid.seeds}
             fits = {seed: NestedFit.for_keys(seed, learning.num_categories) for seed in grid.seeds}
             seeds = progress.track(grid.seeds, description="fitting nested-labels")
-            codebooks = {seed: fitted_codebook(fits[seed], _keyed(learning, keys[seed]), folder) for seed in seeds}
+            codebooks = {seed: fitted_codebook(fits[seed], keyed[seed], folder) for seed in seeds}
             records += evaluate_nested(codebooks, grid, clean, progress, keys=keys, trained_on=learning.source)
         if "index-labels" in grid.codecs:
             records += evaluate_index(grid, clean, progress, keys=keys, trained_on=learning.source)
     return records
 
 
-def _keyed(data: TrainingFeatures, keys: KeyFunction) -> TrainingFeatures:
-    """The same images by their keys."""
-    return replace(data, features=keys(data.features), content_key=f"keys of {data.content_key}")
+def _keyed(data: TrainingFeatures, training: KeyTraining, keys: KeyFunction) -> TrainingFeatures:
+    """The same images by the keys that a training run gave them."""
+    return replace(data, features=keys(data.features), content_key=training.key(data.content_key))
 
 
 def training_features(dataset: Dataset, encoder: ImageEncoder, progress: Progress) -> TrainingFeatures:
