@@ -13,11 +13,12 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 import torch
 
+from engines.key_model import KeyModel
 from engines.runner import load_runner
 from semlink.channel import ChannelModel
 from semlink.errors import ConfigError, DatasetError
 from semlink.rates import parse_rate
-from trainer.codecs.keys import KeyTraining, key_graph, train_key_network, trained_keys
+from trainer.codecs.keys import KeyNetwork, KeyTraining, key_graph, train_key_network, trained_keys
 from trainer.codecs.nested import NestedFit, fit_codebook
 from trainer.codecs.training import TrainingFeatures
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge
@@ -39,8 +40,14 @@ def images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def network() -> torch.nn.Module:
+def trained() -> tuple[KeyNetwork, np.ndarray]:
     return train_key_network(TRAINING, *images(2000, 1))
+
+
+@pytest.fixture(scope="module")
+def model(trained: tuple[KeyNetwork, np.ndarray]) -> KeyModel:
+    network, proxies = trained
+    return KeyModel(load_runner(key_graph(network).SerializeToString()), tuple("01234567"), proxies)
 
 
 @pytest.fixture(scope="module")
@@ -49,29 +56,42 @@ def clean() -> CleanRetrieval:
     return CleanRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
 
 
-def test_graph_is_the_network_with_its_norm_folded(network: torch.nn.Module, clean: CleanRetrieval) -> None:
+def test_graph_is_the_network_with_its_norm_folded(
+    trained: tuple[KeyNetwork, np.ndarray], model: KeyModel, clean: CleanRetrieval
+) -> None:
     with torch.no_grad():
-        expected = network(torch.from_numpy(clean.features)).numpy()
-    keys = load_runner(key_graph(network).SerializeToString())(clean.features)
+        expected = trained[0](torch.from_numpy(clean.features)).numpy()
+    keys = model.of_images(clean.features)
     np.testing.assert_allclose(np.linalg.norm(keys, axis=1), 1.0, rtol=1e-5)
     np.testing.assert_allclose(keys, expected, atol=5e-3)  # weights are stored in fp16
 
 
-def test_same_seed_same_network(network: torch.nn.Module) -> None:
+def test_same_seed_same_network(trained: tuple[KeyNetwork, np.ndarray]) -> None:
     state = torch.random.get_rng_state()
-    again = train_key_network(TRAINING, *images(2000, 1))
+    again, proxies = train_key_network(TRAINING, *images(2000, 1))
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert key_graph(again).SerializeToString() == key_graph(network).SerializeToString()
+    assert key_graph(again).SerializeToString() == key_graph(trained[0]).SerializeToString()
+    np.testing.assert_array_equal(proxies, trained[1])
 
 
-def test_keys_bring_a_category_together_and_both_codecs_gain(network: torch.nn.Module, clean: CleanRetrieval) -> None:
-    keys = load_runner(key_graph(network).SerializeToString())
-    learnt = images(2000, 1)[0]
-    codebook = fit_codebook(keys(learnt), keys(images(500, 4)[0]), NestedFit(num_cells=16, unfamiliar_share=0.02))
+def test_labels_draw_entries_to_their_proxies_and_strange_ones_nowhere(model: KeyModel, clean: CleanRetrieval) -> None:
+    features = clean.features
+    seen = model.of_images(features)
+    own = model.proxies[clean.labels.astype(int)]
+    keys = model.of_entries(features, clean.labels.tolist())
+    assert (np.sum(keys * own, axis=1) >= np.sum(seen * own, axis=1) - 1e-5).all()
+    np.testing.assert_allclose(np.linalg.norm(keys, axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(model.of_entries(features, ["of another world"] * len(features)), seen, atol=1e-6)
+
+
+def test_keys_bring_a_category_together_and_both_codecs_gain(model: KeyModel, clean: CleanRetrieval) -> None:
+    learnt, held_out = (model.of_images(images(*which)[0]) for which in ((2000, 1), (500, 4)))
+    codebook = fit_codebook(learnt, held_out, NestedFit.for_keys(0, 8), proxies=model.proxies)
+    assert codebook.num_cells == 8
     air, rate = AirInterface(ChannelModel.AWGN, 3.0, ReceiverKnowledge.NOTHING), parse_rate("32")
     for link in (
-        SignalLink.nested(codebook, rate, clean, keys=keys),
-        SignalLink.index(rate, clean, seed=0, keys=keys),
+        SignalLink.nested(codebook, rate, clean, keys=model),
+        SignalLink.index(rate, clean, seed=0, keys=model),
     ):
         accuracy = link.retrieve(clean, air, np.random.default_rng(0)).semantic_accuracy
         assert accuracy > clean.ideal_accuracy + 0.1, link.name
@@ -84,9 +104,10 @@ def test_run_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     again = trained_keys(quick, TrainingFeatures(features, kinds, "made up", "key"), tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
-    np.testing.assert_array_equal(first(features[:3]), again(features[:3]))
+    np.testing.assert_array_equal(first.of_images(features[:3]), again.of_images(features[:3]))
+    np.testing.assert_array_equal(first.proxies, again.proxies)
     trained_keys(quick, TrainingFeatures(features, kinds, "made up", "another"), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("*.onnx"))) == 2
 
 
 def test_bad_data_is_named() -> None:

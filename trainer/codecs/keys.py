@@ -24,9 +24,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from engines.arrays import FloatArray
+from engines.arrays import FloatArray, load_arrays
 from engines.compose import OPSET
-from engines.runner import GraphRunner, load_runner
+from engines.key_model import KeyModel
+from engines.runner import load_runner
 from semlink.errors import ConfigError, DatasetError
 from semlink.files import replaced_file
 from trainer.codecs.training import TrainingFeatures
@@ -34,7 +35,7 @@ from trainer.datasets.cifar100 import paper_train_split
 
 __all__ = ["KeyNetwork", "KeyTraining", "key_graph", "train_key_network", "trained_keys"]
 
-_RECIPE = 1
+_RECIPE = 2
 """Raise it with every change of this code that changes what is learnt."""
 _IR_VERSION = 10
 
@@ -92,25 +93,34 @@ class KeyNetwork(nn.Module):
         return functional.normalize((self.out(hidden) + self.straight(features)).float(), dim=1)
 
 
-def trained_keys(training: KeyTraining, data: TrainingFeatures, runs: Path) -> GraphRunner:
-    """Train on the training part of `data`, or read what an earlier run left in `runs`; features -> key."""
-    path = runs / f"{training.key(data.content_key)}.onnx"
-    if not path.exists():
+def trained_keys(training: KeyTraining, data: TrainingFeatures, runs: Path) -> KeyModel:
+    """Train on the training part of `data`, or read what an earlier run left in `runs`."""
+    graph, proxies = (runs / f"{training.key(data.content_key)}{suffix}" for suffix in (".onnx", ".npz"))
+    # The graph is written last, so where it is the proxies are too.
+    if not graph.exists():
         train, *_ = paper_train_split(len(data.features), training.seed)
-        network = train_key_network(training, data.features[train], data.labels[train])
+        network, learnt = train_key_network(training, data.features[train], data.labels[train])
         runs.mkdir(parents=True, exist_ok=True)
-        with replaced_file(path) as temporary:
+        with replaced_file(proxies) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, proxies=learnt)
+        with replaced_file(graph) as temporary:
             temporary.write_bytes(key_graph(network).SerializeToString())
-    return load_runner(path)
+    stored = load_arrays(proxies, ["proxies"], what="a key network's proxies")
+    return KeyModel(load_runner(graph), data.categories, stored["proxies"])
 
 
-def train_key_network(training: KeyTraining, features: FloatArray, labels: np.ndarray) -> KeyNetwork:
+def train_key_network(training: KeyTraining, features: FloatArray, labels: np.ndarray) -> tuple[KeyNetwork, FloatArray]:
     """Train; the same values and data give the same network on one machine.
 
     Parameters
     ----------
     features : (n, feature_dim) float32, of unit length
     labels : (n,) int64, from 0
+
+    Returns
+    -------
+    network : features -> keys
+    proxies : (categories, key_dim) float32, unit length
 
     Raises
     ------
@@ -136,7 +146,7 @@ def train_key_network(training: KeyTraining, features: FloatArray, labels: np.nd
     finally:
         torch.set_num_threads(num_threads)
     network.eval()
-    return network
+    return network, functional.normalize(proxies.detach(), dim=1).numpy()
 
 
 def _fit(

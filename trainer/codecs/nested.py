@@ -55,8 +55,8 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def for_keys(cls, seed: int, num_categories: int) -> NestedFit:
-        """What suits the keys of `trainer.codecs.keys`, which lie in little more than one heap for each category."""
-        return cls(seed, num_cells=max(16, num_categories * 5 // 4), unfamiliar_share=0.02)
+        """What suits the keys of `trainer.codecs.keys`: a cell for each category, around its proxy."""
+        return cls(seed, num_cells=num_categories, unfamiliar_share=0.02)
 
     def key(self, content_key: str) -> str:
         """Name of the fit's file: unique for these values, this recipe and this data."""
@@ -64,7 +64,9 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"nested-seed{self.seed}-{hashlib.sha256(b''.join(parts)).hexdigest()[:10]}"
 
 
-def fitted_codebook(fit: NestedFit, data: TrainingFeatures, runs: Path) -> Codebook:
+def fitted_codebook(
+    fit: NestedFit, data: TrainingFeatures, runs: Path, *, proxies: FloatArray | None = None
+) -> Codebook:
     """Fit on the training part of `data`, or read what an earlier fit left in `runs`.
 
     The paper's split is kept to: what `kbsc` learns from and chooses its best epoch by is what this
@@ -73,20 +75,23 @@ def fitted_codebook(fit: NestedFit, data: TrainingFeatures, runs: Path) -> Codeb
     path = runs / f"{fit.key(data.content_key)}.npz"
     if not path.exists():
         train, held_out, _ = paper_train_split(len(data.features), fit.seed)
-        codebook = fit_codebook(data.features[train], data.features[held_out], fit)
+        codebook = fit_codebook(data.features[train], data.features[held_out], fit, proxies=proxies)
         runs.mkdir(parents=True, exist_ok=True)
         with replaced_file(path) as temporary:
             temporary.write_bytes(codebook.to_bytes())
     return Codebook.load(path)
 
 
-def fit_codebook(features: FloatArray, held_out: FloatArray, fit: NestedFit) -> Codebook:
+def fit_codebook(
+    features: FloatArray, held_out: FloatArray, fit: NestedFit, *, proxies: FloatArray | None = None
+) -> Codebook:
     """Fit a codebook.
 
     Parameters
     ----------
     features : (n, feature_dim) float32, n at least ten for each cell
     held_out : (m, feature_dim) float32, of the same kind, to calibrate the threshold on
+    proxies : (num_cells, feature_dim) float32, what the cells lie around; found by k-means if None
 
     Raises
     ------
@@ -98,9 +103,8 @@ def fit_codebook(features: FloatArray, held_out: FloatArray, fit: NestedFit) -> 
     if not np.isfinite(features).all():
         raise DatasetError("features to fit a code to hold values that are not finite")
     mean = features.mean(axis=0)
-    centred = features - mean
-    directions = np.asarray(centred / np.linalg.norm(centred, axis=1, keepdims=True), dtype=np.float32)
-    centroids = _cells(directions, fit)
+    directions = _unit(features - mean)
+    centroids = _cells(directions, fit) if proxies is None else _unit(proxies - mean)
     projection = _principal_components(directions)
     analog_power = np.square(directions @ projection[:, : features.shape[1] // 4]).sum(axis=1).mean()
     codebook = Codebook(
@@ -136,7 +140,11 @@ def _cells(directions: FloatArray, fit: NestedFit) -> FloatArray:
         raise MissingDependencyError.of("scikit-learn", extra="train", purpose="fitting a code") from None
     means = KMeans(fit.num_cells, init="random", n_init=1, max_iter=fit.max_iterations, random_state=fit.seed)
     centroids = means.fit(directions).cluster_centers_
-    return np.asarray(centroids / np.linalg.norm(centroids, axis=1, keepdims=True), dtype=np.float32)
+    return _unit(centroids)
+
+
+def _unit(rows: FloatArray) -> FloatArray:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
 def _codewords(centroids: FloatArray, fit: NestedFit) -> npt.NDArray[np.int8]:

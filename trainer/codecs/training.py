@@ -53,17 +53,14 @@ class TrainingFeatures:
     labels : (n,) int64, used only to choose the best epoch
     source : dataset and encoder, for people
     content_key : changes whenever a feature or its image does; part of the run's key
+    categories : names of the labels; empty where nobody asks for them
     """
 
     features: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     source: str
     content_key: str
-
-    @property
-    def num_categories(self) -> int:
-        """How many different labels there are room for."""
-        return int(self.labels.max(initial=-1)) + 1
+    categories: tuple[str, ...] = ()
 
 
 class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ import torch
 from rich.progress import Progress, TaskID
 
 from engines.codebook import Codebook
+from engines.key_model import KeyModel
 from engines.modelset import ModelSet
 from semlink.channel import MAX_SNR_DB, PAPER_CHANNELS, ChannelModel, default_num_pilots
 from semlink.errors import ConfigError
@@ -20,7 +21,7 @@ from semlink.rates import Rate
 from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
 from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
-from trainer.evaluation.signal_link import KeyFunction, SignalLink
+from trainer.evaluation.signal_link import SignalLink
 from trainer.evaluation.workers import train_in_processes
 
 __all__ = [
@@ -213,7 +214,7 @@ def evaluate_nested(
     clean: CleanRetrieval,
     progress: Progress,
     *,
-    keys: Mapping[int, KeyFunction] | None = None,
+    keys: Mapping[int, KeyModel] | None = None,
     trained_on: str,
 ) -> list[Record]:
     """Measure `nested`, a codebook for each seed, on every channel; none of them is what it was fitted to.
@@ -231,7 +232,7 @@ def evaluate_index(
     clean: CleanRetrieval,
     progress: Progress,
     *,
-    keys: Mapping[int, KeyFunction] | None = None,
+    keys: Mapping[int, KeyModel] | None = None,
     trained_on: str = "nothing",
 ) -> list[Record]:
     """Measure `index`, which learns nothing; a seed draws codewords and noise. With `keys`, `index-labels`."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engines.image_encoder import ImageEncoder
+from engines.key_model import KeyModel
 from engines.modelset import ModelSet
 from semlink.errors import DatasetError
 from trainer.cache import cache_folder
@@ -31,7 +32,6 @@ from trainer.evaluation.grid import (
 )
 from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.report import EvaluationReport
-from trainer.evaluation.signal_link import KeyFunction
 from trainer.features import cached_features
 
 __all__ = ["run_evaluation", "training_features"]
@@ -117,18 +117,20 @@ def _evaluate_signal_codecs(
         keys = {seed: trained_keys(trainings[seed], learning, folder) for seed in seeds}
         if "nested-labels" in grid.codecs:
             keyed = {seed: _keyed(learning, trainings[seed], keys[seed]) for seed in grid.seeds}
-            fits = {seed: NestedFit.for_keys(seed, learning.num_categories) for seed in grid.seeds}
+            fits = {seed: NestedFit.for_keys(seed, len(learning.categories)) for seed in grid.seeds}
             seeds = progress.track(grid.seeds, description="fitting nested-labels")
-            codebooks = {seed: fitted_codebook(fits[seed], keyed[seed], folder) for seed in seeds}
+            codebooks = {
+                seed: fitted_codebook(fits[seed], keyed[seed], folder, proxies=keys[seed].proxies) for seed in seeds
+            }
             records += evaluate_nested(codebooks, grid, clean, progress, keys=keys, trained_on=learning.source)
         if "index-labels" in grid.codecs:
             records += evaluate_index(grid, clean, progress, keys=keys, trained_on=learning.source)
     return records
 
 
-def _keyed(data: TrainingFeatures, training: KeyTraining, keys: KeyFunction) -> TrainingFeatures:
+def _keyed(data: TrainingFeatures, training: KeyTraining, keys: KeyModel) -> TrainingFeatures:
     """The same images by the keys that a training run gave them."""
-    return replace(data, features=keys(data.features), content_key=training.key(data.content_key))
+    return replace(data, features=keys.of_images(data.features), content_key=training.key(data.content_key))
 
 
 def training_features(dataset: Dataset, encoder: ImageEncoder, progress: Progress) -> TrainingFeatures:
@@ -145,7 +147,7 @@ def training_features(dataset: Dataset, encoder: ImageEncoder, progress: Progres
             " or on a folder that holds train/<class> and test/<class>"
         )
     features = cached_features(dataset.train, encoder, progress=progress)
-    _, labels = np.unique(np.asarray(dataset.train.labels), return_inverse=True)
+    names, labels = np.unique(np.asarray(dataset.train.labels), return_inverse=True)
     source = f"{dataset.name} training set, {encoder.name} {encoder.fingerprint[:12]}"
     content_key = f"{dataset.train.content_key} {encoder.fingerprint}"
-    return TrainingFeatures(features, labels.astype(np.int64), source, content_key)
+    return TrainingFeatures(features, labels.astype(np.int64), source, content_key, tuple(map(str, names)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +15,16 @@ from edge_rx.signal_search import SignalSearch
 from engines.arrays import FloatArray
 from engines.codebook import Codebook
 from engines.entry_keys import EntryKeys, entry_codewords
+from engines.key_model import KeyModel
 from semlink.iq import Symbols, normalize_power, pair_latent
 from semlink.rates import Rate
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge, over_the_air
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_entries
 
-__all__ = ["KeyFunction", "SignalLink"]
+__all__ = ["SignalLink"]
 
 _NUM_KEYS = 64
 """Keys that are looked at for ten different entries."""
-
-
-KeyFunction: TypeAlias = Callable[[FloatArray], FloatArray]
-"""Features to keys, (batch, feature_dim) to (batch, key_dim); see `trainer.codecs.keys`."""
 
 
 class SymbolSearch(Protocol):
@@ -57,28 +54,31 @@ class SignalLink:
 
     @classmethod
     def nested(
-        cls, codebook: Codebook, rate: Rate, clean: CleanRetrieval, *, keys: KeyFunction | None = None
+        cls, codebook: Codebook, rate: Rate, clean: CleanRetrieval, *, keys: KeyModel | None = None
     ) -> SignalLink:
         """`nested`: the transmitter knows nothing of the knowledge base that `clean` retrieves from.
 
-        With `keys` it is `nested-labels`: both ends look at keys in place of features.
+        With `keys` it is `nested-labels`: both ends look at keys in place of features, and the receiver
+        knows its entries' labels.
         """
-        name, keys = ("nested-labels", keys) if keys else ("nested", np.asarray)
-        search = SignalSearch(codebook, rate, keys(_vectors(clean)))
-        return cls(name, rate, lambda features: codebook.latent(keys(features)), search)
+        seen = keys.of_images if keys else np.asarray
+        search = SignalSearch(codebook, rate, _entry_vectors(clean, keys))
+        name = "nested-labels" if keys else "nested"
+        return cls(name, rate, lambda features: codebook.latent(seen(features)), search)
 
     @classmethod
-    def index(cls, rate: Rate, clean: CleanRetrieval, *, seed: int, keys: KeyFunction | None = None) -> SignalLink:
+    def index(cls, rate: Rate, clean: CleanRetrieval, *, seed: int, keys: KeyModel | None = None) -> SignalLink:
         """`index`: the transmitter holds the keys of that knowledge base; the seed stands for its fingerprint.
 
         With `keys` it is `index-labels`: which entry is nearest is decided in the space of keys.
         """
-        name, keys = ("index-labels", keys) if keys else ("index", np.asarray)
+        seen = keys.of_images if keys else np.asarray
         fingerprint = b"seed %d" % seed
-        held = EntryKeys.of(keys(_vectors(clean)), fingerprint)
+        held = EntryKeys.of(_entry_vectors(clean, keys), fingerprint)
         search = IndexSearch(fingerprint, len(clean.index), rate)
+        name = "index-labels" if keys else "index"
         return cls(
-            name, rate, lambda features: entry_codewords(fingerprint, held.nearest(keys(features)), rate), search
+            name, rate, lambda features: entry_codewords(fingerprint, held.nearest(seen(features)), rate), search
         )
 
     def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
@@ -96,8 +96,10 @@ class SignalLink:
         return score_entries(_distinct(keys), clean)
 
 
-def _vectors(clean: CleanRetrieval) -> FloatArray:
-    return clean.index.vectors(0, len(clean.index))
+def _entry_vectors(clean: CleanRetrieval, keys: KeyModel | None) -> FloatArray:
+    """What the knowledge base is searched by: its features, or its entries' keys."""
+    features = clean.index.vectors(0, len(clean.index))
+    return keys.of_entries(features, clean.kb_labels.tolist()) if keys else features
 
 
 def _undo_known_gains(heard: Symbols, gains: Symbols) -> tuple[Symbols, npt.NDArray[np.float64]]:
