@@ -105,9 +105,9 @@ What to keep in mind when reading:
 - `index` learns nothing: its transmitter holds the KB's keys, a byte for each number, and sends the codeword
   of the entry that it finds. The bound is that of the best code for so many entries (normal approximation).
 - `nested-labels` and `index-labels` look at keys in place of features: a network that was trained on the same
-  training images with their labels, and whose receiver knows its entries' labels. They know the categories of CIFAR-100 and nothing else, and on digits and
-  photographs stand beside the others to show it. Their accuracy may exceed the ideal, which is that of the
-  encoder's features; recall is of the entry that those retrieve.
+  training images with their labels, and a receiver that knows its entries' labels. They know the categories of
+  CIFAR-100 and nothing else, and on digits and photographs stand beside the others to show it. Their accuracy
+  may exceed the ideal, which is that of the encoder's features; recall is of the entry that those retrieve.
 - The encoder is not the paper's CLIP, so the figures compare with each other, not with the paper's.
 - The encoder's linear head was fitted to CIFAR-100's training images and their labels, all 100
   categories, and the kind of head was chosen on CIFAR-100's test images. The ideal on CIFAR-100, and
@@ -160,10 +160,10 @@ def table(cells: list[CellSummary]) -> str:
         f"| codec | channel | symbols | {' | '.join(f'{snr:g} dB' for snr in snr_db)} |",
         f"|---|---|---:|{'---:|' * len(snr_db)}",
     ]
-    lines += [
-        f"| {codec} | {channel} | {symbols} | {' | '.join(_text(by_place[codec, channel, symbols, x]) for x in snr_db)} |"
-        for codec, channel, symbols in rows
-    ]
+    for row in rows:
+        codec, channel, num_symbols = row
+        values = " | ".join(_text(by_place[*row, snr]) for snr in snr_db)
+        lines.append(f"| {codec} | {channel} | {num_symbols} | {values} |")
     return "\n".join(lines) + "\n"
 
 
