@@ -162,7 +162,7 @@ def table(cells: list[CellSummary]) -> str:
     ]
     for row in rows:
         codec, channel, num_symbols = row
-        values = " | ".join(_text(by_place[*row, snr]) for snr in snr_db)
+        values = " | ".join(_text(by_place[(*row, snr)]) for snr in snr_db)
         lines.append(f"| {codec} | {channel} | {num_symbols} | {values} |")
     return "\n".join(lines) + "\n"
 
