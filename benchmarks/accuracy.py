@@ -100,14 +100,17 @@ What to keep in mind when reading:
   rate, for at most 60 epochs (the published code: 100), with the matrix products of training in bf16.
 - `nested` is one code for all rates, fitted to the same training features without their labels, and to no
   channel: its transmitter knows neither the SNR nor the KB, and its receiver estimates the noise from what it
-  hears of the stream. Under Rayleigh it has the same 8 pilots. Its settings were chosen at 64 symbols on the
-  validation images of CIFAR-100's training set, with an eye on digits and photographs.
+  hears of the stream. Under Rayleigh it has the same 8 pilots. Its settings were chosen at 64 symbols on
+  validation images of CIFAR-100's training set, and so that digits, photographs and views of ImageNet pictures
+  keep what `kbsc` gives them: those sets took no part in any fit, but they were looked at.
 - `index` learns nothing: its transmitter holds the KB's keys, a byte for each number, and sends the codeword
-  of the entry that it finds. The bound is that of the best code for so many entries (normal approximation).
+  of the entry that it finds. The bound in the plots is that of the best code for so many entries (normal
+  approximation); who needs only the category is not bound by it. Of 4 symbols there are but 256 codewords.
 - `nested-labels` and `index-labels` look at keys in place of features: a network that was trained on the same
-  training images with their labels, and a receiver that knows its entries' labels. They know the categories of
-  CIFAR-100 and nothing else, and on digits and photographs stand beside the others to show it. Their accuracy
-  may exceed the ideal, which is that of the encoder's features; recall is of the entry that those retrieve.
+  training images with their labels, and a receiver that knows its entries' labels. Their settings were chosen on
+  the same validation images. They know the categories of CIFAR-100 and nothing else, and on digits and photographs
+  stand beside the others to show it. Their accuracy may exceed the ideal, which is that of the encoder's features;
+  recall is of the entry that those retrieve.
 - The encoder is not the paper's CLIP, so the figures compare with each other, not with the paper's.
 - The encoder's linear head was fitted to CIFAR-100's training images and their labels, all 100
   categories, and the kind of head was chosen on CIFAR-100's test images. The ideal on CIFAR-100, and

@@ -2,7 +2,7 @@
 
 Without pilots: a transmission has unit mean power, so what is heard above 1 is noise. With pilots:
 what is left of them when the gain that they show is taken out. One image is too short to tell, so
-the estimate is a mean over the stream's last images.
+the estimate is a running mean over the stream's images.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ MIN_NOISE_VARIANCE = 1e-3
 """Floor of every estimate: 30 dB, the noise of the codes themselves."""
 
 _MEMORY = 64
-"""Images over which the mean runs."""
+"""Images whose mean it is; later ones count with this share of one."""
+
+_MIN_STRENGTH = 1e-6
+"""Of a gain: a fade of 60 dB is told as one, and not as an infinite noise."""
 
 
 class NoiseEstimator:
@@ -45,7 +48,7 @@ class NoiseEstimator:
 
 
 def undo_gain(received: Symbols, *, num_pilots: int, estimator: NoiseEstimator) -> tuple[Symbols, float]:
-    """Split off the pilots, divide by the gain that they show, and say how much noise is left.
+    """Split off the pilots, divide by the gain that they make likely, and say how much noise is left.
 
     Unlike `edge_rx.equalizer.equalize`, which leaves the magnitude alone: whoever weighs likelihoods
     is not misled by a fade, which this tells as noise.
@@ -59,7 +62,7 @@ def undo_gain(received: Symbols, *, num_pilots: int, estimator: NoiseEstimator) 
     Returns
     -------
     symbols : (n,) complex64, as sent but for the noise
-    noise_variance : N0 of `symbols`
+    noise_variance : N0 of `symbols`, what the pilots leave unknown of the gain counted in
 
     Raises
     ------
@@ -74,5 +77,9 @@ def undo_gain(received: Symbols, *, num_pilots: int, estimator: NoiseEstimator) 
     gain = estimate_gain(pilots)
     rest = pilots - gain * pilot_symbols(num_pilots)
     noise_variance = estimator.update(float(np.sum(np.abs(rest) ** 2)) / (num_pilots - 1))
-    strength = max(float(np.abs(gain[0]) ** 2), float(np.finfo(np.float32).tiny))
-    return np.asarray(data * gain.conj() / strength, dtype=np.complex64), noise_variance / strength
+    # The mean of the gain given its estimate, for E|h|^2 = 1: an estimate alone is too large, by its own error.
+    spread = noise_variance / num_pilots
+    gain = gain / (1.0 + spread)
+    strength = max(float(np.abs(gain[0]) ** 2), _MIN_STRENGTH)
+    left = noise_variance + spread / (1.0 + spread)
+    return np.asarray(data * gain.conj() / strength, dtype=np.complex64), left / strength

@@ -18,6 +18,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -147,10 +148,10 @@ class Codebook:
     def to_bytes(self) -> bytes:
         """The codebook as an .npz file, the same bytes for the same numbers; matrices in fp16, for half the size."""
         buffer = io.BytesIO()
-        values = {name: np.asarray(getattr(self, name)) for name in _FIELDS}
+        values: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _FIELDS}
         for name in ("projection", "centroids"):
             values[name] = values[name].astype(np.float16)
-        np.savez(buffer, allow_pickle=False, **values)
+        np.savez(buffer, **values)
         return buffer.getvalue()
 
     @classmethod

@@ -17,12 +17,13 @@ from semlink.errors import EngineError
 from semlink.iq import FULL_SCALE, CodesFormat
 from semlink.rates import Rate
 
-__all__ = ["OPSET", "compose_transmitter", "iq_head"]
+__all__ = ["IR_VERSION", "OPSET", "compose_transmitter", "iq_head"]
 
 OPSET = 18
 """ONNX operator set of every graph of the link; TensorRT 10.3 and ONNX Runtime 1.23 both read it."""
 
-_IR_VERSION = 10
+IR_VERSION = 10
+"""ONNX file version that ONNX Runtime 1.18 and TensorRT 10.3, and all that came later, read."""
 _CODES_TYPES = {CodesFormat.SC8: "int8", CodesFormat.SC16: "int16"}
 
 
@@ -39,7 +40,7 @@ def iq_head(rate: Rate, codes_format: CodesFormat = CodesFormat.SC8) -> onnx.Mod
     codes_type, limit, n = _CODES_TYPES[codes_format], codes_format.max_code, rate.num_symbols
     # The mean of a squared real is half the mean of |x|^2; the floor is normalize_power's.
     return onnx.parser.parse_model(f"""
-        <ir_version: {_IR_VERSION}, opset_import: ["" : {OPSET}]>
+        <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
         iq_head (float[batch, {2 * n}] latent) => ({codes_type}[batch, {n}, 2] codes)
         <int64[3] pairs_shape = {{-1, {n}, 2}}, int64[2] one_image = {{1, 2}}, float two = {{2.0}},
          float floor = {{1.1754943508222875e-38}}, float codes_per_unit = {{{limit / FULL_SCALE}}},
@@ -100,7 +101,7 @@ def _load(path: Path, prefix: str) -> onnx.ModelProto:
         model = onnx.load(path)
     except Exception as error:  # noqa: BLE001  protobuf's DecodeError has no public home; any failure means the same
         raise EngineError(f"{path}: not an ONNX graph: {type(error).__name__}") from None
-    model.ir_version = _IR_VERSION
+    model.ir_version = IR_VERSION
     return onnx.compose.add_prefix(model, prefix)
 
 

@@ -5,7 +5,8 @@
 
 The code is spherical and random: one word of signs for each entry, from a hash of the knowledge
 base's fingerprint and the entry's number, so that both ends have it without its being sent, and
-every prefix of it is a code too. At a few dozen symbols and thousands of words, maximum-likelihood
+every prefix of it is a code too (of 4 symbols there are but 256 words, and entries then share them).
+At a few dozen symbols and thousands of words, maximum-likelihood
 decoding of such a code comes within a decibel of what any code can do (Shannon, Bell Syst. Tech. J.
 38, 1959), and it is a nearest-neighbour search.
 """
@@ -74,6 +75,8 @@ class EntryKeys:
     @classmethod
     def of(cls, features: FloatArray, knowledge_base: bytes) -> EntryKeys:
         """Round the vectors of a knowledge base, (entries, feature_dim) float32, to a byte for each number."""
+        if not np.isfinite(features).all():
+            raise EngineError("vectors to make keys of must be finite")
         largest = np.maximum(np.abs(features).max(axis=1), np.finfo(np.float32).tiny)
         scales = np.asarray(largest / _MAX_CODE, dtype=np.float32)
         return cls(np.rint(features / scales[:, None]).astype(np.int8), scales, knowledge_base)
@@ -102,7 +105,6 @@ class EntryKeys:
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
-            allow_pickle=False,
             codes=self.codes,
             scales=self.scales,
             knowledge_base=np.frombuffer(self.knowledge_base, np.uint8),

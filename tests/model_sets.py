@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.compose import OPSET
+from engines.compose import IR_VERSION, OPSET
 from engines.modelset import (
     CodecEntry,
     CodecRateEntry,
@@ -21,8 +21,6 @@ from engines.modelset import (
     file_sha256,
 )
 from semlink.image import Preprocessing
-
-IR_VERSION = 10
 
 
 def make_model_set(

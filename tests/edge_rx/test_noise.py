@@ -27,23 +27,43 @@ def test_stream_tells_its_noise(model: ChannelModel, num_pilots: int, snr_db: fl
     for image in heard.symbols:
         data, noise = undo_gain(image, num_pilots=num_pilots, estimator=estimator)
         assert data.shape == (64,)
-        strength = abs(estimate_gain(image[:num_pilots])[0]) ** 2 if num_pilots else 1.0
-        told.append(noise * strength)
+        told.append(noise)
+        if num_pilots:
+            # Back to the noise before the gain was undone, and before what is unknown of the gain was counted in.
+            n0 = noise_variance(snr_db)
+            gain = estimate_gain(image[:num_pilots])[0] / (1 + n0 / num_pilots)
+            told[-1] = noise * abs(gain) ** 2 / (1 + (1 / num_pilots) / (1 + n0 / num_pilots))
     np.testing.assert_allclose(told[64:], noise_variance(snr_db), rtol=0.3)
     assert np.mean(told[64:]) == pytest.approx(noise_variance(snr_db), rel=0.1)
+
+
+@pytest.mark.parametrize("snr_db", [-7.0, 0.0])
+def test_undone_symbols_are_neither_too_large_nor_their_noise_too_small(snr_db: float) -> None:
+    rng = np.random.default_rng(1)
+    symbols = sent(4000, 8, rng)
+    heard = apply_channel(symbols, ChannelModel.RAYLEIGH, snr_db=snr_db, rng=rng).symbols
+    estimator = NoiseEstimator()
+    estimator.update(noise_variance(snr_db))
+    undone = [undo_gain(image, num_pilots=8, estimator=estimator) for image in heard]
+    data, noise = np.stack([symbols for symbols, _ in undone]), np.array([noise for _, noise in undone])
+    weight = 1 / noise[:, None]
+    scale = np.sum(weight * data * symbols[:, 8:].conj()) / np.sum(weight * np.abs(symbols[:, 8:]) ** 2)
+    assert scale.real == pytest.approx(1.0, abs=0.03)
+    # Told and true agree: the errors, each over its own variance, have unit power.
+    assert np.mean(np.abs(data - symbols[:, 8:]) ** 2 * weight) == pytest.approx(1.0, abs=0.08)
 
 
 def test_gain_is_undone() -> None:
     rng = np.random.default_rng(0)
     symbols = sent(1, 8, rng)[0]
     data, _ = undo_gain(symbols * np.complex64(0.3 - 2j), num_pilots=8, estimator=NoiseEstimator())
-    np.testing.assert_allclose(data, symbols[8:], atol=1e-5)
+    np.testing.assert_allclose(data, symbols[8:], atol=1e-3)
 
 
 def test_silence_of_a_fade_is_told_as_noise() -> None:
     data, noise = undo_gain(np.zeros(72, np.complex64), num_pilots=8, estimator=NoiseEstimator())
     assert np.isfinite(data).all()
-    assert noise > 1e6
+    assert noise > 100
 
 
 def test_estimate_has_a_floor_and_forgets() -> None:

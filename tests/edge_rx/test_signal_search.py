@@ -7,10 +7,12 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
+from edge_rx.index_search import IndexSearch
+from edge_rx.noise import NoiseEstimator, undo_gain
 from edge_rx.signal_search import SignalPriors, SignalSearch
 from engines.codebook import Codebook
 from semlink.channel import ChannelModel, apply_channel, noise_variance
-from semlink.errors import EngineError, KnowledgeBaseError
+from semlink.errors import DecodeError, EngineError, KnowledgeBaseError
 from semlink.iq import Symbols, normalize_power, pair_latent
 from semlink.rates import RATES, Rate, parse_rate
 
@@ -113,6 +115,57 @@ def test_knowledge_base_of_one_image_answers_with_it(codebook: Codebook, entries
         symbols_of(codebook, entries, rate), np.full(ENTRIES, 0.1), num_matches=1
     )
     assert (found == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("symbols", "noise"),
+    [
+        (np.ones((2, 15), np.complex64), np.ones(2)),
+        (np.ones((2, 16), np.complex64), np.ones(3)),
+        (np.full((1, 16), np.nan, np.complex64), np.ones(1)),
+        (np.ones((1, 16), np.complex64), np.array([np.inf])),
+        (np.ones((1, 16), np.complex64), np.zeros(1)),
+    ],
+)
+def test_what_cannot_be_weighed_is_refused(
+    codebook: Codebook, entries: np.ndarray, symbols: np.ndarray, noise: np.ndarray
+) -> None:
+    rate = parse_rate("16")
+    for search in (SignalSearch(codebook, rate, entries), IndexSearch(b"kb", ENTRIES, rate)):
+        with pytest.raises(DecodeError, match="symbols"):
+            search.search(symbols, noise, num_matches=1)
+
+
+def test_fade_to_nothing_is_answered_all_the_same(codebook: Codebook, entries: np.ndarray) -> None:
+    rate, estimator = parse_rate("16"), NoiseEstimator()
+    estimator.update(5.0)
+    heard = np.zeros(24, np.complex64)
+    heard[8:] = symbols_of(codebook, entries[:1], rate)[0]
+    data, noise = undo_gain(heard, num_pilots=8, estimator=estimator)
+    found, scores = SignalSearch(codebook, rate, entries).search(data[None], np.array([noise]), num_matches=1)
+    assert found[0, 0] in range(ENTRIES)
+    assert np.isfinite(scores).all()
+
+
+def test_features_whose_width_no_rate_is_a_multiple_of(entries: np.ndarray) -> None:
+    dim = 24
+    rng = np.random.default_rng(5)
+    wide = rng.standard_normal((30, dim)).astype(np.float32)
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    codebook = Codebook(
+        mean=np.zeros(dim, np.float32),
+        projection=np.eye(dim, dtype=np.float32),
+        centroids=np.eye(dim, dtype=np.float32)[:4],
+        codewords=rng.choice(np.array([-1, 1], np.int8), (4, dim)),
+        cell_shares=np.full(4, 0.25, np.float32),
+        familiarity_threshold=30.0,
+        coarse_share=0.9,
+        analog_scale=5.0,
+    )
+    for rate in RATES[1:]:
+        symbols = symbols_of(codebook, wide, rate)
+        found, _ = SignalSearch(codebook, rate, wide).search(symbols, np.full(30, 0.05), num_matches=1)
+        assert np.mean(found[:, 0] == np.arange(30)) > 0.9
 
 
 def test_wrong_knowledge_bases_are_refused(codebook: Codebook) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[KeyNetwork, np.ndarray]:
-    return train_key_network(TRAINING, *images(2000, 1))
+    return train_key_network(TRAINING, *images(2000, 1), num_categories=8)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_graph_is_the_network_with_its_norm_folded(
 
 def test_same_seed_same_network(trained: tuple[KeyNetwork, np.ndarray]) -> None:
     state = torch.random.get_rng_state()
-    again, proxies = train_key_network(TRAINING, *images(2000, 1))
+    again, proxies = train_key_network(TRAINING, *images(2000, 1), num_categories=8)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert key_graph(again).SerializeToString() == key_graph(trained[0]).SerializeToString()
     np.testing.assert_array_equal(proxies, trained[1])
@@ -100,24 +101,30 @@ def test_keys_bring_a_category_together_and_both_codecs_gain(model: KeyModel, cl
 def test_run_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
     features, kinds = images(2000, 1)
     quick = KeyTraining(key_dim=4, hidden_dim=8, epochs=1, batch_size=64, precision="fp32")
-    first = trained_keys(quick, TrainingFeatures(features, kinds, "made up", "key"), tmp_path)
+    data = TrainingFeatures(features, kinds, "made up", "key", tuple("01234567"))
+    first = trained_keys(quick, data, tmp_path)
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    again = trained_keys(quick, TrainingFeatures(features, kinds, "made up", "key"), tmp_path)
+    again = trained_keys(quick, data, tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
     np.testing.assert_array_equal(first.of_images(features[:3]), again.of_images(features[:3]))
     np.testing.assert_array_equal(first.proxies, again.proxies)
-    trained_keys(quick, TrainingFeatures(features, kinds, "made up", "another"), tmp_path)
-    assert len(list(tmp_path.glob("*.onnx"))) == 2
+    for other in (
+        replace(data, content_key="another"),
+        replace(data, labels=kinds[::-1].copy()),
+        replace(data, categories=tuple("abcdefgh")),
+    ):
+        trained_keys(quick, other, tmp_path)
+    assert len(list(tmp_path.glob("*.onnx"))) == 4
 
 
 def test_bad_data_is_named() -> None:
     features, kinds = images(2000, 1)
-    with pytest.raises(DatasetError, match="at least 2 categories, got 1"):
-        train_key_network(TRAINING, features, np.zeros(2000, np.int64))
+    with pytest.raises(DatasetError, match="at least 2 categories"):
+        train_key_network(TRAINING, features, np.zeros(2000, np.int64), num_categories=8)
     with pytest.raises(DatasetError, match="too few"):
-        train_key_network(TRAINING, features[:100], kinds[:100])
+        train_key_network(TRAINING, features[:100], kinds[:100], num_categories=8)
     features[5, 5] = np.inf
     with pytest.raises(DatasetError, match="not finite"):
-        train_key_network(TRAINING, features, kinds)
+        train_key_network(TRAINING, features, kinds, num_categories=8)
     with pytest.raises(ConfigError, match="temperature"):
         KeyTraining(temperature=0.0)

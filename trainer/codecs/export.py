@@ -11,13 +11,11 @@ import onnx.numpy_helper
 import torch
 from torch import nn
 
-from engines.compose import OPSET
+from engines.compose import IR_VERSION, OPSET
 from semlink.errors import EngineError
 from trainer.codecs.kbsc import KbscNetwork, fold_batch_norm
 
 __all__ = ["export_codec"]
-
-_IR_VERSION = 10
 
 
 def export_codec(network: KbscNetwork, encoder_path: Path, decoder_path: Path) -> None:
@@ -58,7 +56,7 @@ def _graph(half: nn.Sequential, input_name: str, output_name: str) -> onnx.Model
         [helper.make_tensor_value_info(output_name, onnx.TensorProto.FLOAT, ["batch", second.out_features])],
         stored,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     return model
 

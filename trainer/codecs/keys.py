@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -25,7 +26,7 @@ from torch import nn
 from torch.nn import functional
 
 from engines.arrays import FloatArray, load_arrays
-from engines.compose import OPSET
+from engines.compose import IR_VERSION, OPSET
 from engines.key_model import KeyModel
 from engines.runner import load_runner
 from semlink.errors import ConfigError, DatasetError
@@ -37,7 +38,6 @@ __all__ = ["KeyNetwork", "KeyTraining", "key_graph", "train_key_network", "train
 
 _RECIPE = 2
 """Raise it with every change of this code that changes what is learnt."""
-_IR_VERSION = 10
 
 
 class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +61,7 @@ class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     temperature: float = 0.1
     label_smoothing: float = 0.1
     feature_noise: float = 0.03
-    precision: str = "bf16"
+    precision: Literal["bf16", "fp32"] = "bf16"
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.key_dim, self.hidden_dim) < 1 or self.batch_size < 2 or self.temperature <= 0:
@@ -70,10 +70,10 @@ class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f" got {self.epochs}, {self.key_dim}, {self.hidden_dim}, {self.batch_size}, {self.temperature}"
             )
 
-    def key(self, content_key: str) -> str:
-        """Name of the run's file: unique for these values, this recipe and this data."""
-        parts = (msgspec.json.encode(self), content_key.encode(), str(_RECIPE).encode())
-        return f"keys-seed{self.seed}-{hashlib.sha256(b''.join(parts)).hexdigest()[:10]}"
+    def key(self, data: TrainingFeatures) -> str:
+        """Name of the run's file: unique for these values, this recipe, and these images with their labels."""
+        named = msgspec.json.encode([self, data.content_key, data.categories, _RECIPE])
+        return f"keys-seed{self.seed}-{hashlib.sha256(named + data.labels.tobytes()).hexdigest()[:10]}"
 
 
 class KeyNetwork(nn.Module):
@@ -95,27 +95,31 @@ class KeyNetwork(nn.Module):
 
 def trained_keys(training: KeyTraining, data: TrainingFeatures, runs: Path) -> KeyModel:
     """Train on the training part of `data`, or read what an earlier run left in `runs`."""
-    graph, proxies = (runs / f"{training.key(data.content_key)}{suffix}" for suffix in (".onnx", ".npz"))
+    graph, proxies = (runs / f"{training.key(data)}{suffix}" for suffix in (".onnx", ".npz"))
     # The graph is written last, so where it is the proxies are too.
     if not graph.exists():
         train, *_ = paper_train_split(len(data.features), training.seed)
-        network, learnt = train_key_network(training, data.features[train], data.labels[train])
+        network, learnt = train_key_network(
+            training, data.features[train], data.labels[train], num_categories=len(data.categories)
+        )
         runs.mkdir(parents=True, exist_ok=True)
         with replaced_file(proxies) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, proxies=learnt)
+            np.savez(file, proxies=learnt)
         with replaced_file(graph) as temporary:
             temporary.write_bytes(key_graph(network).SerializeToString())
     stored = load_arrays(proxies, ["proxies"], what="a key network's proxies")
     return KeyModel(load_runner(graph), data.categories, stored["proxies"])
 
 
-def train_key_network(training: KeyTraining, features: FloatArray, labels: np.ndarray) -> tuple[KeyNetwork, FloatArray]:
+def train_key_network(
+    training: KeyTraining, features: FloatArray, labels: np.ndarray, *, num_categories: int
+) -> tuple[KeyNetwork, FloatArray]:
     """Train; the same values and data give the same network on one machine.
 
     Parameters
     ----------
     features : (n, feature_dim) float32, of unit length
-    labels : (n,) int64, from 0
+    labels : (n,) int64, below `num_categories`
 
     Returns
     -------
@@ -127,9 +131,8 @@ def train_key_network(training: KeyTraining, features: FloatArray, labels: np.nd
     DatasetError
         If there are fewer than two categories, too few images, or features that are not finite.
     """
-    num_categories = int(labels.max(initial=-1)) + 1
-    if num_categories < 2:
-        raise DatasetError(f"learning keys needs images of at least 2 categories, got {num_categories}")
+    if len(np.unique(labels)) < 2:
+        raise DatasetError("learning keys needs images of at least 2 categories")
     if len(features) < 2 * training.batch_size:
         raise DatasetError(f"{len(features)} images are too few: keys need {2 * training.batch_size}")
     if not np.isfinite(features).all():
@@ -189,7 +192,7 @@ def key_graph(network: KeyNetwork) -> onnx.ModelProto:
     }
     casts = "\n".join(f"{name} = Cast <to = {onnx.TensorProto.FLOAT}> ({name}_fp16)" for name in weights)
     model = onnx.parser.parse_model(f"""
-        <ir_version: {_IR_VERSION}, opset_import: ["" : {OPSET}]>
+        <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
         key_network (float[batch, {network.hidden.in_features}] features)
             => (float[batch, {network.out.out_features}] key)
         <int64[1] one_image = {{1}}, float floor = {{1.17549435e-38}}>

@@ -21,7 +21,7 @@ import onnx.parser
 
 from engines.arrays import FloatArray
 from engines.codebook import FAMILIARITY_SHARPNESS, LATENT_DIM, Codebook, num_repeats
-from engines.compose import OPSET
+from engines.compose import IR_VERSION, OPSET
 from semlink.errors import DatasetError, MissingDependencyError
 from semlink.files import replaced_file
 from trainer.codecs.training import TrainingFeatures
@@ -31,7 +31,9 @@ __all__ = ["NestedFit", "encoder_graph", "fit_codebook", "fitted_codebook"]
 
 _RECIPE = 1
 """Raise it with every change of this code that changes what is fitted."""
-_IR_VERSION = 10
+_MOST_CELLS = 1536
+_IMAGES_PER_CELL = 25
+"""Training images that a cell should have, those held out counted too."""
 _PSEUDO_COUNT = 3
 """Images that a cell counts on top of those that it has."""
 
@@ -41,27 +43,33 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    num_cells : codewords; 1,536 take 10.6 of the 16.8 bits that 64 symbols can carry at -7 dB
+    num_cells : codewords, one for each cell; 1,536 take 10.6 of the 16.8 bits that 64 symbols can carry at -7 dB
     coarse_share : of the power of a familiar image, what its codeword takes
     unfamiliar_share : of held-out images, those that count as unfamiliar
     max_iterations : of k-means
     """
 
     seed: int = 0
-    num_cells: int = 1536
+    num_cells: int = _MOST_CELLS
     coarse_share: float = 0.95
     unfamiliar_share: float = 0.05
     max_iterations: int = 20
+
+    @classmethod
+    def for_images(cls, seed: int, num_images: int) -> NestedFit:
+        """What suits a training set: fewer cells where there are fewer than CIFAR-100's 50,000 images."""
+        return cls(seed, num_cells=max(1, min(_MOST_CELLS, num_images // _IMAGES_PER_CELL)))
 
     @classmethod
     def for_keys(cls, seed: int, num_categories: int) -> NestedFit:
         """What suits the keys of `trainer.codecs.keys`: a cell for each category, around its proxy."""
         return cls(seed, num_cells=num_categories, unfamiliar_share=0.02)
 
-    def key(self, content_key: str) -> str:
+    def key(self, content_key: str, proxies: FloatArray | None) -> str:
         """Name of the fit's file: unique for these values, this recipe and this data."""
-        parts = (msgspec.json.encode(self), content_key.encode(), str(_RECIPE).encode())
-        return f"nested-seed{self.seed}-{hashlib.sha256(b''.join(parts)).hexdigest()[:10]}"
+        named = msgspec.json.encode([self, content_key, _RECIPE])
+        around = b"" if proxies is None else proxies.tobytes()
+        return f"nested-seed{self.seed}-{hashlib.sha256(named + around).hexdigest()[:10]}"
 
 
 def fitted_codebook(
@@ -72,7 +80,7 @@ def fitted_codebook(
     The paper's split is kept to: what `kbsc` learns from and chooses its best epoch by is what this
     is fitted to and calibrated on.
     """
-    path = runs / f"{fit.key(data.content_key)}.npz"
+    path = runs / f"{fit.key(data.content_key, proxies)}.npz"
     if not path.exists():
         train, held_out, _ = paper_train_split(len(data.features), fit.seed)
         codebook = fit_codebook(data.features[train], data.features[held_out], fit, proxies=proxies)
@@ -102,6 +110,8 @@ def fit_codebook(
         raise DatasetError(f"{len(features)} images are too few for {fit.num_cells} cells: ten for each are needed")
     if not np.isfinite(features).all():
         raise DatasetError("features to fit a code to hold values that are not finite")
+    if proxies is not None and proxies.shape != (fit.num_cells, features.shape[1]):
+        raise DatasetError(f"{fit.num_cells} cells need as many proxies, got {proxies.shape}")
     mean = features.mean(axis=0)
     directions = _unit(features - mean)
     centroids = _cells(directions, fit) if proxies is None else _unit(proxies - mean)
@@ -136,10 +146,12 @@ def _cells(directions: FloatArray, fit: NestedFit) -> FloatArray:
     """Centroids of unit length, (num_cells, feature_dim) float32."""
     try:
         from sklearn.cluster import KMeans
+        from threadpoolctl import threadpool_limits
     except ImportError:
         raise MissingDependencyError.of("scikit-learn", extra="train", purpose="fitting a code") from None
     means = KMeans(fit.num_cells, init="random", n_init=1, max_iter=fit.max_iterations, random_state=fit.seed)
-    centroids = means.fit(directions).cluster_centers_
+    with threadpool_limits(1):  # sums come in one order, whatever the machine
+        centroids = means.fit(directions).cluster_centers_
     return _unit(centroids)
 
 
@@ -174,7 +186,7 @@ def encoder_graph(codebook: Codebook) -> onnx.ModelProto:
     }
     share, dim = codebook.coarse_share, codebook.feature_dim
     model = onnx.parser.parse_model(f"""
-        <ir_version: {_IR_VERSION}, opset_import: ["" : {OPSET}]>
+        <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
         nested_encoder (float[batch, {dim}] features) => (float[batch, {LATENT_DIM}] latent)
         <int64[1] one_image = {{1}}, int64[2] repeats = {{1, {num_repeats(dim)}}},
          int64[1] start = {{0}}, int64[1] end = {{{LATENT_DIM}}}, float floor = {{1.17549435e-38}},

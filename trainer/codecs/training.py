@@ -50,7 +50,7 @@ class TrainingFeatures:
     Attributes
     ----------
     features : (n, feature_dim) float32, L2-normalised
-    labels : (n,) int64, used only to choose the best epoch
+    labels : (n,) int64; kbsc uses them only to choose the best epoch, nested not at all
     source : dataset and encoder, for people
     content_key : changes whenever a feature or its image does; part of the run's key
     categories : names of the labels; empty where nobody asks for them

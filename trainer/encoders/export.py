@@ -19,7 +19,7 @@ import onnx.numpy_helper
 import torch
 from torch import nn
 
-from engines.compose import OPSET
+from engines.compose import IR_VERSION, OPSET
 from engines.modelset import EncoderEntry, ModelSet
 from engines.runner import load_runner
 from semlink.errors import EngineError, ModelSetError
@@ -35,9 +35,6 @@ __all__ = [
     "store_weights_as_fp16",
     "write_encoder_model_set",
 ]
-
-IR_VERSION = 10
-"""ONNX file version that ONNX Runtime 1.18 and TensorRT 10.3, and all that came later, read."""
 
 MIN_PARITY_COSINE = 0.9999
 _MIN_FP16_ELEMENTS = 1024

@@ -53,6 +53,14 @@ class Grid:
         """Refuse before anything is trained what would fail after it."""
         if any(abs(snr_db) > MAX_SNR_DB for snr_db in self.snr_db):
             raise ConfigError(f"SNRs must be from {-MAX_SNR_DB:g} to {MAX_SNR_DB:g} dB, got {self.snr_db}")
+        if (
+            ChannelModel.RAYLEIGH in self.channels
+            and self.num_pilots < 2
+            and {*self.codecs} - {"kbsc", "kbsc-reference"}
+        ):
+            raise ConfigError(
+                "one pilot cannot tell gain and noise apart, which all codecs but kbsc need; send 2 or more"
+            )
         for channel in self.channels:
             if "kbsc-reference" in self.codecs and channel not in PAPER_CHANNELS:
                 known = ", ".join(channel.value for channel in PAPER_CHANNELS)

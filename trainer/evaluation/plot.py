@@ -70,11 +70,11 @@ def _draw(panel: Any, report: EvaluationReport, cells: list[CellSummary]) -> Non
         snr_db = [cell.snr_db for cell in curve]
         panel.errorbar(snr_db, means, yerr=spread, fmt=_STYLES.get(codec, "o-"), markersize=3, capsize=2, label=codec)
     panel.axhline(report.ideal_accuracy, color="grey", linestyle=":", label="ideal: no codec, no channel")
-    if cells[0].channel == ChannelModel.AWGN:
+    if cells[0].channel == ChannelModel.AWGN and any(cell.codec == "index" for cell in cells):
         rate = parse_rate(str(cells[0].num_symbols))
         line_db = np.linspace(min(cell.snr_db for cell in cells), max(cell.snr_db for cell in cells), 100)
         errors = np.array([message_error_rate(report.num_kb_entries, rate, snr) for snr in line_db])
-        label = "bound: sending the entry's number, normal approximation"
+        label = "bound of index: the entry's number, normal approximation"
         panel.plot(line_db, report.ideal_accuracy * (1 - errors), color="black", linewidth=0.8, label=label)
     highest = max([report.ideal_accuracy, *(cell.semantic_accuracy for cell in report.summary)])
     panel.set_ylim(0, min(1.03, highest * 1.1))

@@ -86,7 +86,7 @@ def run_evaluation(
             trainings = trainings_of(learnt, template)
             trained = train_all(trainings, learning, folder, num_jobs=num_jobs, progress=progress)
             records += evaluate_trained(trained, learnt, clean, progress)
-            records += _evaluate_signal_codecs(learnt, clean, learning, folder, progress)
+            records += _evaluate_signal_codecs(learnt, clean, learning, folder, progress, precision=precision)
         if "index" in grid.codecs:
             records += evaluate_index(grid, clean, progress)
     return EvaluationReport.of(
@@ -103,17 +103,26 @@ def run_evaluation(
 
 
 def _evaluate_signal_codecs(
-    grid: Grid, clean: CleanRetrieval, learning: TrainingFeatures, folder: Path, progress: Progress
+    grid: Grid,
+    clean: CleanRetrieval,
+    learning: TrainingFeatures,
+    folder: Path,
+    progress: Progress,
+    *,
+    precision: Literal["bf16", "fp32"],
 ) -> list[Record]:
     """Fit and measure the codecs that one fit serves at every rate and on every channel."""
     records: list[Record] = []
     if "nested" in grid.codecs:
         seeds = progress.track(grid.seeds, description="fitting nested")
-        codebooks = {seed: fitted_codebook(NestedFit(seed), learning, folder) for seed in seeds}
+        codebooks = {
+            seed: fitted_codebook(NestedFit.for_images(seed, len(learning.features)), learning, folder)
+            for seed in seeds
+        }
         records += evaluate_nested(codebooks, grid, clean, progress, trained_on=learning.source)
     if {"nested-labels", "index-labels"} & {*grid.codecs}:
         seeds = progress.track(grid.seeds, description="training keys")
-        trainings = {seed: KeyTraining(seed) for seed in grid.seeds}
+        trainings = {seed: KeyTraining(seed, precision=precision) for seed in grid.seeds}
         keys = {seed: trained_keys(trainings[seed], learning, folder) for seed in seeds}
         if "nested-labels" in grid.codecs:
             keyed = {seed: _keyed(learning, trainings[seed], keys[seed]) for seed in grid.seeds}
@@ -130,7 +139,7 @@ def _evaluate_signal_codecs(
 
 def _keyed(data: TrainingFeatures, training: KeyTraining, keys: KeyModel) -> TrainingFeatures:
     """The same images by the keys that a training run gave them."""
-    return replace(data, features=keys.of_images(data.features), content_key=training.key(data.content_key))
+    return replace(data, features=keys.of_images(data.features), content_key=training.key(data))
 
 
 def training_features(dataset: Dataset, encoder: ImageEncoder, progress: Progress) -> TrainingFeatures:
