@@ -24,7 +24,7 @@ TX = ["watchfiles>=1.0"]
 # faiss-cpu and faiss-gpu overwrite each other silently, so neither is a plain dependency of rx.
 FAISS_CPU = ["faiss-cpu>=1.9"]
 DEMO = ["scikit-learn>=1.5", "scikit-image>=0.24", "matplotlib>=3.9", "jinja2>=3.1"]
-TRAIN = ["torch>=2.5", "onnxscript>=0.5", "scipy>=1.13"]
+TRAIN = ["torch>=2.5", "onnxscript>=0.5", "scipy>=1.13", "threadpoolctl>=3.5"]
 
 EXTRAS = {
     "tx": TX,

@@ -20,7 +20,7 @@ MIN_NOISE_VARIANCE = 1e-3
 """Floor of every estimate: 30 dB, the noise of the codes themselves."""
 
 _MEMORY = 64
-"""Images whose mean it is; later ones count with this share of one."""
+"""The first so many images of a stream count alike; a later one counts as one part in so many."""
 
 _MIN_STRENGTH = 1e-6
 """Of a gain: a fade of 60 dB is told as one, and not as an infinite noise."""

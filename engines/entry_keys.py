@@ -7,8 +7,8 @@ The code is spherical and random: one word of signs for each entry, from a hash 
 base's fingerprint and the entry's number, so that both ends have it without its being sent, and
 every prefix of it is a code too (of 4 symbols there are but 256 words, and entries then share them).
 At a few dozen symbols and thousands of words, maximum-likelihood
-decoding of such a code comes within a decibel of what any code can do (Shannon, Bell Syst. Tech. J.
-38, 1959), and it is a nearest-neighbour search.
+decoding of such a code comes close to what any code can do (Shannon, Bell Syst. Tech. J. 38, 1959;
+docs/results.md draws the bound beside it), and it is a nearest-neighbour search.
 """
 
 from __future__ import annotations

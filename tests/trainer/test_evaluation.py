@@ -11,7 +11,6 @@ import pytest
 pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
@@ -178,22 +177,8 @@ def test_bound_on_messages_is_between_what_is_known_of_it() -> None:
     assert message_error_rate(100, rate, -7.0) < errors[1]
 
 
-@pytest.fixture(scope="module")
-def picture_folder_with_training(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train/<class> and test/<class> of four greys."""
-    folder = tmp_path_factory.mktemp("greys")
-    rng = np.random.default_rng(0)
-    for split, num_images in (("train", 720), ("test", 80)):
-        for index in range(num_images):
-            path = folder / split / f"grey{index % 4}" / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = rng.integers(0, 40, (8, 8, 3)) + 60 * (index % 4)
-            Image.fromarray(pixels.astype(np.uint8)).save(path)
-    return folder
-
-
 def test_signal_codecs_run_through_the_whole_evaluation(
-    model_set: ModelSet, picture_folder_with_training: Path, tmp_path: Path
+    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path
 ) -> None:
     """Every name that `--codec` takes, from a folder of pictures to a report."""
     cells = grid(
@@ -203,7 +188,7 @@ def test_signal_codecs_run_through_the_whole_evaluation(
     )
     report = run_evaluation(
         cells,
-        data=str(picture_folder_with_training),
+        data=str(pictures_to_learn),
         train_data=None,
         model_set=str(model_set.folder),
         weights="trained",

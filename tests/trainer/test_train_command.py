@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
@@ -24,21 +23,6 @@ from semlink.rates import parse_rate
 from trainer.evaluation import workers
 
 DEADLINE_S = 240.0
-NUM_TRAIN = 1300
-
-
-@pytest.fixture(scope="module")
-def pictures_to_learn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds train/<class> and test/<class>, of tiny pictures."""
-    folder = tmp_path_factory.mktemp("learn")
-    rng = np.random.default_rng(0)
-    for split, num_images in (("train", NUM_TRAIN), ("test", 20)):
-        for index in range(num_images):
-            path = folder / split / f"class{index % 4}" / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = rng.integers(0, 60, (8, 8, 3)) + 60 * (index % 4)
-            Image.fromarray(pixels.astype(np.uint8)).save(path)
-    return folder
 
 
 def start(cache: Path, *arguments: object) -> subprocess.Popen[str]:

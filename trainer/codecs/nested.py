@@ -1,4 +1,4 @@
-"""The `nested` codec: fitted in a minute, without labels, for every rate and SNR at once.
+"""The `nested` codec: fitted without labels, for every rate and SNR at once.
 
 What is fitted: the principal components of the features, for the analog part; cells, by k-means; and
 how familiar an image must look to be sent as its cell's codeword, so that all but

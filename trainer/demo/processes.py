@@ -68,7 +68,7 @@ class CommandProcess:
     def raise_if_failed(self) -> None:
         """Raise CommandFailedError if the command has ended with an error."""
         if self._process.poll():
-            raise self._failure()
+            raise self.failure()
 
     def endpoint(self) -> str:
         """Wait until the command listens, and say where.
@@ -81,7 +81,7 @@ class CommandProcess:
         if not self._ready.wait(_START_TIMEOUT_S) or self._endpoint is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(1.0)
-            raise self._failure()
+            raise self.failure()
         return self._endpoint
 
     def summary(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class CommandProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_RUN_TIMEOUT_S)
         if self._process.poll() != 0:
-            raise self._failure()
+            raise self.failure()
         # A summary is smaller than a pipe's buffer, so the command never waited for this.
         output = self._process.stdout.read() if self._process.stdout else ""
         return dict(msgspec.json.decode(output))
@@ -126,12 +126,14 @@ class CommandProcess:
                 self._ready.set()
         self._ready.set()
 
-    def _failure(self) -> CommandFailedError:
+    def failure(self) -> CommandFailedError:
+        """The error that a command is which has failed, or has not done in time what was waited for."""
         code = self._process.poll()
         if code is not None:
             self._reader.join(timeout=1.0)
-        if code is None or code == 0:
-            how, exit_code = "did not start or end in time" if code is None else "ended before its work", 1
+        if not code:
+            how = "did not start or end in time" if code is None else "ended before its work"
+            exit_code = CommandFailedError.exit_code
         else:
             # As a shell does it: a process that signal N killed counts as one that ended with 128 + N.
             how, exit_code = (f"was killed by signal {-code}", 128 - code) if code < 0 else ("failed", code)
@@ -205,7 +207,9 @@ def run_link(
 def _wait_for_all(*processes: CommandProcess) -> None:
     """Wait for the end of all; the first that fails ends it, since the others would fail of that."""
     end_s = time.monotonic() + _RUN_TIMEOUT_S
-    while any(process.is_running for process in processes) and time.monotonic() < end_s:
+    while running := [process for process in processes if process.is_running]:
         for process in processes:
             process.raise_if_failed()
+        if time.monotonic() > end_s:
+            raise running[0].failure()
         time.sleep(_POLL_S)

@@ -1,0 +1,23 @@
+"""What several tests of the trainer learn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def pictures_to_learn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds train/<class> and test/<class>, of tiny pictures in four shades of grey."""
+    folder = tmp_path_factory.mktemp("learn")
+    rng = np.random.default_rng(0)
+    for split, num_images in (("train", 1300), ("test", 80)):
+        for index in range(num_images):
+            path = folder / split / f"class{index % 4}" / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 40, (8, 8, 3)) + 60 * (index % 4)
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return folder
