@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from edge_rx.kb.build import LabelledImage, build_knowledge_base
+from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from semlink.image import LoadedImage
 from semlink.provenance import describe_device, installed_versions
 from semlink.rates import Rate, parse_rate
 from trainer.datasets import open_dataset
+
+NUM_KB_ENTRIES = 5_000
 
 NUM_THREADS = len(os.sched_getaffinity(0))
 """Threads of the image encoder; every other stage runs on one."""
@@ -31,6 +36,12 @@ def rate() -> Rate:
     return parse_rate("1/48")
 
 
+@pytest.fixture(scope="session", params=["nested", "kbsc"])
+def codec(request: pytest.FixtureRequest) -> str:
+    """The default codec, and the paper's beside it."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
 def camera_picture() -> LoadedImage:
     """A real photograph at a camera's 1280 x 720."""
@@ -44,6 +55,21 @@ def unit_vectors() -> np.ndarray:
     """(100000, 512) float32 of unit length; the time of an exact search does not depend on what they are."""
     vectors = np.random.default_rng(0).standard_normal((100_000, 512), dtype=np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="session")
+def knowledge_base_folder(model_set: ModelSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A KB of 5,000 small pictures: real digits, each turned and scaled so that no two are alike."""
+    digits = open_dataset("digits").knowledge_base
+    rng = np.random.default_rng(0)
+    pictures = []
+    for index in range(NUM_KB_ENTRIES):
+        source = index % len(digits)
+        picture = Image.fromarray(digits.image(source)).rotate(float(rng.uniform(-20, 20)))
+        pictures.append(LabelledImage(digits.labels[source], f"{index}.png", np.asarray(picture)))
+    folder = tmp_path_factory.mktemp("benchmark") / "kb"
+    build_knowledge_base(pictures, folder, ImageEncoder(model_set, num_threads=NUM_THREADS), codecs=model_set.codecs)
+    return folder
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:

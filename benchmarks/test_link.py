@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -13,14 +12,13 @@ import pytest
 from PIL import Image
 
 from benchmarks.conftest import NUM_THREADS
-from edge_rx.decoder import CodecDecoder
-from edge_rx.kb.build import LabelledImage, build_knowledge_base
+from benchmarks.graphs import codec_graphs, unit_features
+from edge_rx.decoder import Decoders
 from edge_rx.kb.knowledge_base import KnowledgeBase
+from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
-from edge_tx.pipeline import Transmitter, load_transmitter_model
-from engines.compose import iq_head
-from engines.image_encoder import ImageEncoder
-from engines.runner import load_runner
+from edge_tx.model import load_transmitter_model
+from edge_tx.pipeline import Transmitter
 from semlink.channel import complex_normal
 from semlink.frame import Frame, pack, unpack
 from semlink.iq import dequantize, normalize_power, quantize
@@ -29,23 +27,7 @@ from semlink.transport import FrameReceiver, FrameSender
 from trainer.datasets import open_dataset
 from trainer.demo.processes import CommandProcess
 
-NUM_KB_ENTRIES = 5_000
 NUM_IMAGES = 1_000
-
-
-@pytest.fixture(scope="session")
-def knowledge_base_folder(model_set, tmp_path_factory) -> Path:
-    """A KB of 5,000 small pictures: real digits, each turned and scaled so that no two are alike."""
-    digits = open_dataset("digits").knowledge_base
-    rng = np.random.default_rng(0)
-    pictures = []
-    for index in range(NUM_KB_ENTRIES):
-        source = index % len(digits)
-        picture = Image.fromarray(digits.image(source)).rotate(float(rng.uniform(-20, 20)))
-        pictures.append(LabelledImage(digits.labels[source], f"{index}.png", np.asarray(picture)))
-    folder = tmp_path_factory.mktemp("benchmark") / "kb"
-    build_knowledge_base(pictures, folder, ImageEncoder(model_set, num_threads=NUM_THREADS))
-    return folder
 
 
 @pytest.fixture
@@ -115,47 +97,51 @@ def test_transport_round_trip_after_100_ms_idle(benchmark, wire_there_and_back):
     assert benchmark.pedantic(hop, setup=after_idle(wire_there_and_back, bytes(200)), rounds=100) == bytes(200)
 
 
-def test_transmitter_overhead_besides_the_encoder(benchmark, model_set, rate, wire):
+def test_transmitter_overhead_besides_the_encoder(benchmark, model_set, codec, rate, wire):
     """Codec, unit power, quantize, pack, send: everything after the features."""
     sender, frames = wire
-    codec, head = model_set.load_codec_encoder(rate), load_runner(iq_head(rate).SerializeToString())
-    fingerprint = model_set.fingerprint(rate)
-    features = np.full((1, 512), 512**-0.5, dtype=np.float32)
+    to_codes = codec_graphs(model_set.codec(codec), rate)
+    fingerprint = model_set.codec(codec).fingerprint(rate)
+    features = unit_features()
 
     def send():
-        codes = head(codec(features))[0]
-        sender.send(pack(Frame(1, 2, 3, fingerprint, rate, codes)))
+        sender.send(pack(Frame(1, 2, 3, fingerprint, rate, to_codes(features))))
 
     benchmark.pedantic(send, teardown=lambda: frames.receive(timeout_s=5.0), rounds=1_000, warmup_rounds=20)
-    sender.send(pack(Frame(1, 9, 3, fingerprint, rate, head(codec(features))[0])))
+    sender.send(pack(Frame(1, 9, 3, fingerprint, rate, to_codes(features))))
     assert unpack(frames.receive(timeout_s=5.0)).sequence == 9
 
 
-def test_receiver_overhead_besides_the_search(benchmark, model_set, rate, wire):
+def test_receiver_overhead_besides_the_search(benchmark, model_set, codec, rate, wire, knowledge_base_folder):
     """Receive, unpack, dequantize, decode: everything before the search, once the frame is here."""
     sender, frames = wire
-    decoder = CodecDecoder(model_set)
     symbols = normalize_power(complex_normal((rate.num_symbols,), np.random.default_rng(0)))
-    message = pack(Frame(1, 2, 3, model_set.fingerprint(rate), rate, quantize(symbols)))
+    message = pack(Frame(1, 2, 3, model_set.codec(codec).fingerprint(rate), rate, quantize(symbols)))
+    noise = NoiseEstimator()
 
     def arrive():
         sender.send(message)
         time.sleep(0.002)  # time for the frame to be in the socket, so that the wait for it is not timed
 
-    def receive():
-        frame = unpack(frames.receive(timeout_s=5.0))
-        return decoder.decode(dequantize(frame.codes), fingerprint=frame.fingerprint)
+    with KnowledgeBase.open(knowledge_base_folder) as kb:
+        decoders = Decoders.of(model_set, kb, rates=[rate])
 
-    query = benchmark.pedantic(receive, setup=arrive, rounds=1_000, warmup_rounds=20)
-    assert query.shape == (512,)
+        def receive():
+            frame = unpack(frames.receive(timeout_s=5.0))
+            decoder = decoders.decoder(frame.fingerprint)
+            return decoder.decode(dequantize(frame.codes), num_pilots=frame.num_pilots, noise=noise)
+
+        query = benchmark.pedantic(receive, setup=arrive, rounds=1_000, warmup_rounds=20)
+    assert np.isfinite(query).all()
 
 
-def test_end_to_end_one_process(benchmark, model_set, rate, camera_picture, knowledge_base_folder, wire):
+def test_end_to_end_one_process(benchmark, model_set, codec, rate, camera_picture, knowledge_base_folder, wire):
     """Image in memory to match in memory over loopback TCP, one image at a time."""
     sender, frames = wire
-    transmitter = Transmitter(load_transmitter_model(model_set, rate, num_threads=NUM_THREADS), sender.send)
+    model = load_transmitter_model(model_set, rate, codec=codec, num_threads=NUM_THREADS)
+    transmitter = Transmitter(model, rate, sender.send)
     with KnowledgeBase.open(knowledge_base_folder) as kb:
-        receiver = Receiver(CodecDecoder(model_set), kb)
+        receiver = Receiver(Decoders.of(model_set, kb), kb)
 
         def send_and_match():
             transmitter.run_once(camera_picture)

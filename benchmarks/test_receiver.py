@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_rx.decoder import CodecDecoder
+from benchmarks.conftest import NUM_KB_ENTRIES
+from edge_rx.decoder import Decoders
 from edge_rx.equalizer import equalize
+from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.index import FlatIndex
+from edge_rx.noise import NoiseEstimator
 from semlink.channel import ChannelModel, apply_channel, complex_normal, pilot_symbols
 from semlink.channel_process import SoftwareChannel
 from semlink.frame import Frame, pack, unpack
@@ -19,9 +22,15 @@ def symbols(rate):
     return normalize_power(complex_normal((rate.num_symbols,), np.random.default_rng(0)))
 
 
+@pytest.fixture
+def codec_decoder(model_set, codec, rate, knowledge_base_folder):
+    with KnowledgeBase.open(knowledge_base_folder) as kb:
+        yield Decoders.of(model_set, kb, rates=[rate]).decoder(model_set.codec(codec).fingerprint(rate))
+
+
 @pytest.fixture(scope="session")
 def message(model_set, rate, symbols):
-    return pack(Frame(1, 2, 3, model_set.fingerprint(rate), rate, quantize(symbols)))
+    return pack(Frame(1, 2, 3, model_set.codec().fingerprint(rate), rate, quantize(symbols)))
 
 
 def test_channel(benchmark, message):
@@ -50,10 +59,18 @@ def test_equalize_with_pilots(benchmark, symbols):
     assert cosine.real > 0.95  # the phase is undone, the magnitude left
 
 
-def test_decode(benchmark, model_set, rate, symbols):
-    decoder = CodecDecoder(model_set)
-    query = benchmark(lambda: decoder.decode(symbols, fingerprint=model_set.fingerprint(rate)))
-    assert query.shape == (512,)
+def test_decode(benchmark, codec_decoder, symbols):
+    """Received symbols to query: equalise and run the network, or weigh by the noise."""
+    noise = NoiseEstimator()
+    query = benchmark(lambda: codec_decoder.decode(symbols, num_pilots=0, noise=noise))
+    assert np.isfinite(query).all()
+
+
+def test_decode_and_search(benchmark, codec_decoder, symbols):
+    """Received symbols to entry; for `nested` the search among 5,000 entries and 6,144 codewords is the decoder."""
+    noise = NoiseEstimator()
+    found, _ = benchmark(lambda: codec_decoder.search(codec_decoder.decode(symbols, num_pilots=0, noise=noise)))
+    assert 0 <= found < NUM_KB_ENTRIES
 
 
 @pytest.mark.parametrize("num_entries", [5_000, 100_000])

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks.conftest import NUM_THREADS
-from edge_tx.pipeline import Transmitter, load_transmitter_model
+from benchmarks.graphs import codec_encoder, codec_graphs
+from edge_tx.model import load_transmitter_model
+from edge_tx.pipeline import Transmitter
+from engines.codebook import LATENT_DIM
 from engines.compose import iq_head
 from engines.modelset import ModelSet
 from engines.runner import load_runner
@@ -31,7 +34,7 @@ def features(model_set: ModelSet, tensor: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def latent(model_set: ModelSet, rate: Rate, features: np.ndarray) -> np.ndarray:
-    return model_set.load_codec_encoder(rate)(features)
+    return model_set.codec("kbsc").load_encoder(rate)(features)
 
 
 def test_preprocess_1280x720(benchmark, model_set, camera_picture):
@@ -52,9 +55,17 @@ def test_encoder_one_thread(benchmark, model_set, tensor):
     assert np.linalg.norm(features) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_codec_encoder(benchmark, model_set, rate, features):
-    latent = benchmark(model_set.load_codec_encoder(rate), features)
-    assert latent.shape == (1, rate.latent_dim)
+def test_codec_encoder(benchmark, model_set, codec, rate, features):
+    """Features to latent: for `nested` that of every rate."""
+    latent = benchmark(codec_encoder(model_set.codec(codec), rate), features)
+    assert latent.shape[1] in (rate.latent_dim, LATENT_DIM)
+
+
+def test_codec_to_codes(benchmark, model_set, codec, rate, features):
+    """Features to codes: codec, unit power, quantization; for `nested` those of every rate."""
+    codes = benchmark(codec_graphs(model_set.codec(codec), rate), features)
+    assert codes.shape == (rate.num_symbols, 2)
+    assert codes.any()
 
 
 def test_quantize_numpy(benchmark, latent, rate):
@@ -64,28 +75,31 @@ def test_quantize_numpy(benchmark, latent, rate):
 
 
 def test_quantize_graph(benchmark, latent, rate):
-    codes = benchmark(load_runner(iq_head(rate).SerializeToString()), latent)
+    codes = benchmark(load_runner(iq_head([rate]).SerializeToString()), latent)
     assert np.array_equal(codes, quantize(normalize_power(pair_latent(latent))))
 
 
 def test_pack(benchmark, model_set, rate, latent):
     codes = quantize(normalize_power(pair_latent(latent)))[0]
-    frame = Frame(1, 2, 3, model_set.fingerprint(rate), rate, codes, source_height_px=720, source_width_px=1280)
+    frame = Frame(
+        1, 2, 3, model_set.codec("kbsc").fingerprint(rate), rate, codes, source_height_px=720, source_width_px=1280
+    )
     data = benchmark(pack, frame)
     assert np.array_equal(unpack(data).codes, codes)
 
 
-def test_composed_graph(benchmark, model_set, rate, tensor, latent):
+def test_composed_graph(benchmark, model_set, codec, rate, tensor, features):
     """Encoder, codec, unit power and quantization in one engine call."""
-    model = load_transmitter_model(model_set, rate, num_threads=NUM_THREADS)
-    codes = benchmark(model.graph, tensor)
-    assert np.abs(codes.astype(int) - quantize(normalize_power(pair_latent(latent)))).max() <= 1
+    model = load_transmitter_model(model_set, rate, codec=codec, num_threads=NUM_THREADS)
+    codes = benchmark(model.codes, tensor[0], rate)
+    assert np.abs(codes.astype(int) - codec_graphs(model_set.codec(codec), rate)(features)).max() <= 1
 
 
-def test_transmitter_run_once(benchmark, model_set, rate, camera_picture):
+def test_transmitter_run_once(benchmark, model_set, codec, rate, camera_picture):
     """Image in memory to bytes handed over, without a socket."""
     sent: list[bytes] = []
-    transmitter = Transmitter(load_transmitter_model(model_set, rate, num_threads=NUM_THREADS), sent.append)
+    model = load_transmitter_model(model_set, rate, codec=codec, num_threads=NUM_THREADS)
+    transmitter = Transmitter(model, rate, sent.append)
     benchmark(transmitter.run_once, camera_picture)
     assert unpack(sent[-1]).rate == rate
 

@@ -6,9 +6,9 @@ Each block of the path is a module of that name; `service` runs them until told 
 `command` is `semlink rx`. torch is never imported from here, and faiss only by `kb.index`.
 """
 
-__all__ = ["CodecDecoder", "KnowledgeBase", "Match", "Receiver", "ResultsLog"]
+__all__ = ["Decoders", "KnowledgeBase", "Match", "Receiver", "ResultsLog"]
 
-from edge_rx.decoder import CodecDecoder
+from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.pipeline import Match, Receiver
 from edge_rx.results import ResultsLog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -9,15 +10,17 @@ import msgspec
 import typer
 from rich.console import Console
 
-from edge_rx.decoder import CodecDecoder
+from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.pipeline import Match, Receiver
+from edge_rx.reporter import Reporter
 from edge_rx.results import ResultsLog
 from edge_rx.service import StopRule, print_summary, serve, summarize
 from engines.modelset import ModelSet
-from semlink.config import ConfigFile
+from semlink.config import ConfigFile, split_list
 from semlink.interrupt import interruptions
-from semlink.transport import FrameReceiver
+from semlink.rates import RATES, parse_rate
+from semlink.transport import FrameReceiver, ReportPublisher
 
 __all__ = ["app"]
 
@@ -34,7 +37,14 @@ def rx(
         str, typer.Option(help="tcp://HOST:PORT or ipc://PATH; port * draws one.")
     ] = "tcp://127.0.0.1:5555",
     results: Annotated[Path, typer.Option(help="Folder for results.jsonl and results.sqlite.")] = Path("results"),
-    min_score: Annotated[float | None, typer.Option(help="Cosine below which a match is not accepted.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Score below which a match is not accepted.")] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Rates to serve, for less memory; all if not given.", show_default=False)
+    ] = None,
+    feedback: Annotated[
+        str | None,
+        typer.Option(help="Where to report KB and SNR to transmitters, such as tcp://*:5557.", show_default=False),
+    ] = None,
     num_threads: Annotated[int, typer.Option(min=1, help="CPU threads of decoding and search.")] = 1,
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop when every stream heard has ended.")] = False,
     count: Annotated[int | None, typer.Option(help="Stop after this many matches.")] = None,
@@ -47,21 +57,26 @@ def rx(
     Runs until Ctrl-C or SIGTERM, which end it in good order: with a summary and exit code 0.
     """
     console = Console(stderr=True)
+    served = tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate else RATES
     stop = StopRule(until_end=until_end, max_matches=count, idle_timeout_s=idle_timeout_s)
     with interruptions() as interruption:
         models = ModelSet.find(model_set)
-        decoder = CodecDecoder(models, num_threads=num_threads)
         with (
             KnowledgeBase.open(
                 kb, models.encoder_fingerprint, encoder_name=models.manifest.encoder.name, num_threads=num_threads
             ) as knowledge_base,
-            FrameReceiver(listen) as frames,
-            ResultsLog(results) as log,
+            contextlib.ExitStack() as stack,
         ):
-            receiver = Receiver(decoder, knowledge_base, min_score=min_score)
+            # Before anything is bound or written: what is wrong with the models stops the start.
+            decoders = Decoders.of(models, knowledge_base, rates=served, num_threads=num_threads)
+            receiver = Receiver(decoders, knowledge_base, min_score=min_score)
+            frames = stack.enter_context(FrameReceiver(listen))
+            publisher = stack.enter_context(ReportPublisher(feedback)) if feedback else None
+            log = stack.enter_context(ResultsLog(results))
             entries = knowledge_base.num_entries
             console.print(
-                f"listening on {frames.endpoint} with {entries} entries; Ctrl-C to stop",
+                f"listening on {frames.endpoint} with {entries} entries"
+                f"{f', reporting on {publisher.endpoint}' if publisher else ''}; Ctrl-C to stop",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -71,7 +86,8 @@ def rx(
                     told = f"first match: {match.label or match.source}, score {match.score:.2f}; all are in {results}"
                     console.print(told, markup=False, highlight=False, soft_wrap=True)
 
-            serve(frames, receiver, log, stop, interruption, report=tell_first)
+            reporter = Reporter(publisher) if publisher else None
+            serve(frames, receiver, log, stop, interruption, tell=tell_first, reporter=reporter)
             summary = summarize(receiver, log, num_entries=entries)
     if as_json:
         typer.echo(msgspec.json.encode(summary).decode())

@@ -1,97 +1,216 @@
-"""Received symbols to queries: the codec decoders of one model set."""
+"""What a receiver holds for each codec and rate: from received symbols to an entry of its knowledge base.
+
+    received --decode--> query --search--> entry, score
+
+`GraphDecoder` runs a decoder network and searches features by cosine. `SignalDecoder` compares signals: its
+search is the decoder. Which one a frame is for, its fingerprint says.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_rx.equalizer import equalize
+from edge_rx.index_search import IndexSearch
+from edge_rx.kb import KnowledgeBase
+from edge_rx.noise import NoiseEstimator, undo_gain
+from edge_rx.signal_search import EntrySounds, SignalSearch
+from engines.codecs import NestedCodec, PerRateCodec
+from engines.entry_keys import index_fingerprint
 from engines.modelset import ModelSet
 from engines.runner import GraphRunner
-from semlink.errors import DecodeError, ModelSetError
+from semlink.errors import DecodeError, KnowledgeBaseError
 from semlink.iq import Symbols, unpair_symbols
-from semlink.rates import Rate
+from semlink.rates import RATES, Rate
 
-__all__ = ["CodecDecoder", "Query"]
+__all__ = ["Decoder", "Decoders", "GraphDecoder", "Query", "SignalDecoder"]
 
-Query = npt.NDArray[np.float32]
+_log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class _RateDecoder:
-    rate: Rate
-    graph: GraphRunner
+Query: TypeAlias = npt.NDArray[np.float32]
+"""(1, dim): what one transmission asks the knowledge base."""
 
 
-class CodecDecoder:
-    """Decodes the frames of one model set, all of its rates.
+class Decoder(Protocol):
+    """One codec at one rate, over one knowledge base."""
 
-    The graphs are loaded, and run once, when this is made: what is wrong with a model set stops
-    a receiver at its start and not at the first frame, and the first frame is as fast as the rest.
-
-    Parameters
-    ----------
-    model_set : whose decoders to hold
-    backend, num_threads : see `engines.runner.load_runner`
-
-    Raises
-    ------
-    ModelSetError, EngineError
-        If the set has no codec, a file is missing or altered, or the backend cannot run it.
-    """
-
-    def __init__(self, model_set: ModelSet, *, backend: str = "auto", num_threads: int = 1) -> None:
-        if not model_set.rates:
-            raise ModelSetError(f'model set "{model_set.manifest.name}" has no codec; a receiver needs a set with one')
-        self._name = model_set.manifest.name
-        self._decoders: dict[bytes, _RateDecoder] = {}
-        for rate in model_set.rates:
-            graph = model_set.load_codec_decoder(rate, backend=backend, num_threads=num_threads)
-            graph(np.zeros((1, rate.latent_dim), dtype=np.float32))
-            self._decoders[model_set.fingerprint(rate)] = _RateDecoder(rate, graph)
-
-    def require(self, fingerprint: bytes) -> None:
-        """Refuse a frame that this set's models did not make.
-
-        Raises
-        ------
-        DecodeError
-            If this set does not hold the models of that fingerprint.
-        """
-        if fingerprint not in self._decoders:
-            held = ", ".join(held.hex() for held in self._decoders)
-            raise DecodeError(
-                f"unknown models: the frame was made with {fingerprint.hex()},"
-                f' model set "{self._name}" holds {held}; give both ends the same model set'
-            )
-
-    def decode(self, symbols: Symbols, *, fingerprint: bytes) -> Query:
-        """Map one transmission to the query that it stands for.
+    def decode(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Query:
+        """Make of one transmission what to look for.
 
         Parameters
         ----------
-        symbols : (n,) complex64, equalised data symbols
-        fingerprint : 16 bytes, the models that made them
-
-        Returns
-        -------
-        query : (feature_dim,) float32, finite and not zero; its length means nothing
+        received : (num_pilots + n,) complex64, pilots first, as heard
+        noise : of the stream that it belongs to
 
         Raises
         ------
         DecodeError
-            If this set does not hold those models, n is not their rate's, or the symbols decode
-            to no direction.
+            If the symbols are not this rate's, or say nothing.
         """
-        self.require(fingerprint)
-        decoder = self._decoders[fingerprint]
-        if symbols.shape != (decoder.rate.num_symbols,):
-            raise DecodeError(
-                f"symbols do not fit their models: received {symbols.shape},"
-                f" rate {decoder.rate.name} has ({decoder.rate.num_symbols},)"
-            )
-        query: Query = decoder.graph(unpair_symbols(symbols)[None])[0]
+        ...
+
+    def search(self, query: Query) -> tuple[int, float]:
+        """Entry id of the best match, and its score in -1 .. 1."""
+        ...
+
+
+class GraphDecoder:
+    """A decoder network in front of the search for the nearest features: `kbsc`.
+
+    Parameters
+    ----------
+    graph : received latent (1, 2 n) -> query (1, feature_dim); run once here, so that the first frame is
+        as fast as the rest
+    """
+
+    def __init__(self, graph: GraphRunner, rate: Rate, knowledge_base: KnowledgeBase) -> None:
+        graph(np.zeros((1, rate.latent_dim), dtype=np.float32))
+        self._graph, self._rate, self._knowledge_base = graph, rate, knowledge_base
+
+    def decode(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Query:
+        """Turn back by the pilots' phase, and run the network; it knows no noise."""
+        _require_length(received, self._rate, num_pilots)
+        query: Query = self._graph(unpair_symbols(equalize(received, num_pilots=num_pilots))[None])
         if not np.isfinite(query).all() or not query.any():
             raise DecodeError("symbols decode to no direction: the query is zero or not finite")
         return query
+
+    def search(self, query: Query) -> tuple[int, float]:
+        """The entry of the largest cosine, and that cosine."""
+        entry_ids, scores = self._knowledge_base.search(query)
+        return int(entry_ids[0, 0]), float(scores[0, 0])
+
+
+class SignalDecoder:
+    """A search among what entries sound like: `nested` and `index`."""
+
+    def __init__(self, signals: SignalSearch | IndexSearch, rate: Rate) -> None:
+        self._signals, self._rate = signals, rate
+
+    def decode(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Query:
+        """Undo the gain that the pilots make likely, and estimate the noise."""
+        _require_length(received, self._rate, num_pilots)
+        if not received[num_pilots:].any():
+            raise DecodeError("symbols decode to no direction: nothing was heard")
+        symbols, noise_variance = undo_gain(received, num_pilots=num_pilots, estimator=noise)
+        return self._signals.queries(symbols[None], np.array([noise_variance]))
+
+    def search(self, query: Query) -> tuple[int, float]:
+        """The likeliest entry; see the searches for what their scores say."""
+        return self._signals.match(query)
+
+
+def _require_length(received: Symbols, rate: Rate, num_pilots: int) -> None:
+    if received.shape != (num_pilots + rate.num_symbols,):
+        raise DecodeError(
+            f"symbols do not fit their models: received {received.shape},"
+            f" rate {rate.name} with {num_pilots} pilots has ({num_pilots + rate.num_symbols},)"
+        )
+
+
+class Decoders:
+    """All that a receiver can decode, by the fingerprint that frames carry.
+
+    Everything is loaded when this is made: what is wrong with a model set stops a receiver at its
+    start and not at the first frame.
+
+    Parameters
+    ----------
+    name : whose they are, for messages
+    decoders : by fingerprint
+    unserved : codecs that are not served, and why; by the fingerprint of each of their rates
+    """
+
+    def __init__(
+        self, name: str, decoders: Mapping[bytes, Decoder], *, unserved: Mapping[bytes, str] | None = None
+    ) -> None:
+        self._name = name
+        self._decoders = dict(decoders)
+        self._unserved = dict(unserved or {})
+
+    @classmethod
+    def of(
+        cls,
+        model_set: ModelSet,
+        knowledge_base: KnowledgeBase,
+        *,
+        rates: Sequence[Rate] = RATES,
+        backend: str = "auto",
+        num_threads: int = 1,
+    ) -> Decoders:
+        """Load every codec of a model set, and `index`, for one knowledge base.
+
+        Parameters
+        ----------
+        rates : those to serve; their keys take memory, see `SignalSearch.num_bytes`
+
+        Raises
+        ------
+        ModelSetError, EngineError
+            If the set has no codec, a file is missing or altered, or the backend cannot run it.
+        """
+        model_set.codec()  # a set without codecs says so
+        decoders: dict[bytes, Decoder] = {}
+        unserved: dict[bytes, str] = {}
+        spaces = [model_set.encoder_fingerprint]
+        for codec in model_set.codecs:
+            served = [rate for rate in codec.rates if rate in rates]
+            if isinstance(codec, PerRateCodec):
+                for rate in served:
+                    graph = codec.load_decoder(rate, backend=backend, num_threads=num_threads)
+                    decoders[codec.fingerprint(rate)] = GraphDecoder(graph, rate, knowledge_base)
+                continue
+            try:
+                sounds = EntrySounds.of(codec.codebook, _entry_vectors(codec, knowledge_base))
+            except KnowledgeBaseError as error:
+                _log.warning("%s is not served: %s", codec.name, error)
+                unserved |= {codec.fingerprint(rate): f"{codec.name}: {error}" for rate in served}
+                continue
+            for rate, search in SignalSearch.of_rates(sounds, served, num_threads=num_threads).items():
+                decoders[codec.fingerprint(rate)] = SignalDecoder(search, rate)
+            if codec.entry.keys is not None:
+                spaces.append(codec.keys_fingerprint)
+        decoders |= dict(_index_decoders(knowledge_base, rates, spaces, num_threads))
+        return cls(model_set.name, decoders, unserved=unserved)
+
+    def decoder(self, fingerprint: bytes) -> Decoder:
+        """Give what decodes the frames of a fingerprint.
+
+        Raises
+        ------
+        DecodeError
+            If this receiver does not hold the models that made them.
+        """
+        found = self._decoders.get(fingerprint)
+        if found is not None:
+            return found
+        if fingerprint in self._unserved:
+            raise DecodeError(f"codec not served: {self._unserved[fingerprint]}")
+        raise DecodeError(
+            f'unknown models: the frame was made with {fingerprint.hex()}, model set "{self._name}" holds'
+            f" {len(self._decoders)} others; give both ends the same model set, and a transmitter with --keys the keys"
+            " of this knowledge base: semlink kb export-keys"
+        )
+
+
+def _entry_vectors(codec: NestedCodec, knowledge_base: KnowledgeBase) -> npt.NDArray[np.float32]:
+    """What a codec's receiver compares: features, or the keys that the knowledge base holds of it."""
+    if codec.entry.keys is None:
+        return knowledge_base.features()
+    return knowledge_base.keys(codec.keys_fingerprint)
+
+
+def _index_decoders(
+    knowledge_base: KnowledgeBase, rates: Sequence[Rate], spaces: Sequence[str], num_threads: int
+) -> Iterator[tuple[bytes, Decoder]]:
+    """`index` at every rate; in whichever space a transmitter found the entry, its codeword is the same."""
+    fingerprint = knowledge_base.fingerprint
+    for rate in rates:
+        search = IndexSearch(fingerprint, knowledge_base.num_entries, rate, num_threads=num_threads)
+        for space in spaces:
+            yield index_fingerprint(space, fingerprint, rate), SignalDecoder(search, rate)

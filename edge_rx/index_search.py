@@ -34,6 +34,16 @@ class IndexSearch:
         self._index = InnerProductIndex(rate.latent_dim, num_threads=num_threads)
         self._index.add(entry_codewords(knowledge_base, np.arange(num_entries), rate))
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that the codewords take."""
+        return len(self._index) * self._num_reals * np.dtype(np.float32).itemsize
+
+    def queries(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> FloatArray:
+        """What to look for, (batch, 2 n) float32: see `edge_rx.signal_search.SignalSearch.queries`."""
+        require_sound(symbols, noise_variance, num_reals=self._num_reals)
+        return unpair_symbols(symbols)
+
     def search(
         self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
     ) -> tuple[EntryIds, FloatArray]:
@@ -42,6 +52,14 @@ class IndexSearch:
         All codewords have the same power, so the largest inner product is the largest likelihood;
         by how much it leads the second, over the noise, is how sure the answer is.
         """
-        require_sound(symbols, noise_variance, num_reals=self._num_reals)
-        entries, products = self._index.search(unpair_symbols(symbols), num_matches=num_matches)
+        entries, products = self._index.search(self.queries(symbols, noise_variance), num_matches=num_matches)
         return entries, np.asarray(products / (np.asarray(noise_variance)[:, None] / 2), dtype=np.float32)
+
+    def match(self, query: FloatArray) -> tuple[int, float]:
+        """The likeliest entry for a query of (1, 2 n), and the correlation of signal and codeword, -1 .. 1.
+
+        The score tells that the entry's number came through. How alike image and entry are only the transmitter knows.
+        """
+        entries, products = self._index.search(query, num_matches=1)
+        # Of unit power both: each of the 2 n reals has a mean square of a half.
+        return int(entries[0, 0]), min(1.0, max(-1.0, float(products[0, 0]) / (self._num_reals / 2)))

@@ -7,14 +7,18 @@ the estimate is a running mean over the stream's images.
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
+
 import numpy as np
 
 from edge_rx.equalizer import estimate_gain
 from semlink.channel import pilot_symbols
-from semlink.errors import ConfigError
+from semlink.errors import DecodeError
 from semlink.iq import Symbols
+from semlink.sequence import MAX_STREAMS
 
-__all__ = ["MIN_NOISE_VARIANCE", "NoiseEstimator", "undo_gain"]
+__all__ = ["MIN_NOISE_VARIANCE", "NoiseEstimator", "NoiseEstimators", "undo_gain"]
 
 MIN_NOISE_VARIANCE = 1e-3
 """Floor of every estimate: 30 dB, the noise of the codes themselves."""
@@ -40,11 +44,37 @@ class NoiseEstimator:
         self._mean = 0.0
         self._count = 0
 
+    @property
+    def snr_db(self) -> float | None:
+        """Es/N0 as far as it is known [dB]; None before the first image."""
+        return -10.0 * math.log10(max(self._mean, MIN_NOISE_VARIANCE)) if self._count else None
+
     def update(self, noise_variance: float) -> float:
         """Take one image's own estimate in; give the stream's, at least `MIN_NOISE_VARIANCE`."""
         self._count += 1
         self._mean += (noise_variance - self._mean) / min(self._count, _MEMORY)
         return max(self._mean, MIN_NOISE_VARIANCE)
+
+
+class NoiseEstimators:
+    """One estimator for each of the `MAX_STREAMS` streams heard last."""
+
+    def __init__(self) -> None:
+        self._by_stream: OrderedDict[int, NoiseEstimator] = OrderedDict()
+
+    def of(self, stream_id: int) -> NoiseEstimator:
+        """That stream's, new if it was not heard lately."""
+        if stream_id not in self._by_stream:
+            self._by_stream[stream_id] = NoiseEstimator()
+            if len(self._by_stream) > MAX_STREAMS:
+                self._by_stream.popitem(last=False)
+        self._by_stream.move_to_end(stream_id)
+        return self._by_stream[stream_id]
+
+    def snr_db(self) -> dict[int, float]:
+        """Es/N0 of each stream that has been heard, 0 dB being unit power over unit noise [dB]."""
+        heard = ((stream_id, estimator.snr_db) for stream_id, estimator in self._by_stream.items())
+        return {stream_id: snr_db for stream_id, snr_db in heard if snr_db is not None}
 
 
 def undo_gain(received: Symbols, *, num_pilots: int, estimator: NoiseEstimator) -> tuple[Symbols, float]:
@@ -66,11 +96,11 @@ def undo_gain(received: Symbols, *, num_pilots: int, estimator: NoiseEstimator) 
 
     Raises
     ------
-    ConfigError
+    DecodeError
         With 1 pilot, from which gain and noise cannot both be told.
     """
     if num_pilots == 1:
-        raise ConfigError("one pilot cannot tell gain and noise apart; send none, or at least 2")
+        raise DecodeError("one pilot cannot tell gain and noise apart; the transmitter must send none, or at least 2")
     if num_pilots == 0:
         return received, estimator.update(float(np.mean(np.abs(received) ** 2)) - 1.0)
     pilots, data = received[:num_pilots], received[num_pilots:]

@@ -8,9 +8,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from edge_rx.decoder import CodecDecoder
-from edge_rx.equalizer import equalize
+from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
+from edge_rx.noise import NoiseEstimators
 from semlink.errors import DecodeError
 from semlink.frame import Frame, FrameId, unpack
 from semlink.iq import dequantize
@@ -41,12 +41,12 @@ class Match:
     Attributes
     ----------
     entry_id, label, source, image_sha256 : the knowledge base's entry; see `edge_rx.kb.Record`
-    score : cosine of query and entry, -1 .. 1
+    score : how alike entry and what was sent are, as far as the codec tells; -1 .. 1, see docs/definitions.md
     accepted : whether the score reaches the receiver's `min_score`
     capture_time_ns, matched_time_ns : Unix times at which the image was in the transmitter's
         memory and the match in the receiver's [ns]
     latency_ms : from the one to the other; means something if both hosts' clocks agree
-    stage_ms : milliseconds of unpack, dequantize (with equalising), decode, search and, over
+    stage_ms : milliseconds of unpack, dequantize, decode (with equalising), search and, over
         all of them, receive_to_match
     num_symbols, num_pilots : channel uses that carried the image, and those that carried pilots
     payload_cbr, total_cbr : CBR without and with the pilots; None if the frame does not tell the
@@ -75,20 +75,21 @@ class Receiver:
 
     Parameters
     ----------
-    decoder : the codec decoders of the model set that the transmitters use
+    decoders : of the model set that the transmitters use, over `knowledge_base`
     knowledge_base : built with the same set's encoder
-    min_score : cosine below which a match is marked as not accepted; None accepts every match
+    min_score : score below which a match is marked as not accepted; None accepts every match
     tracker, clock : collect what streams lost and where time went; new ones if not given
 
     Attributes
     ----------
     rejected : messages that were dropped, by reason
+    noise : what each stream's noise is estimated to be
     num_matches, num_accepted : answers given, and those that reached `min_score`
     """
 
     def __init__(
         self,
-        decoder: CodecDecoder,
+        decoders: Decoders,
         knowledge_base: KnowledgeBase,
         *,
         min_score: float | None = None,
@@ -100,9 +101,15 @@ class Receiver:
         self.rejected: Counter[str] = Counter()
         self.num_matches = 0
         self.num_accepted = 0
-        self._decoder = decoder
+        self._decoders = decoders
+        self.noise = NoiseEstimators()
         self._knowledge_base = knowledge_base
         self._min_score = min_score
+
+    @property
+    def knowledge_base_fingerprint(self) -> str:
+        """What `index` transmitters compare with that of their keys, in hex."""
+        return self._knowledge_base.fingerprint.hex()
 
     def run_once(self, data: bytes) -> Match | None:
         """Answer one message.
@@ -119,15 +126,17 @@ class Receiver:
             if not self._is_new_image(frame):
                 return None
             with self.clock.stage("dequantize"):
-                symbols = equalize(dequantize(frame.codes, frame.codes_format), num_pilots=frame.num_pilots)
+                received = dequantize(frame.codes, frame.codes_format)
+            decoder = self._decoders.decoder(frame.fingerprint)
             with self.clock.stage("decode"):
-                query = self._decoder.decode(symbols, fingerprint=frame.fingerprint)
+                noise = self.noise.of(frame.frame_id.stream_id)
+                query = decoder.decode(received, num_pilots=frame.num_pilots, noise=noise)
             with self.clock.stage("search"):
-                entry_ids, scores = self._knowledge_base.search(query[None])
+                entry_id, score = decoder.search(query)
         except DecodeError as error:
             self._reject(error)
             return None
-        return self._match(frame, int(entry_ids[0, 0]), float(scores[0, 0]), start_ns)
+        return self._match(frame, entry_id, score, start_ns)
 
     def _is_new_image(self, frame: Frame) -> bool:
         if max(frame.sequence, frame.capture_time_ns) > _MAX_COUNT:
@@ -136,7 +145,7 @@ class Receiver:
                 f" neither can exceed {_MAX_COUNT}"
             )
         # A stranger's streams are not counted, so they can neither fill the memory nor keep the receiver waiting.
-        self._decoder.require(frame.fingerprint)
+        self._decoders.decoder(frame.fingerprint)
         if frame.is_end_of_stream:
             self.tracker.close(frame.frame_id)
             return False

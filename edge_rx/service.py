@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 
 from edge_rx.pipeline import END_TO_END, Match, Receiver
+from edge_rx.reporter import Reporter
 from edge_rx.results import ResultsLog
 from semlink.errors import ConfigError
 from semlink.interrupt import Interruption
@@ -118,9 +119,15 @@ def serve(
     stop: StopRule,
     interruption: Interruption,
     *,
-    report: Callable[[Match], None] | None = None,
+    tell: Callable[[Match], None] | None = None,
+    reporter: Reporter | None = None,
 ) -> None:
-    """Answer messages until the stop rule or an interruption ends it; `report` hears of each match.
+    """Answer messages until the stop rule or an interruption ends it.
+
+    Parameters
+    ----------
+    tell : hears of each match
+    reporter : tells transmitters what this receiver has and hears
 
     Raises
     ------
@@ -129,6 +136,8 @@ def serve(
     """
     last_message_s = time.monotonic()
     while not interruption.is_set() and not stop.says_stop(receiver, idle_s=time.monotonic() - last_message_s):
+        if reporter is not None:
+            reporter.report(receiver)
         data = frames.receive(_POLL_S)
         if data is None:
             continue
@@ -138,8 +147,8 @@ def serve(
             continue
         with receiver.clock.stage("store"):
             is_new = results.write(match)
-        if report is not None:
-            report(match)
+        if tell is not None:
+            tell(match)
         if is_new:
             _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
         else:

@@ -18,6 +18,8 @@ its own, weighs them without the keys being touched.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +32,7 @@ from semlink.errors import DecodeError, KnowledgeBaseError
 from semlink.iq import Symbols, unpair_symbols
 from semlink.rates import Rate
 
-__all__ = ["SignalPriors", "SignalSearch", "require_sound"]
+__all__ = ["EntrySounds", "SignalPriors", "SignalSearch", "require_sound"]
 
 _BLOCK = 4096
 """Entries that are held against all cells at a time."""
@@ -57,69 +59,99 @@ class SignalPriors:
     agreement: float = 0.8
 
 
+@dataclass(frozen=True, eq=False)
+class EntrySounds:
+    """What each entry of a knowledge base would have sounded like, at the longest rate; shared by all rates.
+
+    Attributes
+    ----------
+    keys : (keys, feature_dim) float32: codewords with analog parts, then analog parts alone
+    scale : (keys,) float32, by how much a key's prefix of unit power is louder than it can be expected to match
+    entries : (keys,) int64, whose key it is
+    similarity : (keys,) float32, of the entry and what the key stands for: a cell's centroid, or the entry itself
+    log_priors : (keys,) float64
+    unexplained : variance of each real that is neither key nor noise
+    """
+
+    keys: FloatArray
+    scale: FloatArray
+    entries: npt.NDArray[np.int64]
+    similarity: FloatArray
+    log_priors: npt.NDArray[np.float64]
+    unexplained: float
+
+    @classmethod
+    def of(cls, codebook: Codebook, features: FloatArray, priors: SignalPriors | None = None) -> EntrySounds:
+        """Listen to every entry of (entries, feature_dim) float32 once.
+
+        Raises
+        ------
+        KnowledgeBaseError
+            If there are no entries.
+        EngineError
+            If the features are not the codebook's.
+        """
+        if not len(features):
+            raise KnowledgeBaseError("a knowledge base without entries answers nothing")
+        priors = priors or SignalPriors()
+        directions = codebook.directions(features)
+        analog = codebook.analog(directions)
+        cells, nearest, similarity, log_priors = _cell_entries(codebook, directions, priors)
+        familiar = codebook.superpose(codebook.codewords[cells], priors.agreement * analog[nearest])
+        ones = np.ones(len(features), np.float32)
+        unfamiliar_prior = np.log((1.0 - priors.familiar) / len(features))
+        return cls(
+            keys=np.concatenate([familiar, analog]),
+            scale=np.concatenate([np.ones(len(cells), np.float32), priors.agreement * ones]),
+            entries=np.concatenate([nearest, np.arange(len(features))]),
+            similarity=np.concatenate([similarity, ones]),
+            log_priors=np.concatenate([log_priors, np.full(len(features), unfamiliar_prior)]),
+            unexplained=(1.0 - priors.agreement**2) / 2,
+        )
+
+
 class SignalSearch:
     """The keys of one knowledge base at one rate.
 
     Parameters
     ----------
-    codebook : the code that transmitters use
+    sounds : of that knowledge base
     rate : symbols of an image
-    features : (entries, feature_dim) float32, of the knowledge base
-    priors : see there
     num_threads : CPU threads of a search
-
-    Raises
-    ------
-    KnowledgeBaseError
-        If there are no entries.
-    EngineError
-        If the features are not the codebook's.
     """
 
-    def __init__(
-        self,
-        codebook: Codebook,
-        rate: Rate,
-        features: FloatArray,
-        *,
-        priors: SignalPriors | None = None,
-        num_threads: int = 1,
-    ) -> None:
-        if not len(features):
-            raise KnowledgeBaseError("a knowledge base without entries answers nothing")
-        self._priors = priors = priors or SignalPriors()
-        # A code that repeats itself a whole number of times is averaged into one.
-        repeats, rest = divmod(rate.latent_dim, codebook.feature_dim)
-        self._num_repeats = repeats if repeats and not rest else 1
-        self._dim = rate.latent_dim // self._num_repeats
-        directions = codebook.directions(features)
-        analog = codebook.analog(directions)
-        cells, entries, log_priors = _cell_entries(codebook, directions, priors)
-        familiar = self._unit_power(codebook.superpose(codebook.codewords[cells], priors.agreement * analog[entries]))
-        unfamiliar = priors.agreement * self._unit_power(analog)
-        unfamiliar_prior = np.log((1.0 - priors.familiar) / len(features))
-        self._entries = np.concatenate([entries, np.arange(len(features))])
-        keys = np.concatenate([familiar, unfamiliar])
-        key_priors = np.concatenate([log_priors, np.full(len(features), unfamiliar_prior)])
-        half_energy = np.sum(keys**2, axis=1) / 2
+    def __init__(self, sounds: EntrySounds, rate: Rate, *, num_threads: int = 1) -> None:
+        self._sounds = sounds
+        self._dim, self._num_repeats = _folded(rate, sounds.keys.shape[1])
+        keys = _unit_power(repeat(sounds.keys)[:, : self._dim]) * sounds.scale[:, None]
+        self._half_energy = np.sum(keys**2, axis=1) / 2
         self._index = InnerProductIndex(self._dim + 2, num_threads=num_threads)
-        self._index.add(np.column_stack([keys, half_energy, key_priors]).astype(np.float32))
+        self._index.add(np.column_stack([keys, self._half_energy, sounds.log_priors]).astype(np.float32))
 
-    def search(
-        self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
-    ) -> tuple[EntryIds, FloatArray]:
-        """Find the likeliest entries.
+    @classmethod
+    def of_rates(cls, sounds: EntrySounds, rates: Sequence[Rate], *, num_threads: int = 1) -> dict[Rate, SignalSearch]:
+        """One search for each rate; rates that repeat one code share its keys."""
+        searches: dict[Rate, SignalSearch] = {}
+        by_dim: dict[int, SignalSearch] = {}
+        for rate in rates:
+            dim, num_repeats = _folded(rate, sounds.keys.shape[1])
+            search = copy(by_dim.setdefault(dim, cls(sounds, rate, num_threads=num_threads)))
+            search._num_repeats = num_repeats
+            searches[rate] = search
+        return searches
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that the keys take."""
+        return len(self._index) * (self._dim + 2) * np.dtype(np.float32).itemsize
+
+    def queries(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> FloatArray:
+        """What to look for, (batch, dim + 2) float32.
 
         Parameters
         ----------
         symbols : (batch, n) complex64, gain undone
         noise_variance : (batch,) N0 of those symbols
-        num_matches : keys to give for each image; two keys may be of one entry
-
-        Returns
-        -------
-        entry_ids : (batch, m) int64, best first
-        log_likelihoods : (batch, m) float32, up to a constant of the image
 
         Raises
         ------
@@ -129,17 +161,59 @@ class SignalSearch:
         require_sound(symbols, noise_variance, num_reals=self._num_repeats * self._dim)
         received = unpair_symbols(symbols).reshape(len(symbols), self._num_repeats, self._dim).mean(axis=1)
         # Of each real: half the noise, less by the repeats, and what an entry's key leaves unexplained.
-        unexplained = (1.0 - self._priors.agreement**2) / 2
-        variance = (np.asarray(noise_variance) / 2 / self._num_repeats + unexplained)[:, None]
-        queries = np.hstack([received, np.full_like(variance, -1.0), variance]).astype(np.float32)
-        keys, scores = self._index.search(queries, num_matches=num_matches)
-        return self._entries[keys], np.asarray(scores / variance, dtype=np.float32)
+        variance = np.asarray(noise_variance) / 2 / self._num_repeats + self._sounds.unexplained
+        return np.column_stack([received, np.full_like(variance, -1.0), variance]).astype(np.float32)
 
-    def _unit_power(self, latent: FloatArray) -> FloatArray:
-        """Cut to the rate and scale as the transmitter does: mean |x|^2 = 1, so half of it in each real."""
-        prefix = repeat(latent)[:, : self._dim]
-        lengths = np.linalg.norm(prefix, axis=1, keepdims=True)
-        return np.asarray(prefix * np.sqrt(self._dim / 2) / np.maximum(lengths, np.finfo(np.float32).tiny))
+    def search(
+        self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
+    ) -> tuple[EntryIds, FloatArray]:
+        """Find the likeliest entries.
+
+        Parameters
+        ----------
+        symbols, noise_variance : see `queries`
+        num_matches : keys to give for each image; two keys may be of one entry
+
+        Returns
+        -------
+        entry_ids : (batch, m) int64, best first
+        log_likelihoods : (batch, m) float32, up to a constant of the image
+        """
+        queries = self.queries(symbols, noise_variance)
+        keys, products = self._index.search(queries, num_matches=num_matches)
+        return self._sounds.entries[keys], np.asarray(products / queries[:, -1:], dtype=np.float32)
+
+    def match(self, query: FloatArray) -> tuple[int, float]:
+        """The likeliest entry, and how alike what was heard and that entry are.
+
+        Parameters
+        ----------
+        query : (1, dim + 2) float32, of `queries`
+
+        Returns
+        -------
+        entry_id, score : the score estimates the cosine of the two images' centred features, -1 .. 1: the
+            correlation of signal and key, which are of known power, times the similarity of entry and key
+        """
+        found, products = self._index.search(query, num_matches=1)
+        key, variance = int(found[0, 0]), float(query[0, -1])
+        half_energy = float(self._half_energy[key])
+        product = float(products[0, 0]) + half_energy - variance * float(self._sounds.log_priors[key])
+        correlation = product / float(np.sqrt(2 * half_energy * self._dim / 2))
+        score = min(1.0, max(-1.0, correlation)) * float(self._sounds.similarity[key])
+        return int(self._sounds.entries[key]), score
+
+
+def _folded(rate: Rate, feature_dim: int) -> tuple[int, int]:
+    """Reals of a rate's keys, and how often the rate repeats them: a whole number of times is averaged into one."""
+    repeats, rest = divmod(rate.latent_dim, feature_dim)
+    return (feature_dim, repeats) if repeats and not rest else (rate.latent_dim, 1)
+
+
+def _unit_power(prefix: FloatArray) -> FloatArray:
+    """Scale as the transmitter does: mean |x|^2 = 1, so half of it in each real."""
+    lengths = np.linalg.norm(prefix, axis=1, keepdims=True)
+    return np.asarray(prefix * np.sqrt(prefix.shape[1] / 2) / np.maximum(lengths, np.finfo(np.float32).tiny))
 
 
 def require_sound(symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_reals: int) -> None:
@@ -155,12 +229,13 @@ def require_sound(symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, 
 
 def _cell_entries(
     codebook: Codebook, directions: FloatArray, priors: SignalPriors
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray, npt.NDArray[np.float64]]:
     """Which entries each cell's codeword may stand for, and how probable each such pair is.
 
     Returns
     -------
     cells, entries : (cells * m,) int64
+    similarity : (cells * m,) float32, cosine of centroid and entry
     log_priors : (cells * m,) float64
     """
     best = np.empty((codebook.num_cells, 0), np.float32)
@@ -179,4 +254,4 @@ def _cell_entries(
     log_weights = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     log_priors = log_weights + np.log(priors.familiar * codebook.cell_shares.astype(np.float64))[:, None]
     cells = np.repeat(np.arange(codebook.num_cells), best.shape[1])
-    return cells, best_entries.ravel(), log_priors.ravel()
+    return cells, best_entries.ravel(), best.ravel(), log_priors.ravel()

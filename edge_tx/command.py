@@ -7,13 +7,16 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from edge_tx.pipeline import Transmitter, load_transmitter_model
+from edge_tx.adaptation import Adaptation
+from edge_tx.model import TransmitterModel, load_index_model, load_transmitter_model
+from edge_tx.pipeline import Transmitter
 from edge_tx.sources import (
     SkippedImages,
     SourceImage,
@@ -24,6 +27,7 @@ from edge_tx.sources import (
     watched_images,
 )
 from edge_tx.stream import Pacer, SentLog, TransmitterSummary, stream_images
+from engines.entry_keys import EntryKeys
 from engines.modelset import ModelSet
 from semlink.cli import EXIT_INTERRUPTED
 from semlink.config import ConfigFile
@@ -32,11 +36,14 @@ from semlink.interrupt import Interruption, interruptions
 from semlink.iq import CodesFormat
 from semlink.rates import parse_rate
 from semlink.summary import print_counts, print_latency
-from semlink.transport import FrameSender, SocketLimits
+from semlink.transport import FrameSender, ReportSubscriber, SocketLimits
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
+
+_CAREFUL_RATE = parse_rate("256")
+"""What --rate auto starts with, until it knows better: enough at -7 dB."""
 
 _PATIENCE_AFTER_INTERRUPT_S = 0.2
 """How long a stopped transmitter may take to tell receivers that the stream has ended."""
@@ -47,6 +54,8 @@ semlink tx photos/ --connect tcp://192.168.1.20:5555
 
 semlink tx photos/ --watch --rate 1/24
 
+semlink tx photos/ --keys keys.npz --rate 16 --feedback tcp://192.168.1.20:5557
+
 semlink tx --video /dev/video0 --fps 10"""
 
 
@@ -56,7 +65,19 @@ def tx(
         Path | None, typer.Argument(help="Folder of images, or a text file that names one a line.", show_default=False)
     ] = None,
     connect: Annotated[str, typer.Option(help="The receiver's address, or the channel's.")] = "tcp://127.0.0.1:5555",
-    rate: Annotated[str, typer.Option(help="Symbols per image, or the CBR on CIFAR-100.")] = "1/48",
+    rate: Annotated[
+        str, typer.Option(help="Symbols per image, or the CBR on CIFAR-100; auto follows the reported SNR.")
+    ] = "1/48",
+    codec: Annotated[
+        str | None, typer.Option(help="Of the model set; its first if not given.", show_default=False)
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="The receiver's keys, to send entries' numbers: semlink kb export-keys.", show_default=False),
+    ] = None,
+    feedback: Annotated[
+        str | None, typer.Option(help="Where the receiver reports: rx --feedback.", show_default=False)
+    ] = None,
     model_set: Annotated[str, typer.Option(help="Name of a built-in model set, or a folder.")] = "builtin",
     watch: Annotated[bool, typer.Option("--watch", help="Send what appears in the folder, until stopped.")] = False,
     video: Annotated[
@@ -82,9 +103,18 @@ def tx(
     with interruptions() as interruption:
         models = ModelSet.find(model_set)
         codes = CodesFormat.parse(codes_format)
-        model = load_transmitter_model(
-            models, parse_rate(rate), codes_format=codes, backend=backend, num_threads=num_threads
-        )
+        adapts_rate = rate == "auto"
+        if adapts_rate and feedback is None:
+            raise ConfigError("--rate auto follows what the receiver reports; name where with --feedback")
+        start_rate = _CAREFUL_RATE if adapts_rate else parse_rate(rate)
+        engine: dict[str, Any] = {"codes_format": codes, "backend": backend, "num_threads": num_threads}
+        index = None if keys is None else load_index_model(models, EntryKeys.load(keys), **engine)
+        model: TransmitterModel
+        if index is not None and feedback is None:
+            model, adaptation = index, None  # at the user's word
+        else:
+            model = general = load_transmitter_model(models, start_rate, codec=codec, **engine)
+            adaptation = Adaptation(general, index, start_rate, adapts_rate=adapts_rate)
         images = _open_source(
             source,
             watch=watch,
@@ -95,13 +125,25 @@ def tx(
         )
         pacer = Pacer(fps, interruption)
         limits = SocketLimits(peer_timeout_s=peer_timeout_s)
-        with SentLog(log) as sent_log, FrameSender(connect, limits=limits, interruption=interruption) as sender:
-            transmitter = Transmitter(model, sender.send, num_pilots=pilots)
-            console.print(f"sending {model.rate.num_symbols} symbols an image to {connect}", highlight=False)
+        with (
+            SentLog(log) as sent_log,
+            FrameSender(connect, limits=limits, interruption=interruption) as sender,
+            ReportSubscriber(feedback) if feedback else contextlib.nullcontext() as reports,
+        ):
+            transmitter = Transmitter(model, start_rate, sender.send, num_pilots=pilots)
+            console.print(
+                f"sending {start_rate.num_symbols} symbols an image with {model.codec} to {connect}", highlight=False
+            )
             start_s = time.monotonic()
             failure = None
             try:
-                stream_images(transmitter, itertools.islice(images, count), pacer, sent_log)
+                stream_images(
+                    transmitter,
+                    itertools.islice(images, count),
+                    pacer,
+                    sent_log,
+                    prepare=None if adaptation is None or reports is None else partial(adaptation.prepare, reports),
+                )
                 if not interruption.is_set():
                     transmitter.end()
             except SemlinkError as error:

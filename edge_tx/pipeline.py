@@ -4,62 +4,22 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from engines.modelset import ModelSet
-from engines.runner import GraphRunner, load_runner
+from edge_tx.model import TransmitterModel
 from semlink.channel import pilot_symbols
-from semlink.errors import ConfigError, EngineError
+from semlink.errors import ConfigError
 from semlink.frame import Frame, FrameId, end_of_stream, pack
-from semlink.image import LoadedImage, Preprocessing, preprocess
-from semlink.iq import CodesFormat, quantize
+from semlink.image import LoadedImage, preprocess
+from semlink.iq import IQCodes, quantize
 from semlink.rates import Rate, channel_bandwidth_ratio
 from semlink.timing import StageClock
 
-__all__ = ["SentFrame", "Transmitter", "TransmitterModel", "load_transmitter_model"]
-
-
-@dataclass(frozen=True)
-class TransmitterModel:
-    """One rate of a model set, ready to run.
-
-    Attributes
-    ----------
-    graph : (batch, size, size, 3) uint8 to (batch, n, 2) codes: encoder, codec, unit power, quantization
-    """
-
-    graph: GraphRunner
-    preprocessing: Preprocessing
-    rate: Rate
-    codes_format: CodesFormat
-    fingerprint: bytes
-
-
-def load_transmitter_model(
-    model_set: ModelSet,
-    rate: Rate,
-    *,
-    codes_format: CodesFormat = CodesFormat.SC8,
-    backend: str = "auto",
-    num_threads: int = 1,
-) -> TransmitterModel:
-    """Compose and load one rate of a model set.
-
-    Raises
-    ------
-    ModelSetError, EngineError
-        If a file is missing or altered, the set lacks the rate, or the backend cannot run it.
-    """
-    # onnx takes longer to import than everything else here together, and is needed once.
-    from engines.compose import compose_transmitter
-
-    fingerprint = model_set.fingerprint(rate)
-    composed = compose_transmitter(model_set.encoder_path, model_set.codec_encoder_path(rate), rate, codes_format)
-    graph = load_runner(composed, backend=backend, num_threads=num_threads)
-    return TransmitterModel(graph, model_set.manifest.encoder.preprocessing, rate, codes_format, fingerprint)
+__all__ = ["SentFrame", "Transmitter"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +30,8 @@ class SentFrame:
     """
 
     frame_id: FrameId
+    codec: str
+    num_symbols: int
     capture_time_ns: int
     num_bytes: int
     payload_cbr: float
@@ -82,7 +44,7 @@ class Transmitter:
 
     Parameters
     ----------
-    model : the composed graph and what it was made of
+    model, rate : what the next image is sent with; both may be changed between two images
     send : takes a packed frame, such as `FrameSender.send`
     num_pilots : known symbols in front of each image's, for a receiver on a fading channel
     clock : collects the stages' times
@@ -91,6 +53,7 @@ class Transmitter:
     def __init__(
         self,
         model: TransmitterModel,
+        rate: Rate,
         send: Callable[[bytes], None],
         *,
         num_pilots: int = 0,
@@ -100,8 +63,10 @@ class Transmitter:
             raise ConfigError(f"num_pilots must not be negative, got {num_pilots}")
         self.stream_id = secrets.randbits(64)
         self.num_sent = 0
+        self.sent_by_codec: Counter[str] = Counter()
         self.clock = clock or StageClock()
-        self._model = model
+        self.model = model
+        self.rate = rate
         self._send = send
         self._num_pilots = num_pilots
         self._pilot_codes = quantize(pilot_symbols(num_pilots), model.codes_format)
@@ -116,44 +81,46 @@ class Transmitter:
         """
         capture_time_ns = time.time_ns() if capture_time_ns is None else capture_time_ns
         with self.clock.stage("preprocess"):
-            tensor = preprocess(image.pixels, self._model.preprocessing)
+            tensor = preprocess(image.pixels, self.model.preprocessing)
         with self.clock.stage("encode"):
-            codes = self._model.graph(tensor[None])[0]
-            # Unit power leaves no room for silence: it is what a NaN becomes in the graph.
-            if not codes.any():
-                raise EngineError("the model gave no signal for a picture, so it is broken; fetch the model set again")
+            codes = self.model.codes(tensor, self.rate)
         with self.clock.stage("pack"):
             data = pack(self._frame(codes, image, capture_time_ns))
         frame_id = FrameId(self.stream_id, self.num_sent)
         with self.clock.stage("send"):
             self._send(data)
         self.num_sent += 1
+        self.sent_by_codec[self.model.codec] += 1
         return self._sent(frame_id, image, capture_time_ns, len(data))
 
     def end(self) -> None:
         """Tell receivers how many frames this stream had."""
-        frame = end_of_stream(self.stream_id, self.num_sent, self._model.fingerprint, self._model.rate, time.time_ns())
+        frame = end_of_stream(
+            self.stream_id, self.num_sent, self.model.fingerprints[self.rate], self.rate, time.time_ns()
+        )
         self._send(pack(frame))
 
-    def _frame(self, codes: np.ndarray, image: LoadedImage, capture_time_ns: int) -> Frame:
+    def _frame(self, codes: IQCodes, image: LoadedImage, capture_time_ns: int) -> Frame:
         return Frame(
             stream_id=self.stream_id,
             sequence=self.num_sent,
             capture_time_ns=capture_time_ns,
-            fingerprint=self._model.fingerprint,
-            rate=self._model.rate,
+            fingerprint=self.model.fingerprints[self.rate],
+            rate=self.rate,
             codes=np.concatenate([self._pilot_codes, codes]) if self._num_pilots else codes,
-            codes_format=self._model.codes_format,
+            codes_format=self.model.codes_format,
             num_pilots=self._num_pilots,
             source_height_px=image.source_height_px,
             source_width_px=image.source_width_px,
         )
 
     def _sent(self, frame_id: FrameId, image: LoadedImage, capture_time_ns: int, num_bytes: int) -> SentFrame:
-        num_symbols = self._model.rate.num_symbols
+        num_symbols = self.rate.num_symbols
         size_px = {"height_px": image.source_height_px, "width_px": image.source_width_px}
         return SentFrame(
             frame_id=frame_id,
+            codec=self.model.codec,
+            num_symbols=num_symbols,
             capture_time_ns=capture_time_ns,
             num_bytes=num_bytes,
             payload_cbr=channel_bandwidth_ratio(num_symbols, **size_px),

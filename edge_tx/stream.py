@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -73,6 +73,8 @@ class SentLog:
             "frame": str(sent.frame_id),
             "name": name,
             "capture_time_ns": sent.capture_time_ns,
+            "codec": sent.codec,
+            "num_symbols": sent.num_symbols,
             "num_bytes": sent.num_bytes,
             "payload_cbr": sent.payload_cbr,
             "total_cbr": sent.total_cbr,
@@ -84,13 +86,25 @@ class SentLog:
             raise ResultsError(f"{self._path}: {error.strerror}; free some space and start again") from None
 
 
-def stream_images(transmitter: Transmitter, images: Iterable[SourceImage], pacer: Pacer, log: SentLog) -> None:
-    """Send every image, each taken from its source when it is due, until the user wants to leave."""
+def stream_images(
+    transmitter: Transmitter,
+    images: Iterable[SourceImage],
+    pacer: Pacer,
+    log: SentLog,
+    *,
+    prepare: Callable[[Transmitter], None] | None = None,
+) -> None:
+    """Send every image, each taken from its source when it is due, until the user wants to leave.
+
+    `prepare` may change the transmitter's model and rate before each.
+    """
     images = iter(images)
     while pacer.wait():
         source = next(images, None)
         if source is None:
             return
+        if prepare is not None:
+            prepare(transmitter)
         log.write(source.name, transmitter.run_once(source.image, capture_time_ns=source.capture_time_ns))
 
 
@@ -99,6 +113,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
 
     stream: str
     images_sent: int
+    sent_by_codec: dict[str, int]
     images_skipped: int
     skipped: list[str]
     interrupted: bool
@@ -114,6 +129,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
         return cls(
             stream=f"{transmitter.stream_id:016x}",
             images_sent=transmitter.num_sent,
+            sent_by_codec=dict(transmitter.sent_by_codec),
             images_skipped=skipped.count,
             skipped=skipped.reasons,
             interrupted=interrupted,
@@ -127,6 +143,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
         return {
             "stream": self.stream,
             "images sent": self.images_sent,
+            **{f"of them with {codec}": count for codec, count in self.sent_by_codec.items()},
             "images skipped": self.images_skipped,
             "throughput, images/s": f"{self.throughput_images_s:.1f}",
             "peak memory, MB": f"{self.peak_resident_mb:.0f}",

@@ -49,6 +49,13 @@ def num_repeats(feature_dim: int) -> int:
     return -(-LATENT_DIM // feature_dim)
 
 
+def _signs(bits: npt.NDArray[np.uint8], *, num_reals: int) -> npt.NDArray[np.int8]:
+    """Packed bits to -1 and 1."""
+    if bits.dtype != np.uint8 or bits.ndim != 2:
+        raise ModelSetError(f"codebook: codewords must be bits in rows, got {bits.dtype} {bits.shape}")
+    return 2 * np.unpackbits(bits, axis=1, count=num_reals).astype(np.int8) - 1
+
+
 @dataclass(frozen=True, eq=False)
 class Codebook:
     """What both ends share.
@@ -131,7 +138,7 @@ class Codebook:
     def latent(self, features: FloatArray) -> FloatArray:
         """The longest code, (batch, LATENT_DIM) float32; its first 2 n reals are the code of n symbols.
 
-        What the transmitter's graph computes (`trainer.codecs.nested.encoder_graph`), in numpy.
+        What the transmitter's graph computes (`engines.nested_graph`), in numpy.
         """
         directions = self.directions(features)
         similarity = directions @ self.centroids.T
@@ -146,11 +153,12 @@ class Codebook:
         return np.asarray(share**0.5 * codewords + (1.0 - share) ** 0.5 * analog, dtype=np.float32)
 
     def to_bytes(self) -> bytes:
-        """The codebook as an .npz file, the same bytes for the same numbers; matrices in fp16, for half the size."""
+        """The codebook as an .npz file, the same bytes for the same numbers; matrices in fp16, signs in bits."""
         buffer = io.BytesIO()
         values: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _FIELDS}
         for name in ("projection", "centroids"):
             values[name] = values[name].astype(np.float16)
+        values["codewords"] = np.packbits(values["codewords"] > 0, axis=1)
         np.savez(buffer, **values)
         return buffer.getvalue()
 
@@ -168,7 +176,7 @@ class Codebook:
             mean=values["mean"].astype(np.float32),
             projection=values["projection"].astype(np.float32),
             centroids=values["centroids"].astype(np.float32),
-            codewords=values["codewords"].astype(np.int8),
+            codewords=_signs(values["codewords"], num_reals=values["mean"].size),
             cell_shares=values["cell_shares"].astype(np.float32),
             familiarity_threshold=float(values["familiarity_threshold"]),
             coarse_share=float(values["coarse_share"]),

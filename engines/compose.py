@@ -1,34 +1,40 @@
 """Compose the transmitter's graphs into one: a picture in, I/Q codes out, one engine call.
 
-    image --encoder--> features --codec encoder--> latent --pair, unit power, quantize--> codes
+    image --encoder--> features --codec encoder--> latent --pair, unit power, quantize--> codes of every rate
 
 The last stage is `semlink.iq` written as ONNX operators; tests hold the two to the same code.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
 import onnx
 import onnx.compose
+import onnx.numpy_helper
 import onnx.parser
 
+from engines.onnx_version import IR_VERSION, OPSET
 from semlink.errors import EngineError
 from semlink.iq import FULL_SCALE, CodesFormat
 from semlink.rates import Rate
 
-__all__ = ["IR_VERSION", "OPSET", "compose_transmitter", "iq_head"]
+__all__ = ["compose_features", "compose_transmitter", "iq_head"]
 
-OPSET = 18
-"""ONNX operator set of every graph of the link; TensorRT 10.3 and ONNX Runtime 1.23 both read it."""
+Graph: TypeAlias = Path | onnx.ModelProto
+"""A stage of a composition: a file, or a graph that was made here."""
 
-IR_VERSION = 10
-"""ONNX file version that ONNX Runtime 1.18 and TensorRT 10.3, and all that came later, read."""
 _CODES_TYPES = {CodesFormat.SC8: "int8", CodesFormat.SC16: "int16"}
 
 
-def iq_head(rate: Rate, codes_format: CodesFormat = CodesFormat.SC8) -> onnx.ModelProto:
-    """Build the graph from latent (batch, 2 n) float32 to codes (batch, n, 2) int8 or int16.
+def iq_head(rates: Sequence[Rate], codes_format: CodesFormat = CodesFormat.SC8) -> onnx.ModelProto:
+    """Build the graph from latent to the codes of every rate, each from a prefix of the latent.
+
+    latent (batch, 2 n) float32, n of the longest rate, to codes (batch, sum of n, 2) int8 or int16: one
+    rate after another, in the order given, each of unit power by itself.
 
     Raises
     ------
@@ -37,72 +43,112 @@ def iq_head(rate: Rate, codes_format: CodesFormat = CodesFormat.SC8) -> onnx.Mod
     """
     if codes_format not in _CODES_TYPES:
         raise EngineError("cf32 is an interchange format; a transmitter's graph ends in sc8 or sc16")
-    codes_type, limit, n = _CODES_TYPES[codes_format], codes_format.max_code, rate.num_symbols
-    # The mean of a squared real is half the mean of |x|^2; the floor is normalize_power's.
-    return onnx.parser.parse_model(f"""
+    codes_type, limit = _CODES_TYPES[codes_format], codes_format.max_code
+    num_reals, total = max(rate.latent_dim for rate in rates), sum(rate.num_symbols for rate in rates)
+    places = np.concatenate([np.arange(rate.latent_dim) for rate in rates])
+    owners = np.repeat(np.arange(len(rates)), [rate.latent_dim for rate in rates])
+    # The mean of a squared real is half the mean of |x|^2.
+    powers = "\n".join(
+        f"end_{rate.num_symbols} = Constant <value_ints = [{rate.latent_dim}]> ()\n"
+        f"prefix_{rate.num_symbols} = Slice (squares, start, end_{rate.num_symbols}, one_image)\n"
+        f"half_power_{rate.num_symbols} = ReduceMean <keepdims = 1> (prefix_{rate.num_symbols}, one_image)"
+        for rate in rates
+    )
+    half_powers = ", ".join(f"half_power_{rate.num_symbols}" for rate in rates)
+    head = onnx.parser.parse_model(f"""
         <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
-        iq_head (float[batch, {2 * n}] latent) => ({codes_type}[batch, {n}, 2] codes)
-        <int64[3] pairs_shape = {{-1, {n}, 2}}, int64[2] one_image = {{1, 2}}, float two = {{2.0}},
-         float floor = {{1.1754943508222875e-38}}, float codes_per_unit = {{{limit / FULL_SCALE}}},
+        iq_head (float[batch, {num_reals}] latent) => ({codes_type}[batch, {total}, 2] codes)
+        <int64[3] pairs_shape = {{-1, {total}, 2}}, int64[1] one_image = {{1}}, int64[1] start = {{0}},
+         float two = {{2.0}}, float floor = {{1.1754943508222875e-38}},
+         float codes_per_unit = {{{limit / FULL_SCALE}}},
          float lowest = {{{-limit}.0}}, float highest = {{{limit}.0}}>
         {{
-            pairs = Reshape (latent, pairs_shape)
-            squares = Mul (pairs, pairs)
-            half_power = ReduceMean <keepdims = 1> (squares, one_image)
+            squares = Mul (latent, latent)
+            {powers}
+            half_power = Concat <axis = 1> ({half_powers})
             mean_power = Mul (half_power, two)
             power = Max (mean_power, floor)
             amplitude = Sqrt (power)
-            symbols = Div (pairs, amplitude)
-            scaled = Mul (symbols, codes_per_unit)
+            reals = Gather <axis = 1> (latent, places)
+            amplitudes = Gather <axis = 1> (amplitude, owners)
+            normal = Div (reals, amplitudes)
+            scaled = Mul (normal, codes_per_unit)
             rounded = Round (scaled)
             clipped = Clip (rounded, lowest, highest)
-            codes = Cast <to = {onnx.TensorProto.INT8 if codes_type == "int8" else onnx.TensorProto.INT16}> (clipped)
+            integers = Cast <to = {onnx.TensorProto.INT8 if codes_type == "int8" else onnx.TensorProto.INT16}> (clipped)
+            codes = Reshape (integers, pairs_shape)
         }}
     """)
+    for name, values in (("places", places), ("owners", owners)):
+        head.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.int64), name))
+    return head
+
+
+def compose_features(stages: Sequence[Graph]) -> bytes:
+    """Join an image encoder and what takes its features, such as a key network.
+
+    Parameters
+    ----------
+    stages : graphs, each of which takes what the one before it gives; the first takes pictures
+
+    Returns
+    -------
+    graph : serialised ONNX model from `image` to `vectors` (batch, dim) float32
+    """
+    return _composed(stages, output="vectors")
 
 
 def compose_transmitter(
-    encoder: Path, codec_encoder: Path, rate: Rate, codes_format: CodesFormat = CodesFormat.SC8
+    stages: Sequence[Graph], rates: Sequence[Rate], codes_format: CodesFormat = CodesFormat.SC8
 ) -> bytes:
     """Join encoder, codec and quantization into one graph.
 
     Parameters
     ----------
-    encoder : graph from `image` (batch, size, size, 3) uint8 to `features`
-    codec_encoder : graph from `features` to `latent` (batch, 2 n)
-    rate : gives n
+    stages : from `image` (batch, size, size, 3) uint8 to `features`, to `latent` (batch, 2 n), n of the longest
+        rate; with a key network between the two, where the codec has one
+    rates : what to give the codes of
     codes_format : sc8 or sc16
 
     Returns
     -------
-    graph : serialised ONNX model from `image` to `codes` (batch, n, 2)
+    graph : serialised ONNX model from `image` to `codes` (batch, sum of n, 2), see `iq_head`
 
     Raises
     ------
     EngineError
         If a file is no ONNX graph or the graphs do not fit together.
     """
+    return _composed([*stages, iq_head(rates, codes_format)], output="codes")
+
+
+def _composed(stages: Sequence[Graph], *, output: str) -> bytes:
+    models = [_load(stage) for stage in stages]
+    names = " and ".join(stage.name for stage in stages if isinstance(stage, Path))
     try:
-        stages = [_load(encoder, "encoder/"), _load(codec_encoder, "codec/")]
-        features = onnx.compose.merge_models(stages[0], stages[1], io_map=_join(stages[0], stages[1]))
-        head = onnx.compose.add_prefix(iq_head(rate, codes_format), "iq/")
-        graph = onnx.compose.merge_models(features, head, io_map=_join(features, head))
-        _rename_ends(graph, image="image", codes="codes")
-        onnx.checker.check_model(graph)
+        whole, *rest = (onnx.compose.add_prefix(model, f"{model.graph.name}/") for model in models)
+        for model in rest:
+            whole = onnx.compose.merge_models(whole, model, io_map=_join(whole, model))
+        _rename_ends(whole, taken="image", given=output)
+        onnx.checker.check_model(whole)
     except (ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise EngineError(f"{encoder.name} and {codec_encoder.name} do not compose: {reason}") from None
-    serialized: bytes = graph.SerializeToString()
+        raise EngineError(f"{names} do not compose: {reason}") from None
+    serialized: bytes = whole.SerializeToString()
     return serialized
 
 
-def _load(path: Path, prefix: str) -> onnx.ModelProto:
+def _load(stage: Graph) -> onnx.ModelProto:
+    if isinstance(stage, onnx.ModelProto):
+        return stage
     try:
-        model = onnx.load(path)
+        model = onnx.load(stage)
     except Exception as error:  # noqa: BLE001  protobuf's DecodeError has no public home; any failure means the same
-        raise EngineError(f"{path}: not an ONNX graph: {type(error).__name__}") from None
+        raise EngineError(f"{stage}: not an ONNX graph: {type(error).__name__}") from None
     model.ir_version = IR_VERSION
-    return onnx.compose.add_prefix(model, prefix)
+    # Prefixes keep the names of joined graphs apart.
+    model.graph.name = stage.name.removesuffix(".onnx")
+    return model
 
 
 def _join(first: onnx.ModelProto, second: onnx.ModelProto) -> list[tuple[str, str]]:
@@ -132,9 +178,9 @@ def _describe(value: onnx.ValueInfoProto) -> str:
     return f"{value.name}: {onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} ({axes})"
 
 
-def _rename_ends(model: onnx.ModelProto, *, image: str, codes: str) -> None:
-    names = {model.graph.input[0].name: image, model.graph.output[0].name: codes}
-    model.graph.input[0].name, model.graph.output[0].name = image, codes
+def _rename_ends(model: onnx.ModelProto, *, taken: str, given: str) -> None:
+    names = {model.graph.input[0].name: taken, model.graph.output[0].name: given}
+    model.graph.input[0].name, model.graph.output[0].name = taken, given
     for node in model.graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]

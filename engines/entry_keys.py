@@ -23,12 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.arrays import FloatArray, load_arrays
+from engines.codecs import link_fingerprint
 from semlink.errors import EngineError, ModelSetError
 from semlink.rates import Rate
 
-__all__ = ["EntryKeys", "entry_codewords"]
+__all__ = ["EntryKeys", "entry_codewords", "index_fingerprint"]
 
-_FIELDS = ("codes", "scales", "knowledge_base")
+_FIELDS = ("codes", "scales", "knowledge_base", "space")
 _MAX_CODE = 127
 
 
@@ -53,6 +54,17 @@ def entry_codewords(knowledge_base: bytes, entries: npt.NDArray[np.int64], rate:
     return (np.float32(2.0) * bits - np.float32(1.0)) * np.float32(np.sqrt(0.5))
 
 
+def index_fingerprint(space: str, knowledge_base: bytes, rate: Rate) -> bytes:
+    """What the frames of `index` carry: see `engines.codecs.link_fingerprint`.
+
+    Parameters
+    ----------
+    space : fingerprint of the image encoder, or of the keys, among whose vectors the entry was found; in hex
+    knowledge_base : fingerprint of the knowledge base whose entries are numbered
+    """
+    return link_fingerprint("semlink index", space, knowledge_base.hex(), str(rate.num_symbols))
+
+
 @dataclass(frozen=True, eq=False)
 class EntryKeys:
     """What a transmitter needs of a knowledge base: its vectors, a byte for each number.
@@ -62,24 +74,26 @@ class EntryKeys:
     codes : (entries, feature_dim) int8
     scales : (entries,) float32; a vector is its codes times its scale
     knowledge_base : fingerprint of the knowledge base that they come from
+    space : fingerprint of the image encoder, or of the keys, that made the vectors; in hex
     """
 
     codes: npt.NDArray[np.int8]
     scales: FloatArray
     knowledge_base: bytes
+    space: str
 
     def __post_init__(self) -> None:
         if self.codes.ndim != 2 or self.scales.shape != self.codes.shape[:1] or not len(self.codes):
             raise ModelSetError(f"entry keys: codes {self.codes.shape} and scales {self.scales.shape} do not fit")
 
     @classmethod
-    def of(cls, features: FloatArray, knowledge_base: bytes) -> EntryKeys:
+    def of(cls, features: FloatArray, knowledge_base: bytes, *, space: str) -> EntryKeys:
         """Round the vectors of a knowledge base, (entries, feature_dim) float32, to a byte for each number."""
         if not np.isfinite(features).all():
             raise EngineError("vectors to make keys of must be finite")
         largest = np.maximum(np.abs(features).max(axis=1), np.finfo(np.float32).tiny)
         scales = np.asarray(largest / _MAX_CODE, dtype=np.float32)
-        return cls(np.rint(features / scales[:, None]).astype(np.int8), scales, knowledge_base)
+        return cls(np.rint(features / scales[:, None]).astype(np.int8), scales, knowledge_base, space)
 
     def nearest(self, features: FloatArray) -> npt.NDArray[np.int64]:
         """The entry that points most nearly the same way as each of (batch, feature_dim) float32.
@@ -108,6 +122,7 @@ class EntryKeys:
             codes=self.codes,
             scales=self.scales,
             knowledge_base=np.frombuffer(self.knowledge_base, np.uint8),
+            space=np.array(self.space),
         )
         return buffer.getvalue()
 
@@ -122,4 +137,6 @@ class EntryKeys:
         """
         values = load_arrays(path, _FIELDS, what="entry keys")
         knowledge_base = values["knowledge_base"].tobytes()
-        return cls(values["codes"].astype(np.int8), values["scales"].astype(np.float32), knowledge_base)
+        return cls(
+            values["codes"].astype(np.int8), values["scales"].astype(np.float32), knowledge_base, str(values["space"])
+        )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from engines.arrays import FloatArray
+from engines.arrays import FloatArray, load_arrays
 from engines.runner import GraphRunner
+from semlink.errors import ModelSetError
 
-__all__ = ["KeyModel"]
+__all__ = ["KeyModel", "load_proxies", "save_proxies"]
 
 _LABEL_WEIGHT = 1.0
 """Of an entry's label beside what the network makes of its picture: what is known counts as much as what is seen."""
@@ -55,3 +58,25 @@ class KeyModel:
         keys = self.of_images(features).copy()
         keys[known] += _LABEL_WEIGHT * self.proxies[[number[labels[index]] for index in known]]
         return np.asarray(keys / np.linalg.norm(keys, axis=1, keepdims=True), dtype=np.float32)
+
+
+def save_proxies(categories: Sequence[str], proxies: FloatArray) -> bytes:
+    """Give categories and their proxies as an .npz file, the same bytes for the same values."""
+    buffer = io.BytesIO()
+    np.savez(buffer, categories=np.array(categories, dtype=np.str_), proxies=proxies.astype(np.float32))
+    return buffer.getvalue()
+
+
+def load_proxies(path: Path, *, key_dim: int) -> tuple[tuple[str, ...], FloatArray]:
+    """Read categories and proxies.
+
+    Raises
+    ------
+    ModelSetError
+        If the file is missing, cut short, or holds no proxies of `key_dim`.
+    """
+    values = load_arrays(path, ("categories", "proxies"), what="a key network's proxies")
+    categories, proxies = values["categories"], values["proxies"]
+    if categories.ndim != 1 or proxies.shape != (len(categories), key_dim):
+        raise ModelSetError(f"{path}: {categories.shape} categories and {proxies.shape} proxies do not fit {key_dim}")
+    return tuple(map(str, categories)), np.asarray(proxies, dtype=np.float32)

@@ -148,8 +148,8 @@ def _model_sets() -> Iterator[Finding]:
         try:
             models = modelset.ModelSet(manifest.parent)
             models.encoder_path  # noqa: B018  checks the hash
-            rates = ", ".join(rate.name for rate in models.rates) or "no codec"
-            yield Finding(f"model set {manifest.parent.name}", "ok", f"{models.manifest.encoder.name}; rates {rates}")
+            codecs = ", ".join(codec.name for codec in models.codecs) or "none"
+            yield Finding(f"model set {manifest.parent.name}", "ok", f"{models.manifest.encoder.name}; codecs {codecs}")
         except SemlinkError as error:
             yield Finding(f"model set {manifest.parent.name}", "missing", str(error), _restore(manifest.parent))
 

@@ -1,4 +1,4 @@
-"""Frames over ZeroMQ: PUSH to PULL, over tcp and ipc. The only importer of zmq.
+"""Frames over ZeroMQ, PUSH to PULL, and reports the other way, PUB to SUB; over tcp and ipc. The only importer of zmq.
 
 Limits are explicit: how many frames may wait (high-water mark), how long a send may block, how
 long a closing socket may take to hand over what waits (linger). A sender has no queue towards a
@@ -17,11 +17,12 @@ from types import TracebackType
 import zmq
 from typing_extensions import Self
 
-from semlink.errors import ConfigError, TransportError
+from semlink.errors import ConfigError, DecodeError, TransportError
 from semlink.frame import MAX_FRAME_BYTES
 from semlink.interrupt import Interruption
+from semlink.receiver_report import ReceiverReport
 
-__all__ = ["FrameReceiver", "FrameSender", "SocketLimits", "zmq_version"]
+__all__ = ["FrameReceiver", "FrameSender", "ReportPublisher", "ReportSubscriber", "SocketLimits", "zmq_version"]
 
 _log = logging.getLogger(__name__)
 _MAX_MESSAGE_BYTES = 16 * MAX_FRAME_BYTES
@@ -204,3 +205,32 @@ class FrameReceiver(_Socket):
         if not self._socket.poll(max(0, int(timeout_s * 1000)), zmq.POLLIN):
             return None
         return bytes(self._socket.recv(zmq.NOBLOCK))
+
+
+class ReportPublisher(_Socket):
+    """The PUB end of receiver reports: whoever listens hears them, and nobody is waited for."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(zmq.PUB, endpoint, bind=True, limits=SocketLimits(linger_s=0.0))
+
+    def publish(self, report: ReceiverReport) -> None:
+        """Tell every transmitter that listens."""
+        self._socket.send(report.pack())
+
+
+class ReportSubscriber(_Socket):
+    """The SUB end of receiver reports; keeps the newest alone."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(zmq.SUB, endpoint, bind=False, limits=SocketLimits(linger_s=0.0))
+        self._socket.setsockopt(zmq.SUBSCRIBE, b"")
+
+    def newest(self) -> ReceiverReport | None:
+        """The newest report since the last call; None if there was none. Foreign bytes are logged and dropped."""
+        newest = None
+        while self._socket.poll(0, zmq.POLLIN):
+            try:
+                newest = ReceiverReport.unpack(self._socket.recv(zmq.NOBLOCK))
+            except DecodeError as error:
+                _log.warning("dropped a report: %s", error)
+        return newest

@@ -10,16 +10,22 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.compose import IR_VERSION, OPSET
-from engines.modelset import (
+from engines.codebook import Codebook
+from engines.key_model import save_proxies
+from engines.manifest import (
+    MANIFEST_FORMAT,
     CodecEntry,
     CodecRateEntry,
     EncoderEntry,
-    GraphFile,
+    KeyEntry,
     Manifest,
-    ModelSet,
+    ModelFile,
+    NestedCodecEntry,
+    PerRateCodecEntry,
     file_sha256,
 )
+from engines.modelset import ModelSet
+from engines.onnx_version import IR_VERSION, OPSET
 from semlink.image import Preprocessing
 
 
@@ -30,6 +36,9 @@ def make_model_set(
     feature_dim: int = 16,
     seed: int = 0,
     name: str = "synthetic",
+    *,
+    nested: bool = False,
+    categories: Iterable[str] = (),
 ) -> ModelSet:
     """Write a model set whose manifest holds and whose graphs run.
 
@@ -41,6 +50,8 @@ def make_model_set(
     ----------
     rates : numbers of symbols, rows of `semlink.rates.RATES`; none makes a set without a codec
     seed : another seed, another encoder and codec: other fingerprints
+    nested : also a codec `nested`, of random cells and directions
+    categories : if any, also a codec `nested-labels`, whose key network is linear
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,10 +73,46 @@ def make_model_set(
                 decoder=_save(_linear("latent", "query", to_latent.T), folder / f"codec-{num_symbols}.decoder.onnx"),
             )
         )
-    codec = CodecEntry(name=f"{name}-codec", rates=entries, licence="CC0-1.0", training_data="none: random numbers")
-    manifest = Manifest(format=1, name=name, created="2026-01-01", encoder=encoder, codec=codec if entries else None)
+    made = {"licence": "CC0-1.0", "training_data": "none: random numbers"}
+    codecs: list[CodecEntry] = [PerRateCodecEntry(name=f"{name}-codec", rates=entries, **made)] if entries else []
+    if nested:
+        codebook = _save_bytes(make_codebook(feature_dim, rng).to_bytes(), folder / "nested.codebook.npz")
+        codecs.append(NestedCodecEntry(name="nested", codebook=codebook, **made))
+    if categories:
+        codecs.append(_keyed_codec(folder, feature_dim, tuple(categories), rng, made))
+    manifest = Manifest(MANIFEST_FORMAT, name, "2026-01-01", encoder, codecs)
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     return ModelSet(folder)
+
+
+def make_codebook(dim: int, rng: np.random.Generator, *, num_cells: int = 6) -> Codebook:
+    """A codebook to which about every random direction is familiar."""
+    centroids = rng.standard_normal((num_cells, dim))
+    return Codebook(
+        mean=np.zeros(dim, np.float32),
+        projection=_orthogonal(dim, dim, rng),
+        centroids=(centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).astype(np.float32),
+        codewords=rng.choice(np.array([-1, 1], np.int8), (num_cells, dim)),
+        cell_shares=np.full(num_cells, 1 / num_cells, np.float32),
+        familiarity_threshold=0.0,
+        coarse_share=0.7,
+        analog_scale=dim**0.5,
+    )
+
+
+def _keyed_codec(
+    folder: Path, feature_dim: int, categories: tuple[str, ...], rng: np.random.Generator, made: dict[str, str]
+) -> NestedCodecEntry:
+    key_dim = feature_dim // 2
+    network = _linear("features", "key", _orthogonal(feature_dim, key_dim, rng))
+    proxies = _orthogonal(max(len(categories), key_dim), key_dim, rng)[: len(categories)]
+    keys = KeyEntry(
+        network=_save(network, folder / "nested-labels.keys.onnx"),
+        proxies=_save_bytes(save_proxies(categories, proxies), folder / "nested-labels.proxies.npz"),
+        key_dim=key_dim,
+    )
+    codebook = _save_bytes(make_codebook(key_dim, rng).to_bytes(), folder / "nested-labels.codebook.npz")
+    return NestedCodecEntry(name="nested-labels", codebook=codebook, keys=keys, **made)
 
 
 def _orthogonal(num_rows: int, num_columns: int, rng: np.random.Generator) -> np.ndarray:
@@ -126,6 +173,10 @@ def _model(
     return model
 
 
-def _save(model: onnx.ModelProto, path: Path) -> GraphFile:
-    path.write_bytes(model.SerializeToString())
-    return GraphFile(path.name, file_sha256(path))
+def _save(model: onnx.ModelProto, path: Path) -> ModelFile:
+    return _save_bytes(model.SerializeToString(), path)
+
+
+def _save_bytes(data: bytes, path: Path) -> ModelFile:
+    path.write_bytes(data)
+    return ModelFile(path.name, file_sha256(path))

@@ -6,33 +6,34 @@ from pathlib import Path
 
 import msgspec
 
-from engines.modelset import MANIFEST_FORMAT, CodecEntry, EncoderEntry, GraphFile, Manifest, ModelSet, file_sha256
+from engines.manifest import MANIFEST_FORMAT, CodecEntry, EncoderEntry, Manifest, ModelFile, file_sha256
+from engines.modelset import ModelSet
 from semlink.errors import ModelSetError
 from semlink.files import replaced_file
 from semlink.provenance import now_utc
 
-__all__ = ["graph_file", "kept_codec", "set_codec", "set_encoder", "write_manifest"]
+__all__ = ["kept_codecs", "model_file", "set_codec", "set_encoder", "write_manifest"]
 
 
-def graph_file(path: Path) -> GraphFile:
-    """A manifest's entry for a graph that is in its place."""
-    return GraphFile(path.name, file_sha256(path))
+def model_file(path: Path) -> ModelFile:
+    """A manifest's entry for a file that is in its place."""
+    return ModelFile(path.name, file_sha256(path))
 
 
-def kept_codec(folder: Path, encoder: GraphFile) -> CodecEntry | None:
-    """The codec that a set has and keeps with this encoder; None if it has none, or is no set yet.
+def kept_codecs(folder: Path, encoder: ModelFile) -> list[CodecEntry]:
+    """The codecs that a set has and keeps with this encoder; none if it is no set yet.
 
     Raises
     ------
     ModelSetError
-        If the codec was trained for another encoder's features.
+        If they were trained for another encoder's features.
     """
     if not (folder / "manifest.json").exists():
-        return None
+        return []
     existing = ModelSet(folder).manifest
-    if existing.codec is not None and existing.encoder.graph.sha256 != encoder.sha256:
+    if existing.codecs and existing.encoder.graph.sha256 != encoder.sha256:
         raise ModelSetError(f"{folder}: holds codecs trained for another encoder; give another folder")
-    return existing.codec
+    return existing.codecs
 
 
 def set_encoder(folder: Path, encoder: EncoderEntry) -> Manifest:
@@ -43,27 +44,27 @@ def set_encoder(folder: Path, encoder: EncoderEntry) -> Manifest:
     ModelSetError
         If the set holds codecs, which were trained for another encoder's features.
     """
-    codec = kept_codec(folder, encoder.graph)
-    manifest = Manifest(MANIFEST_FORMAT, folder.resolve().name, now_utc(), encoder, codec)
+    codecs = kept_codecs(folder, encoder.graph)
+    manifest = Manifest(MANIFEST_FORMAT, folder.resolve().name, now_utc(), encoder, codecs)
     write_manifest(folder, manifest)
     return manifest
 
 
 def set_codec(folder: Path, codec: CodecEntry) -> Manifest:
-    """Give a model set a codec, or another one for the one that it had.
+    """Give a model set a codec, in place of the one of that name if it has one; a new one comes last.
 
     Raises
     ------
     ModelSetError
-        If `folder` is no model set, or a rate's file is not there or not the one described.
+        If `folder` is no model set, or a file is not there or not the one described.
     """
     model_set = ModelSet(folder)
-    for rate in codec.rates:
-        for graph in (rate.encoder, rate.decoder):
-            path = folder / graph.file
-            if not path.is_file() or file_sha256(path) != graph.sha256:
-                raise ModelSetError(f"{path}: not the file that the codec's entry describes; write the graph first")
-    manifest = msgspec.structs.replace(model_set.manifest, codec=codec, created=now_utc())
+    for file in codec.files:
+        path = folder / file.file
+        if not path.is_file() or file_sha256(path) != file.sha256:
+            raise ModelSetError(f"{path}: not the file that the codec's entry describes; write the file first")
+    codecs = {held.name: held for held in model_set.manifest.codecs} | {codec.name: codec}
+    manifest = msgspec.structs.replace(model_set.manifest, codecs=list(codecs.values()), created=now_utc())
     write_manifest(folder, manifest)
     return manifest
 

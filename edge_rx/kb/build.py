@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,6 +24,7 @@ from rich.progress import Progress
 
 from edge_rx.kb.images import ImageStore, encode_png, image_suffix
 from edge_rx.kb.index import FlatIndex
+from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.kb.manifest import (
     IMAGES_FOLDER,
     INDEX_FILE,
@@ -33,9 +34,11 @@ from edge_rx.kb.manifest import (
     write_manifest,
 )
 from edge_rx.kb.records import Record, RecordTable
+from edge_rx.kb.rekey import add_keys
 from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, sync_tree
+from engines.codecs import Codec
 from engines.image_encoder import ImageEncoder
-from engines.modelset import file_sha256
+from engines.manifest import file_sha256
 from semlink.errors import ConfigError, ImageError, KnowledgeBaseError
 from semlink.files import sync_path
 from semlink.image import RGBImage, image_files, load_image, preprocess
@@ -93,6 +96,7 @@ def build_knowledge_base(
     target: Path,
     encoder: ImageEncoder,
     *,
+    codecs: Sequence[Codec] = (),
     replace: bool = False,
     batch_size: int = 32,
     num_images: int | None = None,
@@ -107,6 +111,7 @@ def build_knowledge_base(
     images : see `labelled_folder`
     target : folder to make
     encoder : gives the vectors; the knowledge base is bound to its fingerprint
+    codecs : those of them that work on keys find theirs in the knowledge base
     replace : take the place of a knowledge base that exists
     batch_size : pictures in one call of the encoder
     num_images : how many there are, for the progress bar; None if `images` has a length or nobody knows
@@ -130,6 +135,8 @@ def build_knowledge_base(
         with _workshop(target) as folder, bar:
             tracked = bar.track(images, total=num_images, description="building the knowledge base")
             report = _fill(folder, tracked, encoder, index, batch_size)
+            with KnowledgeBase.open(folder) as knowledge_base:
+                add_keys(knowledge_base, codecs)
             _put_in_place(folder, target, replace=replace)
     except (OSError, DatabaseError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -174,8 +181,12 @@ def _workshop(target: Path) -> Iterator[Path]:
 def _put_in_place(folder: Path, target: Path, *, replace: bool) -> None:
     sync_tree(folder)
     if replace and target.exists():
-        # The old one is now in the workshop, which is removed.
-        exchange_folders(folder, target)
+        # Whoever gives the old one keys is waited for; it is then in the workshop, which is removed.
+        lock = lock_folder(target)
+        try:
+            exchange_folders(folder, target)
+        finally:
+            os.close(lock)
     else:
         folder.rename(target)
     sync_path(target.parent)

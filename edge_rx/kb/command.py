@@ -1,4 +1,4 @@
-"""`semlink kb`: build, describe, check and search a knowledge base."""
+"""`semlink kb`: build, describe, check, search and rekey a knowledge base, and export its keys."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from rich.table import Column, Table
 
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.knowledge_base import KnowledgeBase
+from edge_rx.kb.rekey import rekey
+from engines.codecs import NestedCodec
+from engines.entry_keys import EntryKeys
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from semlink.config import ConfigFile
-from semlink.errors import KnowledgeBaseError
+from semlink.errors import ConfigError, KnowledgeBaseError
+from semlink.files import replaced_file
 from semlink.image import load_image
 
 __all__ = ["app"]
@@ -47,8 +51,16 @@ def build(
 ) -> None:
     """Build a knowledge base from a folder of class folders, or from a flat folder without labels."""
     images = labelled_folder(folder)
-    encoder = ImageEncoder(ModelSet.find(model_set), num_threads=num_threads)
-    report = build_knowledge_base(images, out, encoder, replace=force, batch_size=batch_size, show_progress=True)
+    models = ModelSet.find(model_set)
+    report = build_knowledge_base(
+        images,
+        out,
+        ImageEncoder(models, num_threads=num_threads),
+        codecs=models.codecs,
+        replace=force,
+        batch_size=batch_size,
+        show_progress=True,
+    )
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
         return
@@ -59,13 +71,17 @@ def build(
 def info(folder: KBFolder, as_json: AsJSON = False) -> None:
     """Say what a knowledge base holds and which encoder it was built with."""
     with KnowledgeBase.open(folder) as knowledge_base:
-        described = {**msgspec.structs.asdict(knowledge_base.manifest), "labels": knowledge_base.labels()}
+        described = {
+            **msgspec.structs.asdict(knowledge_base.manifest),
+            "fingerprint": knowledge_base.fingerprint.hex(),
+            "labels": knowledge_base.labels(),
+        }
     if as_json:
         typer.echo(msgspec.json.encode(described).decode())
         return
     table = Table("", Column(escape(str(folder)), overflow="fold"))
     for name, value in msgspec.structs.asdict(knowledge_base.manifest).items():
-        table.add_row(name, str(value))
+        table.add_row(name, ", ".join(keys.codec for keys in value) if name == "keys" else str(value))
     table.add_row("labels", str(len(described["labels"])))
     Console().print(table)
 
@@ -108,3 +124,61 @@ def search(
         record = neighbour.record
         table.add_row(f"{neighbour.score:.3f}", str(record.entry_id), escape(record.label), escape(record.source))
     Console().print(table)
+
+
+@app.command("rekey", epilog="Example: semlink kb rekey KB --model-set models/mine")
+def rekey_command(
+    folder: KBFolder,
+    model_set: ModelSetName = "builtin",
+    num_threads: NumThreads = 1,
+    as_json: AsJSON = False,
+    config: ConfigFile = None,
+) -> None:
+    """Give a knowledge base the keys of a model set's codecs; its images are not touched.
+
+    `kb build` has done it for the set that it was given. This is for another one, trained later.
+    """
+    codecs = rekey(folder, ModelSet.find(model_set), num_threads=num_threads)
+    if as_json:
+        typer.echo(msgspec.json.encode({"codecs": codecs}).decode())
+    else:
+        print(f"{folder}: has keys of {', '.join(codecs)}")
+
+
+@app.command("export-keys", epilog="Example: semlink kb export-keys KB --out keys.npz")
+def export_keys(
+    folder: KBFolder,
+    out: Annotated[Path, typer.Option(help="File to write.", show_default=False)],
+    codec: Annotated[
+        str | None, typer.Option(help="Of a codec with keys, so that they decide what is nearest.", show_default=False)
+    ] = None,
+    model_set: ModelSetName = "builtin",
+    as_json: AsJSON = False,
+    config: ConfigFile = None,
+) -> None:
+    """Write what a transmitter needs to find the entry itself, and send its number: `semlink tx --keys`.
+
+    The file is bound to the entries and their order; export it anew after every change of the KB.
+    """
+    models = ModelSet.find(model_set)
+    with KnowledgeBase.open(
+        folder, models.encoder_fingerprint, encoder_name=models.manifest.encoder.name
+    ) as knowledge_base:
+        space, vectors = models.encoder_fingerprint, knowledge_base.features()
+        if codec is not None:
+            chosen = models.codec(codec)
+            if not isinstance(chosen, NestedCodec) or chosen.entry.keys is None:
+                raise ConfigError(f"{codec} works on features; leave --codec out")
+            space = chosen.keys_fingerprint
+            vectors = knowledge_base.keys(space)
+        data = EntryKeys.of(vectors, knowledge_base.fingerprint, space=space).to_bytes()
+        num_entries = knowledge_base.num_entries
+    try:
+        with replaced_file(out, durable=True) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise KnowledgeBaseError(f"{out}: cannot be written: {error.strerror}") from None
+    if as_json:
+        typer.echo(msgspec.json.encode({"num_entries": num_entries, "num_bytes": len(data)}).decode())
+    else:
+        print(f"{out}: keys of {num_entries} entries, {len(data) / 1e6:.1f} MB")

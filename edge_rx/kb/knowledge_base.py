@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,13 @@ from edge_rx.kb.images import ImageStore
 from edge_rx.kb.index import EntryIds, FlatIndex, Vectors
 from edge_rx.kb.manifest import IMAGES_FOLDER, INDEX_FILE, RECORDS_FILE, Manifest, read_manifest
 from edge_rx.kb.records import Record, RecordTable
-from engines.modelset import file_sha256
+from engines.manifest import file_sha256
 from semlink.errors import KnowledgeBaseError
 
 __all__ = ["KnowledgeBase", "Neighbour"]
 
 _OPEN_ATTEMPTS = 5
+_REKEY = "make them with: semlink kb rekey KB --model-set ..."
 _VERIFY_BLOCK = 65_536
 _NORM_TOLERANCE = 1e-3
 
@@ -117,6 +119,31 @@ class KnowledgeBase(Closing):
         """Pictures to answer with."""
         return len(self._index)
 
+    @property
+    def fingerprint(self) -> bytes:
+        """What the numbers of entries are bound to: 32 bytes that change with any vector or its place."""
+        return hashlib.sha256(f"semlink kb\n{self.manifest.index_sha256}".encode()).digest()
+
+    def features(self) -> Vectors:
+        """Every entry's vector, (entries, feature_dim) float32."""
+        return self._index.vectors(0, len(self._index))
+
+    def keys(self, fingerprint: str) -> Vectors:
+        """Every entry's key for one key network, (entries, key_dim) float32.
+
+        Raises
+        ------
+        KnowledgeBaseError
+            If there are none of that fingerprint, or their file is damaged.
+        """
+        for entry in self.manifest.keys:
+            if entry.fingerprint == fingerprint:
+                keys = FlatIndex.load(self.folder / entry.file, feature_dim=entry.key_dim)
+                if len(keys) != len(self._index):
+                    raise KnowledgeBaseError(f"{entry.file}: {len(keys)} keys for {len(self._index)} entries; {_REKEY}")
+                return keys.vectors(0, len(keys))
+        raise KnowledgeBaseError(f"{self.folder} holds no keys of this codec; {_REKEY}")
+
     def search(self, queries: Vectors, *, num_matches: int = 1) -> tuple[EntryIds, Vectors]:
         """Find the entries nearest in meaning; see `edge_rx.kb.index.FlatIndex.search`."""
         return self._index.search(queries, num_matches=num_matches)
@@ -173,8 +200,11 @@ class KnowledgeBase(Closing):
 
     def _hash_problems(self) -> Iterator[str]:
         hashes = {INDEX_FILE: self.manifest.index_sha256, RECORDS_FILE: self.manifest.records_sha256}
+        hashes |= {entry.file: entry.sha256 for entry in self.manifest.keys}
         for name, expected in hashes.items():
-            if file_sha256(self.folder / name) != expected:
+            if not (self.folder / name).is_file():
+                yield f"{name}: missing"
+            elif file_sha256(self.folder / name) != expected:
                 yield f"{name}: sha256 is not the manifest's"
 
     def _vector_problems(self) -> Iterator[str]:

@@ -17,6 +17,7 @@ __all__ = [
     "MANIFEST_FILE",
     "MANIFEST_FORMAT",
     "RECORDS_FILE",
+    "KeysEntry",
     "Manifest",
     "read_manifest",
     "write_manifest",
@@ -30,6 +31,26 @@ IMAGES_FOLDER = "images"
 MANIFEST_FORMAT = 1
 
 
+class KeysEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The entries' keys for one codec.
+
+    Attributes
+    ----------
+    codec : its name, for people
+    fingerprint : of the key network that made them, see `engines.codecs.NestedCodec.keys_fingerprint`
+    """
+
+    codec: str
+    fingerprint: str
+    key_dim: int
+    file: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if self.file in ("", ".", "..") or any(sign in self.file for sign in "/\\\0"):
+            raise ValueError(f"a file of keys must be a plain name beside the manifest, got {self.file!r}")
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Content of manifest.json.
 
@@ -38,6 +59,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     encoder_fingerprint : SHA-256 of the image encoder's graph, in hex
     created : ISO 8601, UTC
     index_sha256, records_sha256 : of the two files, in hex
+    keys : of each codec that works on keys, see `edge_rx.kb.rekey`
     """
 
     format: int = MANIFEST_FORMAT
@@ -49,6 +71,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     created: str
     index_sha256: str
     records_sha256: str
+    keys: list[KeysEntry] = []
 
 
 class _ManifestFormat(msgspec.Struct, frozen=True):

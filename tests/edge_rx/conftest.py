@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from frame_maker import FrameMaker
 
-from edge_rx.decoder import CodecDecoder
+from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.pipeline import Receiver
@@ -44,7 +44,7 @@ def knowledge_base(built_kb: Path, model_set: ModelSet) -> Iterator[KnowledgeBas
 
 @pytest.fixture
 def receiver(model_set: ModelSet, knowledge_base: KnowledgeBase) -> Receiver:
-    return Receiver(CodecDecoder(model_set), knowledge_base)
+    return Receiver(Decoders.of(model_set, knowledge_base), knowledge_base)
 
 
 @pytest.fixture(scope="session")

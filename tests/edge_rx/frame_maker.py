@@ -19,9 +19,9 @@ class FrameMaker:
     def __init__(self, model_set: ModelSet, num_symbols: int = 64, stream_id: int = 0xABC) -> None:
         self.rate = parse_rate(str(num_symbols))
         self.stream_id = stream_id
-        self.fingerprint = model_set.fingerprint(self.rate)
+        self.fingerprint = model_set.codec().fingerprint(self.rate)
         self._encoder = ImageEncoder(model_set)
-        self._codec = model_set.load_codec_encoder(self.rate)
+        self._codec = model_set.codec().load_encoder(self.rate)
 
     def symbols(self, image: RGBImage) -> Symbols:
         return normalize_power(pair_latent(self._codec(self._encoder.encode([image]))))[0]

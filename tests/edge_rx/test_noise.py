@@ -8,7 +8,7 @@ import pytest
 from edge_rx.equalizer import estimate_gain
 from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, undo_gain
 from semlink.channel import ChannelModel, apply_channel, complex_normal, noise_variance, pilot_symbols
-from semlink.errors import ConfigError
+from semlink.errors import DecodeError
 from semlink.iq import Symbols, normalize_power
 
 
@@ -75,5 +75,5 @@ def test_estimate_has_a_floor_and_forgets() -> None:
 
 
 def test_one_pilot_is_refused() -> None:
-    with pytest.raises(ConfigError, match="at least 2"):
+    with pytest.raises(DecodeError, match="at least 2"):
         undo_gain(np.ones(65, np.complex64), num_pilots=1, estimator=NoiseEstimator())

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from model_sets import make_model_set
 from rich.console import Console
 
-from edge_rx.decoder import CodecDecoder
+from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
+from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import END_TO_END, Receiver
 from edge_rx.results import ResultsLog
 from edge_rx.service import StopRule, print_summary, summarize
@@ -98,7 +99,7 @@ def test_a_low_score_is_marked(
     min_score: float | None,
     accepted: bool,
 ) -> None:
-    receiver = Receiver(CodecDecoder(model_set), knowledge_base, min_score=min_score)
+    receiver = Receiver(Decoders.of(model_set, knowledge_base), knowledge_base, min_score=min_score)
     match = receiver.run_once(pack(maker.frame(picture, 0)))
     assert match is not None
     assert match.accepted is accepted
@@ -168,7 +169,7 @@ def test_frames_of_another_model_set_are_refused_by_name(
     picture: RGBImage,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    stranger = replace(maker.frame(picture, 0), fingerprint=other_model_set.fingerprint(maker.rate))
+    stranger = replace(maker.frame(picture, 0), fingerprint=other_model_set.codec().fingerprint(maker.rate))
     assert receiver.run_once(pack(stranger)) is None
     assert stranger.fingerprint.hex() in caplog.text
     assert 'model set "synthetic" holds' in caplog.text
@@ -179,7 +180,7 @@ def test_a_stranger_neither_is_counted_nor_keeps_the_receiver_waiting(
 ) -> None:
     receiver.run_once(pack(maker.frame(picture, 0)))
     receiver.run_once(pack(maker.end(1)))
-    theirs = {"stream_id": 5, "fingerprint": other_model_set.fingerprint(maker.rate)}
+    theirs = {"stream_id": 5, "fingerprint": other_model_set.codec().fingerprint(maker.rate)}
     assert receiver.run_once(pack(replace(maker.frame(picture, 0), **theirs))) is None
     assert receiver.run_once(pack(replace(maker.end(1), **theirs))) is None
     assert receiver.rejected == {"unknown models": 2}
@@ -206,7 +207,7 @@ def test_a_rate_that_the_set_lacks_is_refused(
     tmp_path: Path, knowledge_base: KnowledgeBase, maker: FrameMaker, picture: RGBImage
 ) -> None:
     only_16 = make_model_set(tmp_path, rates=(16,))
-    receiver = Receiver(CodecDecoder(only_16), knowledge_base)
+    receiver = Receiver(Decoders.of(only_16, knowledge_base), knowledge_base)
     assert receiver.run_once(pack(maker.frame(picture, 0))) is None
     assert receiver.rejected == {"unknown models": 1}
 
@@ -260,18 +261,21 @@ def test_reasons_stay_few_whatever_a_peer_sends(receiver: Receiver, maker: Frame
     assert len(receiver.rejected) < 15
 
 
-def test_a_set_without_a_codec_cannot_receive(tmp_path: Path) -> None:
+def test_a_set_without_a_codec_cannot_receive(tmp_path: Path, knowledge_base: KnowledgeBase) -> None:
     with pytest.raises(ModelSetError, match='model set "synthetic" has no codec'):
-        CodecDecoder(make_model_set(tmp_path, rates=()))
+        Decoders.of(make_model_set(tmp_path, rates=()), knowledge_base)
 
 
-def test_a_decoder_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+def test_a_decoder_file_that_is_not_there_stops_the_start(tmp_path: Path, knowledge_base: KnowledgeBase) -> None:
     model_set = make_model_set(tmp_path, rates=(16,))
     (tmp_path / "codec-16.decoder.onnx").unlink()
     with pytest.raises(ModelSetError, match=r"codec-16\.decoder\.onnx: No such file"):
-        CodecDecoder(model_set)
+        Decoders.of(model_set, knowledge_base)
 
 
-def test_symbols_of_another_rate_are_named(model_set: ModelSet, maker: FrameMaker) -> None:
-    with pytest.raises(DecodeError, match=r"received \(63,\), rate 1/48 has \(64,\)"):
-        CodecDecoder(model_set).decode(np.ones(63, np.complex64), fingerprint=maker.fingerprint)
+def test_symbols_of_another_rate_are_named(
+    model_set: ModelSet, knowledge_base: KnowledgeBase, maker: FrameMaker
+) -> None:
+    decoder = Decoders.of(model_set, knowledge_base).decoder(maker.fingerprint)
+    with pytest.raises(DecodeError, match=r"received \(67,\), rate 1/48 with 4 pilots has \(68,\)"):
+        decoder.decode(np.ones(67, np.complex64), num_pilots=4, noise=NoiseEstimator())

@@ -9,7 +9,7 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from edge_rx.index_search import IndexSearch
 from edge_rx.noise import NoiseEstimator, undo_gain
-from edge_rx.signal_search import SignalPriors, SignalSearch
+from edge_rx.signal_search import EntrySounds, SignalPriors, SignalSearch
 from engines.codebook import Codebook
 from semlink.channel import ChannelModel, apply_channel, noise_variance
 from semlink.errors import DecodeError, EngineError, KnowledgeBaseError
@@ -52,7 +52,7 @@ def symbols_of(codebook: Codebook, features: np.ndarray, rate: Rate) -> Symbols:
 def test_entries_that_are_sent_are_found(codebook: Codebook, entries: np.ndarray, rate: Rate) -> None:
     rng = np.random.default_rng(2)
     heard = apply_channel(symbols_of(codebook, entries, rate), ChannelModel.AWGN, snr_db=20.0, rng=rng).symbols
-    found, scores = SignalSearch(codebook, rate, entries).search(
+    found, scores = SignalSearch(EntrySounds.of(codebook, entries), rate).search(
         heard, np.full(len(heard), noise_variance(20.0)), num_matches=3
     )
     assert found.shape == scores.shape == (ENTRIES, 3)
@@ -83,7 +83,9 @@ def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) ->
         ),
         reverse=True,
     )  # fmt: skip
-    _, scores = SignalSearch(codebook, rate, entries, priors=priors).search(heard, np.array([n0]), num_matches=10**6)
+    _, scores = SignalSearch(EntrySounds.of(codebook, entries, priors), rate).search(
+        heard, np.array([n0]), num_matches=10**6
+    )
     # Up to the one constant that every key shares.
     np.testing.assert_allclose(np.diff(scores[0]), np.diff(expected), atol=2e-3)
 
@@ -91,7 +93,7 @@ def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) ->
 def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> None:
     """Where nothing can be heard, the answer is what is likeliest beforehand."""
     rate = parse_rate("16")
-    search = SignalSearch(codebook, rate, entries, priors=SignalPriors(familiar=0.999))
+    search = SignalSearch(EntrySounds.of(codebook, entries, SignalPriors(familiar=0.999)), rate)
     rng = np.random.default_rng(4)
     noise = apply_channel(np.zeros((50, 16), np.complex64), ChannelModel.AWGN, snr_db=-30.0, rng=rng).symbols
     deaf, _ = search.search(noise, np.full(50, noise_variance(-30.0)), num_matches=1)
@@ -101,7 +103,7 @@ def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> Non
 
 def test_images_do_not_depend_on_their_batch(codebook: Codebook, entries: np.ndarray) -> None:
     rate = parse_rate("64")
-    search = SignalSearch(codebook, rate, entries)
+    search = SignalSearch(EntrySounds.of(codebook, entries), rate)
     heard = symbols_of(codebook, entries, rate)
     noise = np.linspace(0.1, 1.0, ENTRIES)
     together, _ = search.search(heard, noise, num_matches=1)
@@ -111,7 +113,7 @@ def test_images_do_not_depend_on_their_batch(codebook: Codebook, entries: np.nda
 
 def test_knowledge_base_of_one_image_answers_with_it(codebook: Codebook, entries: np.ndarray) -> None:
     rate = parse_rate("4")
-    found, _ = SignalSearch(codebook, rate, entries[:1]).search(
+    found, _ = SignalSearch(EntrySounds.of(codebook, entries[:1]), rate).search(
         symbols_of(codebook, entries, rate), np.full(ENTRIES, 0.1), num_matches=1
     )
     assert (found == 0).all()
@@ -131,7 +133,7 @@ def test_what_cannot_be_weighed_is_refused(
     codebook: Codebook, entries: np.ndarray, symbols: np.ndarray, noise: np.ndarray
 ) -> None:
     rate = parse_rate("16")
-    for search in (SignalSearch(codebook, rate, entries), IndexSearch(b"kb", ENTRIES, rate)):
+    for search in (SignalSearch(EntrySounds.of(codebook, entries), rate), IndexSearch(b"kb", ENTRIES, rate)):
         with pytest.raises(DecodeError, match="symbols"):
             search.search(symbols, noise, num_matches=1)
 
@@ -142,7 +144,9 @@ def test_fade_to_nothing_is_answered_all_the_same(codebook: Codebook, entries: n
     heard = np.zeros(24, np.complex64)
     heard[8:] = symbols_of(codebook, entries[:1], rate)[0]
     data, noise = undo_gain(heard, num_pilots=8, estimator=estimator)
-    found, scores = SignalSearch(codebook, rate, entries).search(data[None], np.array([noise]), num_matches=1)
+    found, scores = SignalSearch(EntrySounds.of(codebook, entries), rate).search(
+        data[None], np.array([noise]), num_matches=1
+    )
     assert found[0, 0] in range(ENTRIES)
     assert np.isfinite(scores).all()
 
@@ -164,12 +168,12 @@ def test_features_whose_width_no_rate_is_a_multiple_of(entries: np.ndarray) -> N
     )
     for rate in RATES[1:]:
         symbols = symbols_of(codebook, wide, rate)
-        found, _ = SignalSearch(codebook, rate, wide).search(symbols, np.full(30, 0.05), num_matches=1)
+        found, _ = SignalSearch(EntrySounds.of(codebook, wide), rate).search(symbols, np.full(30, 0.05), num_matches=1)
         assert np.mean(found[:, 0] == np.arange(30)) > 0.9
 
 
 def test_wrong_knowledge_bases_are_refused(codebook: Codebook) -> None:
     with pytest.raises(KnowledgeBaseError, match="without entries"):
-        SignalSearch(codebook, RATES[0], np.zeros((0, DIM), np.float32))
+        EntrySounds.of(codebook, np.zeros((0, DIM), np.float32))
     with pytest.raises(EngineError, match="must be"):
-        SignalSearch(codebook, RATES[0], np.ones((2, DIM + 1), np.float32))
+        EntrySounds.of(codebook, np.ones((2, DIM + 1), np.float32))

@@ -31,14 +31,15 @@ for package in ("semlink", "engines", "edge_tx"):
         if not module.name.endswith(".__main__"):
             importlib.import_module(module.name)
 
-from edge_tx.pipeline import Transmitter, load_transmitter_model
+from edge_tx.model import load_transmitter_model
+from edge_tx.pipeline import Transmitter
 from engines.modelset import ModelSet
 from semlink.image import read_image
 from semlink.rates import parse_rate
 
 model = load_transmitter_model(ModelSet(Path(folder)), parse_rate("64"))
 sent = []
-transmitter = Transmitter(model, sent.append)
+transmitter = Transmitter(model, parse_rate("64"), sent.append)
 transmitter.run_once(read_image(picture))
 transmitter.end()
 assert not set(blocked) & set(sys.modules), sorted(sys.modules)
@@ -52,7 +53,7 @@ def test_an_image_is_sent_where_the_trainers_libraries_are_blocked(model_set: Mo
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     frame, end = (unpack(bytes.fromhex(data)) for data in done.stdout.split())
-    assert frame.fingerprint == model_set.fingerprint(frame.rate)
+    assert frame.fingerprint == model_set.codec().fingerprint(frame.rate)
     assert (frame.rate.num_symbols, frame.source_height_px, frame.source_width_px) == (64, 10, 12)
     assert frame.codes.any()
     assert end.is_end_of_stream

@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from edge_tx.pipeline import Transmitter, load_transmitter_model
+from edge_tx.model import load_transmitter_model
+from edge_tx.pipeline import Transmitter
 from edge_tx.stream import Pacer
 from engines.modelset import ModelSet
 from semlink.channel import pilot_symbols
@@ -36,8 +37,8 @@ def test_frame_holds_what_the_parts_compute(
 ) -> None:
     rate = parse_rate("64")
     model = load_transmitter_model(model_set, rate, codes_format=codes_format)
-    transmitter = Transmitter(model, sent.append)
-    encoder, codec = model_set.load_encoder(), model_set.load_codec_encoder(rate)
+    transmitter = Transmitter(model, rate, sent.append)
+    encoder, codec = model_set.load_encoder(), model_set.codec().load_encoder(rate)
     for image in pictures.values():
         transmitter.run_once(whole(image), capture_time_ns=123)
         tensor = preprocess(image, model_set.manifest.encoder.preprocessing)[None]
@@ -47,7 +48,7 @@ def test_frame_holds_what_the_parts_compute(
         assert np.abs(frame.codes.astype(int) - codes.astype(int)).max() <= 1
         assert (frame.codes != codes).mean() < 0.01
         assert frame.capture_time_ns == 123
-        assert frame.fingerprint == model_set.fingerprint(rate)
+        assert frame.fingerprint == model_set.codec().fingerprint(rate)
         assert (frame.source_height_px, frame.source_width_px) == image.shape[:2]
         assert np.mean(np.abs(dequantize(frame.codes, codes_format)) ** 2) == pytest.approx(1.0, abs=0.02)
 
@@ -55,7 +56,7 @@ def test_frame_holds_what_the_parts_compute(
 def test_sequence_counts_and_the_end_says_how_many(
     model_set: ModelSet, pictures: dict[str, RGBImage], sent: list[bytes]
 ) -> None:
-    transmitter = Transmitter(load_transmitter_model(model_set, parse_rate("16")), sent.append)
+    transmitter = Transmitter(load_transmitter_model(model_set, parse_rate("16")), parse_rate("16"), sent.append)
     reports = [transmitter.run_once(whole(image)) for image in pictures.values()]
     transmitter.end()
     frames = [unpack(data) for data in sent]
@@ -71,7 +72,9 @@ def test_sequence_counts_and_the_end_says_how_many(
 def test_pilots_go_in_front_and_are_counted(
     model_set: ModelSet, pictures: dict[str, RGBImage], sent: list[bytes]
 ) -> None:
-    transmitter = Transmitter(load_transmitter_model(model_set, parse_rate("16")), sent.append, num_pilots=8)
+    transmitter = Transmitter(
+        load_transmitter_model(model_set, parse_rate("16")), parse_rate("16"), sent.append, num_pilots=8
+    )
     report = transmitter.run_once(whole(next(iter(pictures.values()))))
     frame = unpack(sent[0])
     assert frame.num_pilots == 8
@@ -82,12 +85,12 @@ def test_pilots_go_in_front_and_are_counted(
 def test_negative_pilots_are_refused(model_set: ModelSet) -> None:
     model = load_transmitter_model(model_set, parse_rate("16"))
     with pytest.raises(ConfigError, match="num_pilots"):
-        Transmitter(model, lambda data: None, num_pilots=-1)
+        Transmitter(model, parse_rate("16"), lambda data: None, num_pilots=-1)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 500, 3), (3000, 2, 3)])
 def test_any_shape_of_picture_is_sent(model_set: ModelSet, sent: list[bytes], shape: tuple[int, int, int]) -> None:
-    transmitter = Transmitter(load_transmitter_model(model_set, parse_rate("16")), sent.append)
+    transmitter = Transmitter(load_transmitter_model(model_set, parse_rate("16")), parse_rate("16"), sent.append)
     transmitter.run_once(whole(np.full(shape, 200, np.uint8)))
     assert unpack(sent[0]).source_width_px == shape[1]
 
@@ -96,7 +99,7 @@ def test_broken_model_is_an_error_and_not_silence(model_set: ModelSet, sent: lis
     model = load_transmitter_model(model_set, parse_rate("16"))
     silent = dataclasses.replace(model, graph=lambda tensor: np.zeros((1, 16, 2), np.int8))
     with pytest.raises(EngineError, match="no signal"):
-        Transmitter(silent, sent.append).run_once(whole(np.zeros((9, 9, 3), np.uint8)))
+        Transmitter(silent, parse_rate("16"), sent.append).run_once(whole(np.zeros((9, 9, 3), np.uint8)))
     assert sent == []
 
 

@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as hnp
 from model_sets import make_model_set
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.compose import OPSET, compose_transmitter, iq_head
+from engines.compose import compose_transmitter, iq_head
 from engines.modelset import ModelSet
+from engines.onnx_version import OPSET
 from engines.onnxruntime_runner import OnnxRuntimeRunner
 from semlink.errors import EngineError
 from semlink.iq import CodesFormat, dequantize, normalize_power, pair_latent, quantize
@@ -44,14 +45,14 @@ def assert_same_codes(codes: np.ndarray, expected: np.ndarray, codes_format: Cod
 
 @pytest.fixture(scope="module")
 def heads() -> dict[CodesFormat, OnnxRuntimeRunner]:
-    return {f: OnnxRuntimeRunner(iq_head(RATE, f).SerializeToString()) for f in INTEGER_FORMATS}
+    return {f: OnnxRuntimeRunner(iq_head([RATE], f).SerializeToString()) for f in INTEGER_FORMATS}
 
 
 class TestHead:
     @pytest.mark.parametrize("codes_format", INTEGER_FORMATS)
     @pytest.mark.parametrize("rate", RATES, ids=lambda rate: str(rate.num_symbols))
     def test_is_semlink_iq(self, rate: Rate, codes_format: CodesFormat) -> None:
-        head = OnnxRuntimeRunner(iq_head(rate, codes_format).SerializeToString())
+        head = OnnxRuntimeRunner(iq_head([rate], codes_format).SerializeToString())
         latent = np.random.default_rng(0).standard_normal((200, rate.latent_dim)).astype(np.float32) * 3
         assert_same_codes(head(latent), numpy_codes(latent, codes_format), codes_format)
 
@@ -89,7 +90,7 @@ class TestHead:
         rate = parse_rate("128")
         latent = np.zeros((1, rate.latent_dim), dtype=np.float32)
         latent[0, 5] = -3.0
-        codes = OnnxRuntimeRunner(iq_head(rate, codes_format).SerializeToString())(latent)
+        codes = OnnxRuntimeRunner(iq_head([rate], codes_format).SerializeToString())(latent)
         assert codes.min() == -codes_format.max_code
         np.testing.assert_array_equal(codes, numpy_codes(latent, codes_format))
 
@@ -98,7 +99,7 @@ class TestHead:
 
     def test_cf32_has_nothing_to_quantize(self) -> None:
         with pytest.raises(EngineError, match="cf32 is an interchange format"):
-            iq_head(RATE, CodesFormat.CF32)
+            iq_head([RATE], CodesFormat.CF32)
 
 
 class TestComposition:
@@ -111,12 +112,12 @@ class TestComposition:
     @pytest.mark.parametrize("rate", [parse_rate("16"), parse_rate("64")], ids=["16", "64"])
     def test_is_its_parts(self, model_set: ModelSet, images: np.ndarray, rate: Rate, codes_format: CodesFormat) -> None:
         composed = OnnxRuntimeRunner(
-            compose_transmitter(model_set.encoder_path, model_set.codec_encoder_path(rate), rate, codes_format)
+            compose_transmitter([model_set.encoder_path, model_set.codec().encoder_path(rate)], [rate], codes_format)
         )
         features = model_set.load_encoder()(images)
-        latent = model_set.load_codec_encoder(rate)(features)
+        latent = model_set.codec().load_encoder(rate)(features)
         codes = composed(images)
-        head = OnnxRuntimeRunner(iq_head(rate, codes_format).SerializeToString())
+        head = OnnxRuntimeRunner(iq_head([rate], codes_format).SerializeToString())
         # The same runtime runs the same operators: to the bit.
         np.testing.assert_array_equal(codes, head(latent))
         assert_same_codes(codes, numpy_codes(latent, codes_format), codes_format)
@@ -124,7 +125,7 @@ class TestComposition:
     def test_batch_of_one_and_of_many(self, model_set: ModelSet, images: np.ndarray) -> None:
         """One image alone may take another matrix kernel: within a code, as parts and numpy are."""
         composed = OnnxRuntimeRunner(
-            compose_transmitter(model_set.encoder_path, model_set.codec_encoder_path(RATE), RATE)
+            compose_transmitter([model_set.encoder_path, model_set.codec().encoder_path(RATE)], [RATE])
         )
         alone = np.concatenate([composed(image[None]) for image in images])
         difference = np.abs(alone.astype(np.int32) - composed(images))
@@ -132,7 +133,7 @@ class TestComposition:
         assert np.mean(difference > 0) <= 1e-2
 
     def test_ends_are_named(self, model_set: ModelSet) -> None:
-        graph = compose_transmitter(model_set.encoder_path, model_set.codec_encoder_path(RATE), RATE)
+        graph = compose_transmitter([model_set.encoder_path, model_set.codec().encoder_path(RATE)], [RATE])
         runner = OnnxRuntimeRunner(graph)
         assert str(runner.input) == "image: uint8 (?, 8, 8, 3)"
         assert str(runner.output) == "codes: int8 (?, 16, 2)"
@@ -140,7 +141,7 @@ class TestComposition:
 
     def test_same_parts_same_bytes(self, model_set: ModelSet) -> None:
         """An engine's cache is keyed by the graph's hash."""
-        parts = model_set.encoder_path, model_set.codec_encoder_path(RATE), RATE
+        parts = [model_set.encoder_path, model_set.codec().encoder_path(RATE)], [RATE]
         assert compose_transmitter(*parts) == compose_transmitter(*parts)
 
 
@@ -165,18 +166,18 @@ class TestMisfits:
     def test_codec_of_another_feature_length(self, model_set: ModelSet, tmp_path: Path) -> None:
         codec = self.save(tmp_path / "codec.onnx", ["batch", 17], ["batch", 32])
         with pytest.raises(EngineError, match=r"features: float \(\?, 16\) is given where codec/in: float \(\?, 17\)"):
-            compose_transmitter(model_set.encoder_path, codec, RATE)
+            compose_transmitter([model_set.encoder_path, codec], [RATE])
 
     def test_codec_of_another_rate(self, model_set: ModelSet, tmp_path: Path) -> None:
         """Without the check, a batch of 16 latents of 30 would become 15 images of 32."""
         codec = self.save(tmp_path / "codec.onnx", ["batch", 16], ["batch", 30])
-        with pytest.raises(EngineError, match=r"out: float \(\?, 30\) is given where iq/latent: float \(\?, 32\)"):
-            compose_transmitter(model_set.encoder_path, codec, RATE)
+        with pytest.raises(EngineError, match=r"out: float \(\?, 30\) is given where iq_head/latent: float \(\?, 32\)"):
+            compose_transmitter([model_set.encoder_path, codec], [RATE])
 
     def test_other_operator_set(self, model_set: ModelSet, tmp_path: Path) -> None:
         codec = self.save(tmp_path / "codec.onnx", ["batch", 16], ["batch", 32], opset=13)
         with pytest.raises(EngineError, match=r"encoder\.onnx and codec\.onnx do not compose"):
-            compose_transmitter(model_set.encoder_path, codec, RATE)
+            compose_transmitter([model_set.encoder_path, codec], [RATE])
 
     def test_two_outputs(self, model_set: ModelSet, tmp_path: Path) -> None:
         codec = self.save(tmp_path / "codec.onnx", ["batch", 16], ["batch", 32])
@@ -184,20 +185,20 @@ class TestMisfits:
         model.graph.output.append(helper.make_tensor_value_info("real", TensorProto.FLOAT, ["batch", 16]))
         onnx.save(model, codec)
         with pytest.raises(EngineError, match="has 2 outputs, expected one"):
-            compose_transmitter(model_set.encoder_path, codec, RATE)
+            compose_transmitter([model_set.encoder_path, codec], [RATE])
 
     @pytest.mark.parametrize("content", [b"", b"not protobuf at all", bytes(100)])
     def test_no_graph(self, model_set: ModelSet, tmp_path: Path, content: bytes) -> None:
         garbage = tmp_path / "codec.onnx"
         garbage.write_bytes(content)
         with pytest.raises(EngineError, match=r"codec\.onnx"):
-            compose_transmitter(model_set.encoder_path, garbage, RATE)
+            compose_transmitter([model_set.encoder_path, garbage], [RATE])
 
     def test_missing_file(self, model_set: ModelSet, tmp_path: Path) -> None:
         with pytest.raises(EngineError, match="not an ONNX graph: FileNotFoundError"):
-            compose_transmitter(tmp_path / "gone.onnx", model_set.codec_encoder_path(RATE), RATE)
+            compose_transmitter([tmp_path / "gone.onnx", model_set.codec().encoder_path(RATE)], [RATE])
 
 
 def test_make_model_set_is_reproducible(tmp_path: Path) -> None:
     first, second = (make_model_set(tmp_path / name, rates=(16,)) for name in ("a", "b"))
-    assert first.fingerprint(RATE) == second.fingerprint(RATE)
+    assert first.codec().fingerprint(RATE) == second.codec().fingerprint(RATE)

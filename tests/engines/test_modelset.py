@@ -14,8 +14,10 @@ import pytest
 from model_sets import make_model_set
 
 from engines import modelset as modelset_module
+from engines.codecs import NestedCodec
 from engines.image_encoder import ImageEncoder
-from engines.modelset import ModelSet, file_sha256
+from engines.manifest import file_sha256
+from engines.modelset import ModelSet
 from engines.runner import TensorSpec
 from semlink.errors import EngineError, ModelSetError
 from semlink.frame import FINGERPRINT_BYTES
@@ -46,19 +48,29 @@ def with_hash_of(folder: Path, name: str) -> dict[str, str]:
 
 class TestOpening:
     def test_rates_are_sorted(self, tmp_path: Path) -> None:
-        assert make_model_set(tmp_path, rates=(64, 16, 256)).rates == tuple(map(parse_rate, ("16", "64", "256")))
+        assert make_model_set(tmp_path, rates=(64, 16, 256)).codec().rates == tuple(
+            map(parse_rate, ("16", "64", "256"))
+        )
 
     def test_set_without_a_codec(self, tmp_path: Path) -> None:
         models = make_model_set(tmp_path, rates=())
-        assert models.rates == ()
-        with pytest.raises(ModelSetError, match='"synthetic" has no rate of 16 symbols; it has: none'):
-            models.fingerprint(RATE)
+        assert models.codecs == ()
+        with pytest.raises(ModelSetError, match='"synthetic" has no codec; a link needs a set with one'):
+            models.codec()
+
+    def test_codecs_are_found_by_name(self, tmp_path: Path) -> None:
+        models = make_model_set(tmp_path, nested=True, categories=("boat", "cat"))
+        assert [codec.name for codec in models.codecs] == ["synthetic-codec", "nested", "nested-labels"]
+        assert models.codec() is models.codec("synthetic-codec")
+        assert models.codec("nested").rates == RATES
+        with pytest.raises(ModelSetError, match="has no codec vq; it has: synthetic-codec, nested, nested-labels"):
+            models.codec("vq")
 
     def test_graphs_are_loaded_and_run(self, model_set: ModelSet) -> None:
         images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
         features = model_set.load_encoder()(images)
         np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1.0, rtol=1e-5)
-        query = model_set.load_codec_decoder(RATE)(model_set.load_codec_encoder(RATE)(features))
+        query = model_set.codec().load_decoder(RATE)(model_set.codec().load_encoder(RATE)(features))
         np.testing.assert_allclose(query, features, atol=1e-5)
 
     def test_image_spec(self, model_set: ModelSet) -> None:
@@ -101,10 +113,11 @@ class TestManifest:
             (lambda m: m["encoder"].update(feature_dim=0), "feature_dim must be at least 1, got 0"),
             (lambda m: m["encoder"]["preprocessing"].update(size_px=0), "size_px must be at least 1, got 0"),
             (lambda m: m["encoder"]["preprocessing"].update(interpolation="area"), 'must be "bicubic", got "area"'),
-            (lambda m: m.update(format=2), "manifest format 2, this version reads 1"),
-            (lambda m: m["codec"]["rates"][0].update(num_symbols=65), 'rate "65" is unknown'),
-            (lambda m: m["codec"]["rates"][0].update(num_symbols=-16), 'rate "-16" is unknown'),
-            (lambda m: m["codec"]["rates"][0].update(num_symbols=64), "a rate appears twice"),
+            (lambda m: m.update(format=1), "manifest format 1, this version reads 2; make the set again"),
+            (lambda m: m.update(format=3), "manifest format 3, this version reads 2; update semlink"),
+            (lambda m: m["codecs"][0]["rates"][0].update(num_symbols=65), 'rate "65" is unknown'),
+            (lambda m: m["codecs"][0]["rates"][0].update(num_symbols=-16), 'rate "-16" is unknown'),
+            (lambda m: m["codecs"][0]["rates"][0].update(num_symbols=64), "a rate appears twice"),
         ],
     )
     def test_faults_are_named(self, folder: Path, edit: Edit, words: str) -> None:
@@ -121,8 +134,8 @@ class TestFiles:
         path.write_bytes(path.read_bytes() + b"\0")
         models = ModelSet(folder)
         with pytest.raises(ModelSetError, match=r"codec-16\.encoder\.onnx: sha256 is \w{12}\.\.\., the manifest says"):
-            models.load_codec_encoder(RATE)
-        models.load_codec_decoder(RATE)
+            models.codec().load_encoder(RATE)
+        models.codec().load_decoder(RATE)
 
     def test_every_file_is_checked(self, folder: Path) -> None:
         for path in folder.glob("*.onnx"):
@@ -130,8 +143,8 @@ class TestFiles:
         models = ModelSet(folder)
         for load in (
             models.load_encoder,
-            lambda: models.load_codec_encoder(RATE),
-            lambda: models.load_codec_decoder(RATE),
+            lambda: models.codec().load_encoder(RATE),
+            lambda: models.codec().load_decoder(RATE),
         ):
             with pytest.raises(ModelSetError, match="sha256"):
                 load()
@@ -140,17 +153,17 @@ class TestFiles:
         """A receiver has no codec encoders: what is not asked for may be absent."""
         (folder / "codec-16.encoder.onnx").unlink()
         models = ModelSet(folder)
-        models.load_codec_decoder(RATE)
+        models.codec().load_decoder(RATE)
         with pytest.raises(ModelSetError, match="No such file or directory; the model set is incomplete"):
-            models.load_codec_encoder(RATE)
+            models.codec().load_encoder(RATE)
 
     def test_missing_rate_names_the_present(self, model_set: ModelSet) -> None:
         for ask in (
-            model_set.fingerprint,
-            model_set.codec_encoder_path,
-            model_set.codec_decoder_path,
-            model_set.load_codec_encoder,
-            model_set.load_codec_decoder,
+            model_set.codec().fingerprint,
+            model_set.codec().encoder_path,
+            model_set.codec().decoder_path,
+            model_set.codec().load_encoder,
+            model_set.codec().load_decoder,
         ):
             with pytest.raises(ModelSetError, match=r"no rate of 1024 symbols; it has: 16 \(1/192\), 64 \(1/48\)"):
                 ask(ABSENT_RATE)
@@ -175,7 +188,7 @@ class TestFiles:
         (folder / "sub").mkdir()
         shutil.copy(outside, folder / "sub" / "inside.onnx")
         edit_manifest(folder, lambda m: m["encoder"].update(graph={"file": name, "sha256": file_sha256(outside)}))
-        with pytest.raises(ModelSetError, match=r"manifest\.json: a graph's file must be a plain name"):
+        with pytest.raises(ModelSetError, match=r"manifest\.json: a model's file must be a plain name"):
             ModelSet(folder)
 
 
@@ -200,16 +213,16 @@ class TestShapes:
 
     def test_codec_of_another_rate(self, folder: Path) -> None:
         def swap(manifest: dict[str, Any]) -> None:
-            small, large = manifest["codec"]["rates"]
+            small, large = manifest["codecs"][0]["rates"]
             small["encoder"], large["encoder"] = large["encoder"], small["encoder"]
             small["decoder"], large["decoder"] = large["decoder"], small["decoder"]
 
         edit_manifest(folder, swap)
         models = ModelSet(folder)
         with pytest.raises(ModelSetError, match=r"expected latent: float32 \(\?, 32\), the graph has latent: .*128"):
-            models.load_codec_encoder(RATE)
+            models.codec().load_encoder(RATE)
         with pytest.raises(ModelSetError, match=r"expected latent: float32 \(\?, 128\), the graph has latent: .*32"):
-            models.load_codec_decoder(OTHER_RATE)
+            models.codec().load_decoder(OTHER_RATE)
 
     def test_file_that_is_no_graph(self, folder: Path) -> None:
         (folder / "encoder.onnx").write_bytes(b"garbage")
@@ -220,36 +233,42 @@ class TestShapes:
 
 class TestFingerprints:
     def test_one_for_each_rate(self, model_set: ModelSet, other_model_set: ModelSet) -> None:
-        fingerprints = [models.fingerprint(rate) for models in (model_set, other_model_set) for rate in models.rates]
+        fingerprints = [
+            models.codec().fingerprint(rate) for models in (model_set, other_model_set) for rate in models.codec().rates
+        ]
         assert len(set(fingerprints)) == 4
         assert {len(fingerprint) for fingerprint in fingerprints} == {FINGERPRINT_BYTES}
 
-    def test_finds_its_rate_again(self, model_set: ModelSet, other_model_set: ModelSet) -> None:
-        for rate in model_set.rates:
-            assert model_set.rate_of_fingerprint(model_set.fingerprint(rate)) == rate
-            assert other_model_set.rate_of_fingerprint(model_set.fingerprint(rate)) is None
-        assert model_set.rate_of_fingerprint(bytes(FINGERPRINT_BYTES)) is None
+    def test_nested_follows_every_file_of_its_own(self, tmp_path: Path) -> None:
+        models = make_model_set(tmp_path, rates=(), nested=True, categories=("boat", "cat"))
+        nested, labels = models.codecs
+        before = {codec.name: codec.fingerprint(RATE) for codec in models.codecs}
+        assert len({codec.fingerprint(rate) for codec in models.codecs for rate in RATES}) == 2 * len(RATES)
+        edit_manifest(tmp_path, lambda m: m["codecs"][1]["keys"]["proxies"].update(sha256="0" * 64))
+        changed = ModelSet(tmp_path)
+        assert changed.codec("nested").fingerprint(RATE) == before[nested.name]
+        assert changed.codec("nested-labels").fingerprint(RATE) != before[labels.name]
 
     @pytest.mark.parametrize("name", ["encoder.onnx", "codec-16.encoder.onnx", "codec-16.decoder.onnx"])
     def test_follows_the_content_of_every_graph(self, folder: Path, name: str) -> None:
-        before = ModelSet(folder).fingerprint(RATE)
+        before = ModelSet(folder).codec().fingerprint(RATE)
         model = onnx.load(folder / name)
         model.doc_string = "retrained"
         onnx.save(model, folder / name)
 
         def rehash(manifest: dict[str, Any]) -> None:
-            entry = manifest["codec"]["rates"][0]
+            entry = manifest["codecs"][0]["rates"][0]
             manifest["encoder"]["graph"] = with_hash_of(folder, "encoder.onnx")
             entry["encoder"] = with_hash_of(folder, "codec-16.encoder.onnx")
             entry["decoder"] = with_hash_of(folder, "codec-16.decoder.onnx")
 
         edit_manifest(folder, rehash)
-        assert ModelSet(folder).fingerprint(RATE) != before
+        assert ModelSet(folder).codec().fingerprint(RATE) != before
 
     def test_does_not_follow_names(self, folder: Path) -> None:
-        before = ModelSet(folder).fingerprint(RATE)
+        before = ModelSet(folder).codec().fingerprint(RATE)
         edit_manifest(folder, lambda m: m.update(name="renamed", created="2027-01-01"))
-        assert ModelSet(folder).fingerprint(RATE) == before
+        assert ModelSet(folder).codec().fingerprint(RATE) == before
 
     def test_knowledge_base_is_bound_to_the_encoder_alone(self, model_set: ModelSet, tmp_path: Path) -> None:
         same_encoder = make_model_set(tmp_path, rates=(16,))
@@ -280,7 +299,11 @@ def test_builtin_sets_hold_what_their_manifests_say() -> None:
     for manifest in modelset_module.BUILTIN_MODEL_SETS.glob("*/manifest.json"):
         models = ModelSet(manifest.parent)
         models.load_encoder()
-        for rate in models.rates:
-            assert rate in RATES
-            models.load_codec_encoder(rate)
-            models.load_codec_decoder(rate)
+        for codec in models.codecs:
+            if isinstance(codec, NestedCodec):
+                assert codec.codebook.num_cells > 1
+                assert (codec.load_keys() is None) == (codec.entry.keys is None)
+                continue
+            for rate in codec.rates:
+                codec.load_encoder(rate)
+                codec.load_decoder(rate)

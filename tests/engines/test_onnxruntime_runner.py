@@ -38,7 +38,7 @@ def graph_of(
 class TestRunning:
     def test_file_and_bytes(self, model_set: ModelSet) -> None:
         features = np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
-        path = model_set.codec_encoder_path(RATE)
+        path = model_set.codec().encoder_path(RATE)
         np.testing.assert_array_equal(OnnxRuntimeRunner(path)(features), OnnxRuntimeRunner(path.read_bytes())(features))
 
     def test_matches_numpy(self) -> None:
@@ -81,7 +81,7 @@ class TestInputChecks:
             runner(tensor)
 
     def test_names_the_file(self, model_set: ModelSet) -> None:
-        runner = model_set.load_codec_encoder(RATE)
+        runner = model_set.codec().load_encoder(RATE)
         with pytest.raises(EngineError, match=r"codec-16\.encoder\.onnx: input expects features"):
             runner(np.zeros((1, 3), np.float32))
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from engines.compose import OPSET
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
+from engines.onnx_version import OPSET
 from semlink.errors import ConfigError, EngineError, MissingDependencyError, ModelSetError
 from trainer.datasets import open_dataset
 from trainer.encoders import builtin

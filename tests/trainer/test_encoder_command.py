@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from engines.modelset import Manifest, ModelSet, file_sha256
+from engines.manifest import Manifest, file_sha256
+from engines.modelset import ModelSet
 from semlink.errors import ConfigError, ModelSetError
 from trainer import modelset_writer
 from trainer.datasets import ImageList

@@ -18,7 +18,8 @@ from engines.modelset import ModelSet
 from semlink.channel import ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import parse_rate
-from trainer.codecs.training import CodecTraining, TrainingFeatures
+from trainer.codecs.learning import TrainingFeatures
+from trainer.codecs.training import CodecTraining
 from trainer.evaluation.bounds import message_error_rate
 from trainer.evaluation.grid import (
     Grid,
@@ -82,7 +83,7 @@ def test_model_set_is_measured_in_every_cell(model_set: ModelSet, clean: CleanRe
 
 
 def test_without_noise_the_link_gives_the_ideal(model_set: ModelSet, clean: CleanRetrieval) -> None:
-    codec = CodecGraphs.from_model_set(model_set, parse_rate("64"))
+    codec = CodecGraphs.of(model_set.codec(), parse_rate("64"))
     air = AirInterface(ChannelModel.IDEAL, 0.0, ReceiverKnowledge.NOTHING)
     scores = score_retrieval(transmit_features(clean.features, codec, air, np.random.default_rng(0)), clean)
     # What is left is the quantization of two hops at an EVM of -31 dB.
@@ -97,7 +98,7 @@ def test_same_seed_same_numbers(model_set: ModelSet, clean: CleanRetrieval) -> N
 
 
 def test_batch_of_one_meets_the_same_link(model_set: ModelSet, clean: CleanRetrieval) -> None:
-    codec = CodecGraphs.from_model_set(model_set, parse_rate("64"))
+    codec = CodecGraphs.of(model_set.codec(), parse_rate("64"))
     air = AirInterface(ChannelModel.IDEAL, 0.0, ReceiverKnowledge.NOTHING)
     whole = transmit_features(clean.features[:5], codec, air, np.random.default_rng(0))
     single = [transmit_features(row[None], codec, air, np.random.default_rng(0))[0] for row in clean.features[:5]]
@@ -106,7 +107,7 @@ def test_batch_of_one_meets_the_same_link(model_set: ModelSet, clean: CleanRetri
 
 
 def test_genie_bounds_the_receiver_that_has_pilots(model_set: ModelSet, clean: CleanRetrieval) -> None:
-    codec = CodecGraphs.from_model_set(model_set, parse_rate("64"))
+    codec = CodecGraphs.of(model_set.codec(), parse_rate("64"))
     cosine = {}
     for knowledge, pilots in (
         (ReceiverKnowledge.GENIE, 0),
@@ -120,7 +121,7 @@ def test_genie_bounds_the_receiver_that_has_pilots(model_set: ModelSet, clean: C
 
 
 def test_pilots_are_needed_where_pilots_are_promised(model_set: ModelSet, clean: CleanRetrieval) -> None:
-    codec = CodecGraphs.from_model_set(model_set, parse_rate("16"))
+    codec = CodecGraphs.of(model_set.codec(), parse_rate("16"))
     air = AirInterface(ChannelModel.RAYLEIGH, 5.0, ReceiverKnowledge.PILOTS, 0)
     with pytest.raises(ConfigError, match="at least 1 pilot"):
         transmit_features(clean.features, codec, air, np.random.default_rng(0))

@@ -20,8 +20,8 @@ from semlink.channel import ChannelModel
 from semlink.errors import ConfigError, DatasetError
 from semlink.rates import parse_rate
 from trainer.codecs.keys import KeyNetwork, KeyTraining, key_graph, train_key_network, trained_keys
+from trainer.codecs.learning import TrainingFeatures
 from trainer.codecs.nested import NestedFit, fit_codebook
-from trainer.codecs.training import TrainingFeatures
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge
 from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.signal_link import SignalLink

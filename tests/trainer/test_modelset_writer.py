@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines.modelset import CodecEntry, GraphFile, ModelSet
+from engines.manifest import ModelFile, PerRateCodecEntry
+from engines.modelset import ModelSet
 from semlink.errors import ModelSetError
-from trainer.modelset_writer import graph_file, set_codec, set_encoder, write_manifest
+from trainer.modelset_writer import model_file, set_codec, set_encoder, write_manifest
 
 
 @pytest.fixture
@@ -18,18 +19,18 @@ def folder(model_set: ModelSet, tmp_path: Path) -> Path:
     return Path(shutil.copytree(model_set.folder, tmp_path / "copy"))
 
 
-def codec_of(folder: Path) -> CodecEntry:
-    codec = ModelSet(folder).manifest.codec
-    assert codec is not None
+def codec_of(folder: Path) -> PerRateCodecEntry:
+    codec = ModelSet(folder).codec().entry
+    assert isinstance(codec, PerRateCodecEntry)
     return codec
 
 
 def test_an_encoder_makes_a_model_set(folder: Path) -> None:
     encoder = ModelSet(folder).manifest.encoder
     (folder / "manifest.json").unlink()
-    assert set_encoder(folder, encoder).codec is None
+    assert set_encoder(folder, encoder).codecs == []
     assert ModelSet(folder).manifest.name == "copy"
-    assert ModelSet(folder).encoder_fingerprint == graph_file(folder / "encoder.onnx").sha256
+    assert ModelSet(folder).encoder_fingerprint == model_file(folder / "encoder.onnx").sha256
 
 
 def test_describing_the_same_encoder_keeps_its_codec(folder: Path) -> None:
@@ -41,7 +42,7 @@ def test_describing_the_same_encoder_keeps_its_codec(folder: Path) -> None:
 
 def test_another_encoder_does_not_get_the_codec(folder: Path) -> None:
     before = (folder / "manifest.json").read_bytes()
-    encoder = msgspec.structs.replace(ModelSet(folder).manifest.encoder, graph=GraphFile("encoder.onnx", "0" * 64))
+    encoder = msgspec.structs.replace(ModelSet(folder).manifest.encoder, graph=ModelFile("encoder.onnx", "0" * 64))
     with pytest.raises(ModelSetError, match="codecs trained for another encoder; give another folder"):
         set_encoder(folder, encoder)
     assert (folder / "manifest.json").read_bytes() == before
@@ -50,8 +51,7 @@ def test_another_encoder_does_not_get_the_codec(folder: Path) -> None:
 def test_a_codec_is_replaced(folder: Path) -> None:
     codec = codec_of(folder)
     set_codec(folder, msgspec.structs.replace(codec, rates=codec.rates[:1]))
-    assert ModelSet(folder).rates[0].num_symbols == codec.rates[0].num_symbols
-    assert len(ModelSet(folder).rates) == 1
+    assert [rate.num_symbols for rate in ModelSet(folder).codec().rates] == [codec.rates[0].num_symbols]
     assert not list(folder.glob("*.part"))
 
 

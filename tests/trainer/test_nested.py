@@ -12,12 +12,13 @@ pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from engines.codebook import LATENT_DIM, Codebook
+from engines.nested_graph import nested_encoder
 from engines.runner import load_runner
 from semlink.channel import ChannelModel
 from semlink.errors import DatasetError
 from semlink.rates import parse_rate
-from trainer.codecs.nested import NestedFit, encoder_graph, fit_codebook, fitted_codebook
-from trainer.codecs.training import TrainingFeatures
+from trainer.codecs.learning import TrainingFeatures
+from trainer.codecs.nested import NestedFit, fit_codebook, fitted_codebook
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge
 from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.signal_link import SignalLink
@@ -69,7 +70,7 @@ def test_graph_gives_what_numpy_gives(dim: int, tmp_path: Path) -> None:
     path = tmp_path / "codebook.npz"
     path.write_bytes(fit_codebook(features, features, FIT).to_bytes())
     codebook = Codebook.load(path)
-    graph = load_runner(encoder_graph(codebook).SerializeToString())
+    graph = load_runner(nested_encoder(codebook).SerializeToString())
     latent, expected = graph(features), codebook.latent(features)
     assert latent.shape == (400, LATENT_DIM)
     np.testing.assert_allclose(latent, expected, atol=2e-5)

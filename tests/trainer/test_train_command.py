@@ -18,6 +18,9 @@ import pytest
 pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
+from PIL import Image
+
+from engines.codecs import NestedCodec
 from engines.modelset import ModelSet
 from semlink.rates import parse_rate
 from trainer.evaluation import workers
@@ -42,19 +45,19 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def test_model_set_is_trained_and_loads(model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine"
-    settings = ("--num-symbols", "16,64", "--epochs", 2, "--jobs", 2)
+    settings = ("--codec", "kbsc", "--num-symbols", "16,64", "--epochs", 2, "--jobs", 2)
     source = ("--data", pictures_to_learn, "--model-set", model_set.folder)
     with start(tmp_path / "cache", *source, *settings, "--out", out) as process:
         errors = finish(process)
     assert process.returncode == 0, errors
     trained = ModelSet(out)
-    assert [rate.num_symbols for rate in trained.rates] == [16, 64]
+    assert [rate.num_symbols for rate in trained.codec().rates] == [16, 64]
     assert trained.encoder_fingerprint == model_set.encoder_fingerprint
     features = np.ones((1, 16), np.float32) / 4
-    for rate in trained.rates:
-        latent = trained.load_codec_encoder(rate)(features)
-        assert trained.load_codec_decoder(rate)(latent).shape == (1, 16)
-    assert trained.fingerprint(parse_rate("16")) != model_set.fingerprint(parse_rate("16"))
+    for rate in trained.codec().rates:
+        latent = trained.codec().load_encoder(rate)(features)
+        assert trained.codec().load_decoder(rate)(latent).shape == (1, 16)
+    assert trained.codec().fingerprint(parse_rate("16")) != model_set.codec().fingerprint(parse_rate("16"))
 
 
 MANY_RATES = "16,32,64,128,256,512,1024"
@@ -62,7 +65,7 @@ MANY_RATES = "16,32,64,128,256,512,1024"
 
 def start_long(cache: Path, model_set: ModelSet, pictures: Path, out: Path) -> subprocess.Popen[str]:
     source = ("--data", pictures, "--model-set", model_set.folder, "--out", out)
-    return start(cache, *source, "--num-symbols", MANY_RATES, "--epochs", 6, "--jobs", 2)
+    return start(cache, *source, "--codec", "kbsc", "--num-symbols", MANY_RATES, "--epochs", 6, "--jobs", 2)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -186,7 +189,8 @@ def test_killed_worker_is_named_and_ends_the_others(
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
-        (("--data", "digits"), "no images to train on", 4),
+        (("--data", "photos", "--codec", "nested-labels"), "learning categories takes ten images of each", 4),
+        (("--codec", "vq"), 'codec "vq" cannot be trained', 2),
         (("--num-symbols", "17"), "rate", 2),
         (("--model-set", "nowhere"), "model set", 5),
         (("--precision", "fp8"), "fp8", 2),
@@ -198,6 +202,36 @@ def test_bad_arguments_get_one_line(tmp_path: Path, arguments: tuple[str, ...], 
     assert process.returncode == code, errors
     assert words in errors
     assert "Traceback" not in errors
+
+
+def test_general_and_labelled_codec_of_a_folder(model_set: ModelSet, tmp_path: Path) -> None:
+    """One command from a folder of class folders, none of it set aside."""
+    pictures = write_class_folders(tmp_path / "pictures", classes=("boat", "cat"), images_per_class=250)
+    out = tmp_path / "mine"
+    source = ("--data", pictures, "--model-set", model_set.folder, "--out", out)
+    with start(tmp_path / "cache", *source, "--codec", "nested,nested-labels") as process:
+        errors = finish(process)
+    assert process.returncode == 0, errors
+    nested, labels = ModelSet(out).codecs
+    assert (nested.name, labels.name) == ("nested", "nested-labels")
+    assert isinstance(nested, NestedCodec)
+    assert isinstance(labels, NestedCodec)
+    keys = labels.load_keys()
+    assert keys is not None
+    assert keys.categories == ("boat", "cat")
+    assert labels.codebook.num_cells == 2
+    assert (nested.codebook.feature_dim, labels.codebook.feature_dim) == (16, 256)
+
+
+def write_class_folders(folder: Path, *, classes: tuple[str, ...], images_per_class: int) -> Path:
+    rng = np.random.default_rng(0)
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        colour = rng.integers(40, 216, 3)
+        for index in range(images_per_class):
+            pixels = np.clip(colour + rng.normal(0, 20, (8, 8, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+    return folder
 
 
 def test_another_model_set_is_not_written_over(model_set: ModelSet, other_model_set: ModelSet, tmp_path: Path) -> None:

@@ -26,18 +26,22 @@ from torch import nn
 from torch.nn import functional
 
 from engines.arrays import FloatArray, load_arrays
-from engines.compose import IR_VERSION, OPSET
 from engines.key_model import KeyModel
+from engines.onnx_version import IR_VERSION, OPSET
 from engines.runner import load_runner
 from semlink.errors import ConfigError, DatasetError
 from semlink.files import replaced_file
-from trainer.codecs.training import TrainingFeatures
+from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
 __all__ = ["KeyNetwork", "KeyTraining", "key_graph", "train_key_network", "trained_keys"]
 
 _RECIPE = 2
 """Raise it with every change of this code that changes what is learnt."""
+
+
+_BATCHES = 40
+"""Batches that an epoch should have at least."""
 
 
 class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +79,15 @@ class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         named = msgspec.json.encode([self, data.content_key, data.categories, _RECIPE])
         return f"keys-seed{self.seed}-{hashlib.sha256(named + data.labels.tobytes()).hexdigest()[:10]}"
 
+    def graph_path(self, data: TrainingFeatures, runs: Path) -> Path:
+        """Where the trained network's graph lies; its proxies are beside it."""
+        return runs / f"{self.key(data)}.onnx"
+
+    @classmethod
+    def for_images(cls, seed: int, num_images: int, *, precision: Literal["bf16", "fp32"]) -> KeyTraining:
+        """What suits a training set: smaller batches where there are fewer images than in CIFAR-100."""
+        return cls(seed, batch_size=max(8, min(256, num_images // _BATCHES)), precision=precision)
+
 
 class KeyNetwork(nn.Module):
     """One hidden layer beside a straight path; keys of unit length."""
@@ -95,7 +108,8 @@ class KeyNetwork(nn.Module):
 
 def trained_keys(training: KeyTraining, data: TrainingFeatures, runs: Path) -> KeyModel:
     """Train on the training part of `data`, or read what an earlier run left in `runs`."""
-    graph, proxies = (runs / f"{training.key(data)}{suffix}" for suffix in (".onnx", ".npz"))
+    graph = training.graph_path(data, runs)
+    proxies = graph.with_suffix(".npz")
     # The graph is written last, so where it is the proxies are too.
     if not graph.exists():
         train, *_ = paper_train_split(len(data.features), training.seed)

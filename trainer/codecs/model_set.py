@@ -1,46 +1,73 @@
-"""From a dataset's name to a model set that a link can run: the honest codec at every rate asked."""
+"""From a dataset's name to a model set that a link can run."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from rich.progress import Progress
 
+from engines.codebook import Codebook
 from engines.image_encoder import ImageEncoder
-from engines.modelset import CodecEntry, CodecRateEntry, ModelSet
+from engines.key_model import save_proxies
+from engines.manifest import CodecEntry, CodecRateEntry, KeyEntry, NestedCodecEntry, PerRateCodecEntry
+from engines.modelset import ModelSet
 from semlink.channel import ChannelModel, default_num_pilots
-from semlink.errors import ModelSetError
+from semlink.errors import ConfigError, ModelSetError
+from semlink.files import replaced_file
 from semlink.rates import Rate, parse_rate
 from trainer.cache import cache_folder
+from trainer.codecs.fits import FittedKeys, fitted_keys, fitted_nested, fitted_nested_labels
+from trainer.codecs.learning import TrainingFeatures, training_features
 from trainer.codecs.training import CodecTraining, TrainedCodec
 from trainer.datasets import open_dataset
 from trainer.evaluation.grid import train_all
-from trainer.evaluation.run import training_features
-from trainer.modelset_writer import graph_file, set_codec, set_encoder
+from trainer.modelset_writer import model_file, set_codec, set_encoder
 
-__all__ = ["train_model_set"]
+__all__ = ["TRAINABLE", "train_model_set"]
+
+TRAINABLE = ("nested", "nested-labels", "kbsc")
+"""Codecs that a model set can hold."""
+
+_LICENCE = "Apache-2.0"
+
+
+class CodecOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `semlink train codec` asks for besides data and folders.
+
+    Attributes
+    ----------
+    rates, channel, epochs : of `kbsc` alone; `nested` serves every rate and channel
+    """
+
+    codecs: tuple[str, ...]
+    rates: tuple[Rate, ...]
+    channel: Literal["awgn", "rayleigh"]
+    seed: int
+    epochs: int
+    precision: Literal["bf16", "fp32"]
+
+    def __post_init__(self) -> None:
+        for codec in self.codecs:
+            if codec not in TRAINABLE:
+                raise ConfigError(f'codec "{codec}" cannot be trained; choose from: {", ".join(TRAINABLE)}')
 
 
 def train_model_set(
     out: Path,
+    options: CodecOptions,
     *,
     data: str,
-    rates: Sequence[Rate],
     model_set: str,
-    channel: Literal["awgn", "rayleigh"],
-    seed: int,
-    epochs: int,
-    precision: Literal["bf16", "fp32"],
     num_jobs: int,
     runs: Path | None,
     progress: Progress,
 ) -> ModelSet:
-    """Train `kbsc` at every rate and write encoder, codec and manifest to `out`.
+    """Train codecs and write encoder, codecs and manifest to `out`.
 
-    An `out` that is the encoder's own folder gets the codec added, or replaced with all its rates.
+    An `out` that is the encoder's own folder gets the codecs added, each in place of one of its name.
 
     Raises
     ------
@@ -56,39 +83,96 @@ def train_model_set(
     except OSError as error:
         raise ModelSetError(f"{out}: {error.strerror}") from None
     encoder = ImageEncoder(source, num_threads=num_jobs)
-    learning = training_features(open_dataset(data, progress=progress), encoder, progress)
+    learning = training_features(open_dataset(data, progress=progress), encoder, progress, whole=True)
+    folder = runs or cache_folder("runs")
+    entries = [_trained(codec, options, learning, out, folder, num_jobs, progress) for codec in options.codecs]
+    if not is_own:
+        shutil.copyfile(source.encoder_path, out / source.manifest.encoder.graph.file)
+        set_encoder(out, source.manifest.encoder)
+    for entry in entries:
+        set_codec(out, entry)
+    return ModelSet(out)
+
+
+def _trained(
+    codec: str,
+    options: CodecOptions,
+    learning: TrainingFeatures,
+    out: Path,
+    runs: Path,
+    num_jobs: int,
+    progress: Progress,
+) -> CodecEntry:
+    if codec == "kbsc":
+        return _trained_kbsc(options, learning, out, runs, num_jobs, progress)
+    task = progress.add_task(f"fitting {codec}", total=1)
+    keys: FittedKeys | None = None
+    if codec == "nested":
+        codebook = fitted_nested(options.seed, learning, runs)
+    else:
+        keys = fitted_keys(options.seed, learning, runs, precision=options.precision)
+        codebook = fitted_nested_labels(options.seed, learning, keys, runs)
+    progress.advance(task)
+    return _place_nested(codec, codebook, keys, learning, options, out)
+
+
+def _place_nested(
+    name: str,
+    codebook: Codebook,
+    keys: FittedKeys | None,
+    learning: TrainingFeatures,
+    options: CodecOptions,
+    out: Path,
+) -> NestedCodecEntry:
+    codebook_path = out / f"{name}.codebook.npz"
+    with replaced_file(codebook_path) as temporary:
+        temporary.write_bytes(codebook.to_bytes())
+    key_entry = None
+    if keys is not None:
+        network_path, proxies_path = out / f"{name}.keys.onnx", out / f"{name}.proxies.npz"
+        shutil.copyfile(keys.graph_path, network_path)
+        with replaced_file(proxies_path) as temporary:
+            temporary.write_bytes(save_proxies(keys.model.categories, keys.model.proxies))
+        key_entry = KeyEntry(model_file(network_path), model_file(proxies_path), keys.model.proxies.shape[1])
+    return NestedCodecEntry(
+        name=name,
+        codebook=model_file(codebook_path),
+        licence=_LICENCE,
+        training_data=f"{learning.source}; {'labels' if keys else 'no labels'}, no channel, seed {options.seed}",
+        keys=key_entry,
+    )
+
+
+def _trained_kbsc(
+    options: CodecOptions, learning: TrainingFeatures, out: Path, runs: Path, num_jobs: int, progress: Progress
+) -> PerRateCodecEntry:
     trainings = [
         CodecTraining(
             codec="kbsc",
             num_symbols=rate.num_symbols,
-            channel=channel,
-            seed=seed,
-            num_pilots=default_num_pilots(ChannelModel(channel)),
-            epochs=epochs,
-            precision=precision,
+            channel=options.channel,
+            seed=options.seed,
+            num_pilots=default_num_pilots(ChannelModel(options.channel)),
+            epochs=options.epochs,
+            precision=options.precision,
         )
-        for rate in rates
+        for rate in options.rates
     ]
-    trained = train_all(trainings, learning, runs or cache_folder("runs"), num_jobs=num_jobs, progress=progress)
-    if not is_own:
-        shutil.copyfile(source.encoder_path, out / source.manifest.encoder.graph.file)
-        set_encoder(out, source.manifest.encoder)
-    entry = CodecEntry(
+    trained = train_all(trainings, learning, runs, num_jobs=num_jobs, progress=progress)
+    return PerRateCodecEntry(
         name="kbsc",
-        rates=[_place(codec, out) for codec in trained],
-        licence="Apache-2.0",
-        training_data=f"{learning.source}; {channel}, seed {seed}",
+        rates=[_place_rate(codec, out) for codec in trained],
+        licence=_LICENCE,
+        training_data=f"{learning.source}; {options.channel}, seed {options.seed}",
     )
-    set_codec(out, entry)
-    return ModelSet(out)
 
 
-def _place(codec: TrainedCodec, out: Path) -> CodecRateEntry:
+def _place_rate(codec: TrainedCodec, out: Path) -> CodecRateEntry:
     rate = parse_rate(str(codec.training.num_symbols))
     files = {}
     for half, path in (("encoder", codec.encoder_path), ("decoder", codec.decoder_path)):
-        name = f"codec-{rate.num_symbols}.{half}.onnx"
+        name = f"kbsc-{rate.num_symbols}.{half}.onnx"
         shutil.copyfile(path, out / name)
-        files[half] = graph_file(out / name)
+        files[half] = model_file(out / name)
     measured = {"validation_accuracy": max(codec.validation_accuracy), "best_epoch": float(codec.best_epoch)}
     return CodecRateEntry(rate.num_symbols, files["encoder"], files["decoder"], measured)

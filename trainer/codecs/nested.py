@@ -15,21 +15,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnx.numpy_helper
-import onnx.parser
 
 from engines.arrays import FloatArray
-from engines.codebook import FAMILIARITY_SHARPNESS, LATENT_DIM, Codebook, num_repeats
-from engines.compose import IR_VERSION, OPSET
+from engines.codebook import Codebook
 from semlink.errors import DatasetError, MissingDependencyError
 from semlink.files import replaced_file
-from trainer.codecs.training import TrainingFeatures
+from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
-__all__ = ["NestedFit", "encoder_graph", "fit_codebook", "fitted_codebook"]
+__all__ = ["NestedFit", "fit_codebook", "fitted_codebook"]
 
-_RECIPE = 1
+_RECIPE = 2
 """Raise it with every change of this code that changes what is fitted."""
 _MOST_CELLS = 1536
 _IMAGES_PER_CELL = 25
@@ -174,49 +170,3 @@ def _cell_shares(directions: FloatArray, centroids: FloatArray) -> FloatArray:
     """How often each cell is the nearest; none never, though no training image may be left in it."""
     counts = np.bincount((directions @ centroids.T).argmax(axis=1), minlength=len(centroids)) + _PSEUDO_COUNT
     return np.asarray(counts / counts.sum(), dtype=np.float32)
-
-
-def encoder_graph(codebook: Codebook) -> onnx.ModelProto:
-    """The transmitter's half: features (batch, feature_dim) -> latent (batch, LATENT_DIM), as `Codebook.latent`."""
-    tensors: dict[str, np.ndarray] = {
-        "mean": codebook.mean,
-        "projection": codebook.projection.astype(np.float16),
-        "centroids": np.ascontiguousarray(codebook.centroids.T.astype(np.float16)),
-        "codewords": codebook.codewords,
-    }
-    share, dim = codebook.coarse_share, codebook.feature_dim
-    model = onnx.parser.parse_model(f"""
-        <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
-        nested_encoder (float[batch, {dim}] features) => (float[batch, {LATENT_DIM}] latent)
-        <int64[1] one_image = {{1}}, int64[2] repeats = {{1, {num_repeats(dim)}}},
-         int64[1] start = {{0}}, int64[1] end = {{{LATENT_DIM}}}, float floor = {{1.17549435e-38}},
-         float sharpness = {{{FAMILIARITY_SHARPNESS}}}, float threshold = {{{codebook.familiarity_threshold!r}}},
-         float scale = {{{codebook.analog_scale!r}}},
-         float coarse_amplitude = {{{share**0.5!r}}}, float analog_amplitude = {{{(1.0 - share) ** 0.5!r}}}>
-        {{
-            projection_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (projection)
-            centroids_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (centroids)
-            codewords_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (codewords)
-            centred = Sub (features, mean)
-            length = ReduceL2 <keepdims = 1> (centred, one_image)
-            safe_length = Max (length, floor)
-            direction = Div (centred, safe_length)
-            projected = MatMul (direction, projection_fp32)
-            analog = Mul (projected, scale)
-            similarity = MatMul (direction, centroids_fp32)
-            cell = ArgMax <axis = 1, keepdims = 0> (similarity)
-            codeword = Gather <axis = 0> (codewords_fp32, cell)
-            strong = Mul (codeword, coarse_amplitude)
-            weak = Mul (analog, analog_amplitude)
-            coarse = Add (strong, weak)
-            sharp = Mul (similarity, sharpness)
-            familiarity = ReduceLogSumExp <keepdims = 1> (sharp, one_image)
-            is_familiar = GreaterOrEqual (familiarity, threshold)
-            code = Where (is_familiar, coarse, analog)
-            repeated = Tile (code, repeats)
-            latent = Slice (repeated, start, end, one_image)
-        }}
-    """)
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in tensors.items())
-    onnx.checker.check_model(model)
-    return model

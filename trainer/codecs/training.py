@@ -14,13 +14,11 @@ import hashlib
 import io
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from semlink.channel import ChannelModel
@@ -29,9 +27,10 @@ from semlink.rates import parse_rate
 from trainer.codecs.channel import air, published
 from trainer.codecs.export import export_codec
 from trainer.codecs.kbsc import KbscNetwork
+from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
-__all__ = ["CodecName", "CodecTraining", "TrainedCodec", "TrainingFeatures", "train_codec"]
+__all__ = ["CodecName", "CodecTraining", "TrainedCodec", "train_codec"]
 
 CodecName = Literal["kbsc", "kbsc-reference"]
 EpochReport = Callable[[int, int, float], None]
@@ -41,26 +40,6 @@ _RECIPE = 1
 """Raise it with every change of this code that changes what is learnt, so that no old run stands for a new one."""
 
 _RESULT, _CHECKPOINT, _LOG, _LOCK = "result.json", "checkpoint.pt", "train.log", "lock"
-
-
-@dataclass(frozen=True)
-class TrainingFeatures:
-    """What a codec learns from.
-
-    Attributes
-    ----------
-    features : (n, feature_dim) float32, L2-normalised
-    labels : (n,) int64; kbsc uses them only to choose the best epoch, nested not at all
-    source : dataset and encoder, for people
-    content_key : changes whenever a feature or its image does; part of the run's key
-    categories : names of the labels; empty where nobody asks for them
-    """
-
-    features: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-    source: str
-    content_key: str
-    categories: tuple[str, ...] = ()
 
 
 class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

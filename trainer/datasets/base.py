@@ -73,6 +73,15 @@ class ImageList:
             hashlib.sha256(self.content_key.encode() + indices.astype("<i8").tobytes()).hexdigest(),
         )
 
+    def joined(self, other: ImageList) -> ImageList:
+        """These images, and behind them those of another list; names tell which list they are of."""
+        return ImageList(
+            tuple(f"{part}/{name}" for part, images in (("a", self), ("b", other)) for name in images.names),
+            self.labels + other.labels,
+            lambda index: self.load(index) if index < len(self) else other.load(index - len(self)),
+            hashlib.sha256(f"{self.content_key} {other.content_key}".encode()).hexdigest(),
+        )
+
     def spread(self, count: int | None) -> ImageList:
         """At most `count` images, evenly from the first to the last, so that sorted classes all have a share."""
         if count is None or count >= len(self):

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from engines.modelset import ModelSet
 from semlink.channel import ChannelModel, default_num_pilots
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError, MissingDependencyError, ResultsError
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
+
+_COMPARED = "kbsc"
+"""The paper's codec, which is shown beside the set's own."""
 
 _EPILOG = """Examples:
 
@@ -46,6 +50,10 @@ def demo(
         ),
     ] = None,
     model_set: Annotated[str, typer.Option(help="Name of a built-in model set, or a folder.")] = "builtin",
+    codec: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated codecs; the set's first, and kbsc, if not given.", show_default=False),
+    ] = None,
     rate: Annotated[str, typer.Option(help="Comma-separated rates: symbols, or CBR on CIFAR-100.")] = "1/48",
     snr_db: Annotated[str, typer.Option(help="Es/N0 in dB; write --snr-db=-7,0,10.")] = "-7,0,10",
     channel: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
@@ -69,6 +77,7 @@ def demo(
     options = DemoOptions(
         datasets=(data,) if data else ("digits", "photos"),
         model_set=model_set,
+        codecs=_codecs(codec, model_set),
         rates=tuple(dict.fromkeys(parse_rate(text) for text in split_list(rate, "--rate"))),
         snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
         channel=channel.value,
@@ -100,6 +109,15 @@ def demo(
     progress.console.print(f"wrote {out}/report.json and {out}/report.html")
 
 
+def _codecs(asked: str | None, model_set: str) -> tuple[str, ...]:
+    """What is asked for; else what a transmitter of the set uses, and beside it the paper's, where the set has it."""
+    if asked is not None:
+        return tuple(dict.fromkeys(split_list(asked, "--codec")))
+    models = ModelSet.find(model_set)
+    held = [codec.name for codec in models.codecs]
+    return tuple(dict.fromkeys([models.codec().name, *(name for name in held if name == _COMPARED)]))
+
+
 @contextlib.contextmanager
 def new_or_temporary_folder(folder: Path | None) -> Iterator[Path]:
     """Give an empty folder: the one named, which stays, or a temporary one."""
@@ -119,7 +137,7 @@ def new_or_temporary_folder(folder: Path | None) -> Iterator[Path]:
 def _print(report: DemoReport) -> None:
     console = Console()
     table = Table(
-        *("dataset", "symbols", "SNR dB", "right", "ideal", "sent", "received", "lost", "dupl.", "images/s"),
+        *("dataset", "codec", "symbols", "SNR dB", "right", "ideal", "sent", "lost", "dupl.", "images/s"),
         title="What came through",
         title_justify="left",
         box=None,
@@ -128,12 +146,12 @@ def _print(report: DemoReport) -> None:
     for dataset in report.datasets:
         for cell in dataset.cells:
             table.add_row(
-                *(escape(dataset.dataset), str(cell.num_symbols), f"{cell.snr_db:g}"),
+                *(escape(dataset.dataset), cell.codec, str(cell.num_symbols), f"{cell.snr_db:g}"),
                 *(f"{cell.semantic_accuracy:.3f}", f"{dataset.ideal_accuracy:.3f}"),
-                *map(str, (cell.images_sent, cell.frames_received, cell.frames_lost, cell.frames_duplicated)),
+                *map(str, (cell.images_sent, cell.frames_lost, cell.frames_duplicated)),
                 f"{cell.throughput_images_s:.0f}",
             )
-            latency[f"{dataset.dataset} {cell.rate} {cell.snr_db:g} dB"] = cell.latency_ms
+            latency[f"{dataset.dataset} {cell.codec} {cell.rate} {cell.snr_db:g} dB"] = cell.latency_ms
     console.print(table)
     print_latency("Image in memory to match in memory", latency, console=console)
     print_latency("Stages of the first run", report.datasets[0].cells[0].stage_latency_ms, console=console)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from semlink.errors import TransportError
+from semlink.rates import Rate
 from semlink.timing import LatencySummary, summarize_latency
 from trainer.demo.processes import LinkRun
 from trainer.evaluation.metrics import proportion_interval
@@ -28,11 +29,12 @@ class Retrieval(msgspec.Struct, frozen=True):
 
 
 class CellReport(msgspec.Struct, frozen=True):
-    """One streaming run: a dataset at one rate and one SNR.
+    """One streaming run: a dataset with one codec at one rate and one SNR.
 
     A lost frame is a wrong answer: the share is over the images sent.
     """
 
+    codec: str
     rate: str
     num_symbols: int
     snr_db: float
@@ -73,7 +75,7 @@ def read_retrievals(run: LinkRun, labels: Mapping[str, str]) -> list[Retrieval]:
 
 
 def measure_cell(
-    run: LinkRun, retrievals: Sequence[Retrieval], *, rate: str, num_symbols: int, snr_db: float, channel: str
+    run: LinkRun, retrievals: Sequence[Retrieval], *, codec: str, rate: Rate, snr_db: float, channel: str
 ) -> CellReport:
     """Sum up one run."""
     sent = _lines(run.sent_log)
@@ -84,8 +86,9 @@ def measure_cell(
     times_s = [line["capture_time_ns"] / 1e9 for line in sent]
     last_s = max((line["matched_time_ns"] / 1e9 for line in _lines(run.results_log)), default=times_s[-1])
     return CellReport(
-        rate=rate,
-        num_symbols=num_symbols,
+        codec=codec,
+        rate=rate.name,
+        num_symbols=rate.num_symbols,
         snr_db=snr_db,
         channel=channel,
         payload_cbr=_mean([line["payload_cbr"] for line in sent]),

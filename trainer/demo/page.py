@@ -66,11 +66,11 @@ def write_page(report: DemoReport, runs: Sequence[DatasetRun], path: Path) -> No
 
 
 def _gallery(run: DatasetRun) -> list[_Row]:
-    """Images spread over the stream, each with what every SNR of the first rate retrieved."""
+    """Images spread over the stream, each with what the first codec and rate retrieved at every SNR."""
     cells = [
         (cell.snr_db, {found.sent_name: found for found in retrievals})
         for cell, retrievals in zip(run.cells, run.retrievals, strict=True)
-        if cell.num_symbols == run.cells[0].num_symbols
+        if (cell.codec, cell.num_symbols) == (run.cells[0].codec, run.cells[0].num_symbols)
     ]
     names = sorted(set.intersection(*({*found} for _, found in cells)))
     chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(_ROWS_SHOWN, len(names))).astype(int)]
@@ -108,12 +108,13 @@ def _thumbnail(path: Path) -> str:
 def _accuracy_plot(run: DatasetRun) -> str:
     figure = _figure()
     axes = figure.subplots()
-    for num_symbols in dict.fromkeys(cell.num_symbols for cell in run.cells):
-        cells = sorted((c for c in run.cells if c.num_symbols == num_symbols), key=lambda cell: cell.snr_db)
+    for codec, num_symbols in dict.fromkeys((cell.codec, cell.num_symbols) for cell in run.cells):
+        curve = (cell for cell in run.cells if (cell.codec, cell.num_symbols) == (codec, num_symbols))
+        cells = sorted(curve, key=lambda cell: cell.snr_db)
         means = np.array([cell.semantic_accuracy for cell in cells])
         low = np.array([cell.semantic_accuracy_low for cell in cells])
         high = np.array([cell.semantic_accuracy_high for cell in cells])
-        label = f"{num_symbols} symbols an image"
+        label = f"{codec}, {num_symbols} symbols an image"
         axes.errorbar(
             [c.snr_db for c in cells], means, yerr=[means - low, high - means], fmt="o-", capsize=3, label=label
         )

@@ -17,6 +17,7 @@ import msgspec
 from typing_extensions import Self
 
 from semlink.errors import SemlinkError
+from semlink.rates import Rate
 
 __all__ = ["NUM_ENCODER_THREADS", "CommandFailedError", "CommandProcess", "LinkRun", "run_command", "run_link"]
 
@@ -166,7 +167,8 @@ def run_link(
     folder: Path,
     *,
     model_set: str,
-    rate: str,
+    codec: str,
+    rate: Rate,
     channel: str,
     snr_db: float,
     seed: int,
@@ -185,14 +187,16 @@ def run_link(
         str(results),
         "--until-end",
         *_IDLE,
+        "--rate",
+        str(rate.num_symbols),
     )
     with CommandProcess(*receive, "--model-set", model_set, "--json") as rx:
         air = ("--model", channel, "--snr-db", f"{snr_db:g}", "--seed", str(seed))
         with CommandProcess(
             "channel", "--listen", _ANY_PORT, "--connect", rx.endpoint(), *air, "--until-end", "--json"
         ) as ch:
-            send = ("tx", str(images), "--connect", ch.endpoint(), "--rate", rate, "--log", str(sent_log))
-            settings = ("--pilots", str(num_pilots), "--num-threads", str(NUM_ENCODER_THREADS))
+            send = ("tx", str(images), "--connect", ch.endpoint(), "--codec", codec, "--rate", str(rate.num_symbols))
+            settings = ("--pilots", str(num_pilots), "--num-threads", str(NUM_ENCODER_THREADS), "--log", str(sent_log))
             with CommandProcess(*send, *settings, "--model-set", model_set, "--json") as tx:
                 _wait_for_all(rx, ch, tx)
                 return LinkRun(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,11 @@ _ENCODE_BATCH = 16
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What to demonstrate; `datasets[0]` gives the figures, all of them are shown."""
+    """What to demonstrate; the first dataset, codec and rate give the figures, all of them are shown."""
 
     datasets: tuple[str, ...]
     model_set: str
+    codecs: tuple[str, ...]
     rates: tuple[Rate, ...]
     snr_db: tuple[float, ...]
     channel: str
@@ -41,7 +43,7 @@ class DemoOptions:
 
 @dataclass(frozen=True)
 class DatasetRun:
-    """One dataset over every rate and SNR; `retrievals` has an entry for each cell."""
+    """One dataset over every codec, rate and SNR; `retrievals` has an entry for each cell."""
 
     name: str
     ideal_accuracy: float
@@ -65,13 +67,14 @@ class DatasetReport(msgspec.Struct, frozen=True):
 class DemoReport(msgspec.Struct, frozen=True):
     """report.json.
 
-    Counts, accuracy and latency are of the first dataset, over all SNRs of the first rate;
+    Counts, accuracy and latency are of the first dataset, over all SNRs of the first codec and rate;
     `datasets` holds every cell of every dataset.
     """
 
     date: str
     encoder: str
     dataset: str
+    codec: str
     channel: str
     num_pilots: int
     rate: str
@@ -97,8 +100,10 @@ def run_demo(options: DemoOptions, work: Path, progress: Progress) -> tuple[Demo
     """Run everything in an empty folder `work`, which keeps the images, KBs and logs."""
     models = ModelSet.find(options.model_set)
     for rate in options.rates:
-        models.fingerprint(rate)  # a rate that the set lacks is said before minutes of work
-    task = progress.add_task("demo", total=len(options.datasets) * len(options.rates) * len(options.snr_db))
+        for codec in options.codecs:
+            models.codec(codec).fingerprint(rate)  # a rate that it lacks is said before minutes of work
+    runs_each = len(options.codecs) * len(options.rates) * len(options.snr_db)
+    task = progress.add_task("demo", total=len(options.datasets) * runs_each)
     runs = []
     for position, name in enumerate(options.datasets):
         runs.append(_run_dataset(name, options, models, work / f"{position}", progress, task))
@@ -119,27 +124,23 @@ def _run_dataset(
     labels = {str(path): path.parent.name for path in paths}
     cells: list[CellReport] = []
     retrievals: list[tuple[Retrieval, ...]] = []
-    for rate in options.rates:
-        for snr_db in options.snr_db:
-            run = run_link(
-                image_list,
-                knowledge_base,
-                work / f"run-{rate.num_symbols}-{snr_db:g}-db",
-                model_set=options.model_set,
-                rate=str(rate.num_symbols),
-                channel=options.channel,
-                snr_db=snr_db,
-                seed=options.seed,
-                num_pilots=options.num_pilots,
-            )
-            found = read_retrievals(run, labels)
-            cells.append(
-                measure_cell(
-                    run, found, rate=rate.name, num_symbols=rate.num_symbols, snr_db=snr_db, channel=options.channel
-                )
-            )
-            retrievals.append(tuple(found))
-            progress.advance(task)
+    for codec, rate, snr_db in itertools.product(options.codecs, options.rates, options.snr_db):
+        run = run_link(
+            image_list,
+            knowledge_base,
+            work / f"run-{codec}-{rate.num_symbols}-{snr_db:g}-db",
+            model_set=options.model_set,
+            codec=codec,
+            rate=rate,
+            channel=options.channel,
+            snr_db=snr_db,
+            seed=options.seed,
+            num_pilots=options.num_pilots,
+        )
+        found = read_retrievals(run, labels)
+        cells.append(measure_cell(run, found, codec=codec, rate=rate, snr_db=snr_db, channel=options.channel))
+        retrievals.append(tuple(found))
+        progress.advance(task)
     with KnowledgeBase.open(knowledge_base) as kb:
         ideal = _ideal_accuracy(paths, kb, ImageEncoder(models))
         return DatasetRun(
@@ -161,8 +162,8 @@ def _ideal_accuracy(paths: Sequence[Path], kb: KnowledgeBase, encoder: ImageEnco
 
 
 def _report(options: DemoOptions, models: ModelSet, runs: Sequence[DatasetRun]) -> DemoReport:
-    first, rate = runs[0], options.rates[0]
-    cells = [cell for cell in first.cells if cell.num_symbols == rate.num_symbols]
+    first, codec, rate = runs[0], options.codecs[0], options.rates[0]
+    cells = [cell for cell in first.cells if (cell.codec, cell.num_symbols) == (codec, rate.num_symbols)]
     found = [
         retrieval
         for cell, retrievals in zip(first.cells, first.retrievals, strict=True)
@@ -173,6 +174,7 @@ def _report(options: DemoOptions, models: ModelSet, runs: Sequence[DatasetRun]) 
         date=now_utc(),
         encoder=models.manifest.encoder.name,
         dataset=first.name,
+        codec=codec,
         channel=options.channel,
         num_pilots=options.num_pilots,
         rate=rate.name,

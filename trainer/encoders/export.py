@@ -19,13 +19,14 @@ import onnx.numpy_helper
 import torch
 from torch import nn
 
-from engines.compose import IR_VERSION, OPSET
-from engines.modelset import EncoderEntry, ModelSet
+from engines.manifest import EncoderEntry
+from engines.modelset import ModelSet
+from engines.onnx_version import IR_VERSION, OPSET
 from engines.runner import load_runner
 from semlink.errors import EngineError, ModelSetError
 from semlink.files import replaced_file
 from semlink.image import Preprocessing
-from trainer.modelset_writer import graph_file, kept_codec, set_encoder
+from trainer.modelset_writer import kept_codecs, model_file, set_encoder
 
 __all__ = [
     "EncoderNetwork",
@@ -196,7 +197,7 @@ def write_encoder_model_set(folder: Path, encoder: EncoderNetwork) -> ModelSet:
         folder.mkdir(parents=True, exist_ok=True)
         with replaced_file(path, durable=True) as temporary:
             temporary.write_bytes(model.SerializeToString(deterministic=True))
-            kept_codec(folder, graph_file(temporary))
+            kept_codecs(folder, model_file(temporary))
     except OSError as error:
         raise ModelSetError(
             f"{path}: cannot be written: {error.strerror or error}; make room or give another folder"
@@ -204,7 +205,7 @@ def write_encoder_model_set(folder: Path, encoder: EncoderNetwork) -> ModelSet:
     # Last, so that no manifest vouches for a graph that is not there.
     entry = EncoderEntry(
         name=encoder.name,
-        graph=graph_file(path),
+        graph=model_file(path),
         feature_dim=encoder.feature_dim,
         preprocessing=Preprocessing(size_px=encoder.size_px),
         licence=encoder.licence,

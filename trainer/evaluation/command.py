@@ -33,7 +33,7 @@ semlink evaluate --data cifar100 --codec kbsc,kbsc-reference --num-symbols 64,25
 @app.command(epilog=_EPILOG)
 def evaluate(
     data: Annotated[str, typer.Option(help="digits, photos, cifar100, or a folder.")] = "digits",
-    codec: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(_CODECS)}.")] = "kbsc",
+    codec: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(_CODECS)}.")] = "nested",
     num_symbols: Annotated[str, typer.Option(help="Rates, as symbols or CBR.")] = "64",
     snr_db: Annotated[str, typer.Option(help="Es/N0 in dB; write --snr-db=-7,0,10.")] = "-7,0,10",
     channel: Annotated[str, typer.Option(help=f"Of {', '.join(ChannelModel)}.")] = "awgn",

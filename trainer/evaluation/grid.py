@@ -13,12 +13,14 @@ import torch
 from rich.progress import Progress, TaskID
 
 from engines.codebook import Codebook
+from engines.codecs import PerRateCodec
 from engines.key_model import KeyModel
 from engines.modelset import ModelSet
 from semlink.channel import MAX_SNR_DB, PAPER_CHANNELS, ChannelModel, default_num_pilots
 from semlink.errors import ConfigError
 from semlink.rates import Rate
-from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
+from trainer.codecs.learning import TrainingFeatures
+from trainer.codecs.training import CodecTraining, TrainedCodec, train_codec
 from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
 from trainer.evaluation.signal_link import SignalLink
@@ -271,18 +273,27 @@ def _evaluate_links(
 
 
 def evaluate_model_set(model_set: ModelSet, grid: Grid, clean: CleanRetrieval, progress: Progress) -> list[Record]:
-    """Measure a model set's own codec; the seeds are those of noise and gains alone."""
-    codec = model_set.manifest.codec
-    if codec is None or grid.codecs != (codec.name,):
-        raise ConfigError(
-            f'model set "{model_set.manifest.name}" holds the codec {codec.name if codec else "none"}, not'
-            f" {', '.join(grid.codecs)}; use --weights trained to train them"
-        )
-    cells = [(rate, channel, seed) for rate in grid.rates for channel in grid.channels for seed in grid.seeds]
-    task = progress.add_task("evaluating", total=len(cells))
+    """Measure a model set's own codecs; the seeds are those of noise and gains alone."""
     records: list[Record] = []
-    for rate, channel, seed in cells:
-        graphs = CodecGraphs.from_model_set(model_set, rate)
-        records += evaluate_link(graphs, grid, channel, clean, seed=seed, trained_on=codec.training_data)
-        progress.advance(task)
+    held = [codec.name for codec in model_set.codecs]
+    for name in grid.codecs:
+        if ("nested-labels" if name == "index-labels" else name) not in held:
+            raise ConfigError(
+                f'model set "{model_set.name}" holds {", ".join(held) or "no codec"}, not {name};'
+                " use --weights trained to train it"
+            )
+        codec = model_set.codec("nested-labels" if name == "index-labels" else name)
+        source = codec.entry.training_data
+        if isinstance(codec, PerRateCodec):
+            cells = [(rate, seed) for rate in grid.rates for seed in grid.seeds]
+            graphs = (CodecGraphs.of(codec, rate) for rate, _ in cells)
+            records += _evaluate_links(name, cells, graphs, grid, clean, progress, trained_on=source)
+            continue
+        model = codec.load_keys()
+        keys = None if model is None else dict.fromkeys(grid.seeds, model)
+        if name == "index-labels":
+            records += evaluate_index(grid, clean, progress, keys=keys, trained_on=source)
+        else:
+            codebooks = dict.fromkeys(grid.seeds, codec.codebook)
+            records += evaluate_nested(codebooks, grid, clean, progress, keys=keys, trained_on=source)
     return records

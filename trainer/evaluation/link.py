@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_rx.equalizer import derotate, equalize
+from engines.codecs import PerRateCodec
 from engines.image_encoder import Features
-from engines.modelset import ModelSet
 from engines.runner import GraphRunner, load_runner
 from semlink.channel import ChannelModel, apply_channel, paper_channel, pilot_symbols
 from semlink.errors import ConfigError
@@ -59,10 +59,9 @@ class CodecGraphs:
     decoder: GraphRunner
 
     @classmethod
-    def from_model_set(cls, model_set: ModelSet, rate: Rate) -> CodecGraphs:
+    def of(cls, codec: PerRateCodec, rate: Rate) -> CodecGraphs:
         """Take one rate of a model set's codec."""
-        name = model_set.manifest.codec.name if model_set.manifest.codec else ""
-        return cls(name, rate, model_set.load_codec_encoder(rate), model_set.load_codec_decoder(rate))
+        return cls(codec.name, rate, codec.load_encoder(rate), codec.load_decoder(rate))
 
     @classmethod
     def from_training(cls, trained: TrainedCodec) -> CodecGraphs:

@@ -12,14 +12,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engines.image_encoder import ImageEncoder
-from engines.key_model import KeyModel
 from engines.modelset import ModelSet
-from semlink.errors import DatasetError
 from trainer.cache import cache_folder
-from trainer.codecs.keys import KeyTraining, trained_keys
-from trainer.codecs.nested import NestedFit, fitted_codebook
-from trainer.codecs.training import CodecTraining, TrainingFeatures
-from trainer.datasets import Dataset, open_dataset
+from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
+from trainer.codecs.learning import TrainingFeatures, training_features
+from trainer.codecs.training import CodecTraining
+from trainer.datasets import open_dataset
 from trainer.evaluation.grid import (
     Grid,
     Record,
@@ -34,7 +32,7 @@ from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.report import EvaluationReport
 from trainer.features import cached_features
 
-__all__ = ["run_evaluation", "training_features"]
+__all__ = ["run_evaluation"]
 
 _log = logging.getLogger(__name__)
 
@@ -115,48 +113,16 @@ def _evaluate_signal_codecs(
     records: list[Record] = []
     if "nested" in grid.codecs:
         seeds = progress.track(grid.seeds, description="fitting nested")
-        codebooks = {
-            seed: fitted_codebook(NestedFit.for_images(seed, len(learning.features)), learning, folder)
-            for seed in seeds
-        }
+        codebooks = {seed: fitted_nested(seed, learning, folder) for seed in seeds}
         records += evaluate_nested(codebooks, grid, clean, progress, trained_on=learning.source)
     if {"nested-labels", "index-labels"} & {*grid.codecs}:
         seeds = progress.track(grid.seeds, description="training keys")
-        trainings = {seed: KeyTraining(seed, precision=precision) for seed in grid.seeds}
-        keys = {seed: trained_keys(trainings[seed], learning, folder) for seed in seeds}
+        fits = {seed: fitted_keys(seed, learning, folder, precision=precision) for seed in seeds}
+        keys = {seed: fit.model for seed, fit in fits.items()}
         if "nested-labels" in grid.codecs:
-            keyed = {seed: _keyed(learning, trainings[seed], keys[seed]) for seed in grid.seeds}
-            fits = {seed: NestedFit.for_keys(seed, len(learning.categories)) for seed in grid.seeds}
             seeds = progress.track(grid.seeds, description="fitting nested-labels")
-            codebooks = {
-                seed: fitted_codebook(fits[seed], keyed[seed], folder, proxies=keys[seed].proxies) for seed in seeds
-            }
+            codebooks = {seed: fitted_nested_labels(seed, learning, fits[seed], folder) for seed in seeds}
             records += evaluate_nested(codebooks, grid, clean, progress, keys=keys, trained_on=learning.source)
         if "index-labels" in grid.codecs:
             records += evaluate_index(grid, clean, progress, keys=keys, trained_on=learning.source)
     return records
-
-
-def _keyed(data: TrainingFeatures, training: KeyTraining, keys: KeyModel) -> TrainingFeatures:
-    """The same images by the keys that a training run gave them."""
-    return replace(data, features=keys.of_images(data.features), content_key=training.key(data))
-
-
-def training_features(dataset: Dataset, encoder: ImageEncoder, progress: Progress) -> TrainingFeatures:
-    """Features of a dataset's training set, with labels numbered by name.
-
-    Raises
-    ------
-    DatasetError
-        If the dataset has no training set.
-    """
-    if dataset.train is None:
-        raise DatasetError(
-            f"{dataset.name} has no images to train on besides those that are sent and known; train on cifar100,"
-            " or on a folder that holds train/<class> and test/<class>"
-        )
-    features = cached_features(dataset.train, encoder, progress=progress)
-    names, labels = np.unique(np.asarray(dataset.train.labels), return_inverse=True)
-    source = f"{dataset.name} training set, {encoder.name} {encoder.fingerprint[:12]}"
-    content_key = f"{dataset.train.content_key} {encoder.fingerprint}"
-    return TrainingFeatures(features, labels.astype(np.int64), source, content_key, tuple(map(str, names)))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edge_rx.index_search import IndexSearch
 from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, undo_gain
-from edge_rx.signal_search import SignalSearch
+from edge_rx.signal_search import EntrySounds, SignalSearch
 from engines.arrays import FloatArray
 from engines.codebook import Codebook
 from engines.entry_keys import EntryKeys, entry_codewords
@@ -62,7 +62,7 @@ class SignalLink:
         knows its entries' labels.
         """
         seen = keys.of_images if keys else np.asarray
-        search = SignalSearch(codebook, rate, _entry_vectors(clean, keys))
+        search = SignalSearch(EntrySounds.of(codebook, _entry_vectors(clean, keys)), rate)
         name = "nested-labels" if keys else "nested"
         return cls(name, rate, lambda features: codebook.latent(seen(features)), search)
 
@@ -74,7 +74,7 @@ class SignalLink:
         """
         seen = keys.of_images if keys else np.asarray
         fingerprint = b"seed %d" % seed
-        held = EntryKeys.of(_entry_vectors(clean, keys), fingerprint)
+        held = EntryKeys.of(_entry_vectors(clean, keys), fingerprint, space="")
         search = IndexSearch(fingerprint, len(clean.index), rate)
         name = "index-labels" if keys else "index"
         return cls(

@@ -20,7 +20,8 @@ import torch
 
 from semlink.errors import EngineError
 from semlink.interrupt import interruptions
-from trainer.codecs.training import CodecTraining, TrainedCodec, TrainingFeatures, train_codec
+from trainer.codecs.learning import TrainingFeatures
+from trainer.codecs.training import CodecTraining, TrainedCodec, train_codec
 
 __all__ = ["train_in_processes"]
 

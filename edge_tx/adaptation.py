@@ -1,0 +1,102 @@
+"""What the next image is sent with, from what the receiver last reported.
+
+Two rules, both of which hold without any report too:
+
+index or not   `index` only while the knowledge base that the receiver reports is the one that the keys are of.
+               Otherwise, and before the first report, the other codec, which needs to know nothing.
+rate           the smallest at which the channel carries `BITS_PER_IMAGE` at the reported SNR. When the report
+               is older than `MAX_AGE_S`, the rate that was asked for first.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from edge_tx.model import GraphModel, IndexModel
+from edge_tx.pipeline import Transmitter
+from semlink.errors import ConfigError
+from semlink.rates import Rate
+from semlink.receiver_report import ReceiverReport
+
+__all__ = ["BITS_PER_IMAGE", "MAX_AGE_S", "Adaptation", "smallest_rate"]
+
+_log = logging.getLogger(__name__)
+
+BITS_PER_IMAGE = 48.0
+"""Of capacity: from there on `nested` keeps all but a point or two of the noiseless accuracy (docs/results.md)."""
+
+MAX_AGE_S = 10.0
+"""After which a report says nothing of the channel any more."""
+
+
+def smallest_rate(rates: Iterable[Rate], snr_db: float) -> Rate:
+    """The first rate that carries `BITS_PER_IMAGE`, by Shannon's n log2(1 + SNR); the largest if none does.
+
+    Examples
+    --------
+    >>> from semlink.rates import RATES
+    >>> [smallest_rate(RATES, snr_db).num_symbols for snr_db in (-7.0, 0.0, 10.0)]
+    [256, 64, 16]
+    """
+    by_length = sorted(rates, key=lambda rate: rate.num_symbols)
+    bits_per_symbol = math.log2(1.0 + 10.0 ** (snr_db / 10.0))
+    return next((rate for rate in by_length if rate.num_symbols * bits_per_symbol >= BITS_PER_IMAGE), by_length[-1])
+
+
+class Reports(Protocol):
+    """Where reports come from, such as `semlink.transport.ReportSubscriber`."""
+
+    def newest(self) -> ReceiverReport | None:
+        """The newest report since the last call."""
+        ...
+
+
+class Adaptation:
+    """Sets a transmitter's model and rate before each image.
+
+    Parameters
+    ----------
+    model : the codec that needs to know nothing of the receiver
+    index : the one that sends entries' numbers; None without keys
+    rate : to start with, and to keep unless `adapts_rate`
+    adapts_rate : follow the reported SNR
+    """
+
+    def __init__(self, model: GraphModel, index: IndexModel | None, rate: Rate, *, adapts_rate: bool) -> None:
+        if adapts_rate and len(model.fingerprints) < 2:
+            raise ConfigError(f"--rate auto needs a codec of one code for all rates, such as nested; got {model.codec}")
+        self._model, self._index, self._rate, self._adapts_rate = model, index, rate, adapts_rate
+        self._report: ReceiverReport | None = None
+        self._heard_s = -math.inf
+
+    def prepare(self, reports: Reports, transmitter: Transmitter) -> None:
+        """Choose for the next image, after hearing what is new; every change of the codec is logged."""
+        if (report := reports.newest()) is not None:
+            self._report, self._heard_s = report, time.monotonic()
+        model, rate = self._chosen_model(), self._chosen_rate(transmitter.stream_id)
+        if model is not transmitter.model:
+            level = logging.INFO if model is self._index else logging.WARNING
+            _log.log(level, "sending with %s: %s", model.codec, self._reason())
+        if rate != transmitter.rate:
+            _log.info("sending %d symbols an image", rate.num_symbols)
+        transmitter.model, transmitter.rate = model, rate
+
+    def _chosen_model(self) -> GraphModel | IndexModel:
+        if self._index is None or self._report is None:
+            return self._model
+        return self._index if self._report.knowledge_base == self._index.keys.knowledge_base.hex() else self._model
+
+    def _reason(self) -> str:
+        if self._chosen_model() is self._index:
+            return "the receiver has the knowledge base that the keys are of"
+        return "the receiver's knowledge base is not the one that the keys are of; export them again"
+
+    def _chosen_rate(self, stream_id: int) -> Rate:
+        if not self._adapts_rate or self._report is None or time.monotonic() - self._heard_s > MAX_AGE_S:
+            return self._rate
+        snr_db = self._report.snr_db.get(f"{stream_id:016x}")
+        return self._rate if snr_db is None else smallest_rate(self._model.fingerprints, snr_db)

@@ -1,0 +1,56 @@
+"""What a receiver tells its transmitters from time to time: which KB it has, and how well it hears them.
+
+Advice, not part of the data path: coarse, late, and lost without harm. A transmitter that hears nothing
+works as one that was never told. Source of the format: docs/wire-format.md, "Receiver report".
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from semlink.errors import DecodeError
+
+__all__ = ["MAX_REPORT_BYTES", "ReceiverReport"]
+
+MAX_REPORT_BYTES = 65_536
+_VERSION = 1
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+class ReceiverReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One report, as JSON on the wire.
+
+    Attributes
+    ----------
+    knowledge_base : fingerprint of the knowledge base that answers, 64 hex digits
+    snr_db : estimated Es/N0 by stream id (16 hex digits), of streams heard lately [dB]
+    """
+
+    version: int = _VERSION
+    knowledge_base: str
+    snr_db: dict[str, float] = {}
+
+    def pack(self) -> bytes:
+        """The report's bytes."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> ReceiverReport:
+        """Read foreign bytes.
+
+        Raises
+        ------
+        DecodeError
+            If they are no report that this version reads.
+        """
+        if len(data) > MAX_REPORT_BYTES:
+            raise DecodeError(f"oversized report: {len(data)} bytes, at most {MAX_REPORT_BYTES} are read")
+        try:
+            report = msgspec.json.decode(data, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise DecodeError(f"not a receiver report: {error}") from None
+        if report.version != _VERSION or not _HEX.fullmatch(report.knowledge_base):
+            raise DecodeError(f"not a receiver report of version {_VERSION}")
+        return report

@@ -1,0 +1,56 @@
+"""The fits that one seed and one training set give: `nested`, and keys with the code around them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from engines.codebook import Codebook
+from engines.key_model import KeyModel
+from semlink.errors import DatasetError
+from trainer.codecs.keys import KeyTraining, trained_keys
+from trainer.codecs.learning import TrainingFeatures
+from trainer.codecs.nested import NestedFit, fitted_codebook
+
+__all__ = ["FittedKeys", "fitted_keys", "fitted_nested", "fitted_nested_labels"]
+
+
+_IMAGES_OF_EACH = 13
+"""Of which four fifths are learnt from, and a code takes ten of."""
+
+
+@dataclass(frozen=True, eq=False)
+class FittedKeys:
+    """A trained key network, where its graph lies, and the run that made it."""
+
+    model: KeyModel
+    graph_path: Path
+    training: KeyTraining
+
+
+def fitted_nested(seed: int, learning: TrainingFeatures, runs: Path) -> Codebook:
+    """`nested`: from images alone."""
+    return fitted_codebook(NestedFit.for_images(seed, len(learning.features)), learning, runs)
+
+
+def fitted_keys(seed: int, learning: TrainingFeatures, runs: Path, *, precision: Literal["bf16", "fp32"]) -> FittedKeys:
+    """The key network of both codecs with labels; DatasetError where there are too few images to learn them."""
+    if len(learning.features) < _IMAGES_OF_EACH * len(learning.categories):
+        raise DatasetError(
+            f"learning categories takes ten images of each, got {len(learning.features)} of {len(learning.categories)};"
+            " nested needs no labels"
+        )
+    training = KeyTraining.for_images(seed, len(learning.features), precision=precision)
+    return FittedKeys(trained_keys(training, learning, runs), training.graph_path(learning, runs), training)
+
+
+def fitted_nested_labels(seed: int, learning: TrainingFeatures, keys: FittedKeys, runs: Path) -> Codebook:
+    """`nested-labels`: a nested code of the keys that the training images have, with cells around the proxies."""
+    keyed = replace(
+        learning,
+        features=keys.model.of_images(learning.features),
+        content_key=keys.training.key(learning),
+    )
+    fit = NestedFit.for_keys(seed, len(learning.categories))
+    return fitted_codebook(fit, keyed, runs, proxies=keys.model.proxies)
