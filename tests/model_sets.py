@@ -86,7 +86,7 @@ def make_model_set(
 
 
 def make_codebook(dim: int, rng: np.random.Generator, *, num_cells: int = 6) -> Codebook:
-    """A codebook to which about every random direction is familiar."""
+    """A codebook to which no direction is familiar, so that every image is sent as its analog part."""
     centroids = rng.standard_normal((num_cells, dim))
     return Codebook(
         mean=np.zeros(dim, np.float32),
@@ -94,7 +94,7 @@ def make_codebook(dim: int, rng: np.random.Generator, *, num_cells: int = 6) -> 
         centroids=(centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).astype(np.float32),
         codewords=rng.choice(np.array([-1, 1], np.int8), (num_cells, dim)),
         cell_shares=np.full(num_cells, 1 / num_cells, np.float32),
-        familiarity_threshold=0.0,
+        familiarity_threshold=1e3,
         coarse_share=0.7,
         analog_scale=dim**0.5,
     )

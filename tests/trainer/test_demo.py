@@ -17,6 +17,7 @@ pytest.importorskip("sklearn", reason="needs semlink[demo]")
 pytest.importorskip("skimage", reason="needs semlink[demo]")
 
 from semlink.errors import ConfigError, KnowledgeBaseError, ResultsError
+from semlink.rates import parse_rate
 from trainer.demo.processes import CommandFailedError, CommandProcess, run_command, run_link
 from trainer.evaluation.metrics import proportion_interval
 
@@ -167,7 +168,15 @@ def test_first_failure_of_a_link_is_the_one_that_is_told(picture_folder: Path, t
     results = tmp_path / "run" / "results"
     results.mkdir(parents=True)
     (results / "results.jsonl").symlink_to("/dev/full")
-    settings = {"model_set": "builtin", "codec": "nested", "rate": parse_rate("64"), "channel": "awgn", "snr_db": 0.0, "seed": 0, "num_pilots": 0}
+    settings = {
+        "model_set": "builtin",
+        "codec": "nested",
+        "rate": parse_rate("64"),
+        "channel": "awgn",
+        "snr_db": 0.0,
+        "seed": 0,
+        "num_pilots": 0,
+    }
     start_s = time.monotonic()
     with pytest.raises(CommandFailedError, match="semlink rx failed") as failure:
         run_link(images, knowledge_base, tmp_path / "run", **settings)

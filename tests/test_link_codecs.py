@@ -1,0 +1,345 @@
+"""Both ends with every kind of codec: what is sent is found, and a transmitter whose keys are stale falls back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+
+from model_sets import make_model_set
+from PIL import Image
+
+from edge_rx.decoder import Decoders
+from edge_rx.kb import KnowledgeBase
+from edge_rx.kb.build import build_knowledge_base, labelled_folder
+from edge_rx.kb.rekey import rekey
+from edge_rx.pipeline import Match, Receiver
+from edge_rx.reporter import Reporter
+from edge_tx.adaptation import MAX_AGE_S, Adaptation
+from edge_tx.model import TransmitterModel, load_index_model, load_transmitter_model
+from edge_tx.pipeline import Transmitter
+from engines.entry_keys import EntryKeys
+from engines.image_encoder import ImageEncoder
+from engines.modelset import ModelSet
+from semlink.channel import ChannelModel
+from semlink.channel_process import SoftwareChannel
+from semlink.errors import ConfigError, KnowledgeBaseError, ModelSetError
+from semlink.image import LoadedImage, RGBImage
+from semlink.rates import RATES, Rate, parse_rate
+from semlink.receiver_report import ReceiverReport
+from semlink.transport import ReportPublisher, ReportSubscriber
+
+CATEGORIES = ("apple", "boat", "cat")
+RATE = parse_rate("64")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
+    return make_model_set(tmp_path_factory.mktemp("models") / "all", nested=True, categories=CATEGORIES)
+
+
+@pytest.fixture(scope="module")
+def kb_folder(models: ModelSet, picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kb") / "KB"
+    build_knowledge_base(labelled_folder(picture_folder), folder, ImageEncoder(models), codecs=models.codecs)
+    return folder
+
+
+@pytest.fixture
+def kb(kb_folder: Path) -> Iterator[KnowledgeBase]:
+    with KnowledgeBase.open(kb_folder) as knowledge_base:
+        yield knowledge_base
+
+
+def keys_of(kb: KnowledgeBase, models: ModelSet, codec: str | None = None) -> EntryKeys:
+    if codec is None:
+        return EntryKeys.of(kb.features(), kb.fingerprint, space=models.encoder_fingerprint)
+    space = models.codec(codec).keys_fingerprint
+    return EntryKeys.of(kb.keys(space), kb.fingerprint, space=space)
+
+
+def model_of(codec: str, rate: Rate, kb: KnowledgeBase, models: ModelSet) -> TransmitterModel:
+    if codec == "index":
+        return load_index_model(models, keys_of(kb, models))
+    if codec == "index-labels":
+        return load_index_model(models, keys_of(kb, models, "nested-labels"))
+    return load_transmitter_model(models, rate, codec=codec)
+
+
+def answers(
+    model: TransmitterModel, rate: Rate, receiver: Receiver, pictures: dict[str, RGBImage], *, num_pilots: int = 0
+) -> list[Match | None]:
+    """Send every picture over a quiet channel; what the receiver makes of each."""
+    matches: list[Match | None] = []
+    rng = np.random.default_rng(0)
+    channel = SoftwareChannel(
+        ChannelModel.RAYLEIGH if num_pilots else ChannelModel.AWGN,
+        snr_db=30.0,
+        rng=rng,
+        send=lambda data: matches.append(receiver.run_once(data)),
+    )
+    transmitter = Transmitter(model, rate, channel.run_once, num_pilots=num_pilots)
+    for picture in pictures.values():
+        transmitter.run_once(LoadedImage(picture, *picture.shape[:2]))
+    return matches
+
+
+def nearest_keys(models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]) -> list[str]:
+    """What is found without any channel: an entry's key is drawn to its label, an image's is not."""
+    codec = models.codec("nested-labels")
+    images = codec.load_keys().of_images(ImageEncoder(models).encode(list(pictures.values())))
+    entries = (images @ kb.keys(codec.keys_fingerprint).T).argmax(axis=1)
+    return [kb.record(int(entry)).source for entry in entries]
+
+
+@pytest.mark.parametrize("codec", ["synthetic-codec", "nested", "nested-labels", "index", "index-labels"])
+@pytest.mark.parametrize("num_pilots", [0, 8])
+def test_every_codec_finds_what_was_sent(
+    codec: str, num_pilots: int, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
+) -> None:
+    receiver = Receiver(Decoders.of(models, kb), kb)
+    matches = answers(model_of(codec, RATE, kb, models), RATE, receiver, pictures, num_pilots=num_pilots)
+    assert not receiver.rejected
+    found = [match.source for match in matches if match is not None]
+    expected = nearest_keys(models, kb, pictures) if "labels" in codec else list(pictures)
+    right = np.mean([one == other for one, other in zip(found, expected, strict=True)])
+    # In a key space of 8 dimensions a random codeword may look more like a picture than the picture's own key.
+    assert right >= (0.7 if codec == "nested-labels" else 1.0)
+    assert all(match is not None and 0.5 < match.score <= 1.001 for match in matches)
+
+
+@pytest.mark.parametrize("rate", RATES[2:], ids=lambda rate: str(rate.num_symbols))
+def test_one_engine_serves_every_rate(
+    rate: Rate, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
+) -> None:
+    receiver = Receiver(Decoders.of(models, kb), kb)
+    model = load_transmitter_model(models, parse_rate("4"), codec="nested")
+    matches = answers(model, rate, receiver, pictures)
+    assert [match and match.num_symbols for match in matches] == [rate.num_symbols] * len(pictures)
+    assert [match and match.source for match in matches] == list(pictures)
+
+
+def test_a_rate_that_is_not_served_is_refused_by_name(
+    models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
+) -> None:
+    receiver = Receiver(Decoders.of(models, kb, rates=[parse_rate("16")]), kb)
+    assert answers(load_transmitter_model(models, RATE, codec="nested"), RATE, receiver, pictures) == [None] * 12
+    assert receiver.rejected == {"unknown models": 12}
+
+
+def test_score_falls_where_the_knowledge_base_has_nothing_alike(
+    models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
+) -> None:
+    rng = np.random.default_rng(7)
+    strangers = {str(i): rng.integers(0, 256, (10, 12, 3), dtype=np.uint8) for i in range(12)}
+    model = load_transmitter_model(models, RATE, codec="nested")
+    known, unknown = (
+        [match.score for match in answers(model, RATE, Receiver(Decoders.of(models, kb), kb), images) if match]
+        for images in (pictures, strangers)
+    )
+    assert np.mean(known) > np.mean(unknown) + 0.1
+
+
+class TestKeys:
+    def test_one_pilot_is_a_rejected_frame(
+        self, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
+    ) -> None:
+        receiver = Receiver(Decoders.of(models, kb), kb)
+        model = load_transmitter_model(models, RATE, codec="nested")
+        assert answers(model, RATE, receiver, pictures, num_pilots=1) == [None] * 12
+        assert receiver.rejected == {"one pilot cannot tell gain and noise apart": 12}
+
+    def test_codec_without_keys_in_the_knowledge_base_is_not_served(
+        self, models: ModelSet, kb_folder: Path, tmp_path: Path, pictures: dict[str, RGBImage]
+    ) -> None:
+        """Until the knowledge base is given them; nothing else of it changes."""
+        folder = Path(shutil.copytree(kb_folder, tmp_path / "KB"))
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for entry in manifest["keys"]:
+            (folder / entry["file"]).unlink()
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "keys": []}))
+        model = load_transmitter_model(models, RATE, codec="nested-labels")
+        with KnowledgeBase.open(folder) as kb:
+            receiver = Receiver(Decoders.of(models, kb), kb)
+            assert answers(model, RATE, receiver, pictures) == [None] * 12
+            assert receiver.rejected == {"codec not served": 12}
+        images = sorted((folder / "images").rglob("*"))
+        times = [path.stat().st_mtime_ns for path in images]
+        assert rekey(folder, models) == ["nested-labels"]
+        assert [path.stat().st_mtime_ns for path in images] == times
+        with KnowledgeBase.open(folder) as kb:
+            assert kb.verify() == []
+            assert None not in answers(model, RATE, Receiver(Decoders.of(models, kb), kb), pictures)
+
+    def test_damaged_keys_are_found(self, kb_folder: Path, models: ModelSet, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(kb_folder, tmp_path / "KB"))
+        (keys,) = folder.glob("keys-*.faiss")
+        keys.write_bytes(keys.read_bytes()[:-10])
+        with KnowledgeBase.open(folder) as kb:
+            assert kb.verify() == [f"{keys.name}: sha256 is not the manifest's"]
+            with pytest.raises(KnowledgeBaseError, match="damaged"):
+                kb.keys(models.codec("nested-labels").keys_fingerprint)
+
+    def test_set_without_keys_has_nothing_to_rekey(self, model_set: ModelSet, kb_folder: Path) -> None:
+        with pytest.raises(ModelSetError, match="has no codec with keys"):
+            rekey(kb_folder, model_set)
+
+    def test_no_knowledge_base_to_rekey(self, models: ModelSet, tmp_path: Path) -> None:
+        with pytest.raises(KnowledgeBaseError, match="not a knowledge base"):
+            rekey(tmp_path / "nowhere", models)
+
+    def test_keys_of_another_encoder_are_refused(self, kb: KnowledgeBase, models: ModelSet) -> None:
+        with pytest.raises(ModelSetError, match="exported for other models"):
+            load_index_model(models, EntryKeys.of(kb.features(), kb.fingerprint, space="f" * 64))
+
+    def test_stale_keys_are_rejected_with_a_hint(
+        self, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        stale = EntryKeys.of(kb.features()[::-1], bytes(32), space=models.encoder_fingerprint)
+        receiver = Receiver(Decoders.of(models, kb), kb)
+        assert answers(load_index_model(models, stale), RATE, receiver, pictures) == [None] * 12
+        assert receiver.rejected == {"unknown models": 12}
+        assert "semlink kb export-keys" in caplog.text
+
+
+class Reports:
+    """Reports that a test hands over."""
+
+    def __init__(self) -> None:
+        self.next: ReceiverReport | None = None
+
+    def newest(self) -> ReceiverReport | None:
+        report, self.next = self.next, None
+        return report
+
+
+class TestAdaptation:
+    @pytest.fixture
+    @staticmethod
+    def transmitter(models: ModelSet) -> Transmitter:
+        return Transmitter(load_transmitter_model(models, RATE, codec="nested"), RATE, lambda data: None)
+
+    def test_index_only_while_the_receiver_has_the_knowledge_base(
+        self, models: ModelSet, kb: KnowledgeBase, transmitter: Transmitter, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        nested = transmitter.model
+        index, reports = load_index_model(models, keys_of(kb, models)), Reports()
+        adaptation = Adaptation(nested, index, RATE, adapts_rate=False)
+        adaptation.prepare(reports, transmitter)
+        assert transmitter.model is nested, "nothing is known of the receiver yet"
+        reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
+        adaptation.prepare(reports, transmitter)
+        adaptation.prepare(reports, transmitter)
+        assert transmitter.model is index
+        reports.next = ReceiverReport(knowledge_base="0" * 64)
+        adaptation.prepare(reports, transmitter)
+        assert transmitter.model is nested
+        assert "export them again" in caplog.text
+
+    def test_rate_follows_the_reported_snr(
+        self, transmitter: Transmitter, models: ModelSet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reports = Reports()
+        adaptation = Adaptation(transmitter.model, None, parse_rate("256"), adapts_rate=True)
+        rates = []
+        for snr_db in (None, -7.0, 0.0, 10.0):
+            stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
+            reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
+            adaptation.prepare(reports, transmitter)
+            rates.append(transmitter.rate.num_symbols)
+        assert rates == [256, 256, 64, 16]
+        now_s = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
+        adaptation.prepare(reports, transmitter)
+        assert transmitter.rate.num_symbols == 256, "what was heard long ago says nothing"
+
+    def test_codec_of_one_rate_cannot_adapt(self, models: ModelSet) -> None:
+        model = load_transmitter_model(models, RATE, codec="synthetic-codec")
+        with pytest.raises(ConfigError, match="--rate auto needs a codec of one code for all rates"):
+            Adaptation(model, None, RATE, adapts_rate=True)
+
+    def test_receiver_reports_what_it_hears(
+        self, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
+    ) -> None:
+        receiver = Receiver(Decoders.of(models, kb), kb)
+        answers(load_transmitter_model(models, RATE, codec="nested"), RATE, receiver, pictures)
+        with ReportPublisher("tcp://127.0.0.1:*") as publisher, ReportSubscriber(publisher.endpoint) as subscriber:
+            heard, end_s = None, time.monotonic() + 10.0
+            while heard is None and time.monotonic() < end_s:
+                Reporter(publisher).report(receiver)  # a new one each time: none is held back as too early
+                time.sleep(0.01)
+                heard = subscriber.newest()
+        assert heard is not None
+        assert heard.knowledge_base == kb.fingerprint.hex()
+        (snr_db,) = heard.snr_db.values()
+        assert 10.0 < snr_db <= 30.0
+
+
+def semlink(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "semlink", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def done(*arguments: object) -> str:
+    with semlink(*arguments) as process:
+        output, errors = process.communicate(timeout=60.0)
+    assert process.returncode == 0, errors
+    return output
+
+
+def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
+    models: ModelSet, picture_folder: Path, tmp_path: Path
+) -> None:
+    """Keys are exported, used, and refused by the transmitter itself after the knowledge base was built anew."""
+    pictures = Path(shutil.copytree(picture_folder, tmp_path / "pictures"))
+    folder, keys = tmp_path / "KB", tmp_path / "keys.npz"
+    model_set = ("--model-set", models.folder)
+    done("kb", "build", pictures, "--out", folder, *model_set)
+    exported = json.loads(done("kb", "export-keys", folder, "--out", keys, *model_set, "--json"))
+    assert exported["num_entries"] == 12
+    for expected in ("index", "nested"):
+        results = tmp_path / f"results-{expected}"
+        listening = ("--listen", "tcp://127.0.0.1:*", "--feedback", "tcp://127.0.0.1:*", "--results", results)
+        with semlink("rx", "--kb", folder, *model_set, *listening, "--until-end", "--json") as rx:
+            assert rx.stderr is not None
+            words = rx.stderr.readline().split()
+            endpoints = [word.strip(",;") for word in words if word.startswith("tcp://")]
+            # Slowly, so that a report is heard before the second image at the latest.
+            pace = ("--fps", 8, "--connect", endpoints[0], "--feedback", endpoints[1])
+            sent = json.loads(done("tx", pictures, *model_set, "--codec", "nested", "--keys", keys, *pace, "--json"))
+            output, errors = rx.communicate(timeout=60.0)
+        assert rx.returncode == 0, errors
+        assert json.loads(output)["frames_rejected"] == {}
+        assert sent["sent_by_codec"].get(expected, 0) >= 6, sent
+        if expected == "nested":
+            assert set(sent["sent_by_codec"]) == {"nested"}
+        Image.new("RGB", (9, 9), (9, 200, 30)).save(pictures / "apple" / "new.png")
+        done("kb", "build", pictures, "--out", folder, *model_set, "--force")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (("--rate", "auto"), "name where with --feedback", 2),
+        (("--codec", "vq"), "has no codec vq; it has:", 5),
+        (("--keys", "nowhere.npz"), "nowhere.npz: No such file", 5),
+        (("--feedback", "udp://x"), "endpoint must start with tcp://", 2),
+    ],
+)
+def test_what_a_transmitter_cannot_do_is_one_line(
+    models: ModelSet, picture_folder: Path, arguments: tuple[str, ...], words: str, code: int
+) -> None:
+    with semlink("tx", picture_folder, "--model-set", models.folder, *arguments) as process:
+        _, errors = process.communicate(timeout=60.0)
+    assert process.returncode == code
+    assert words in errors
+    assert len(errors.strip().splitlines()) == 1
