@@ -103,7 +103,7 @@ def make_codebook(dim: int, rng: np.random.Generator, *, num_cells: int = 6) -> 
 def _keyed_codec(
     folder: Path, feature_dim: int, categories: tuple[str, ...], rng: np.random.Generator, made: dict[str, str]
 ) -> NestedCodecEntry:
-    key_dim = feature_dim // 2
+    key_dim = feature_dim
     network = _linear("features", "key", _orthogonal(feature_dim, key_dim, rng))
     proxies = _orthogonal(max(len(categories), key_dim), key_dim, rng)[: len(categories)]
     keys = KeyEntry(
