@@ -31,6 +31,7 @@ from engines.entry_keys import EntryKeys
 from engines.modelset import ModelSet
 from semlink.cli import EXIT_INTERRUPTED
 from semlink.config import ConfigFile
+from semlink.constellation import Constellation
 from semlink.errors import ConfigError, ImageError, SemlinkError, TransportError
 from semlink.interrupt import Interruption, interruptions
 from semlink.iq import CodesFormat
@@ -89,6 +90,9 @@ def tx(
     ] = None,
     count: Annotated[int | None, typer.Option(help="Stop after so many images.", show_default=False, min=1)] = None,
     pilots: Annotated[int, typer.Option(help="Known symbols in front of each image's, for fading channels.")] = 0,
+    constellation: Annotated[
+        Constellation | None, typer.Option(help="Send only points of it, for a digital radio.", show_default=False)
+    ] = None,
     codes_format: Annotated[str, typer.Option(help="sc8 or sc16.")] = "sc8",
     backend: Annotated[str, typer.Option(help="Inference backend.")] = "auto",
     num_threads: Annotated[int, typer.Option(help="CPU threads of the engine.", min=1)] = 2,
@@ -130,7 +134,7 @@ def tx(
             FrameSender(connect, limits=limits, interruption=interruption) as sender,
             ReportSubscriber(feedback) if feedback else contextlib.nullcontext() as reports,
         ):
-            transmitter = Transmitter(model, start_rate, sender.send, num_pilots=pilots)
+            transmitter = Transmitter(model, start_rate, sender.send, num_pilots=pilots, constellation=constellation)
             console.print(
                 f"sending {start_rate.num_symbols} symbols an image with {model.codec} to {connect}", highlight=False
             )

@@ -12,10 +12,11 @@ import numpy as np
 
 from edge_tx.model import TransmitterModel
 from semlink.channel import pilot_symbols
+from semlink.constellation import Constellation
 from semlink.errors import ConfigError
 from semlink.frame import Frame, FrameId, end_of_stream, pack
 from semlink.image import LoadedImage, preprocess
-from semlink.iq import IQCodes, quantize
+from semlink.iq import IQCodes, dequantize, quantize
 from semlink.rates import Rate, channel_bandwidth_ratio
 from semlink.timing import StageClock
 
@@ -46,6 +47,7 @@ class Transmitter:
     ----------
     model, rate : what the next image is sent with; both may be changed between two images
     send : takes a packed frame, such as `FrameSender.send`
+    constellation : points that a digital radio has; None sends what the model gives
     num_pilots : known symbols in front of each image's, for a receiver on a fading channel
     clock : collects the stages' times
     """
@@ -57,6 +59,7 @@ class Transmitter:
         send: Callable[[bytes], None],
         *,
         num_pilots: int = 0,
+        constellation: Constellation | None = None,
         clock: StageClock | None = None,
     ) -> None:
         if num_pilots < 0:
@@ -69,6 +72,7 @@ class Transmitter:
         self.rate = rate
         self._send = send
         self._num_pilots = num_pilots
+        self._constellation = constellation
         self._pilot_codes = quantize(pilot_symbols(num_pilots), model.codes_format)
 
     def run_once(self, image: LoadedImage, *, capture_time_ns: int | None = None) -> SentFrame:
@@ -83,7 +87,7 @@ class Transmitter:
         with self.clock.stage("preprocess"):
             tensor = preprocess(image.pixels, self.model.preprocessing)
         with self.clock.stage("encode"):
-            codes = self.model.codes(tensor, self.rate)
+            codes = self._on_points(self.model.codes(tensor, self.rate))
         with self.clock.stage("pack"):
             data = pack(self._frame(codes, image, capture_time_ns))
         frame_id = FrameId(self.stream_id, self.num_sent)
@@ -92,6 +96,12 @@ class Transmitter:
         self.num_sent += 1
         self.sent_by_codec[self.model.codec] += 1
         return self._sent(frame_id, image, capture_time_ns, len(data))
+
+    def _on_points(self, codes: IQCodes) -> IQCodes:
+        if self._constellation is None:
+            return codes
+        codes_format = self.model.codes_format
+        return quantize(self._constellation.nearest(dequantize(codes, codes_format)), codes_format)
 
     def end(self) -> None:
         """Tell receivers how many frames this stream had."""

@@ -9,6 +9,7 @@ decided here: see `edge_rx.equalizer`.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,10 @@ from semlink.errors import ConfigError
 from semlink.iq import Symbols
 
 __all__ = [
+    "BURST_SHARE",
     "MAX_SNR_DB",
     "PAPER_CHANNELS",
+    "RICIAN_K",
     "ChannelModel",
     "ChannelOutput",
     "apply_channel",
@@ -45,7 +48,22 @@ class ChannelModel(str, enum.Enum):
     """Block fading: one complex gain h ~ CN(0, 1) for all symbols of a transmission."""
     RAYLEIGH_FAST = "rayleigh-fast"
     """An independent h ~ CN(0, 1) for every symbol."""
+    RICIAN = "rician"
+    """Block fading with a line of sight: as `rayleigh`, and `RICIAN_K` times that power in one path of random phase."""
+    BURST = "burst"
+    """y = x + w, and a run of `BURST_SHARE` of the symbols, anywhere, is lost: h is 0 there, 1 elsewhere."""
 
+    @property
+    def is_block_fading(self) -> bool:
+        """Whether one unknown complex gain holds for all of a transmission, which takes pilots to undo."""
+        return self in (ChannelModel.RAYLEIGH, ChannelModel.RICIAN)
+
+
+RICIAN_K = 4.0
+"""Power of the line of sight over that of all other paths: 6 dB."""
+
+BURST_SHARE = 0.25
+"""Share of a transmission that a burst erases, pilots counted."""
 
 PAPER_CHANNELS = (ChannelModel.AWGN, ChannelModel.RAYLEIGH)
 """Names for which `paper_channel` has a variant."""
@@ -69,7 +87,7 @@ class ChannelOutput:
 
 def default_num_pilots(model: ChannelModel) -> int:
     """Pilots before an image where nobody says otherwise: under block fading an eighth of the smallest paper rate."""
-    return 8 if model is ChannelModel.RAYLEIGH else 0
+    return 8 if model.is_block_fading else 0
 
 
 def noise_variance(snr_db: float) -> float:
@@ -117,12 +135,41 @@ def apply_channel(symbols: Symbols, model: ChannelModel, *, snr_db: float, rng: 
     if model is ChannelModel.IDEAL:
         return ChannelOutput(symbols, np.ones(block, dtype=np.complex64), 0.0)
     variance = noise_variance(snr_db)
-    if model is ChannelModel.AWGN:
-        gains = np.ones(block, dtype=np.complex64)
-    else:
-        gains = complex_normal(block if model is ChannelModel.RAYLEIGH else symbols.shape, rng)
+    gains = _GAINS[model](symbols.shape, rng)
     noise = complex_normal(symbols.shape, rng) * np.float32(np.sqrt(variance))
     return ChannelOutput(np.asarray(gains * symbols + noise, dtype=np.complex64), gains, variance)
+
+
+def _unit_gains(shape: tuple[int, ...], rng: np.random.Generator) -> Symbols:
+    return np.ones((*shape[:-1], 1), dtype=np.complex64)
+
+
+def _rayleigh_gains(shape: tuple[int, ...], rng: np.random.Generator) -> Symbols:
+    return complex_normal((*shape[:-1], 1), rng)
+
+
+def _rician_gains(shape: tuple[int, ...], rng: np.random.Generator) -> Symbols:
+    block = (*shape[:-1], 1)
+    sight = np.exp(2j * np.pi * rng.random(block))
+    gains = (RICIAN_K**0.5 * sight + complex_normal(block, rng)) / (RICIAN_K + 1.0) ** 0.5
+    return np.asarray(gains, dtype=np.complex64)
+
+
+def _burst_gains(shape: tuple[int, ...], rng: np.random.Generator) -> Symbols:
+    num_symbols = shape[-1]
+    num_lost = round(BURST_SHARE * num_symbols)
+    starts = rng.integers(0, num_symbols - num_lost + 1, (*shape[:-1], 1))
+    places = np.arange(num_symbols)
+    return np.asarray((places < starts) | (places >= starts + num_lost), dtype=np.complex64)
+
+
+_GAINS: dict[ChannelModel, Callable[[tuple[int, ...], np.random.Generator], Symbols]] = {
+    ChannelModel.AWGN: _unit_gains,
+    ChannelModel.RAYLEIGH: _rayleigh_gains,
+    ChannelModel.RAYLEIGH_FAST: complex_normal,
+    ChannelModel.RICIAN: _rician_gains,
+    ChannelModel.BURST: _burst_gains,
+}
 
 
 def pilot_symbols(num_pilots: int) -> Symbols:

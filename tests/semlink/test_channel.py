@@ -7,6 +7,7 @@ import pytest
 
 from semlink.channel import (
     MAX_SNR_DB,
+    RICIAN_K,
     ChannelModel,
     apply_channel,
     complex_normal,
@@ -114,6 +115,24 @@ class TestGains:
         assert len(np.unique(output.gains)) == 8
         np.testing.assert_allclose(output.symbols / sent, np.broadcast_to(output.gains, sent.shape), rtol=0.02)
 
+    def test_rician_has_a_line_of_sight_of_random_phase(self) -> None:
+        gains = apply_channel(
+            unit_symbols((NUM_DRAWS, 1)), ChannelModel.RICIAN, snr_db=0, rng=generator()
+        ).gains.ravel()
+        assert np.mean(np.abs(gains) ** 2) == pytest.approx(1.0, rel=VARIANCE_TOLERANCE)
+        assert abs(np.mean(gains)) < MEAN_TOLERANCE
+        # E|h|^4 = (K^2 + 4 K + 2) / (K + 1)^2 of a Rician gain of unit power; 2 without a line of sight.
+        expected = (RICIAN_K**2 + 4 * RICIAN_K + 2) / (RICIAN_K + 1) ** 2
+        assert np.mean(np.abs(gains) ** 4) == pytest.approx(expected, rel=0.03)
+
+    def test_burst_erases_one_run_of_a_quarter(self) -> None:
+        gains = apply_channel(unit_symbols((500, 64)), ChannelModel.BURST, snr_db=0, rng=generator()).gains
+        assert set(np.unique(gains)) == {0, 1}
+        np.testing.assert_array_equal((gains == 0).sum(axis=1), 16)
+        starts = (gains == 0).argmax(axis=1)
+        assert all((row[start : start + 16] == 0).all() for row, start in zip(gains, starts, strict=True))
+        assert set(starts) == set(range(49))
+
     def test_fast_fading_is_a_gain_a_symbol(self) -> None:
         sent = unit_symbols((NUM_DRAWS // 1000, 1000))
         gains = apply_channel(sent, ChannelModel.RAYLEIGH_FAST, snr_db=0, rng=generator()).gains
@@ -150,7 +169,8 @@ class TestModels:
         assert (first != other).all()
 
     def test_names_of_the_command_line(self) -> None:
-        assert [model.value for model in ChannelModel] == ["ideal", "awgn", "rayleigh", "rayleigh-fast"]
+        names = ["ideal", "awgn", "rayleigh", "rayleigh-fast", "rician", "burst"]
+        assert [model.value for model in ChannelModel] == names
 
 
 class TestPilots:

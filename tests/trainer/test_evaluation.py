@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,21 +18,15 @@ from rich.progress import Progress
 
 from engines.modelset import ModelSet
 from semlink.channel import ChannelModel
-from semlink.errors import ConfigError
+from semlink.errors import ConfigError, ResultsError
 from semlink.rates import parse_rate
 from trainer.codecs.learning import TrainingFeatures
 from trainer.codecs.training import CodecTraining
 from trainer.evaluation.bounds import message_error_rate
-from trainer.evaluation.grid import (
-    Grid,
-    Record,
-    evaluate_index,
-    evaluate_model_set,
-    evaluate_trained,
-    train_all,
-    trainings_of,
-)
+from trainer.evaluation.grid import Grid, train_all, trainings_of
+from trainer.evaluation.journal import Journal
 from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features
+from trainer.evaluation.measure import Measurement
 from trainer.evaluation.metrics import (
     CleanRetrieval,
     confidence_interval,
@@ -38,6 +34,7 @@ from trainer.evaluation.metrics import (
     score_retrieval,
 )
 from trainer.evaluation.plot import plot_report
+from trainer.evaluation.record import Record
 from trainer.evaluation.report import EvaluationReport, summarize, summary_table
 from trainer.evaluation.run import run_evaluation
 
@@ -68,9 +65,15 @@ def grid(**changes: object) -> Grid:
     return Grid(**{**values, **changes})
 
 
-def test_model_set_is_measured_in_every_cell(model_set: ModelSet, clean: CleanRetrieval) -> None:
+def measurement(cells: Grid, clean: CleanRetrieval, folder: Path) -> Measurement:
+    """With a journal of its own, in which nothing is known yet."""
+    journal = Journal(folder, cells, uuid.uuid4())
+    return Measurement(cells, clean, Progress(disable=True), journal)
+
+
+def test_model_set_is_measured_in_every_cell(model_set: ModelSet, clean: CleanRetrieval, tmp_path: Path) -> None:
     cells = grid(rates=(parse_rate("16"), parse_rate("64")), channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH))
-    records = evaluate_model_set(model_set, cells, clean, Progress(disable=True))
+    records = measurement(cells, clean, tmp_path).model_set(model_set)
     assert len(records) == 2 * 2 * 2 * 2
     assert {(r.num_symbols, r.channel, r.snr_db, r.seed) for r in records} == {
         (n, c, s, seed) for n in (16, 64) for c in ("awgn", "rayleigh") for s in (-10.0, 20.0) for seed in (0, 1)
@@ -92,8 +95,8 @@ def test_without_noise_the_link_gives_the_ideal(model_set: ModelSet, clean: Clea
     assert scores.semantic_accuracy == pytest.approx(clean.ideal_accuracy, abs=0.02)
 
 
-def test_same_seed_same_numbers(model_set: ModelSet, clean: CleanRetrieval) -> None:
-    first, second = (evaluate_model_set(model_set, grid(), clean, Progress(disable=True)) for _ in range(2))
+def test_same_seed_same_numbers(model_set: ModelSet, clean: CleanRetrieval, tmp_path: Path) -> None:
+    first, second = (measurement(grid(), clean, tmp_path).model_set(model_set) for _ in range(2))
     assert first == second
 
 
@@ -127,9 +130,9 @@ def test_pilots_are_needed_where_pilots_are_promised(model_set: ModelSet, clean:
         transmit_features(clean.features, codec, air, np.random.default_rng(0))
 
 
-def test_codec_that_the_set_does_not_hold_is_named(model_set: ModelSet, clean: CleanRetrieval) -> None:
-    with pytest.raises(ConfigError, match="kbsc-reference"):
-        evaluate_model_set(model_set, grid(codecs=("kbsc-reference",)), clean, Progress(disable=True))
+def test_codec_that_the_set_does_not_hold_is_named(model_set: ModelSet, clean: CleanRetrieval, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds synthetic-codec, not kbsc-reference; use --weights trained"):
+        measurement(grid(codecs=("kbsc-reference",)), clean, tmp_path).model_set(model_set)
 
 
 def test_grid_trains_in_processes_and_measures(clean: CleanRetrieval, tmp_path: Path) -> None:
@@ -147,25 +150,25 @@ def test_grid_trains_in_processes_and_measures(clean: CleanRetrieval, tmp_path: 
     trained = train_all(trainings, data, tmp_path, num_jobs=2, progress=Progress(disable=True))
     serial = train_all(trainings[:1], data, tmp_path / "serial", num_jobs=1, progress=Progress(disable=True))
     assert trained[0].encoder_path.read_bytes() == serial[0].encoder_path.read_bytes()
-    records = evaluate_trained(trained, cells, clean, Progress(disable=True))
+    records = measurement(cells, clean, tmp_path).trained(trained)
     assert len(records) == 2 * 2 * 2
     assert {r.knowledge for r in records if r.codec == "kbsc-reference"} == {"published"}
     assert {r.knowledge for r in records if r.codec == "kbsc"} == {"none", "pilots"}
 
 
-def test_index_sends_the_entry_itself(clean: CleanRetrieval) -> None:
+def test_index_sends_the_entry_itself(clean: CleanRetrieval, tmp_path: Path) -> None:
     cells = grid(
         codecs=("index",),
         rates=(parse_rate("16"), parse_rate("64")),
         channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH),
     )
-    records = evaluate_index(cells, clean, Progress(disable=True))
+    records = measurement(cells, clean, tmp_path).index()
     assert len(records) == 2 * 2 * 2 * 2
     quiet = [r for r in records if r.snr_db == 20.0 and r.channel == "awgn"]
     assert all(r.recall_at_1 > 0.9 for r in quiet)  # but for the keys' rounding
     assert all(r.semantic_accuracy == pytest.approx(clean.ideal_accuracy, abs=0.02) for r in quiet)
     assert all(r.mean_cosine is None for r in records)
-    assert evaluate_index(cells, clean, Progress(disable=True)) == records
+    assert measurement(cells, clean, tmp_path).index() == records
 
 
 def test_bound_on_messages_is_between_what_is_known_of_it() -> None:
@@ -178,18 +181,10 @@ def test_bound_on_messages_is_between_what_is_known_of_it() -> None:
     assert message_error_rate(100, rate, -7.0) < errors[1]
 
 
-def test_signal_codecs_run_through_the_whole_evaluation(
-    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path
-) -> None:
-    """Every name that `--codec` takes, from a folder of pictures to a report."""
-    cells = grid(
-        codecs=("nested", "index", "nested-labels", "index-labels"),
-        channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH),
-        seeds=(0,),
-    )
-    report = run_evaluation(
+def evaluated(cells: Grid, pictures: Path, model_set: ModelSet, folder: Path) -> EvaluationReport:
+    return run_evaluation(
         cells,
-        data=str(pictures_to_learn),
+        data=str(pictures),
         train_data=None,
         model_set=str(model_set.folder),
         weights="trained",
@@ -197,12 +192,69 @@ def test_signal_codecs_run_through_the_whole_evaluation(
         epochs=1,
         precision="fp32",
         num_jobs=1,
-        runs=tmp_path / "runs",
+        runs=folder / "runs",
         command="semlink evaluate",
         console=Console(quiet=True),
     )
+
+
+def test_interrupted_evaluation_goes_on_with_identical_results(
+    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "cache"))
+    cells = grid(codecs=("nested", "index"), seeds=(0, 1))
+    whole = evaluated(cells, pictures_to_learn, model_set, tmp_path)
+    journals = tmp_path / "cache" / "evaluations"
+    assert list(journals.iterdir()) == [], "a finished evaluation leaves nothing that a next one would believe"
+    measured: list[tuple[str, float, int]] = []
+    measure = Measurement._measure
+
+    def measure_some(self: Measurement, link: Any, channel: Any, snr_db: float, **rest: Any) -> Record:
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        measured.append((link.name, snr_db, rest["seed"]))
+        return measure(self, link, channel, snr_db, **rest)
+
+    monkeypatch.setattr(Measurement, "_measure", measure_some)
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(cells, pictures_to_learn, model_set, tmp_path)
+    (journal,) = journals.iterdir()
+    with journal.open("ab") as file:
+        file.write(b'{"codec":"nes')  # a kill in the midst of a line
+    measured.clear()
+    monkeypatch.setattr(Measurement, "_measure", measure)
+    resumed = evaluated(cells, pictures_to_learn, model_set, tmp_path)
+    assert resumed.records == whole.records
+    assert list(journals.iterdir()) == []
+
+
+def test_damaged_journal_is_named(tmp_path: Path) -> None:
+    Journal(tmp_path, "x").add(record(0, 0.5))
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(b"not json\n")
+    with pytest.raises(ResultsError, match="damaged, remove it to measure anew"):
+        Journal(tmp_path, "x")
+
+
+def test_journal_on_a_full_disk_is_named(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "x")
+    journal._path.symlink_to("/dev/full")
+    with pytest.raises(ResultsError, match="cannot be kept"):
+        journal.add(record(0, 0.5))
+
+
+def test_signal_codecs_run_through_the_whole_evaluation(
+    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path
+) -> None:
+    """Every name that `--codec` takes, from a folder of pictures to a report."""
+    cells = grid(
+        codecs=("nested", "index", "nested-labels", "index-labels", "label", "vq-residual", "vq-product"),
+        channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH),
+        seeds=(0,),
+    )
+    report = evaluated(cells, pictures_to_learn, model_set, tmp_path)
     assert {record.codec for record in report.records} == {*cells.codecs}
-    assert len(report.records) == 4 * 2 * 2
+    assert len(report.records) == 7 * 2 * 2
     quiet = {r.codec: r.semantic_accuracy for r in report.records if (r.channel, r.snr_db) == ("awgn", 20.0)}
     assert quiet["index"] == pytest.approx(report.ideal_accuracy, abs=0.05)
     assert min(quiet.values()) > 0.5
@@ -218,10 +270,11 @@ def test_what_would_fail_after_training_is_refused_before() -> None:
         grid(snr_db=(200.0,))
 
 
-def test_noise_of_a_cell_does_not_depend_on_its_neighbours(model_set: ModelSet, clean: CleanRetrieval) -> None:
+def test_noise_of_a_cell_does_not_depend_on_its_neighbours(
+    model_set: ModelSet, clean: CleanRetrieval, tmp_path: Path
+) -> None:
     alone, among = (
-        evaluate_model_set(model_set, grid(snr_db=snr_db), clean, Progress(disable=True))
-        for snr_db in ((0.0,), (-5.0, 0.0))
+        measurement(grid(snr_db=snr_db), clean, tmp_path).model_set(model_set) for snr_db in ((0.0,), (-5.0, 0.0))
     )
     assert alone == [record for record in among if record.snr_db == 0.0]
 

@@ -17,7 +17,7 @@ from engines.modelset import ModelSet
 from semlink.channel import ChannelModel, default_num_pilots
 from semlink.errors import ConfigError, ModelSetError
 from semlink.files import replaced_file
-from semlink.rates import Rate, parse_rate
+from semlink.rates import Rate
 from trainer.cache import cache_folder
 from trainer.codecs.fits import FittedKeys, fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.learning import TrainingFeatures, training_features
@@ -168,11 +168,10 @@ def _trained_kbsc(
 
 
 def _place_rate(codec: TrainedCodec, out: Path) -> CodecRateEntry:
-    rate = parse_rate(str(codec.training.num_symbols))
     files = {}
     for half, path in (("encoder", codec.encoder_path), ("decoder", codec.decoder_path)):
-        name = f"kbsc-{rate.num_symbols}.{half}.onnx"
+        name = f"kbsc-{codec.rate.num_symbols}.{half}.onnx"
         shutil.copyfile(path, out / name)
         files[half] = model_file(out / name)
     measured = {"validation_accuracy": max(codec.validation_accuracy), "best_epoch": float(codec.best_epoch)}
-    return CodecRateEntry(rate.num_symbols, files["encoder"], files["decoder"], measured)
+    return CodecRateEntry(codec.rate.num_symbols, files["encoder"], files["decoder"], measured)

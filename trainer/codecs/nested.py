@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from engines.arrays import FloatArray
 from engines.codebook import Codebook
-from semlink.errors import DatasetError, MissingDependencyError
+from semlink.errors import DatasetError
 from semlink.files import replaced_file
+from trainer.codecs.clusters import cluster_centres, principal_components
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
@@ -110,8 +111,13 @@ def fit_codebook(
         raise DatasetError(f"{fit.num_cells} cells need as many proxies, got {proxies.shape}")
     mean = features.mean(axis=0)
     directions = _unit(features - mean)
-    centroids = _cells(directions, fit) if proxies is None else _unit(proxies - mean)
-    projection = _principal_components(directions)
+    cells = (
+        cluster_centres(directions, fit.num_cells, seed=fit.seed, max_iterations=fit.max_iterations)
+        if proxies is None
+        else proxies - mean
+    )
+    centroids = _unit(cells)
+    projection = principal_components(directions)
     analog_power = np.square(directions @ projection[:, : features.shape[1] // 4]).sum(axis=1).mean()
     codebook = Codebook(
         mean=mean,
@@ -126,29 +132,6 @@ def fit_codebook(
     familiarity = codebook.familiarity(codebook.directions(held_out) @ codebook.centroids.T)
     threshold = float(np.quantile(familiarity, fit.unfamiliar_share))
     return replace(codebook, familiarity_threshold=threshold)
-
-
-def _principal_components(directions: FloatArray) -> FloatArray:
-    """Orthonormal columns, by falling variance; (feature_dim, feature_dim) float32."""
-    moments = (directions.T @ directions).astype(np.float64) / len(directions)
-    _, components = np.linalg.eigh(moments)
-    components = components[:, ::-1]
-    # An eigenvector's sign is the library's choice; this makes it ours.
-    signs = np.sign(components[np.abs(components).argmax(axis=0), np.arange(components.shape[1])])
-    return np.asarray(components * signs, dtype=np.float32)
-
-
-def _cells(directions: FloatArray, fit: NestedFit) -> FloatArray:
-    """Centroids of unit length, (num_cells, feature_dim) float32."""
-    try:
-        from sklearn.cluster import KMeans
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        raise MissingDependencyError.of("scikit-learn", extra="train", purpose="fitting a code") from None
-    means = KMeans(fit.num_cells, init="random", n_init=1, max_iter=fit.max_iterations, random_state=fit.seed)
-    with threadpool_limits(1):  # sums come in one order, whatever the machine
-        centroids = means.fit(directions).cluster_centers_
-    return _unit(centroids)
 
 
 def _unit(rows: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ import torch
 
 from semlink.channel import ChannelModel
 from semlink.errors import ConfigError, DatasetError, ResultsError
-from semlink.rates import parse_rate
+from semlink.rates import Rate, parse_rate
 from trainer.codecs.channel import air, published
 from trainer.codecs.export import export_codec
 from trainer.codecs.kbsc import KbscNetwork
@@ -93,6 +93,11 @@ class TrainedCodec(msgspec.Struct, frozen=True):
     best_epoch: int
     validation_accuracy: list[float]
     folder: str
+
+    @property
+    def rate(self) -> Rate:
+        """Symbols of an image."""
+        return parse_rate(str(self.training.num_symbols))
 
     @property
     def encoder_path(self) -> Path:

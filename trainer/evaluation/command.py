@@ -13,6 +13,7 @@ from rich.console import Console
 
 from semlink.channel import ChannelModel
 from semlink.config import ConfigFile, parse_numbers, split_list
+from semlink.constellation import Constellation
 from semlink.errors import ConfigError, MissingDependencyError
 from semlink.provenance import write_report
 from semlink.rates import parse_rate
@@ -21,7 +22,10 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
 
-_CODECS = ("kbsc", "kbsc-reference", "nested", "index", "nested-labels", "index-labels")
+_CODECS = (
+    *("nested", "nested-labels", "index", "index-labels", "kbsc", "kbsc-reference"),
+    *("label", "vq", "vq-residual", "vq-product"),
+)
 
 _EPILOG = """Examples:
 
@@ -48,7 +52,14 @@ def evaluate(
     model_set: Annotated[
         str, typer.Option(help="Where the encoder, and the codec of model-set, come from.")
     ] = "builtin",
-    pilots: Annotated[int, typer.Option(help="Pilots of an honest receiver under Rayleigh.", min=1)] = 8,
+    pilots: Annotated[int, typer.Option(help="Pilots of an honest receiver under block fading.", min=1)] = 8,
+    csi: Annotated[
+        Literal["pilots", "genie", "none"],
+        typer.Option(help="What the receiver knows of a block's gain; genie is a bound, none assumes 1."),
+    ] = "pilots",
+    constellation: Annotated[
+        Constellation | None, typer.Option(help="Points of a digital radio; any if not given.", show_default=False)
+    ] = None,
     count: Annotated[
         int | None, typer.Option(help="Send at most so many, evenly from all.", show_default=False, min=1)
     ] = None,
@@ -64,9 +75,13 @@ def evaluate(
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Measure codecs over a grid, without sockets, through the graphs and functions of the link."""
+    """Measure codecs over a grid, without sockets, through the graphs and functions of the link.
+
+    Stop it at any time: the next start of the same command goes on where it was.
+    """
     try:
         from trainer.evaluation.grid import Grid
+        from trainer.evaluation.link import ReceiverKnowledge
         from trainer.evaluation.run import run_evaluation
     except ImportError as error:
         raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink evaluate") from None
@@ -82,6 +97,8 @@ def evaluate(
             snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
             seeds=tuple(range(seeds)),
             num_pilots=pilots,
+            csi=ReceiverKnowledge(csi),
+            constellation=constellation,
         ),
         data=data,
         train_data=train_data,

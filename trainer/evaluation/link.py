@@ -12,9 +12,10 @@ from engines.codecs import PerRateCodec
 from engines.image_encoder import Features
 from engines.runner import GraphRunner, load_runner
 from semlink.channel import ChannelModel, apply_channel, paper_channel, pilot_symbols
+from semlink.constellation import Constellation
 from semlink.errors import ConfigError
 from semlink.iq import CodesFormat, Symbols, dequantize, normalize_power, pair_latent, quantize, unpair_symbols
-from semlink.rates import Rate, parse_rate
+from semlink.rates import Rate
 from trainer.codecs.training import TrainedCodec
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_retrieval
 
@@ -41,12 +42,13 @@ class ReceiverKnowledge(str, enum.Enum):
 
 @dataclass(frozen=True)
 class AirInterface:
-    """Channel and SNR of one cell of a grid, and what the receiver knows in it."""
+    """Channel and SNR of one cell of a grid, what the receiver knows in it, and what points a digital radio has."""
 
     channel: ChannelModel
     snr_db: float
     knowledge: ReceiverKnowledge
     num_pilots: int = 0
+    constellation: Constellation | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ class CodecGraphs:
     @classmethod
     def from_training(cls, trained: TrainedCodec) -> CodecGraphs:
         """Take the graphs of a finished training run."""
-        rate = parse_rate(str(trained.training.num_symbols))
-        return cls(trained.training.codec, rate, load_runner(trained.encoder_path), load_runner(trained.decoder_path))
+        return cls(
+            trained.training.codec, trained.rate, load_runner(trained.encoder_path), load_runner(trained.decoder_path)
+        )
 
     def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
         """Send every image, search for the queries that the decoder gives, and score what they find."""
@@ -117,6 +120,8 @@ def over_the_air(data: Symbols, air: AirInterface, rng: np.random.Generator) -> 
     gains : (batch, 1) or (batch, num_pilots + n) complex64; for a genie only
     """
     pilots = np.broadcast_to(pilot_symbols(air.num_pilots), (len(data), air.num_pilots))
+    if air.constellation is not None:
+        data = air.constellation.nearest(data)
     sent = _through_codes(np.concatenate([pilots, data], axis=1))
     output = apply_channel(sent, air.channel, snr_db=air.snr_db, rng=rng)
     return _through_codes(output.symbols), output.gains

@@ -10,8 +10,8 @@ import msgspec
 from rich.table import Table
 
 from semlink.provenance import describe_device, installed_versions, now_utc
-from trainer.evaluation.grid import Record
 from trainer.evaluation.metrics import confidence_interval
+from trainer.evaluation.record import Record
 
 __all__ = ["CellSummary", "EvaluationReport", "summarize", "summary_table"]
 

@@ -18,18 +18,13 @@ from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.learning import TrainingFeatures, training_features
 from trainer.codecs.training import CodecTraining
 from trainer.datasets import open_dataset
-from trainer.evaluation.grid import (
-    Grid,
-    Record,
-    evaluate_index,
-    evaluate_model_set,
-    evaluate_nested,
-    evaluate_trained,
-    train_all,
-    trainings_of,
-)
+from trainer.evaluation.grid import Grid, train_all, trainings_of
+from trainer.evaluation.journal import Journal
+from trainer.evaluation.measure import Measurement
 from trainer.evaluation.metrics import CleanRetrieval
+from trainer.evaluation.record import Record
 from trainer.evaluation.report import EvaluationReport
+from trainer.evaluation.vq_link import QUANTIZERS, fitted_quantizer
 from trainer.features import cached_features
 
 __all__ = ["run_evaluation"]
@@ -73,21 +68,27 @@ def run_evaluation(
         sent = cached_features(sent_images, encoder, progress=progress)
         kb = cached_features(dataset.knowledge_base, encoder, progress=progress)
         clean = CleanRetrieval.of(sent, np.asarray(sent_images.labels), kb, np.asarray(dataset.knowledge_base.labels))
+        asked = (grid, weights, train_data or data, epochs, precision)
+        images = (encoder.fingerprint, sent_images.content_key, dataset.knowledge_base.content_key)
+        journal = Journal(cache_folder("evaluations"), *asked, *images, model_set_key(models))
+        if journal.num_records:
+            console.print(f"going on with an interrupted evaluation: {journal.num_records} cells are known")
         learnt = replace(grid, codecs=tuple(codec for codec in grid.codecs if codec != "index"))
+        measurement = Measurement(learnt, clean, progress, journal)
         records: list[Record] = []
         if learnt.codecs and weights == "model-set":
-            records += evaluate_model_set(models, learnt, clean, progress)
+            records += measurement.model_set(models)
         elif learnt.codecs:
             template = CodecTraining(codec="kbsc", num_symbols=64, epochs=epochs, precision=precision)
             learning = training_features(open_dataset(train_data or data, progress=progress), encoder, progress)
             folder = runs or cache_folder("runs")
             trainings = trainings_of(learnt, template)
             trained = train_all(trainings, learning, folder, num_jobs=num_jobs, progress=progress)
-            records += evaluate_trained(trained, learnt, clean, progress)
-            records += _evaluate_signal_codecs(learnt, clean, learning, folder, progress, precision=precision)
+            records += measurement.trained(trained)
+            records += _measure_fits(measurement, learning, folder, precision=precision)
         if "index" in grid.codecs:
-            records += evaluate_index(grid, clean, progress)
-    return EvaluationReport.of(
+            records += measurement.index()
+    report = EvaluationReport.of(
         records,
         command=command,
         encoder=encoder.name,
@@ -98,31 +99,40 @@ def run_evaluation(
         weights=weights,
         ideal_accuracy=clean.ideal_accuracy,
     )
+    journal.finish()
+    return report
 
 
-def _evaluate_signal_codecs(
-    grid: Grid,
-    clean: CleanRetrieval,
-    learning: TrainingFeatures,
-    folder: Path,
-    progress: Progress,
-    *,
-    precision: Literal["bf16", "fp32"],
+def model_set_key(models: ModelSet) -> str:
+    """All that a model set's codecs are, by content."""
+    return " ".join(file.sha256 for codec in models.codecs for file in codec.entry.files)
+
+
+def _measure_fits(
+    measurement: Measurement, learning: TrainingFeatures, folder: Path, *, precision: Literal["bf16", "fp32"]
 ) -> list[Record]:
     """Fit and measure the codecs that one fit serves at every rate and on every channel."""
+    grid, progress = measurement.grid, measurement.progress
     records: list[Record] = []
     if "nested" in grid.codecs:
         seeds = progress.track(grid.seeds, description="fitting nested")
         codebooks = {seed: fitted_nested(seed, learning, folder) for seed in seeds}
-        records += evaluate_nested(codebooks, grid, clean, progress, trained_on=learning.source)
-    if {"nested-labels", "index-labels"} & {*grid.codecs}:
+        records += measurement.nested(codebooks, trained_on=learning.source)
+    for name in QUANTIZERS:
+        if name in grid.codecs:
+            seeds = progress.track(grid.seeds, description=f"fitting {name}")
+            quantizers = {seed: fitted_quantizer(name, seed, learning, folder) for seed in seeds}
+            records += measurement.quantizers(quantizers, name=name, trained_on=learning.source)
+    if {"nested-labels", "index-labels", "label"} & {*grid.codecs}:
         seeds = progress.track(grid.seeds, description="training keys")
         fits = {seed: fitted_keys(seed, learning, folder, precision=precision) for seed in seeds}
         keys = {seed: fit.model for seed, fit in fits.items()}
         if "nested-labels" in grid.codecs:
             seeds = progress.track(grid.seeds, description="fitting nested-labels")
             codebooks = {seed: fitted_nested_labels(seed, learning, fits[seed], folder) for seed in seeds}
-            records += evaluate_nested(codebooks, grid, clean, progress, keys=keys, trained_on=learning.source)
+            records += measurement.nested(codebooks, keys=keys, trained_on=learning.source)
         if "index-labels" in grid.codecs:
-            records += evaluate_index(grid, clean, progress, keys=keys, trained_on=learning.source)
+            records += measurement.index(keys=keys, trained_on=learning.source)
+        if "label" in grid.codecs:
+            records += measurement.label(keys, trained_on=learning.source)
     return records

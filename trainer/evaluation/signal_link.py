@@ -21,7 +21,7 @@ from semlink.rates import Rate
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge, over_the_air
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_entries
 
-__all__ = ["SignalLink"]
+__all__ = ["SignalLink", "hear"]
 
 _NUM_KEYS = 64
 """Keys that are looked at for ten different entries."""
@@ -81,19 +81,67 @@ class SignalLink:
             name, rate, lambda features: entry_codewords(fingerprint, held.nearest(seen(features)), rate), search
         )
 
+    @classmethod
+    def label(cls, rate: Rate, clean: CleanRetrieval, keys: KeyModel, *, seed: int) -> SignalLink:
+        """`label`: the number of the class whose proxy is the nearest, as a spherical codeword.
+
+        The receiver answers with one picture for each class: of the entries labelled so, or of all where it
+        has none, the one whose key is nearest to the proxy.
+        """
+        fingerprint = b"label, seed %d" % seed
+        entry_keys = keys.of_images(clean.index.vectors(0, len(clean.index)))
+        similarity = keys.proxies @ entry_keys.T
+        is_of_class = np.asarray(keys.categories)[:, None] == clean.kb_labels[None, :]
+        has_any = is_of_class.any(axis=1, keepdims=True)
+        representatives = np.where(is_of_class | ~has_any, similarity, -np.inf).argmax(axis=1)
+        search = _LabelSearch(IndexSearch(fingerprint, len(keys.categories), rate), representatives)
+
+        def transmit(features: FloatArray) -> FloatArray:
+            classes = (keys.of_images(features) @ keys.proxies.T).argmax(axis=1)
+            return entry_codewords(fingerprint, classes, rate)
+
+        return cls("label", rate, transmit, search)
+
     def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
         """Send every image as one stream, in order, and score what comes back."""
-        latent = self.transmit(clean.features)[:, : self.rate.latent_dim]
-        heard, gains = over_the_air(normalize_power(pair_latent(latent)), air, rng)
-        if air.knowledge is ReceiverKnowledge.GENIE:
-            symbols, noise_variance = _undo_known_gains(heard, gains)
-        else:
-            estimator = NoiseEstimator()
-            undone = [undo_gain(image, num_pilots=air.num_pilots, estimator=estimator) for image in heard]
-            symbols = np.stack([data for data, _ in undone])
-            noise_variance = np.array([noise for _, noise in undone])
+        symbols, noise_variance = hear(self.transmit(clean.features)[:, : self.rate.latent_dim], air, rng)
         keys, _ = self.search.search(symbols, noise_variance, num_matches=_NUM_KEYS)
         return score_entries(_distinct(keys), clean)
+
+
+@dataclass(frozen=True, eq=False)
+class _LabelSearch:
+    """The codewords of class numbers, and the entry that answers for each class."""
+
+    codewords: IndexSearch
+    representatives: npt.NDArray[np.int64]
+
+    def search(
+        self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
+    ) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """See `SymbolSearch`."""
+        numbers, scores = self.codewords.search(symbols, noise_variance, num_matches=num_matches)
+        return self.representatives[numbers], scores
+
+
+def hear(latent: FloatArray, air: AirInterface, rng: np.random.Generator) -> tuple[Symbols, npt.NDArray[np.float64]]:
+    """Send latents as one stream, in order, and undo the gain as `edge_rx.noise` does.
+
+    Parameters
+    ----------
+    latent : (batch, 2 n) float32
+
+    Returns
+    -------
+    symbols : (batch, n) complex64, gain undone
+    noise_variance : (batch,) N0 of those symbols, as the receiver knows it
+    """
+    heard, gains = over_the_air(normalize_power(pair_latent(latent)), air, rng)
+    if air.knowledge is ReceiverKnowledge.GENIE:
+        return _undo_known_gains(heard, gains)
+    estimator = NoiseEstimator()
+    undone = [undo_gain(image, num_pilots=air.num_pilots, estimator=estimator) for image in heard]
+    return np.stack([data for data, _ in undone]), np.array([noise for _, noise in undone])
 
 
 def _entry_vectors(clean: CleanRetrieval, keys: KeyModel | None) -> FloatArray:

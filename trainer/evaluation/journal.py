@@ -1,0 +1,81 @@
+"""What an evaluation has measured so far, on disk, so that an interrupted one goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from semlink.errors import ResultsError
+from trainer.evaluation.record import Cell, Record
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """Records by cell, appended as they are measured, and removed when all of them are in the report.
+
+    A finished evaluation leaves nothing behind, so that a next one measures anew.
+
+    Parameters
+    ----------
+    folder : of the journals
+    *parts : all that the records depend on; another value, another journal
+    """
+
+    def __init__(self, folder: Path, *parts: object) -> None:
+        digest = hashlib.sha256(msgspec.json.encode([str(part) for part in parts])).hexdigest()[:16]
+        self._path = folder / f"{digest}.jsonl"
+        self._records: dict[Cell, Record] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
+        except OSError as error:
+            raise ResultsError(f"{folder}: the evaluation cannot be kept: {error.strerror}") from None
+        # A kill may have cut the last line short; it is measured again.
+        whole = [line for line in lines if line.endswith(b"\n")]
+        if len(whole) < len(lines):
+            self._path.write_bytes(b"".join(whole))
+        for line in whole:
+            self._keep(self._decoded(line))
+
+    @property
+    def num_records(self) -> int:
+        """How many cells are known."""
+        return len(self._records)
+
+    def find(self, cell: Cell) -> Record | None:
+        """What was measured of a cell; None if nothing was."""
+        return self._records.get(cell)
+
+    def add(self, record: Record) -> None:
+        """Keep a record, on the medium when this returns.
+
+        Raises
+        ------
+        ResultsError
+            If it cannot be written.
+        """
+        try:
+            with self._path.open("ab") as file:
+                file.write(msgspec.json.encode(record) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise ResultsError(f"{self._path}: the evaluation cannot be kept: {error.strerror}") from None
+        self._keep(record)
+
+    def finish(self) -> None:
+        """Remove the journal."""
+        self._path.unlink(missing_ok=True)
+
+    def _keep(self, record: Record) -> None:
+        self._records[record.cell] = record
+
+    def _decoded(self, line: bytes) -> Record:
+        try:
+            return msgspec.json.decode(line, type=Record)
+        except msgspec.MsgspecError as error:
+            raise ResultsError(f"{self._path}: damaged, remove it to measure anew: {error}") from None

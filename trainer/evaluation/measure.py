@@ -1,0 +1,203 @@
+"""Measure codecs over a grid, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from rich.progress import Progress
+
+from engines.codebook import Codebook
+from engines.codecs import PerRateCodec
+from engines.key_model import KeyModel
+from engines.modelset import ModelSet
+from semlink.channel import MAX_SNR_DB, ChannelModel
+from semlink.errors import ConfigError
+from semlink.rates import Rate
+from trainer.codecs.training import TrainedCodec
+from trainer.evaluation.grid import TRAINED_ON, Grid
+from trainer.evaluation.journal import Journal
+from trainer.evaluation.link import AirInterface, CodecGraphs
+from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
+from trainer.evaluation.record import Record
+from trainer.evaluation.signal_link import SignalLink
+from trainer.evaluation.vq_link import StagedQuantizer, VqLink
+
+__all__ = ["Link", "Measurement"]
+
+
+class Link(Protocol):
+    """A codec at one rate, from clean features to what the receiver retrieves."""
+
+    @property
+    def name(self) -> str:
+        """The codec's."""
+        ...
+
+    @property
+    def rate(self) -> Rate:
+        """Symbols of an image."""
+        ...
+
+    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+        """Send every image over the air, retrieve, and score."""
+        ...
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One evaluation: what of, against what, and where what is known of it is kept."""
+
+    grid: Grid
+    clean: CleanRetrieval
+    progress: Progress
+    journal: Journal
+
+    def trained(self, trained: Sequence[TrainedCodec]) -> list[Record]:
+        """Trained codecs of the `kbsc` family, each on the channels that its training serves."""
+        records: list[Record] = []
+        task = self.progress.add_task("evaluating", total=len(trained))
+        for codec in trained:
+            channels = [channel for channel in self.grid.channels if TRAINED_ON[channel] == codec.training.channel]
+            quiet = replace(self, progress=Progress(disable=True))
+            records += quiet.links(
+                codec.training.codec,
+                partial(_trained_graphs, codec),
+                trained_on=f"{codec.source}, {codec.training.channel}",
+                cells=[(codec.rate, codec.training.seed)],
+                channels=channels,
+            )
+            self.progress.advance(task)
+        return records
+
+    def nested(
+        self, codebooks: Mapping[int, Codebook], *, keys: Mapping[int, KeyModel] | None = None, trained_on: str
+    ) -> list[Record]:
+        """`nested`, a codebook for each seed, on every channel; none of them is what it was fitted to.
+
+        With `keys`, a key network for each seed, it is `nested-labels`.
+        """
+        return self.links(
+            "nested-labels" if keys else "nested",
+            lambda rate, seed: SignalLink.nested(codebooks[seed], rate, self.clean, keys=keys[seed] if keys else None),
+            trained_on=trained_on,
+        )
+
+    def index(self, *, keys: Mapping[int, KeyModel] | None = None, trained_on: str = "nothing") -> list[Record]:
+        """`index`, which learns nothing; a seed draws codewords and noise. With `keys`, `index-labels`."""
+        return self.links(
+            "index-labels" if keys else "index",
+            lambda rate, seed: SignalLink.index(rate, self.clean, seed=seed, keys=keys[seed] if keys else None),
+            trained_on=trained_on,
+        )
+
+    def label(self, keys: Mapping[int, KeyModel], *, trained_on: str) -> list[Record]:
+        """`label`: the class number, classified by the nearest proxy."""
+        return self.links(
+            "label",
+            lambda rate, seed: SignalLink.label(rate, self.clean, keys[seed], seed=seed),
+            trained_on=trained_on,
+        )
+
+    def quantizers(self, quantizers: Mapping[int, StagedQuantizer], *, name: str, trained_on: str) -> list[Record]:
+        """`vq`, `vq-residual` or `vq-product`."""
+        return self.links(
+            name,
+            lambda rate, seed: VqLink.of(name, quantizers[seed], rate, seed=seed),
+            trained_on=trained_on,
+        )
+
+    def model_set(self, model_set: ModelSet) -> list[Record]:
+        """A model set's own codecs; the seeds are those of noise and gains alone."""
+        records: list[Record] = []
+        held = [codec.name for codec in model_set.codecs]
+        for name in self.grid.codecs:
+            needed = "nested-labels" if name in ("index-labels", "label") else name
+            if needed not in held:
+                raise ConfigError(
+                    f'model set "{model_set.name}" holds {", ".join(held) or "no codec"}, not {needed};'
+                    " use --weights trained to train it"
+                )
+            codec = model_set.codec(needed)
+            source = codec.entry.training_data
+            if isinstance(codec, PerRateCodec):
+                records += self.links(name, partial(_set_graphs, codec), trained_on=source)
+                continue
+            model = codec.load_keys()
+            keys = None if model is None else dict.fromkeys(self.grid.seeds, model)
+            if name == "index-labels":
+                records += self.index(keys=keys, trained_on=source)
+            elif name == "label" and keys is not None:
+                records += self.label(keys, trained_on=source)
+            else:
+                codebooks = dict.fromkeys(self.grid.seeds, codec.codebook)
+                records += self.nested(codebooks, keys=keys, trained_on=source)
+        return records
+
+    def links(
+        self,
+        name: str,
+        link_of: Callable[[Rate, int], Link],
+        *,
+        trained_on: str,
+        cells: Sequence[tuple[Rate, int]] | None = None,
+        channels: Sequence[ChannelModel] | None = None,
+    ) -> list[Record]:
+        """Measure one codec; a link is made when its turn comes, and only if the journal lacks any of its cells.
+
+        Parameters
+        ----------
+        link_of : the link of a rate and a seed
+        cells, channels : those of the grid if None
+        """
+        if cells is None:
+            cells = [(rate, seed) for rate in self.grid.rates for seed in self.grid.seeds]
+        channels = self.grid.channels if channels is None else channels
+        task = self.progress.add_task(f"evaluating {name}", total=len(cells))
+        records: list[Record] = []
+        for rate, seed in cells:
+            link: Link | None = None
+            for channel in channels:
+                for snr_db in self.grid.snr_db:
+                    record = self.journal.find((name, rate.num_symbols, channel.value, snr_db, seed))
+                    if record is None:
+                        link = link or link_of(rate, seed)
+                        record = self._measure(link, channel, snr_db, seed=seed, trained_on=trained_on)
+                        self.journal.add(record)
+                    records.append(record)
+            self.progress.advance(task)
+        return records
+
+    def _measure(self, link: Link, channel: ChannelModel, snr_db: float, *, seed: int, trained_on: str) -> Record:
+        air = self.grid.air(link.name, channel, snr_db)
+        # By value, so that a cell's noise does not depend on which other cells were asked for.
+        rng = np.random.default_rng([seed, link.rate.num_symbols, round(1000 * (snr_db + MAX_SNR_DB))])
+        scores = link.retrieve(self.clean, air, rng)
+        return Record(
+            codec=link.name,
+            num_symbols=link.rate.num_symbols,
+            snr_db=snr_db,
+            channel=channel.value,
+            seed=seed,
+            semantic_accuracy=scores.semantic_accuracy,
+            recall_at_1=scores.recall_at_1,
+            recall_at_10=scores.recall_at_10,
+            mean_cosine=scores.mean_cosine,
+            match_cosine=scores.match_cosine,
+            trained_on=trained_on,
+            knowledge=air.knowledge.value,
+            num_pilots=air.num_pilots,
+        )
+
+
+def _trained_graphs(codec: TrainedCodec, rate: Rate, seed: int) -> CodecGraphs:
+    """A training run has one rate and one seed."""
+    return CodecGraphs.from_training(codec)
+
+
+def _set_graphs(codec: PerRateCodec, rate: Rate, seed: int) -> CodecGraphs:
+    """A model set is the same for every seed."""
+    return CodecGraphs.of(codec, rate)

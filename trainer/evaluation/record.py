@@ -1,0 +1,35 @@
+"""What is measured of one cell of a grid."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = ["Cell", "Record"]
+
+Cell: TypeAlias = tuple[str, int, str, float, int]
+"""Codec, symbols, channel, SNR [dB], seed."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One cell at one seed, as the JSON's `records` list holds it."""
+
+    codec: str
+    num_symbols: int
+    snr_db: float
+    channel: str
+    seed: int
+    semantic_accuracy: float
+    recall_at_1: float
+    recall_at_10: float
+    mean_cosine: float | None
+    match_cosine: float | None
+    trained_on: str
+    knowledge: str
+    num_pilots: int
+
+    @property
+    def cell(self) -> Cell:
+        """Which one of the grid this is."""
+        return (self.codec, self.num_symbols, self.channel, self.snr_db, self.seed)
