@@ -257,7 +257,7 @@ def test_signal_codecs_run_through_the_whole_evaluation(
     assert len(report.records) == 7 * 2 * 2
     quiet = {r.codec: r.semantic_accuracy for r in report.records if (r.channel, r.snr_db) == ("awgn", 20.0)}
     assert quiet["index"] == pytest.approx(report.ideal_accuracy, abs=0.05)
-    assert min(quiet.values()) > 0.5
+    assert min(quiet.values()) > 0.45
 
 
 def test_what_would_fail_after_training_is_refused_before() -> None:

@@ -36,7 +36,7 @@ from trainer.datasets.cifar100 import paper_train_split
 
 __all__ = ["KeyNetwork", "KeyTraining", "key_graph", "train_key_network", "trained_keys"]
 
-_RECIPE = 2
+_RECIPE = 3
 """Raise it with every change of this code that changes what is learnt."""
 
 
@@ -49,12 +49,15 @@ class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    temperature : of the softmax over proxies; lower sharpens
+    loss : "proxy", the softmax over proxies; or "contrastive", the supervised one of Khosla et al. (NeurIPS 2020),
+        after which a category's proxy is the mean of its images' keys
+    temperature : of the softmax; lower sharpens
     feature_noise : standard deviation, in each dimension, of what is added to the unit features
     precision : arithmetic of the matrix products; "bf16" is the faster where the CPU has it
     """
 
     seed: int = 0
+    loss: Literal["proxy", "contrastive"] = "proxy"
     key_dim: int = 256
     hidden_dim: int = 1024
     epochs: int = 15
@@ -163,7 +166,17 @@ def train_key_network(
     finally:
         torch.set_num_threads(num_threads)
     network.eval()
-    return network, functional.normalize(proxies.detach(), dim=1).numpy()
+    learnt = proxies.detach() if training.loss == "proxy" else _mean_keys(network, inputs, targets, num_categories)
+    return network, functional.normalize(learnt, dim=1).numpy()
+
+
+@torch.no_grad()
+def _mean_keys(network: KeyNetwork, inputs: torch.Tensor, targets: torch.Tensor, num_categories: int) -> torch.Tensor:
+    """Sum of each category's keys, which points where their mean does; (categories, key_dim)."""
+    sums = torch.zeros(num_categories, network.out.out_features)
+    for rows in torch.arange(len(inputs)).split(4096):
+        sums.index_add_(0, targets[rows], network(inputs[rows]))
+    return sums
 
 
 def _fit(
@@ -183,14 +196,28 @@ def _fit(
             noisy = inputs[rows] + training.feature_noise * torch.randn_like(inputs[rows])
             with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16"):
                 keys = network(functional.normalize(noisy, dim=1))
-            similarity = keys @ functional.normalize(proxies, dim=1).T
-            loss = functional.cross_entropy(
-                similarity / training.temperature, targets[rows], label_smoothing=training.label_smoothing
-            )
+            if training.loss == "proxy":
+                similarity = keys @ functional.normalize(proxies, dim=1).T
+                loss = functional.cross_entropy(
+                    similarity / training.temperature, targets[rows], label_smoothing=training.label_smoothing
+                )
+            else:
+                loss = _contrastive_loss(keys, targets[rows], training.temperature)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
+
+
+def _contrastive_loss(keys: torch.Tensor, targets: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Every image's others of its category against all others of the batch; L_out of Khosla et al., eq. 2."""
+    itself = torch.eye(len(keys), dtype=torch.bool)
+    similarity = (keys @ keys.T / temperature).masked_fill(itself, -torch.inf)
+    log_share = similarity - similarity.logsumexp(dim=1, keepdim=True)
+    is_positive = (targets[:, None] == targets[None, :]) & ~itself
+    num_positive = is_positive.sum(dim=1)
+    mean = log_share.masked_fill(~is_positive, 0.0).sum(dim=1) / num_positive.clamp_min(1)
+    return -(mean[num_positive > 0]).mean() if bool((num_positive > 0).any()) else 0.0 * similarity[~itself].sum()
 
 
 def key_graph(network: KeyNetwork) -> onnx.ModelProto:

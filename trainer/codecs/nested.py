@@ -43,6 +43,7 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num_cells : codewords, one for each cell; 1,536 take 10.6 of the 16.8 bits that 64 symbols can carry at -7 dB
     coarse_share : of the power of a familiar image, what its codeword takes
     unfamiliar_share : of held-out images, those that count as unfamiliar
+    num_symbols : the rate at which the analog part alone has the power of a codeword
     max_iterations : of k-means
     """
 
@@ -50,6 +51,7 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num_cells: int = _MOST_CELLS
     coarse_share: float = 0.95
     unfamiliar_share: float = 0.05
+    num_symbols: int = 64
     max_iterations: int = 20
 
     @classmethod
@@ -118,7 +120,8 @@ def fit_codebook(
     )
     centroids = _unit(cells)
     projection = principal_components(directions)
-    analog_power = np.square(directions @ projection[:, : features.shape[1] // 4]).sum(axis=1).mean()
+    num_reals = min(2 * fit.num_symbols, features.shape[1])
+    analog_power = np.square(directions @ projection[:, :num_reals]).sum(axis=1).mean()
     codebook = Codebook(
         mean=mean,
         projection=projection,
@@ -127,7 +130,7 @@ def fit_codebook(
         cell_shares=_cell_shares(directions, centroids),
         familiarity_threshold=0.0,
         coarse_share=fit.coarse_share,
-        analog_scale=float(np.sqrt(features.shape[1] // 4 / analog_power)),
+        analog_scale=float(np.sqrt(num_reals / analog_power)),
     )
     familiarity = codebook.familiarity(codebook.directions(held_out) @ codebook.centroids.T)
     threshold = float(np.quantile(familiarity, fit.unfamiliar_share))

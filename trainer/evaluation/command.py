@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False)
 
 _CODECS = (
     *("nested", "nested-labels", "index", "index-labels", "kbsc", "kbsc-reference"),
-    *("label", "vq", "vq-residual", "vq-product"),
+    *("label", "vq", "vq-residual", "vq-product", "uncoded"),
 )
 
 _EPILOG = """Examples:
@@ -44,6 +44,10 @@ def evaluate(
     seeds: Annotated[int, typer.Option(help="How many seeds: 0, 1, 2 ...", min=1)] = 3,
     train_data: Annotated[
         str | None, typer.Option(help="What to train on; --data if not given.", show_default=False)
+    ] = None,
+    train_channel: Annotated[
+        Literal["awgn", "rayleigh"] | None,
+        typer.Option(help="What to train kbsc on; what suits each channel if not given.", show_default=False),
     ] = None,
     weights: Annotated[
         Literal["auto", "trained", "model-set"],
@@ -98,6 +102,7 @@ def evaluate(
             seeds=tuple(range(seeds)),
             num_pilots=pilots,
             csi=ReceiverKnowledge(csi),
+            trained_on=train_channel,
             constellation=constellation,
         ),
         data=data,

@@ -20,7 +20,7 @@ from trainer.codecs.training import CodecTraining, TrainedCodec, train_codec
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge
 from trainer.evaluation.workers import train_in_processes
 
-__all__ = ["TRAINED_ON", "Grid", "train_all", "trainings_of"]
+__all__ = ["Grid", "train_all", "trainings_of"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Grid:
     num_pilots: int = default_num_pilots(ChannelModel.RAYLEIGH)
     csi: ReceiverKnowledge = ReceiverKnowledge.PILOTS
     """What the receiver is told of a block's gain; pilots, unless a bound is asked for."""
+    trained_on: Literal["awgn", "rayleigh"] | None = None
+    """The channel that `kbsc` and `kbsc-reference` are trained on; None for the one that suits the channel measured."""
     constellation: Constellation | None = None
     """What points a digital radio has; None sends any."""
 
@@ -56,6 +58,10 @@ class Grid:
                 known = ", ".join(channel.value for channel in PAPER_CHANNELS)
                 raise ConfigError(f'kbsc-reference is published for {known} only, not for "{channel.value}"')
 
+    def training_channel(self, channel: ChannelModel) -> Literal["awgn", "rayleigh"]:
+        """Which channel a codec that is measured on this one was trained on."""
+        return self.trained_on or _TRAINED_ON[channel]
+
     def air(self, codec: str, channel: ChannelModel, snr_db: float) -> AirInterface:
         """What the receiver of a codec may know on a channel."""
         if codec == "kbsc-reference":
@@ -69,7 +75,7 @@ class Grid:
         return AirInterface(channel, snr_db, knowledge, num_pilots, self.constellation)
 
 
-TRAINED_ON: dict[ChannelModel, Literal["awgn", "rayleigh"]] = {
+_TRAINED_ON: dict[ChannelModel, Literal["awgn", "rayleigh"]] = {
     ChannelModel.IDEAL: "awgn",
     ChannelModel.AWGN: "awgn",
     ChannelModel.RAYLEIGH: "rayleigh",
@@ -96,7 +102,7 @@ def trainings_of(grid: Grid, template: CodecTraining) -> list[CodecTraining]:
             seed=seed,
             num_pilots=grid.num_pilots if codec == "kbsc" and channel == "rayleigh" else 0,
         )
-        for channel in dict.fromkeys(TRAINED_ON[channel] for channel in grid.channels)
+        for channel in dict.fromkeys(grid.training_channel(channel) for channel in grid.channels)
         for codec in grid.codecs
         if codec in ("kbsc", "kbsc-reference")
         for rate in grid.rates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from edge_rx.equalizer import derotate, equalize
 from engines.codecs import PerRateCodec
 from engines.image_encoder import Features
-from engines.runner import GraphRunner, load_runner
+from engines.runner import load_runner
 from semlink.channel import ChannelModel, apply_channel, paper_channel, pilot_symbols
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError
@@ -53,12 +54,12 @@ class AirInterface:
 
 @dataclass(frozen=True)
 class CodecGraphs:
-    """A codec at one rate, loaded: features -> latent, and received latent -> query."""
+    """A codec at one rate: features (batch, feature_dim) -> latent (batch, 2 n), and received latent -> query."""
 
     name: str
     rate: Rate
-    encoder: GraphRunner
-    decoder: GraphRunner
+    encoder: Callable[[Features], Features]
+    decoder: Callable[[Features], Features]
 
     @classmethod
     def of(cls, codec: PerRateCodec, rate: Rate) -> CodecGraphs:
@@ -71,6 +72,15 @@ class CodecGraphs:
         return cls(
             trained.training.codec, trained.rate, load_runner(trained.encoder_path), load_runner(trained.decoder_path)
         )
+
+    @classmethod
+    def uncoded(cls, rate: Rate, feature_dim: int) -> CodecGraphs:
+        """`uncoded`: the features themselves, two to a symbol; ConfigError at any rate but the one that holds them."""
+        if rate.latent_dim != feature_dim:
+            raise ConfigError(
+                f"uncoded sends the {feature_dim} features as they are, {feature_dim // 2} symbols; got {rate.num_symbols}"
+            )
+        return cls("uncoded", rate, np.asarray, np.asarray)
 
     def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
         """Send every image, search for the queries that the decoder gives, and score what they find."""

@@ -18,7 +18,7 @@ from semlink.channel import MAX_SNR_DB, ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import Rate
 from trainer.codecs.training import TrainedCodec
-from trainer.evaluation.grid import TRAINED_ON, Grid
+from trainer.evaluation.grid import Grid
 from trainer.evaluation.journal import Journal
 from trainer.evaluation.link import AirInterface, CodecGraphs
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
@@ -61,7 +61,8 @@ class Measurement:
         records: list[Record] = []
         task = self.progress.add_task("evaluating", total=len(trained))
         for codec in trained:
-            channels = [channel for channel in self.grid.channels if TRAINED_ON[channel] == codec.training.channel]
+            suits = self.grid.training_channel
+            channels = [channel for channel in self.grid.channels if suits(channel) == codec.training.channel]
             quiet = replace(self, progress=Progress(disable=True))
             records += quiet.links(
                 codec.training.codec,
@@ -92,6 +93,14 @@ class Measurement:
             "index-labels" if keys else "index",
             lambda rate, seed: SignalLink.index(rate, self.clean, seed=seed, keys=keys[seed] if keys else None),
             trained_on=trained_on,
+        )
+
+    def uncoded(self) -> list[Record]:
+        """`uncoded`, which has nothing to learn: the features as they are."""
+        return self.links(
+            "uncoded",
+            lambda rate, _: CodecGraphs.uncoded(rate, self.clean.features.shape[1]),
+            trained_on="nothing",
         )
 
     def label(self, keys: Mapping[int, KeyModel], *, trained_on: str) -> list[Record]:

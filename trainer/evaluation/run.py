@@ -73,7 +73,7 @@ def run_evaluation(
         journal = Journal(cache_folder("evaluations"), *asked, *images, model_set_key(models))
         if journal.num_records:
             console.print(f"going on with an interrupted evaluation: {journal.num_records} cells are known")
-        learnt = replace(grid, codecs=tuple(codec for codec in grid.codecs if codec != "index"))
+        learnt = replace(grid, codecs=tuple(codec for codec in grid.codecs if codec not in ("index", "uncoded")))
         measurement = Measurement(learnt, clean, progress, journal)
         records: list[Record] = []
         if learnt.codecs and weights == "model-set":
@@ -88,6 +88,8 @@ def run_evaluation(
             records += _measure_fits(measurement, learning, folder, precision=precision)
         if "index" in grid.codecs:
             records += measurement.index()
+        if "uncoded" in grid.codecs:
+            records += measurement.uncoded()
     report = EvaluationReport.of(
         records,
         command=command,

@@ -1,0 +1,290 @@
+"""The studies: each a question, how it is measured, and what its figure shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.studies.report import Point
+from benchmarks.studies.workbench import SEEDS, Workbench
+from engines.codebook import Codebook
+from semlink.channel import ChannelModel
+from semlink.rates import RATES, Rate
+from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
+from trainer.codecs.keys import KeyTraining, train_key_network
+from trainer.codecs.nested import NestedFit, fitted_codebook
+from trainer.datasets import open_dataset
+from trainer.datasets.cifar100 import paper_train_split
+from trainer.evaluation.link import CodecGraphs
+from trainer.evaluation.metrics import CleanRetrieval
+from trainer.evaluation.record import Record
+from trainer.evaluation.signal_link import SignalLink
+
+__all__ = ["STUDIES", "Study"]
+
+_SNR_DB = (-7.0, 0.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, and how to answer it."""
+
+    name: str
+    title: str
+    text: str
+    x_label: str
+    measure: Callable[[Workbench], Iterator[Point]]
+
+
+def _points(records: list[Record], x: Callable[[Record], float | str], curve: str | None = None) -> Iterator[Point]:
+    for record in records:
+        yield Point(curve or record.codec, x(record), record.seed, record.semantic_accuracy)
+
+
+def _ideal(clean: CleanRetrieval, places: list[float | str]) -> Iterator[Point]:
+    for x in places:
+        yield Point("ideal: no codec, no channel", x, 0, clean.ideal_accuracy)
+
+
+def _nested(bench: Workbench) -> dict[int, Codebook]:
+    return {seed: fitted_nested(seed, bench.learning, bench.runs) for seed in SEEDS}
+
+
+def _nested_link(codebooks: dict[int, Codebook], clean: CleanRetrieval) -> Callable[[Rate, int], SignalLink]:
+    return lambda rate, seed: SignalLink.nested(codebooks[seed], rate, clean)
+
+
+def _by_snr(record: Record) -> float:
+    return record.snr_db
+
+
+def _by_symbols(record: Record) -> float:
+    return record.num_symbols
+
+
+def no_compression(bench: Workbench) -> Iterator[Point]:
+    """The 512 features as they are in 256 symbols, beside codecs of the same rate."""
+    clean, snr_db = bench.clean(bench.cifar100), (-7.0, -4.0, 0.0, 4.0, 7.0, 10.0)
+    grid = {"rates": ("256",), "snr_db": snr_db}
+    uncoded = bench.measure(clean, "uncoded", lambda rate, _: CodecGraphs.uncoded(rate, 512), **grid)
+    yield from _points(uncoded, _by_snr)
+    yield from _points(bench.measure_kbsc(clean, **grid), _by_snr)
+    yield from _points(bench.measure(clean, "nested", _nested_link(_nested(bench), clean), **grid), _by_snr)
+    yield from _ideal(clean, list(snr_db))
+
+
+def rate_sweep(bench: Workbench) -> Iterator[Point]:
+    """Every rate at 0 dB."""
+    clean, every = bench.clean(bench.cifar100), tuple(str(rate.num_symbols) for rate in RATES)
+    keys = {seed: fitted_keys(seed, bench.learning, bench.runs, precision="bf16") for seed in SEEDS}
+    labelled = {seed: fitted_nested_labels(seed, bench.learning, keys[seed], bench.runs) for seed in SEEDS}
+    yield from _points(bench.measure_kbsc(clean, rates=every[4:]), _by_symbols)
+    nested = bench.measure(clean, "nested", _nested_link(_nested(bench), clean), rates=every)
+    yield from _points(nested, _by_symbols)
+    index = bench.measure(clean, "index", lambda rate, seed: SignalLink.index(rate, clean, seed=seed), rates=every)
+    yield from _points(index, _by_symbols)
+
+    def with_labels(rate: Rate, seed: int) -> SignalLink:
+        return SignalLink.nested(labelled[seed], rate, clean, keys=keys[seed].model)
+
+    def label(rate: Rate, seed: int) -> SignalLink:
+        return SignalLink.label(rate, clean, keys[seed].model, seed=seed)
+
+    yield from _points(bench.measure(clean, "nested-labels", with_labels, rates=every), _by_symbols)
+    yield from _points(bench.measure(clean, "label", label, rates=every), _by_symbols)
+    yield from _ideal(clean, [float(rate.num_symbols) for rate in RATES])
+
+
+def other_channel(bench: Workbench) -> Iterator[Point]:
+    """Trained on AWGN, tested under block Rayleigh."""
+    clean, grid = bench.clean(bench.cifar100), {"snr_db": (-7.0, -4.0, 0.0, 4.0, 7.0, 10.0)}
+    fading = {**grid, "channel": ChannelModel.RAYLEIGH}
+    for trained_on in ("awgn", "rayleigh"):
+        records = bench.measure_kbsc(clean, **fading, trained_on=trained_on)
+        yield from _points(records, _by_snr, f"kbsc, trained on {trained_on}")
+    nested = bench.measure(clean, "nested", _nested_link(_nested(bench), clean), **fading)
+    yield from _points(nested, _by_snr, "nested, trained on no channel")
+    yield from _ideal(clean, list(grid["snr_db"]))
+
+
+def _rows_of_each(labels: np.ndarray, counts: dict[str, int]) -> np.ndarray:
+    """The first so many rows of each label."""
+    rows = [np.flatnonzero(labels == label)[:count] for label, count in counts.items()]
+    return np.sort(np.concatenate(rows))
+
+
+def kb_size(bench: Workbench) -> Iterator[Point]:
+    """A KB of 1 to 50 images a class, alike or with a long tail of the same size in all."""
+    labels = np.asarray(bench.cifar100.knowledge_base.labels)
+    names = np.unique(labels)
+    codebooks = _nested(bench)
+    for per_class in (1, 5, 10, 25, 50):
+        # A long tail: the n-th class has a share that falls to a hundredth of the first's.
+        shares = 0.01 ** (np.arange(len(names)) / (len(names) - 1))
+        tail = np.clip(np.rint(shares * per_class * len(names) / shares.sum()), 1, 50).astype(int)
+        order = np.random.default_rng(0).permutation(names)
+        for kind, counts in (
+            ("alike", dict.fromkeys(names, per_class)),
+            ("long tail", dict(zip(order, tail.tolist(), strict=True))),
+        ):
+            clean = bench.clean(bench.cifar100, kb_rows=_rows_of_each(labels, counts))
+            records = bench.measure(clean, "nested", _nested_link(codebooks, clean), snr_db=_SNR_DB)
+            for record in records:
+                yield Point(f"nested, {record.snr_db:g} dB, {kind}", per_class, record.seed, record.semantic_accuracy)
+            yield Point(f"ideal, {kind}", per_class, 0, clean.ideal_accuracy)
+
+
+def hyperparameters(bench: Workbench) -> Iterator[Point]:
+    """Loss, width and learning rate of the key network, one changed at a time."""
+    clean = bench.clean(bench.cifar100)
+    base = KeyTraining()
+    variants = {
+        "as shipped": base,
+        "contrastive loss": replace_training(base, loss="contrastive"),
+        "width 256": replace_training(base, hidden_dim=256),
+        "width 2048": replace_training(base, hidden_dim=2048),
+        "rate 5e-4": replace_training(base, learning_rate=5e-4),
+        "rate 8e-3": replace_training(base, learning_rate=8e-3),
+        "temperature 0.05": replace_training(base, temperature=0.05),
+        "temperature 0.2": replace_training(base, temperature=0.2),
+    }
+    features = clean.index.vectors(0, len(clean.index))
+    for name, training in variants.items():
+        for seed in SEEDS:
+            learning = bench.learning
+            train, *_ = paper_train_split(len(learning.features), seed)
+            network, proxies = train_key_network(
+                replace_training(training, seed=seed),
+                learning.features[train],
+                learning.labels[train],
+                num_categories=len(learning.categories),
+            )
+            yield Point("nearest key, no channel", name, seed, _key_accuracy(network, features, clean))
+            yield Point("nearest proxy (classifier)", name, seed, _proxy_accuracy(network, proxies, bench, clean))
+
+
+def replace_training(training: KeyTraining, **changes: object) -> KeyTraining:
+    """A training run with some values changed."""
+    import msgspec
+
+    return msgspec.structs.replace(training, **changes)
+
+
+def _keys(network: object, features: np.ndarray) -> np.ndarray:
+    import torch
+
+    with torch.no_grad():
+        keys: np.ndarray = network(torch.from_numpy(np.ascontiguousarray(features))).numpy()  # type: ignore[operator]
+    return keys
+
+
+def _key_accuracy(network: object, features: np.ndarray, clean: CleanRetrieval) -> float:
+    """Without the labels of the entries, so that the network alone is what differs."""
+    nearest = (_keys(network, clean.features) @ _keys(network, features).T).argmax(axis=1)
+    return float(np.mean(clean.kb_labels[nearest] == clean.labels))
+
+
+def _proxy_accuracy(network: object, proxies: np.ndarray, bench: Workbench, clean: CleanRetrieval) -> float:
+    classes = np.asarray(bench.learning.categories)[(_keys(network, clean.features) @ proxies.T).argmax(axis=1)]
+    return float(np.mean(classes == clean.labels))
+
+
+def cross_domain(bench: Workbench) -> Iterator[Point]:
+    """Codecs of CIFAR-100 at 64 symbols, images of other kinds; nothing is trained again."""
+    codebooks = _nested(bench)
+    for name in ("digits", "photos"):
+        clean = bench.clean(open_dataset(name, progress=bench.progress))
+        for snr_db in _SNR_DB:
+            place = f"{name}\n{snr_db:g} dB"
+            yield from _points(bench.measure_kbsc(clean, snr_db=(snr_db,)), lambda _, place=place: place)  # type: ignore[misc]
+            records = bench.measure(clean, "nested", _nested_link(codebooks, clean), snr_db=(snr_db,))
+            yield from _points(records, lambda _, place=place: place)  # type: ignore[misc]
+            yield from _ideal(clean, [place])
+
+
+def nesting(bench: Workbench) -> Iterator[Point]:
+    """One nested code against codes made for one rate alone, each of 256 and of 1,536 cells; at 0 dB."""
+    clean = bench.clean(bench.cifar100)
+    rates = ("4", "16", "64", "256", "1024")
+    nested = bench.measure(clean, "nested", _nested_link(_nested(bench), clean), rates=rates)
+    yield from _points(nested, _by_symbols, "one code for all rates")
+    for num_cells in (256, 1536):
+        for rate in rates:
+            special = {
+                seed: fitted_codebook(
+                    NestedFit(seed, num_cells=num_cells, num_symbols=int(rate)), bench.learning, bench.runs
+                )
+                for seed in SEEDS
+            }
+            records = bench.measure(clean, "nested", _nested_link(special, clean), rates=(rate,))
+            yield from _points(records, _by_symbols, f"a code for each rate, {num_cells:,} cells")
+
+
+def feedback(bench: Workbench) -> Iterator[Point]:
+    """What a transmitter that knew the SNR could gain by sharing its power otherwise; 64 symbols."""
+    clean, codebooks = bench.clean(bench.cifar100), _nested(bench)
+    for share in (0.5, 0.8, 0.95, 1.0):
+        shared = {seed: replace(codebook, coarse_share=share) for seed, codebook in codebooks.items()}
+        records = bench.measure(clean, "nested", _nested_link(shared, clean), snr_db=(-7.0, -4.0, 0.0, 4.0, 10.0, 15.0))
+        yield from _points(records, _by_snr, f"{share:.0%} of the power in the codeword")
+
+
+STUDIES = (
+    Study(
+        "no-compression",
+        "No compression: CBR 1/12",
+        "256 symbols hold the 512 features as they are. Learning to send them gains where noise is strong;"
+        " at 10 dB there is next to nothing left to gain.",
+        "SNR Es/N0 [dB]",
+        no_compression,
+    ),
+    Study("rate-sweep", "Every rate at 0 dB", "From 4 to 1,024 symbols an image, AWGN.", "symbols", rate_sweep),
+    Study(
+        "other-channel",
+        "Trained on AWGN, used under block Rayleigh",
+        "64 symbols and 8 pilots. `nested` is fitted to no channel.",
+        "mean SNR Es/N0 [dB]",
+        other_channel,
+    ),
+    Study(
+        "kb-size",
+        "KB size and imbalance",
+        "`nested` at 64 symbols with 1 to 50 images a class in the KB: as many of each, or a long tail of classes"
+        " in which the rarest has a hundredth of the commonest, at least one and at most fifty.",
+        "images a class, mean",
+        kb_size,
+    ),
+    Study(
+        "hyperparameters",
+        "Loss, width and learning rate of the key network",
+        "One value changed at a time; entries' labels are not used here, so that the network alone is compared.",
+        "",
+        hyperparameters,
+    ),
+    Study(
+        "cross-domain",
+        "Other domains",
+        "Codecs trained on CIFAR-100 at 64 symbols, sent digits and photographs.",
+        "",
+        cross_domain,
+    ),
+    Study(
+        "nesting",
+        "What nesting costs",
+        "One code for all rates, and codes fitted for one rate alone: the analog part scaled for that rate, and 256 or"
+        " 1,536 cells. 0 dB.",
+        "symbols",
+        nesting,
+    ),
+    Study(
+        "feedback",
+        "What knowing the SNR would bring the encoder",
+        "`nested` at 64 symbols with other shares of the power in the codeword, at both ends: the envelope is what a"
+        " transmitter could reach that is told the SNR. It keeps 95 % instead, and uses a reported SNR to choose the"
+        " rate.",
+        "SNR Es/N0 [dB]",
+        feedback,
+    ),
+)
