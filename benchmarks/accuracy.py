@@ -1,10 +1,11 @@
 """`make results`: evaluate the codecs, and write docs/results.md from the committed JSON.
 
-`python -m benchmarks.accuracy --render` writes the page anew without evaluating.
+`python -m benchmarks.accuracy NAME ...` evaluates those alone; `--render` writes the page anew without evaluating.
 """
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.studies.questions import STUDIES, Study
+from benchmarks.studies.report import StudyReport, summary
+from trainer.evaluation.metrics import Interval
 from trainer.evaluation.plot import plot_report
 from trainer.evaluation.report import CellSummary, EvaluationReport
 
@@ -73,6 +77,43 @@ EVALUATIONS = (
         "cifar100-labels", "CIFAR-100, keys learnt from labels", "cifar100", f"kbsc,{_LABELLED}", "64", "awgn,rayleigh"
     ),
     Evaluation("cifar100-labels-short", "The same, fewer than 64 symbols", "cifar100", _LABELLED, _SHORT_RATES, "awgn"),
+    Evaluation(
+        "cifar100-digital",
+        "CIFAR-100, digital schemes",
+        "cifar100",
+        f"{_GENERAL},{_LABELLED},label,vq,vq-residual,vq-product",
+        "16,64,256",
+        "awgn",
+    ),
+    Evaluation(
+        "cifar100-channels",
+        "CIFAR-100, other channels",
+        "cifar100",
+        f"kbsc,{_GENERAL},nested-labels",
+        "64",
+        "rician,burst",
+    ),
+    Evaluation(
+        "cifar100-genie",
+        "CIFAR-100, block Rayleigh with the gain told by a genie",
+        "cifar100",
+        f"kbsc,{_GENERAL},nested-labels",
+        "64",
+        "rayleigh",
+        ("--csi", "genie"),
+    ),
+    *(
+        Evaluation(
+            f"cifar100-{points}",
+            f"CIFAR-100, {points.upper()} points alone",
+            "cifar100",
+            f"kbsc,{_GENERAL},nested-labels",
+            "64",
+            "awgn",
+            ("--constellation", points),
+        )
+        for points in ("qpsk", "16qam", "64qam")
+    ),
     Evaluation("digits", "Digits, never seen in training", "digits", _ON_STRANGERS, "64", "awgn", _STRANGERS),
     Evaluation("photos", "Photographs, never seen in training", "photos", _ON_STRANGERS, "64", "awgn", _STRANGERS),
 )
@@ -121,7 +162,8 @@ What to keep in mind when reading:
 def main() -> None:
     """Evaluate unless told only to render, then write the page."""
     if "--render" not in sys.argv[1:]:
-        for evaluation in EVALUATIONS:
+        asked = sys.argv[1:] or [evaluation.name for evaluation in EVALUATIONS]
+        for evaluation in (evaluation for evaluation in EVALUATIONS if evaluation.name in asked):
             paths = ("--json", str(evaluation.json), "--plot", str(evaluation.plot))
             subprocess.run([sys.executable, "-m", "semlink", *evaluation.command, *paths], check=True, cwd=ROOT)
     for evaluation in EVALUATIONS:
@@ -149,9 +191,31 @@ def page() -> str:
             f" Command: `semlink {' '.join(evaluation.command)}`.\n\n"
             f"![semantic accuracy against SNR]({evaluation.plot.name})\n\n{table(report.summary)}"
         )
+    sections.append("\n## Studies\n")
+    sections += [study_section(study) for study in STUDIES]
     sections.append(f"\nVersions: {', '.join(f'{name} {version}' for name, version in first.versions.items())}.\n")
     sections.append(f"\n#{(ROOT / LATENCY).read_text(encoding='utf-8')}")
     return "".join(sections)
+
+
+def study_section(study: Study) -> str:
+    """Question, figure and numbers of one study."""
+    report = msgspec.json.decode((ROOT / RESULTS / f"study-{study.name}.json").read_bytes(), type=StudyReport)
+    curves = summary(report)
+    places = list(dict.fromkeys(x for found in curves.values() for x in found))
+    names = [f"{x:g}" if isinstance(x, (int, float)) else x.replace("\n", ", ") for x in places]
+    lines = [f"| {report.x_label or ''} | {' | '.join(names)} |", f"|---|{'---:|' * len(places)}"]
+    for curve, found in curves.items():
+        values = " | ".join(_interval_text(found[x]) if x in found else "" for x in places)
+        lines.append(f"| {curve} | {values} |")
+    figure = f"![{study.title}](study-{study.name}.png)"
+    body = "\n".join(lines)
+    return f"\n### {study.title}\n\n{study.text} Command: `{report.command}`.\n\n{figure}\n\n{body}\n"
+
+
+def _interval_text(interval: Interval) -> str:
+    half = interval.high - interval.mean
+    return f"{interval.mean:.3f} ±{half:.3f}" if math.isfinite(half) else f"{interval.mean:.3f}"
 
 
 def table(cells: list[CellSummary]) -> str:

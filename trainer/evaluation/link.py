@@ -77,9 +77,8 @@ class CodecGraphs:
     def uncoded(cls, rate: Rate, feature_dim: int) -> CodecGraphs:
         """`uncoded`: the features themselves, two to a symbol; ConfigError at any rate but the one that holds them."""
         if rate.latent_dim != feature_dim:
-            raise ConfigError(
-                f"uncoded sends the {feature_dim} features as they are, {feature_dim // 2} symbols; got {rate.num_symbols}"
-            )
+            fitting = feature_dim // 2
+            raise ConfigError(f"uncoded sends the features as they are: {fitting} symbols, not {rate.num_symbols}")
         return cls("uncoded", rate, np.asarray, np.asarray)
 
     def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:

@@ -22,6 +22,11 @@ _STYLES = {
     "index": "C2o-",
     "nested-labels": "C3^--",
     "index-labels": "C2^--",
+    "label": "C4o-",
+    "vq": "C1o-",
+    "vq-residual": "C1s--",
+    "vq-product": "C1^:",
+    "uncoded": "C7o-",
 }
 _PANEL_INCHES = (3.6, 3.6)
 
