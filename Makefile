@@ -63,6 +63,7 @@ bench: install
 
 # docs/results.md and its plots, from training on: hours on two cores. Needs SEMLINK_DATA or the network.
 results: install
+	$(BIN)/python -m benchmarks.studies
 	$(BIN)/python -m benchmarks.accuracy
 
 builtin-encoder: install
@@ -70,7 +71,8 @@ builtin-encoder: install
 	$(BIN)/semlink train encoder report-head --json benchmarks/results/builtin-encoder-head.json
 
 builtin-codec: install
-	$(BIN)/semlink train codec --data cifar100 --model-set builtin --out engines/modelsets/builtin
+	$(BIN)/semlink train codec --data cifar100 --codec nested,nested-labels,kbsc --num-symbols 64,128 \
+	  --model-set builtin --out engines/modelsets/builtin
 
 clean:
 	rm -rf $(VENV) .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -121,7 +121,8 @@ class SignalSearch:
     """
 
     def __init__(self, sounds: EntrySounds, rate: Rate, *, num_threads: int = 1) -> None:
-        self._sounds = sounds
+        self._entries, self._similarity, self._log_priors = sounds.entries, sounds.similarity, sounds.log_priors
+        self._unexplained = sounds.unexplained
         self._dim, self._num_repeats = _folded(rate, sounds.keys.shape[1])
         keys = _unit_power(repeat(sounds.keys)[:, : self._dim]) * sounds.scale[:, None]
         self._half_energy = np.sum(keys**2, axis=1) / 2
@@ -161,7 +162,7 @@ class SignalSearch:
         require_sound(symbols, noise_variance, num_reals=self._num_repeats * self._dim)
         received = unpair_symbols(symbols).reshape(len(symbols), self._num_repeats, self._dim).mean(axis=1)
         # Of each real: half the noise, less by the repeats, and what an entry's key leaves unexplained.
-        variance = np.asarray(noise_variance) / 2 / self._num_repeats + self._sounds.unexplained
+        variance = np.asarray(noise_variance) / 2 / self._num_repeats + self._unexplained
         return np.column_stack([received, np.full_like(variance, -1.0), variance]).astype(np.float32)
 
     def search(
@@ -181,7 +182,7 @@ class SignalSearch:
         """
         queries = self.queries(symbols, noise_variance)
         keys, products = self._index.search(queries, num_matches=num_matches)
-        return self._sounds.entries[keys], np.asarray(products / queries[:, -1:], dtype=np.float32)
+        return self._entries[keys], np.asarray(products / queries[:, -1:], dtype=np.float32)
 
     def match(self, query: FloatArray) -> tuple[int, float]:
         """The likeliest entry, and how alike what was heard and that entry are.
@@ -198,10 +199,10 @@ class SignalSearch:
         found, products = self._index.search(query, num_matches=1)
         key, variance = int(found[0, 0]), float(query[0, -1])
         half_energy = float(self._half_energy[key])
-        product = float(products[0, 0]) + half_energy - variance * float(self._sounds.log_priors[key])
+        product = float(products[0, 0]) + half_energy - variance * float(self._log_priors[key])
         correlation = product / float(np.sqrt(2 * half_energy * self._dim / 2))
-        score = min(1.0, max(-1.0, correlation)) * float(self._sounds.similarity[key])
-        return int(self._sounds.entries[key]), score
+        score = min(1.0, max(-1.0, correlation)) * float(self._similarity[key])
+        return int(self._entries[key]), score
 
 
 def _folded(rate: Rate, feature_dim: int) -> tuple[int, int]:

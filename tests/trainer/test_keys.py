@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,7 +20,14 @@ from engines.runner import load_runner
 from semlink.channel import ChannelModel
 from semlink.errors import ConfigError, DatasetError
 from semlink.rates import parse_rate
-from trainer.codecs.keys import KeyNetwork, KeyTraining, key_graph, train_key_network, trained_keys
+from trainer.codecs.keys import (
+    KeyNetwork,
+    KeyTraining,
+    _contrastive_loss,
+    key_graph,
+    train_key_network,
+    trained_keys,
+)
 from trainer.codecs.learning import TrainingFeatures
 from trainer.codecs.nested import NestedFit, fit_codebook
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge
@@ -128,3 +136,26 @@ def test_bad_data_is_named() -> None:
         train_key_network(TRAINING, features, kinds, num_categories=8)
     with pytest.raises(ConfigError, match="temperature"):
         KeyTraining(temperature=0.0)
+
+
+def test_contrastive_loss_is_that_of_its_definition() -> None:
+    keys = torch.nn.functional.normalize(torch.randn(12, 5, generator=torch.Generator().manual_seed(0)), dim=1)
+    targets = torch.tensor([0, 0, 1, 1, 1, 2, 2, 0, 1, 2, 3, 4])
+    losses = []
+    for i in range(10):  # the last two have nobody of their kind, and do not count
+        others = [j for j in range(12) if j != i]
+        total = sum(torch.exp(keys[i] @ keys[j] / 0.2) for j in others)
+        alike = [j for j in others if targets[j] == targets[i]]
+        losses.append(-sum(torch.log(torch.exp(keys[i] @ keys[j] / 0.2) / total) for j in alike) / len(alike))
+    expected = torch.stack(losses).mean()
+    torch.testing.assert_close(_contrastive_loss(keys, targets, 0.2), expected)
+
+
+def test_contrastive_training_separates_too(clean: CleanRetrieval) -> None:
+    training = msgspec.structs.replace(TRAINING, loss="contrastive")
+    network, proxies = train_key_network(training, *images(2000, 1), num_categories=8)
+    with torch.no_grad():
+        keys = network(torch.from_numpy(clean.features)).numpy()
+    classified = (keys @ proxies.T).argmax(axis=1).astype(str)
+    assert np.mean(classified == clean.labels) > 0.85
+    np.testing.assert_allclose(np.linalg.norm(proxies, axis=1), 1.0, rtol=1e-5)
