@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -139,6 +140,24 @@ def test_too_little_data_is_refused(tmp_path: Path) -> None:
     few = TrainingFeatures(np.ones((100, 8), np.float32), np.zeros(100, np.int64), "few", "key")
     with pytest.raises(DatasetError, match="too few"):
         train_codec(training(), few, tmp_path)
+
+
+def test_features_that_are_not_finite_are_refused(data: TrainingFeatures, tmp_path: Path) -> None:
+    features = data.features.copy()
+    features[7, 1] = np.nan
+    with pytest.raises(DatasetError, match="not finite"):
+        train_codec(training(), replace(data, features=features), tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["epoch", "width"])
+def test_checkpoint_of_another_configuration_is_named(data: TrainingFeatures, tmp_path: Path, lost: str) -> None:
+    folder = tmp_path / training().key(data.content_key)
+    folder.mkdir()
+    other = KbscNetwork(data.features.shape[1], 64)
+    state = {"network": other.state_dict(), "optimizer": {}, "accuracies": []}
+    torch.save({} if lost == "epoch" else state, folder / "checkpoint.pt")
+    with pytest.raises(ResultsError, match="a checkpoint of another configuration; remove it"):
+        train_codec(training(), data, tmp_path)
 
 
 def test_damaged_checkpoint_is_named(data: TrainingFeatures, tmp_path: Path) -> None:

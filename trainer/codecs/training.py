@@ -166,6 +166,8 @@ class _Run:
     def __init__(self, training: CodecTraining, data: TrainingFeatures, folder: Path) -> None:
         if len(data.features) < 10 * training.batch_size:
             raise DatasetError(f"{len(data.features)} images are too few: training needs {10 * training.batch_size}")
+        if not np.isfinite(data.features).all():
+            raise DatasetError("features to train on hold values that are not finite")
         self.training, self.source, self.folder = training, data.source, folder
         train, queries, kb = paper_train_split(len(data.features), training.seed)
         features, labels = torch.from_numpy(np.ascontiguousarray(data.features)), torch.from_numpy(data.labels)
@@ -270,11 +272,14 @@ class _Run:
         # torch reports a damaged file through zipfile's, pickle's and its own errors.
         except Exception as error:  # noqa: BLE001
             raise ResultsError(f"{path}: not a checkpoint ({type(error).__name__}); remove it to train anew") from None
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        self.accuracies, self.best_epoch = state["accuracies"], state["best_epoch"]
-        self.best_state, self.epoch = state["best_state"], len(state["accuracies"])
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.generator.set_state(state["generator"])
+            self.accuracies, self.best_epoch = state["accuracies"], state["best_epoch"]
+            self.best_state, self.epoch = state["best_state"], len(state["accuracies"])
+        except (RuntimeError, ValueError, KeyError, TypeError):
+            raise ResultsError(f"{path}: a checkpoint of another configuration; remove it to train anew") from None
 
     def _draw_snr(self) -> float:
         choices = self.training.snr_db
