@@ -41,7 +41,9 @@ def codec(
         str,
         typer.Option(help="cifar100, or a folder of class folders, or one that holds train/<class> and test/<class>."),
     ] = "cifar100",
-    codecs: Annotated[str, typer.Option("--codec", help="Comma-separated, of nested, nested-labels, kbsc.")] = "nested",
+    codecs: Annotated[
+        str, typer.Option("--codec", help="Comma-separated, of nested, nested-labels, label, kbsc.")
+    ] = "nested",
     num_symbols: Annotated[str, typer.Option(help="Rates of kbsc, as symbols or CBR.")] = _ALL_RATES,
     model_set: Annotated[str, typer.Option(help="Where the image encoder comes from.")] = "builtin",
     channel: Annotated[Literal["awgn", "rayleigh"], typer.Option(help="What to train kbsc for.")] = "awgn",
@@ -57,7 +59,7 @@ def codec(
     """Train codecs for your images, and write a model set that a link can run.
 
     nested is one code for all rates and channels, for pictures of any kind. nested-labels is better where the
-    categories are known beforehand, and of no use elsewhere. kbsc is the paper's network, one for each rate.
+    categories are known beforehand, and of no use elsewhere; label sends nothing but the category. kbsc is the paper's network, one for each rate.
 
     Stop it at any time: the next start goes on where it was.
     """

@@ -209,11 +209,13 @@ def test_general_and_labelled_codec_of_a_folder(model_set: ModelSet, tmp_path: P
     pictures = write_class_folders(tmp_path / "pictures", classes=("boat", "cat"), images_per_class=250)
     out = tmp_path / "mine"
     source = ("--data", pictures, "--model-set", model_set.folder, "--out", out)
-    with start(tmp_path / "cache", *source, "--codec", "nested,nested-labels") as process:
+    with start(tmp_path / "cache", *source, "--codec", "nested,nested-labels,label") as process:
         errors = finish(process)
     assert process.returncode == 0, errors
-    nested, labels = ModelSet(out).codecs
-    assert (nested.name, labels.name) == ("nested", "nested-labels")
+    nested, labels, label = ModelSet(out).codecs
+    assert (nested.name, labels.name, label.name) == ("nested", "nested-labels", "label")
+    assert isinstance(label, NestedCodec)
+    assert label.codebook.coarse_share == 1.0
     assert isinstance(nested, NestedCodec)
     assert isinstance(labels, NestedCodec)
     keys = labels.load_keys()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from engines.codebook import Codebook
 from engines.key_model import KeyModel
 from semlink.errors import DatasetError
@@ -45,12 +47,19 @@ def fitted_keys(seed: int, learning: TrainingFeatures, runs: Path, *, precision:
     return FittedKeys(trained_keys(training, learning, runs), training.graph_path(learning, runs), training)
 
 
-def fitted_nested_labels(seed: int, learning: TrainingFeatures, keys: FittedKeys, runs: Path) -> Codebook:
-    """`nested-labels`: a nested code of the keys that the training images have, with cells around the proxies."""
+def fitted_nested_labels(
+    seed: int, learning: TrainingFeatures, keys: FittedKeys, runs: Path, *, label_alone: bool = False
+) -> Codebook:
+    """`nested-labels`: a nested code of the keys that the training images have, with cells around the proxies.
+
+    With `label_alone` it is `label`: all of the power in the category's codeword, whatever the image looks like.
+    """
     keyed = replace(
         learning,
         features=keys.model.of_images(learning.features),
         content_key=keys.training.key(learning),
     )
     fit = NestedFit.for_keys(seed, len(learning.categories))
+    if label_alone:
+        fit = msgspec.structs.replace(fit, coarse_share=1.0, unfamiliar_share=0.0)
     return fitted_codebook(fit, keyed, runs, proxies=keys.model.proxies)

@@ -28,7 +28,7 @@ from trainer.modelset_writer import model_file, set_codec, set_encoder
 
 __all__ = ["TRAINABLE", "train_model_set"]
 
-TRAINABLE = ("nested", "nested-labels", "kbsc")
+TRAINABLE = ("nested", "nested-labels", "label", "kbsc")
 """Codecs that a model set can hold."""
 
 _LICENCE = "Apache-2.0"
@@ -111,7 +111,7 @@ def _trained(
         codebook = fitted_nested(options.seed, learning, runs)
     else:
         keys = fitted_keys(options.seed, learning, runs, precision=options.precision)
-        codebook = fitted_nested_labels(options.seed, learning, keys, runs)
+        codebook = fitted_nested_labels(options.seed, learning, keys, runs, label_alone=codec == "label")
     progress.advance(task)
     return _place_nested(codec, codebook, keys, learning, options, out)
 
