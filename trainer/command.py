@@ -59,7 +59,8 @@ def codec(
     """Train codecs for your images, and write a model set that a link can run.
 
     nested is one code for all rates and channels, for pictures of any kind. nested-labels is better where the
-    categories are known beforehand, and of no use elsewhere; label sends nothing but the category. kbsc is the paper's network, one for each rate.
+    categories are known beforehand, and of no use elsewhere; label sends nothing but the category. kbsc is the
+    paper's network, one for each rate.
 
     Stop it at any time: the next start goes on where it was.
     """
