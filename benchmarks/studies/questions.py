@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.studies.key_network import hyperparameters
 from benchmarks.studies.report import Point
 from benchmarks.studies.workbench import SEEDS, Workbench
 from engines.codebook import Codebook
 from semlink.channel import ChannelModel
-from semlink.rates import RATES, Rate
+from semlink.rates import RATES, Rate, parse_rate
 from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
-from trainer.codecs.keys import KeyTraining, train_key_network
 from trainer.codecs.nested import NestedFit, fitted_codebook
 from trainer.datasets import open_dataset
-from trainer.datasets.cifar100 import paper_train_split
+from trainer.evaluation.bounds import message_error_rate
 from trainer.evaluation.link import CodecGraphs
 from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.record import Record
@@ -136,61 +136,6 @@ def kb_size(bench: Workbench) -> Iterator[Point]:
             yield Point(f"ideal, {kind}", per_class, 0, clean.ideal_accuracy)
 
 
-def hyperparameters(bench: Workbench) -> Iterator[Point]:
-    """Loss, width and learning rate of the key network, one changed at a time."""
-    clean = bench.clean(bench.cifar100)
-    base = KeyTraining()
-    variants = {
-        "as shipped": base,
-        "contrastive loss": replace_training(base, loss="contrastive"),
-        "width 256": replace_training(base, hidden_dim=256),
-        "width 2048": replace_training(base, hidden_dim=2048),
-        "rate 5e-4": replace_training(base, learning_rate=5e-4),
-        "rate 8e-3": replace_training(base, learning_rate=8e-3),
-        "temperature 0.05": replace_training(base, temperature=0.05),
-        "temperature 0.2": replace_training(base, temperature=0.2),
-    }
-    features = clean.index.vectors(0, len(clean.index))
-    for name, training in variants.items():
-        for seed in SEEDS:
-            learning = bench.learning
-            train, *_ = paper_train_split(len(learning.features), seed)
-            network, proxies = train_key_network(
-                replace_training(training, seed=seed),
-                learning.features[train],
-                learning.labels[train],
-                num_categories=len(learning.categories),
-            )
-            yield Point("nearest key, no channel", name, seed, _key_accuracy(network, features, clean))
-            yield Point("nearest proxy (classifier)", name, seed, _proxy_accuracy(network, proxies, bench, clean))
-
-
-def replace_training(training: KeyTraining, **changes: object) -> KeyTraining:
-    """A training run with some values changed."""
-    import msgspec
-
-    return msgspec.structs.replace(training, **changes)
-
-
-def _keys(network: object, features: np.ndarray) -> np.ndarray:
-    import torch
-
-    with torch.no_grad():
-        keys: np.ndarray = network(torch.from_numpy(np.ascontiguousarray(features))).numpy()  # type: ignore[operator]
-    return keys
-
-
-def _key_accuracy(network: object, features: np.ndarray, clean: CleanRetrieval) -> float:
-    """Without the labels of the entries, so that the network alone is what differs."""
-    nearest = (_keys(network, clean.features) @ _keys(network, features).T).argmax(axis=1)
-    return float(np.mean(clean.kb_labels[nearest] == clean.labels))
-
-
-def _proxy_accuracy(network: object, proxies: np.ndarray, bench: Workbench, clean: CleanRetrieval) -> float:
-    classes = np.asarray(bench.learning.categories)[(_keys(network, clean.features) @ proxies.T).argmax(axis=1)]
-    return float(np.mean(classes == clean.labels))
-
-
 def cross_domain(bench: Workbench) -> Iterator[Point]:
     """Codecs of CIFAR-100 at 64 symbols, images of other kinds; nothing is trained again."""
     codebooks = _nested(bench)
@@ -220,6 +165,26 @@ def nesting(bench: Workbench) -> Iterator[Point]:
             }
             records = bench.measure(clean, "nested", _nested_link(special, clean), rates=(rate,))
             yield from _points(records, _by_symbols, f"a code for each rate, {num_cells:,} cells")
+
+
+def error_detection(bench: Workbench) -> Iterator[Point]:
+    """`index`, and the best that any code could do for the entry's number, without and with a CRC."""
+    clean, snr_db = bench.clean(bench.cifar100), (-10.0, -7.0, -4.0, -2.0, 0.0, 2.0, 4.0)
+    num_entries = len(clean.index)
+    for rate in (parse_rate("16"), parse_rate("64")):
+        name = f"{rate.num_symbols} symbols"
+        records = bench.measure(
+            clean,
+            "index",
+            lambda rate, seed: SignalLink.index(rate, clean, seed=seed),
+            rates=(str(rate.num_symbols),),
+            snr_db=snr_db,
+        )
+        yield from _points(records, _by_snr, f"index, {name}")
+        for num_crc_bits, what in ((0, "the number alone"), (6, "the number and a CRC of 6 bits")):
+            for snr in snr_db:
+                error = message_error_rate(num_entries * 2**num_crc_bits, rate, snr)
+                yield Point(f"bound, {name}, {what}", snr, 0, clean.ideal_accuracy * (1.0 - error))
 
 
 def feedback(bench: Workbench) -> Iterator[Point]:
@@ -277,6 +242,15 @@ STUDIES = (
         " 1,536 cells. 0 dB.",
         "symbols",
         nesting,
+    ),
+    Study(
+        "error-detection",
+        "What a CRC would cost",
+        "5G protects a message of 13 bits, such as the number of one of 5,000 entries, by a polar code with 6 bits of"
+        " CRC. `index` spends nothing on detection: its margin is the confidence. No polar code is run here; the lines"
+        " are the normal approximation of the best code for so many messages, which a polar code does not beat.",
+        "SNR Es/N0 [dB]",
+        error_detection,
     ),
     Study(
         "feedback",

@@ -28,6 +28,7 @@ _STYLES = {
     "vq-product": "C1^:",
     "uncoded": "C7o-",
 }
+_LABELLED = ("label", "nested-labels", "index-labels")
 _PANEL_INCHES = (3.6, 3.6)
 
 
@@ -66,6 +67,16 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
         raise ResultsError(f"{path}: the plot cannot be written: {error}; PNG, SVG and PDF are known") from None
 
 
+def _draw_bound(
+    panel: Any, cells: list[CellSummary], num_messages: int, accuracy: float, *, style: str, label: str
+) -> None:
+    """What a scheme of this accuracy could keep of it if the best code sent one of so many messages."""
+    rate = parse_rate(str(cells[0].num_symbols))
+    line_db = np.linspace(min(cell.snr_db for cell in cells), max(cell.snr_db for cell in cells), 100)
+    errors = np.array([message_error_rate(num_messages, rate, snr) for snr in line_db])
+    panel.plot(line_db, accuracy * (1 - errors), style, linewidth=0.8, label=label)
+
+
 def _draw(panel: Any, report: EvaluationReport, cells: list[CellSummary]) -> None:
     """One channel at one rate."""
     for codec in dict.fromkeys(cell.codec for cell in cells):
@@ -76,11 +87,12 @@ def _draw(panel: Any, report: EvaluationReport, cells: list[CellSummary]) -> Non
         panel.errorbar(snr_db, means, yerr=spread, fmt=_STYLES.get(codec, "o-"), markersize=3, capsize=2, label=codec)
     panel.axhline(report.ideal_accuracy, color="grey", linestyle=":", label="ideal: no codec, no channel")
     if cells[0].channel == ChannelModel.AWGN and any(cell.codec == "index" for cell in cells):
-        rate = parse_rate(str(cells[0].num_symbols))
-        line_db = np.linspace(min(cell.snr_db for cell in cells), max(cell.snr_db for cell in cells), 100)
-        errors = np.array([message_error_rate(report.num_kb_entries, rate, snr) for snr in line_db])
         label = "bound of index: the entry's number, normal approximation"
-        panel.plot(line_db, report.ideal_accuracy * (1 - errors), color="black", linewidth=0.8, label=label)
+        _draw_bound(panel, cells, report.num_kb_entries, report.ideal_accuracy, style="k-", label=label)
+    labelled = [cell.semantic_accuracy for cell in cells if cell.codec in _LABELLED]
+    if cells[0].channel == ChannelModel.AWGN and labelled and report.num_categories:
+        label = "bound of a category's number, of the best that labels reach here"
+        _draw_bound(panel, cells, report.num_categories, max(labelled), style="k--", label=label)
     highest = max([report.ideal_accuracy, *(cell.semantic_accuracy for cell in report.summary)])
     panel.set_ylim(0, min(1.03, highest * 1.1))
     panel.grid(alpha=0.3)

@@ -58,6 +58,7 @@ class EvaluationReport(msgspec.Struct, frozen=True):
     ideal_accuracy: float
     records: list[Record]
     summary: list[CellSummary]
+    num_categories: int | None = None
 
     @classmethod
     def of(
@@ -72,6 +73,7 @@ class EvaluationReport(msgspec.Struct, frozen=True):
         num_kb_entries: int,
         weights: str,
         ideal_accuracy: float,
+        num_categories: int | None = None,
     ) -> EvaluationReport:
         """Add what was measured to when, where and with what."""
         return cls(
@@ -88,6 +90,7 @@ class EvaluationReport(msgspec.Struct, frozen=True):
             ideal_accuracy=ideal_accuracy,
             records=records,
             summary=summarize(records),
+            num_categories=num_categories,
         )
 
 

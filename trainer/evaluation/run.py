@@ -100,6 +100,7 @@ def run_evaluation(
         num_kb_entries=len(kb),
         weights=weights,
         ideal_accuracy=clean.ideal_accuracy,
+        num_categories=len(np.unique(clean.kb_labels)),
     )
     journal.finish()
     return report
