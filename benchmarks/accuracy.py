@@ -160,12 +160,15 @@ What to keep in mind when reading:
 
 
 def main() -> None:
-    """Evaluate unless told only to render, then write the page."""
-    if "--render" not in sys.argv[1:]:
-        asked = sys.argv[1:] or [evaluation.name for evaluation in EVALUATIONS]
-        for evaluation in (evaluation for evaluation in EVALUATIONS if evaluation.name in asked):
-            paths = ("--json", str(evaluation.json), "--plot", str(evaluation.plot))
-            subprocess.run([sys.executable, "-m", "semlink", *evaluation.command, *paths], check=True, cwd=ROOT)
+    """Evaluate all and write the page; evaluate those named; or only write the page."""
+    asked = sys.argv[1:]
+    if asked != ["--render"]:
+        for evaluation in EVALUATIONS:
+            if not asked or evaluation.name in asked:
+                paths = ("--json", str(evaluation.json), "--plot", str(evaluation.plot))
+                subprocess.run([sys.executable, "-m", "semlink", *evaluation.command, *paths], check=True, cwd=ROOT)
+    if asked and asked != ["--render"]:
+        return
     for evaluation in EVALUATIONS:
         plot_report(evaluation.report(), ROOT / evaluation.plot)
     (ROOT / PAGE).write_text(page(), encoding="utf-8")
