@@ -39,6 +39,11 @@ Query: TypeAlias = npt.NDArray[np.float32]
 class Decoder(Protocol):
     """One codec at one rate, over one knowledge base."""
 
+    @property
+    def codec(self) -> str:
+        """Its name."""
+        ...
+
     def decode(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Query:
         """Make of one transmission what to look for.
 
@@ -64,11 +69,13 @@ class GraphDecoder:
 
     Parameters
     ----------
+    codec : its name
     graph : received latent (1, 2 n) -> query (1, feature_dim); run once here, so that the first frame is
         as fast as the rest
     """
 
-    def __init__(self, graph: GraphRunner, rate: Rate, knowledge_base: KnowledgeBase) -> None:
+    def __init__(self, codec: str, graph: GraphRunner, rate: Rate, knowledge_base: KnowledgeBase) -> None:
+        self.codec = codec
         graph(np.zeros((1, rate.latent_dim), dtype=np.float32))
         self._graph, self._rate, self._knowledge_base = graph, rate, knowledge_base
 
@@ -89,7 +96,8 @@ class GraphDecoder:
 class SignalDecoder:
     """A search among what entries sound like: `nested` and `index`."""
 
-    def __init__(self, signals: SignalSearch | IndexSearch, rate: Rate) -> None:
+    def __init__(self, codec: str, signals: SignalSearch | IndexSearch, rate: Rate) -> None:
+        self.codec = codec
         self._signals, self._rate = signals, rate
 
     def decode(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Query:
@@ -157,13 +165,13 @@ class Decoders:
         model_set.codec()  # a set without codecs says so
         decoders: dict[bytes, Decoder] = {}
         unserved: dict[bytes, str] = {}
-        spaces = [model_set.encoder_fingerprint]
+        spaces = {model_set.encoder_fingerprint: "index"}
         for codec in model_set.codecs:
             served = [rate for rate in codec.rates if rate in rates]
             if isinstance(codec, PerRateCodec):
                 for rate in served:
                     graph = codec.load_decoder(rate, backend=backend, num_threads=num_threads)
-                    decoders[codec.fingerprint(rate)] = GraphDecoder(graph, rate, knowledge_base)
+                    decoders[codec.fingerprint(rate)] = GraphDecoder(codec.name, graph, rate, knowledge_base)
                 continue
             try:
                 sounds = EntrySounds.of(codec.codebook, _entry_vectors(codec, knowledge_base))
@@ -172,9 +180,9 @@ class Decoders:
                 unserved |= {codec.fingerprint(rate): f"{codec.name}: {error}" for rate in served}
                 continue
             for rate, search in SignalSearch.of_rates(sounds, served, num_threads=num_threads).items():
-                decoders[codec.fingerprint(rate)] = SignalDecoder(search, rate)
+                decoders[codec.fingerprint(rate)] = SignalDecoder(codec.name, search, rate)
             if codec.entry.keys is not None:
-                spaces.append(codec.keys_fingerprint)
+                spaces[codec.keys_fingerprint] = "index-labels"
         decoders |= dict(_index_decoders(knowledge_base, rates, spaces, num_threads))
         return cls(model_set.name, decoders, unserved=unserved)
 
@@ -206,11 +214,11 @@ def _entry_vectors(codec: NestedCodec, knowledge_base: KnowledgeBase) -> npt.NDA
 
 
 def _index_decoders(
-    knowledge_base: KnowledgeBase, rates: Sequence[Rate], spaces: Sequence[str], num_threads: int
+    knowledge_base: KnowledgeBase, rates: Sequence[Rate], spaces: Mapping[str, str], num_threads: int
 ) -> Iterator[tuple[bytes, Decoder]]:
     """`index` at every rate; in whichever space a transmitter found the entry, its codeword is the same."""
     fingerprint = knowledge_base.fingerprint
     for rate in rates:
         search = IndexSearch(fingerprint, knowledge_base.num_entries, rate, num_threads=num_threads)
-        for space in spaces:
-            yield index_fingerprint(space, fingerprint, rate), SignalDecoder(search, rate)
+        for space, codec in spaces.items():
+            yield index_fingerprint(space, fingerprint, rate), SignalDecoder(codec, search, rate)

@@ -41,6 +41,7 @@ class Match:
     Attributes
     ----------
     entry_id, label, source, image_sha256 : the knowledge base's entry; see `edge_rx.kb.Record`
+    codec : with which the image was sent; it decides what the score means
     score : how alike entry and what was sent are, as far as the codec tells; -1 .. 1, see docs/definitions.md
     accepted : whether the score reaches the receiver's `min_score`
     capture_time_ns, matched_time_ns : Unix times at which the image was in the transmitter's
@@ -58,6 +59,7 @@ class Match:
     label: str
     source: str
     image_sha256: str
+    codec: str
     score: float
     accepted: bool
     capture_time_ns: int
@@ -136,7 +138,7 @@ class Receiver:
         except DecodeError as error:
             self._reject(error)
             return None
-        return self._match(frame, entry_id, score, start_ns)
+        return self._match(frame, decoder.codec, entry_id, score, start_ns)
 
     def _is_new_image(self, frame: Frame) -> bool:
         if max(frame.sequence, frame.capture_time_ns) > _MAX_COUNT:
@@ -157,7 +159,7 @@ class Receiver:
         # The first of its kind is news; a flood of them must not be a flood in the log.
         _log.log(logging.WARNING if self.rejected[reason] == 1 else logging.INFO, "dropped a message: %s", error)
 
-    def _match(self, frame: Frame, entry_id: int, score: float, start_ns: int) -> Match:
+    def _match(self, frame: Frame, codec: str, entry_id: int, score: float, start_ns: int) -> Match:
         record = self._knowledge_base.record(entry_id)
         matched_time_ns = time.time_ns()
         latency_ms = (matched_time_ns - frame.capture_time_ns) / 1e6
@@ -171,6 +173,7 @@ class Receiver:
             label=record.label,
             source=record.source,
             image_sha256=record.image_sha256,
+            codec=codec,
             score=score,
             accepted=accepted,
             capture_time_ns=frame.capture_time_ns,

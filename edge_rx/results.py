@@ -46,6 +46,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     source: str
     image_sha256: str
+    codec: str
     score: float
     accepted: bool
     capture_time_ns: int
@@ -68,6 +69,7 @@ _CREATE = """
         label TEXT NOT NULL,
         source TEXT NOT NULL,
         image_sha256 TEXT NOT NULL,
+        codec TEXT NOT NULL,
         score REAL NOT NULL,
         accepted INTEGER NOT NULL,
         capture_time_ns INTEGER NOT NULL,

@@ -9,6 +9,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from semlink.errors import ConfigError, ModelSetError
+from semlink.files import is_plain_name
 from semlink.image import Preprocessing
 from semlink.rates import RATES, parse_rate
 
@@ -36,7 +37,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
     def __post_init__(self) -> None:
-        if self.file in ("", ".", "..") or any(sign in self.file for sign in "/\\\0"):
+        if not is_plain_name(self.file):
             raise ModelSetError(f"a model's file must be a plain name beside the manifest, got {self.file!r}")
 
 

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replaced_file", "sync_path"]
+__all__ = ["is_plain_name", "replaced_file", "sync_path"]
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name, joined to a folder, stays in it: no path, and neither of the two dots.
+
+    Examples
+    --------
+    >>> [is_plain_name(name) for name in ("encoder.onnx", "../encoder.onnx", "..", "")]
+    [True, False, False, False]
+    """
+    return name not in ("", ".", "..") and not any(sign in name for sign in "/\\\0")
 
 
 @contextmanager

@@ -122,6 +122,7 @@ def test_one_engine_serves_every_rate(
     receiver = Receiver(Decoders.of(models, kb), kb)
     model = load_transmitter_model(models, parse_rate("4"), codec="nested")
     matches = answers(model, rate, receiver, pictures)
+    assert {match.codec for match in matches if match} == {"nested"}
     assert [match and match.num_symbols for match in matches] == [rate.num_symbols] * len(pictures)
     assert [match and match.source for match in matches] == list(pictures)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from edge_rx.kb.index import INDEX_KIND
 from semlink.errors import KnowledgeBaseError
-from semlink.files import replaced_file
+from semlink.files import is_plain_name, replaced_file
 
 __all__ = [
     "IMAGES_FOLDER",
@@ -47,7 +47,7 @@ class KeysEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sha256: str
 
     def __post_init__(self) -> None:
-        if self.file in ("", ".", "..") or any(sign in self.file for sign in "/\\\0"):
+        if not is_plain_name(self.file):
             raise ValueError(f"a file of keys must be a plain name beside the manifest, got {self.file!r}")
 
 

@@ -137,7 +137,7 @@ def new_or_temporary_folder(folder: Path | None) -> Iterator[Path]:
 def _print(report: DemoReport) -> None:
     console = Console()
     table = Table(
-        *("dataset", "codec", "symbols", "SNR dB", "right", "ideal", "sent", "lost", "dupl.", "images/s"),
+        *("dataset", "codec", "symbols", "SNR dB", "right", "ideal", "sent", "lost", "images/s"),
         title="What came through",
         title_justify="left",
         box=None,
@@ -148,7 +148,7 @@ def _print(report: DemoReport) -> None:
             table.add_row(
                 *(escape(dataset.dataset), cell.codec, str(cell.num_symbols), f"{cell.snr_db:g}"),
                 *(f"{cell.semantic_accuracy:.3f}", f"{dataset.ideal_accuracy:.3f}"),
-                *map(str, (cell.images_sent, cell.frames_lost, cell.frames_duplicated)),
+                *map(str, (cell.images_sent, cell.frames_lost)),
                 f"{cell.throughput_images_s:.0f}",
             )
             latency[f"{dataset.dataset} {cell.codec} {cell.rate} {cell.snr_db:g} dB"] = cell.latency_ms
