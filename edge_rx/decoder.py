@@ -155,7 +155,7 @@ class Decoders:
 
         Parameters
         ----------
-        rates : those to serve; their keys take memory, see `SignalSearch.num_bytes`
+        rates : those to serve; at each, `nested` keeps 8 n bytes of keys an entry, up to its features' width
 
         Raises
         ------

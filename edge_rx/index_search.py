@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property, partial
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,13 +33,12 @@ class IndexSearch:
         if num_entries < 1:
             raise KnowledgeBaseError("a knowledge base without entries answers nothing")
         self._num_reals = rate.latent_dim
-        self._index = InnerProductIndex(rate.latent_dim, num_threads=num_threads)
-        self._index.add(entry_codewords(knowledge_base, np.arange(num_entries), rate))
+        self._make_index = partial(_index_of_codewords, knowledge_base, num_entries, rate, num_threads)
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory that the codewords take."""
-        return len(self._index) * self._num_reals * np.dtype(np.float32).itemsize
+    @cached_property
+    def _index(self) -> InnerProductIndex:
+        """Made by the first search: 8 n bytes an entry, which a receiver without such transmitters does not need."""
+        return self._make_index()
 
     def queries(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> FloatArray:
         """What to look for, (batch, 2 n) float32: see `edge_rx.signal_search.SignalSearch.queries`."""
@@ -63,3 +64,9 @@ class IndexSearch:
         entries, products = self._index.search(query, num_matches=1)
         # Of unit power both: each of the 2 n reals has a mean square of a half.
         return int(entries[0, 0]), min(1.0, max(-1.0, float(products[0, 0]) / (self._num_reals / 2)))
+
+
+def _index_of_codewords(knowledge_base: bytes, num_entries: int, rate: Rate, num_threads: int) -> InnerProductIndex:
+    index = InnerProductIndex(rate.latent_dim, num_threads=num_threads)
+    index.add(entry_codewords(knowledge_base, np.arange(num_entries), rate))
+    return index

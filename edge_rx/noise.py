@@ -23,6 +23,12 @@ __all__ = ["MIN_NOISE_VARIANCE", "NoiseEstimator", "NoiseEstimators", "undo_gain
 MIN_NOISE_VARIANCE = 1e-3
 """Floor of every estimate: 30 dB, the noise of the codes themselves."""
 
+_MAX_NOISE_VARIANCE = 1e3
+"""Ceiling of one image's estimate, -30 dB: nothing comes through there, and one absurd frame is soon forgotten."""
+
+_PLAUSIBLE_DEFICIT = 0.02
+"""Power below 1 that quantization and chance explain."""
+
 _MEMORY = 64
 """The first so many images of a stream count alike; a later one counts as one part in so many."""
 
@@ -46,12 +52,19 @@ class NoiseEstimator:
 
     @property
     def snr_db(self) -> float | None:
-        """Es/N0 as far as it is known [dB]; None before the first image."""
-        return -10.0 * math.log10(max(self._mean, MIN_NOISE_VARIANCE)) if self._count else None
+        """Es/N0 as far as it is known [dB], 30 dB at the most.
+
+        None before the first image, and where less power came than was sent: then the gain is not 1, or a
+        burst erases symbols, and what is heard above 1 says nothing of the noise.
+        """
+        if not self._count or self._mean < -_PLAUSIBLE_DEFICIT:
+            return None
+        return -10.0 * math.log10(max(self._mean, MIN_NOISE_VARIANCE))
 
     def update(self, noise_variance: float) -> float:
         """Take one image's own estimate in; give the stream's, at least `MIN_NOISE_VARIANCE`."""
         self._count += 1
+        noise_variance = min(noise_variance, _MAX_NOISE_VARIANCE)
         self._mean += (noise_variance - self._mean) / min(self._count, _MEMORY)
         return max(self._mean, MIN_NOISE_VARIANCE)
 

@@ -124,7 +124,9 @@ class SignalSearch:
         self._entries, self._similarity, self._log_priors = sounds.entries, sounds.similarity, sounds.log_priors
         self._unexplained = sounds.unexplained
         self._dim, self._num_repeats = _folded(rate, sounds.keys.shape[1])
-        keys = _unit_power(repeat(sounds.keys)[:, : self._dim]) * sounds.scale[:, None]
+        # Only a rate of no whole number of repeats needs them written down.
+        longest = sounds.keys if self._dim <= sounds.keys.shape[1] else repeat(sounds.keys)
+        keys = _unit_power(longest[:, : self._dim]) * sounds.scale[:, None]
         self._half_energy = np.sum(keys**2, axis=1) / 2
         self._index = InnerProductIndex(self._dim + 2, num_threads=num_threads)
         self._index.add(np.column_stack([keys, self._half_energy, sounds.log_priors]).astype(np.float32))
@@ -136,15 +138,16 @@ class SignalSearch:
         by_dim: dict[int, SignalSearch] = {}
         for rate in rates:
             dim, num_repeats = _folded(rate, sounds.keys.shape[1])
-            search = copy(by_dim.setdefault(dim, cls(sounds, rate, num_threads=num_threads)))
-            search._num_repeats = num_repeats
-            searches[rate] = search
+            if dim not in by_dim:
+                by_dim[dim] = cls(sounds, rate, num_threads=num_threads)
+            searches[rate] = by_dim[dim]._repeating(num_repeats)
         return searches
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory that the keys take."""
-        return len(self._index) * (self._dim + 2) * np.dtype(np.float32).itemsize
+    def _repeating(self, num_repeats: int) -> SignalSearch:
+        """The same keys for a rate that says them so often."""
+        other = copy(self)
+        other._num_repeats = num_repeats
+        return other
 
     def queries(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> FloatArray:
         """What to look for, (batch, dim + 2) float32.

@@ -3,9 +3,10 @@
 Two rules, both of which hold without any report too:
 
 index or not   `index` only while the knowledge base that the receiver reports is the one that the keys are of.
-               Otherwise, and before the first report, the other codec, which needs to know nothing.
-rate           the smallest at which the channel carries `BITS_PER_IMAGE` at the reported SNR. When the report
-               is older than `MAX_AGE_S`, the rate that was asked for first.
+               Otherwise the other codec, which needs to know nothing.
+rate           the smallest at which the channel carries `BITS_PER_IMAGE` at the reported SNR.
+
+A report older than `MAX_AGE_S` counts as none: then the other codec, at the rate that was asked for first.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Protocol
 
 from edge_tx.model import GraphModel, IndexModel
 from edge_tx.pipeline import Transmitter
-from semlink.errors import ConfigError
 from semlink.rates import Rate
 from semlink.receiver_report import ReceiverReport
 
@@ -27,10 +27,10 @@ __all__ = ["BITS_PER_IMAGE", "MAX_AGE_S", "Adaptation", "smallest_rate"]
 _log = logging.getLogger(__name__)
 
 BITS_PER_IMAGE = 48.0
-"""Of capacity: from there on `nested` keeps all but a point or two of the noiseless accuracy (docs/results.md)."""
+"""Of capacity: from there on `nested` keeps all but a point or two of the noiseless accuracy."""
 
 MAX_AGE_S = 10.0
-"""After which a report says nothing of the channel any more."""
+"""After which a report says nothing any more [s]."""
 
 
 def smallest_rate(rates: Iterable[Rate], snr_db: float) -> Rate:
@@ -67,8 +67,6 @@ class Adaptation:
     """
 
     def __init__(self, model: GraphModel, index: IndexModel | None, rate: Rate, *, adapts_rate: bool) -> None:
-        if adapts_rate and len(model.fingerprints) < 2:
-            raise ConfigError(f"--rate auto needs a codec of one code for all rates, such as nested; got {model.codec}")
         self._model, self._index, self._rate, self._adapts_rate = model, index, rate, adapts_rate
         self._report: ReceiverReport | None = None
         self._heard_s = -math.inf
@@ -85,18 +83,26 @@ class Adaptation:
             _log.info("sending %d symbols an image", rate.num_symbols)
         transmitter.model, transmitter.rate = model, rate
 
+    @property
+    def _fresh_report(self) -> ReceiverReport | None:
+        return None if time.monotonic() - self._heard_s > MAX_AGE_S else self._report
+
     def _chosen_model(self) -> GraphModel | IndexModel:
-        if self._index is None or self._report is None:
+        report = self._fresh_report
+        if self._index is None or report is None:
             return self._model
-        return self._index if self._report.knowledge_base == self._index.keys.knowledge_base.hex() else self._model
+        return self._index if report.knowledge_base == self._index.keys.knowledge_base.hex() else self._model
 
     def _reason(self) -> str:
+        if self._fresh_report is None:
+            return f"no report was heard for {MAX_AGE_S:g} s"
         if self._chosen_model() is self._index:
             return "the receiver has the knowledge base that the keys are of"
         return "the receiver's knowledge base is not the one that the keys are of; export them again"
 
     def _chosen_rate(self, stream_id: int) -> Rate:
-        if not self._adapts_rate or self._report is None or time.monotonic() - self._heard_s > MAX_AGE_S:
+        report = self._fresh_report
+        if not self._adapts_rate or report is None:
             return self._rate
-        snr_db = self._report.snr_db.get(f"{stream_id:016x}")
+        snr_db = report.snr_db.get(f"{stream_id:016x}")
         return self._rate if snr_db is None else smallest_rate(self._model.fingerprints, snr_db)

@@ -27,6 +27,7 @@ from edge_tx.sources import (
     watched_images,
 )
 from edge_tx.stream import Pacer, SentLog, TransmitterSummary, stream_images
+from engines.codecs import NestedCodec
 from engines.entry_keys import EntryKeys
 from engines.modelset import ModelSet
 from semlink.cli import EXIT_INTERRUPTED
@@ -110,6 +111,14 @@ def tx(
         adapts_rate = rate == "auto"
         if adapts_rate and feedback is None:
             raise ConfigError("--rate auto follows what the receiver reports; name where with --feedback")
+        if codec is not None and keys is not None and feedback is None:
+            raise ConfigError(
+                "--codec beside --keys is what to fall back to when the receiver says so: name --feedback"
+            )
+        if adapts_rate and not isinstance(models.codec(codec), NestedCodec):
+            raise ConfigError(
+                f"--rate auto needs one code for all rates, such as nested; got {models.codec(codec).name}"
+            )
         start_rate = _CAREFUL_RATE if adapts_rate else parse_rate(rate)
         engine: dict[str, Any] = {"codes_format": codes, "backend": backend, "num_threads": num_threads}
         index = None if keys is None else load_index_model(models, EntryKeys.load(keys), **engine)

@@ -51,6 +51,11 @@ class TransmitterModel(Protocol):
         """What the frames of each rate that it has carry."""
         ...
 
+    @property
+    def weighs_noise(self) -> bool:
+        """Whether its receiver estimates the noise: then pilots are none, or at least two."""
+        ...
+
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
         """(n, 2) codes of one picture at a rate; choosing another costs nothing."""
         ...
@@ -72,6 +77,7 @@ class GraphModel:
     fingerprints: Mapping[Rate, bytes]
     preprocessing: Preprocessing
     codes_format: CodesFormat
+    weighs_noise: bool
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
         """See `TransmitterModel`; EngineError if the model gives no signal."""
@@ -97,6 +103,7 @@ class IndexModel:
     fingerprints: Mapping[Rate, bytes]
     preprocessing: Preprocessing
     codes_format: CodesFormat
+    weighs_noise: bool = True
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
         """See `TransmitterModel`: the codeword of the nearest entry, of which each symbol has power 1."""
@@ -142,6 +149,7 @@ def load_transmitter_model(
         fingerprints={rate: chosen.fingerprint(rate) for rate in rates},
         preprocessing=model_set.manifest.encoder.preprocessing,
         codes_format=codes_format,
+        weighs_noise=isinstance(chosen, NestedCodec),
     )
 
 

@@ -64,6 +64,10 @@ class Transmitter:
     ) -> None:
         if num_pilots < 0:
             raise ConfigError(f"num_pilots must not be negative, got {num_pilots}")
+        if num_pilots == 1 and model.weighs_noise:
+            raise ConfigError(
+                f"one pilot cannot tell gain and noise apart; with {model.codec} send none, or at least 2"
+            )
         self.stream_id = secrets.randbits(64)
         self.num_sent = 0
         self.sent_by_codec: Counter[str] = Counter()

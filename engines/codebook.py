@@ -88,6 +88,11 @@ class Codebook:
             raise ModelSetError(f"codebook: shapes do not fit together: {shapes} with centroids {self.centroids.shape}")
         if not 0.0 < self.coarse_share <= 1.0:
             raise ModelSetError(f"codebook: coarse_share must be in (0, 1], got {self.coarse_share:g}")
+        numbers = (self.mean, self.projection, self.centroids, self.cell_shares, self.familiarity_threshold)
+        if not all(np.isfinite(values).all() for values in numbers):
+            raise ModelSetError("codebook: holds values that are not finite")
+        if not (self.cell_shares > 0).all() or not 0.0 < self.analog_scale < np.inf:
+            raise ModelSetError("codebook: cell shares and the analog scale must be positive")
 
     @property
     def feature_dim(self) -> int:
@@ -172,13 +177,17 @@ class Codebook:
             If the file is missing, cut short, or not a codebook.
         """
         values = load_arrays(path, _FIELDS, what="a codebook")
-        return cls(
-            mean=values["mean"].astype(np.float32),
-            projection=values["projection"].astype(np.float32),
-            centroids=values["centroids"].astype(np.float32),
-            codewords=_signs(values["codewords"], num_reals=values["mean"].size),
-            cell_shares=values["cell_shares"].astype(np.float32),
-            familiarity_threshold=float(values["familiarity_threshold"]),
-            coarse_share=float(values["coarse_share"]),
-            analog_scale=float(values["analog_scale"]),
-        )
+        try:
+            mean = values["mean"].astype(np.float32)
+            return cls(
+                mean=mean,
+                projection=values["projection"].astype(np.float32),
+                centroids=values["centroids"].astype(np.float32),
+                codewords=_signs(values["codewords"], num_reals=mean.size),
+                cell_shares=values["cell_shares"].astype(np.float32),
+                familiarity_threshold=float(values["familiarity_threshold"]),
+                coarse_share=float(values["coarse_share"]),
+                analog_scale=float(values["analog_scale"]),
+            )
+        except (TypeError, ValueError):
+            raise ModelSetError(f"{path}: does not hold a codebook: not numbers where there should be") from None

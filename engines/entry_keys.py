@@ -83,8 +83,14 @@ class EntryKeys:
     space: str
 
     def __post_init__(self) -> None:
+        if self.codes.dtype != np.int8 or self.scales.dtype != np.float32:
+            raise ModelSetError(
+                f"entry keys: expected int8 and float32, got {self.codes.dtype} and {self.scales.dtype}"
+            )
         if self.codes.ndim != 2 or self.scales.shape != self.codes.shape[:1] or not len(self.codes):
             raise ModelSetError(f"entry keys: codes {self.codes.shape} and scales {self.scales.shape} do not fit")
+        if not np.isfinite(self.scales).all():
+            raise ModelSetError("entry keys: a scale is not finite")
 
     @classmethod
     def of(cls, features: FloatArray, knowledge_base: bytes, *, space: str) -> EntryKeys:
@@ -137,6 +143,4 @@ class EntryKeys:
         """
         values = load_arrays(path, _FIELDS, what="entry keys")
         knowledge_base = values["knowledge_base"].tobytes()
-        return cls(
-            values["codes"].astype(np.int8), values["scales"].astype(np.float32), knowledge_base, str(values["space"])
-        )
+        return cls(values["codes"], values["scales"], knowledge_base, str(values["space"]))

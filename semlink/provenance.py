@@ -14,7 +14,7 @@ from semlink import __version__
 from semlink.errors import ResultsError
 from semlink.files import replaced_file
 
-__all__ = ["describe_device", "installed_versions", "now_utc", "write_report"]
+__all__ = ["describe_device", "installed_versions", "now_utc", "require_writable", "write_report"]
 
 _REPORTED = ("numpy", "pillow", "pyzmq", "onnxruntime", "onnx", "faiss-cpu", "faiss-gpu", "torch", "scikit-learn")
 
@@ -44,6 +44,17 @@ def installed_versions() -> dict[str, str]:
 def now_utc() -> str:
     """Date and time in ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def require_writable(path: Path) -> None:
+    """Refuse where a report cannot be written; ResultsError then. Its folder is made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_file(path.with_name(f"{path.name}.check")) as temporary:
+            temporary.touch()
+        path.with_name(f"{path.name}.check").unlink()
+    except OSError as error:
+        raise ResultsError(f"{path}: {error.strerror}") from None
 
 
 def write_report(report: msgspec.Struct, path: Path) -> None:

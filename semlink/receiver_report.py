@@ -10,13 +10,15 @@ import re
 
 import msgspec
 
+from semlink.channel import MAX_SNR_DB
 from semlink.errors import DecodeError
 
 __all__ = ["MAX_REPORT_BYTES", "ReceiverReport"]
 
 MAX_REPORT_BYTES = 65_536
 _VERSION = 1
-_HEX = re.compile(r"[0-9a-f]{64}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_STREAM = re.compile(r"[0-9a-f]{16}")
 
 
 class ReceiverReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +53,8 @@ class ReceiverReport(msgspec.Struct, frozen=True, kw_only=True):
             report = msgspec.json.decode(data, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise DecodeError(f"not a receiver report: {error}") from None
-        if report.version != _VERSION or not _HEX.fullmatch(report.knowledge_base):
+        if report.version != _VERSION or not _FINGERPRINT.fullmatch(report.knowledge_base):
             raise DecodeError(f"not a receiver report of version {_VERSION}")
+        if not all(_STREAM.fullmatch(stream) and abs(snr_db) <= MAX_SNR_DB for stream, snr_db in report.snr_db.items()):
+            raise DecodeError("not a receiver report: a stream's id or SNR is none")
         return report

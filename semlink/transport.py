@@ -20,7 +20,7 @@ from typing_extensions import Self
 from semlink.errors import ConfigError, DecodeError, TransportError
 from semlink.frame import MAX_FRAME_BYTES
 from semlink.interrupt import Interruption
-from semlink.receiver_report import ReceiverReport
+from semlink.receiver_report import MAX_REPORT_BYTES, ReceiverReport
 
 __all__ = ["FrameReceiver", "FrameSender", "ReportPublisher", "ReportSubscriber", "SocketLimits", "zmq_version"]
 
@@ -223,14 +223,20 @@ class ReportSubscriber(_Socket):
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(zmq.SUB, endpoint, bind=False, limits=SocketLimits(linger_s=0.0))
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_REPORT_BYTES + 1)
         self._socket.setsockopt(zmq.SUBSCRIBE, b"")
+        self._has_warned = False
 
     def newest(self) -> ReceiverReport | None:
         """The newest report since the last call; None if there was none. Foreign bytes are logged and dropped."""
         newest = None
-        while self._socket.poll(0, zmq.POLLIN):
+        # No more than can wait, so that a flood of reports does not keep an image waiting.
+        for _ in range(self.limits.high_water_mark):
+            if not self._socket.poll(0, zmq.POLLIN):
+                break
             try:
                 newest = ReceiverReport.unpack(self._socket.recv(zmq.NOBLOCK))
             except DecodeError as error:
-                _log.warning("dropped a report: %s", error)
+                _log.log(logging.INFO if self._has_warned else logging.WARNING, "dropped a report: %s", error)
+                self._has_warned = True
         return newest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from PIL import Image
 from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
+from edge_rx.kb.index import FlatIndex
 from edge_rx.kb.rekey import rekey
 from edge_rx.pipeline import Match, Receiver
 from edge_rx.reporter import Reporter
@@ -29,6 +31,8 @@ from edge_tx.model import TransmitterModel, load_index_model, load_transmitter_m
 from edge_tx.pipeline import Transmitter
 from engines.entry_keys import EntryKeys
 from engines.image_encoder import ImageEncoder
+from engines.key_model import save_proxies
+from engines.manifest import file_sha256
 from engines.modelset import ModelSet
 from semlink.channel import ChannelModel
 from semlink.channel_process import SoftwareChannel
@@ -152,9 +156,13 @@ class TestKeys:
     def test_one_pilot_is_a_rejected_frame(
         self, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
     ) -> None:
+        """Of a transmitter that does not know better; ours refuses."""
         receiver = Receiver(Decoders.of(models, kb), kb)
         model = load_transmitter_model(models, RATE, codec="nested")
-        assert answers(model, RATE, receiver, pictures, num_pilots=1) == [None] * 12
+        with pytest.raises(ConfigError, match="send none, or at least 2"):
+            Transmitter(model, RATE, lambda data: None, num_pilots=1)
+        careless = dataclasses.replace(model, weighs_noise=False)
+        assert answers(careless, RATE, receiver, pictures, num_pilots=1) == [None] * 12
         assert receiver.rejected == {"one pilot cannot tell gain and noise apart": 12}
 
     def test_codec_without_keys_in_the_knowledge_base_is_not_served(
@@ -185,8 +193,37 @@ class TestKeys:
         keys.write_bytes(keys.read_bytes()[:-10])
         with KnowledgeBase.open(folder) as kb:
             assert kb.verify() == [f"{keys.name}: sha256 is not the manifest's"]
-            with pytest.raises(KnowledgeBaseError, match="damaged"):
+            with pytest.raises(KnowledgeBaseError, match="damaged, or replaced"):
                 kb.keys(models.codec("nested-labels").keys_fingerprint)
+
+    def test_keys_of_another_knowledge_base_are_refused(
+        self, kb_folder: Path, models: ModelSet, tmp_path: Path
+    ) -> None:
+        """Whole, and as many, but not those that the manifest describes."""
+        folder = Path(shutil.copytree(kb_folder, tmp_path / "KB"))
+        (path,) = folder.glob("keys-*.faiss")
+        with KnowledgeBase.open(folder) as kb:
+            foreign = FlatIndex(16)
+            foreign.add(kb.features()[::-1])
+            foreign.save(path)
+            with pytest.raises(KnowledgeBaseError, match="replaced"):
+                kb.keys(models.codec("nested-labels").keys_fingerprint)
+
+    def test_new_keys_take_the_place_of_old_ones(self, kb_folder: Path, models: ModelSet, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(kb_folder, tmp_path / "KB"))
+        other = Path(shutil.copytree(models.folder, tmp_path / "retrained"))
+        proxies = other / "nested-labels.proxies.npz"
+        proxies.write_bytes(save_proxies(CATEGORIES, np.eye(3, 16, dtype=np.float32)))
+        manifest = json.loads((other / "manifest.json").read_text())
+        manifest["codecs"][2]["keys"]["proxies"]["sha256"] = file_sha256(proxies)
+        (other / "manifest.json").write_text(json.dumps(manifest))
+        (before,) = folder.glob("keys-*.faiss")
+        rekey(folder, ModelSet(other))
+        (after,) = folder.glob("keys-*.faiss")
+        assert after != before
+        with KnowledgeBase.open(folder) as kb:
+            assert [entry.file for entry in kb.manifest.keys] == [after.name]
+            assert kb.verify() == []
 
     def test_set_without_keys_has_nothing_to_rekey(self, model_set: ModelSet, kb_folder: Path) -> None:
         with pytest.raises(ModelSetError, match="has no codec with keys"):
@@ -261,10 +298,24 @@ class TestAdaptation:
         adaptation.prepare(reports, transmitter)
         assert transmitter.rate.num_symbols == 256, "what was heard long ago says nothing"
 
-    def test_codec_of_one_rate_cannot_adapt(self, models: ModelSet) -> None:
-        model = load_transmitter_model(models, RATE, codec="synthetic-codec")
-        with pytest.raises(ConfigError, match="--rate auto needs a codec of one code for all rates"):
-            Adaptation(model, None, RATE, adapts_rate=True)
+    def test_index_ends_when_reports_do(
+        self,
+        models: ModelSet,
+        kb: KnowledgeBase,
+        transmitter: Transmitter,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        nested, reports = transmitter.model, Reports()
+        adaptation = Adaptation(nested, load_index_model(models, keys_of(kb, models)), RATE, adapts_rate=False)
+        reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
+        adaptation.prepare(reports, transmitter)
+        assert transmitter.model is not nested
+        now_s = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
+        adaptation.prepare(reports, transmitter)
+        assert transmitter.model is nested
+        assert "no report was heard for 10 s" in caplog.text
 
     def test_receiver_reports_what_it_hears(
         self, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
@@ -330,6 +381,9 @@ def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
     [
         (("--rate", "auto"), "name where with --feedback", 2),
         (("--codec", "vq"), "has no codec vq; it has:", 5),
+        (("--codec", "nested", "--keys", "nowhere.npz"), "is what to fall back to", 2),
+        (("--codec", "nested", "--pilots", "1"), "send none, or at least 2", 2),
+        (("--rate", "auto", "--feedback", "tcp://127.0.0.1:1"), "needs one code for all rates", 2),
         (("--keys", "nowhere.npz"), "nowhere.npz: No such file", 5),
         (("--feedback", "udp://x"), "endpoint must start with tcp://", 2),
     ],

@@ -49,6 +49,9 @@ def codec(
     channel: Annotated[Literal["awgn", "rayleigh"], typer.Option(help="What to train kbsc for.")] = "awgn",
     seed: Annotated[int, typer.Option(help="Seed of weights, order, noise and split.")] = 0,
     epochs: Annotated[int, typer.Option(help="Most epochs of a run of kbsc.", min=1)] = 60,
+    loss: Annotated[
+        Literal["proxy", "contrastive"], typer.Option(help="What the keys of nested-labels and label learn by.")
+    ] = "proxy",
     precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Arithmetic.")] = "bf16",
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time; one a core if not given.", show_default=False)
@@ -76,6 +79,7 @@ def codec(
         seed=seed,
         epochs=epochs,
         precision=precision,
+        loss=loss,
     )
     with Progress(console=console) as progress:
         train_model_set(

@@ -53,7 +53,7 @@ def _nested(bench: Workbench) -> dict[int, Codebook]:
 
 
 def _nested_link(codebooks: dict[int, Codebook], clean: CleanRetrieval) -> Callable[[Rate, int], SignalLink]:
-    return lambda rate, seed: SignalLink.nested(codebooks[seed], rate, clean)
+    return lambda rate, seed: SignalLink.nested("nested", codebooks[seed], rate, clean)
 
 
 def _by_snr(record: Record) -> float:
@@ -79,21 +79,25 @@ def rate_sweep(bench: Workbench) -> Iterator[Point]:
     """Every rate at 0 dB."""
     clean, every = bench.clean(bench.cifar100), tuple(str(rate.num_symbols) for rate in RATES)
     keys = {seed: fitted_keys(seed, bench.learning, bench.runs, precision="bf16") for seed in SEEDS}
-    labelled = {seed: fitted_nested_labels(seed, bench.learning, keys[seed], bench.runs) for seed in SEEDS}
+    labelled, label_alone = (
+        {
+            seed: fitted_nested_labels(seed, bench.learning, keys[seed], bench.runs, label_alone=label_alone)
+            for seed in SEEDS
+        }
+        for label_alone in (False, True)
+    )
     yield from _points(bench.measure_kbsc(clean, rates=every[4:]), _by_symbols)
     nested = bench.measure(clean, "nested", _nested_link(_nested(bench), clean), rates=every)
     yield from _points(nested, _by_symbols)
     index = bench.measure(clean, "index", lambda rate, seed: SignalLink.index(rate, clean, seed=seed), rates=every)
     yield from _points(index, _by_symbols)
 
-    def with_labels(rate: Rate, seed: int) -> SignalLink:
-        return SignalLink.nested(labelled[seed], rate, clean, keys=keys[seed].model)
+    for name, codebooks in (("nested-labels", labelled), ("label", label_alone)):
 
-    def label(rate: Rate, seed: int) -> SignalLink:
-        return SignalLink.label(rate, clean, keys[seed].model, seed=seed)
+        def link(rate: Rate, seed: int, name: str = name, codebooks: dict[int, Codebook] = codebooks) -> SignalLink:
+            return SignalLink.nested(name, codebooks[seed], rate, clean, keys=keys[seed].model)
 
-    yield from _points(bench.measure(clean, "nested-labels", with_labels, rates=every), _by_symbols)
-    yield from _points(bench.measure(clean, "label", label, rates=every), _by_symbols)
+        yield from _points(bench.measure(clean, name, link, rates=every), _by_symbols)
     yield from _ideal(clean, [float(rate.num_symbols) for rate in RATES])
 
 

@@ -21,7 +21,6 @@ from trainer.codecs.learning import TrainingFeatures, training_features
 from trainer.codecs.training import CodecTraining
 from trainer.datasets import Dataset, open_dataset
 from trainer.evaluation.grid import Grid, train_all, trainings_of
-from trainer.evaluation.journal import Journal
 from trainer.evaluation.measure import Link, Measurement
 from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.record import Record
@@ -84,10 +83,7 @@ class Workbench:
     ) -> list[Record]:
         """One codec over rates, SNRs and seeds; nothing of it is kept."""
         grid = self.grid(name, rates, snr_db, channel, seeds)
-        journal = Journal(cache_folder("evaluations"), "study", os.getpid(), id(clean), name, grid)
-        records = Measurement(grid, clean, self.progress, journal).links(name, link_of, trained_on="study")
-        journal.finish()
-        return records
+        return Measurement(grid, clean, self.progress).links(name, link_of, trained_on="study")
 
     def measure_kbsc(
         self,
@@ -105,10 +101,7 @@ class Workbench:
         trainings = trainings_of(grid, template)
         num_jobs = len(os.sched_getaffinity(0))
         trained = train_all(trainings, self.learning, self.runs, num_jobs=num_jobs, progress=self.progress)
-        journal = Journal(cache_folder("evaluations"), "study", os.getpid(), id(clean), codec, grid)
-        records = Measurement(grid, clean, self.progress, journal).trained(trained)
-        journal.finish()
-        return records
+        return Measurement(grid, clean, self.progress).trained(trained)
 
     @staticmethod
     def grid(

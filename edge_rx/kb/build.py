@@ -34,8 +34,8 @@ from edge_rx.kb.manifest import (
     write_manifest,
 )
 from edge_rx.kb.records import Record, RecordTable
-from edge_rx.kb.rekey import add_keys
-from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, sync_tree
+from edge_rx.kb.rekey import add_keys, load_keys
+from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, lock_whatever_is_there, sync_tree
 from engines.codecs import Codec
 from engines.image_encoder import ImageEncoder
 from engines.manifest import file_sha256
@@ -129,14 +129,14 @@ def build_knowledge_base(
     target = target.resolve()
     _check_target(target, replace=replace)
     # What can fail without touching the disk comes first.
-    index = FlatIndex(encoder.feature_dim)
+    index, keys = FlatIndex(encoder.feature_dim), load_keys(codecs)
     bar = Progress(console=Console(stderr=True), transient=True, disable=not show_progress)
     try:
         with _workshop(target) as folder, bar:
             tracked = bar.track(images, total=num_images, description="building the knowledge base")
             report = _fill(folder, tracked, encoder, index, batch_size)
             with KnowledgeBase.open(folder) as knowledge_base:
-                add_keys(knowledge_base, codecs)
+                add_keys(knowledge_base, keys)
             _put_in_place(folder, target, replace=replace)
     except (OSError, DatabaseError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -182,7 +182,7 @@ def _put_in_place(folder: Path, target: Path, *, replace: bool) -> None:
     sync_tree(folder)
     if replace and target.exists():
         # Whoever gives the old one keys is waited for; it is then in the workshop, which is removed.
-        lock = lock_folder(target)
+        lock = lock_whatever_is_there(target)
         try:
             exchange_folders(folder, target)
         finally:

@@ -134,11 +134,14 @@ class KnowledgeBase(Closing):
         Raises
         ------
         KnowledgeBaseError
-            If there are none of that fingerprint, or their file is damaged.
+            If there are none of that fingerprint, or their file is not the one that the manifest describes.
         """
         for entry in self.manifest.keys:
             if entry.fingerprint == fingerprint:
-                keys = FlatIndex.load(self.folder / entry.file, feature_dim=entry.key_dim)
+                path = self.folder / entry.file
+                if path.is_file() and file_sha256(path) != entry.sha256:
+                    raise KnowledgeBaseError(f"{entry.file}: damaged, or replaced while it was opened; {_REKEY}")
+                keys = FlatIndex.load(path, feature_dim=entry.key_dim)
                 if len(keys) != len(self._index):
                     raise KnowledgeBaseError(f"{entry.file}: {len(keys)} keys for {len(self._index)} entries; {_REKEY}")
                 return keys.vectors(0, len(keys))

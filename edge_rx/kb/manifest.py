@@ -112,6 +112,6 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write a knowledge base's manifest, atomically."""
-    with replaced_file(folder / MANIFEST_FILE) as temporary:
+    """Write a knowledge base's manifest, atomically and durably."""
+    with replaced_file(folder / MANIFEST_FILE, durable=True) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,17 +15,37 @@ import msgspec
 from edge_rx.kb.index import FlatIndex
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.kb.manifest import KeysEntry, write_manifest
-from edge_rx.kb.storage import lock_folder
+from edge_rx.kb.storage import lock_whatever_is_there
 from engines.codecs import Codec, NestedCodec
+from engines.key_model import KeyModel
 from engines.manifest import file_sha256
 from engines.modelset import ModelSet
 from semlink.errors import KnowledgeBaseError, ModelSetError
 
-__all__ = ["add_keys", "rekey"]
+__all__ = ["CodecKeys", "add_keys", "load_keys", "rekey"]
+
+
+@dataclass(frozen=True, eq=False)
+class CodecKeys:
+    """A codec's key network, loaded."""
+
+    codec: str
+    fingerprint: str
+    model: KeyModel
+
+
+def load_keys(codecs: Sequence[Codec], *, num_threads: int = 1) -> list[CodecKeys]:
+    """Load the key networks of those codecs that have one."""
+    loaded = []
+    for codec in codecs:
+        model = codec.load_keys(num_threads=num_threads) if isinstance(codec, NestedCodec) else None
+        if model is not None and isinstance(codec, NestedCodec):
+            loaded.append(CodecKeys(codec.name, codec.keys_fingerprint, model))
+    return loaded
 
 
 def rekey(folder: Path, model_set: ModelSet, *, num_threads: int = 1) -> list[str]:
-    """Give a knowledge base the keys of a model set's codecs, in place of those that it had of them.
+    """Give a knowledge base the keys of a model set's codecs, in place of those of codecs of that name.
 
     Returns
     -------
@@ -37,65 +58,48 @@ def rekey(folder: Path, model_set: ModelSet, *, num_threads: int = 1) -> list[st
     ModelSetError
         If no codec of the set has keys.
     """
-    lock = _lock(folder)
-    try:
-        with KnowledgeBase.open(
-            folder, model_set.encoder_fingerprint, encoder_name=model_set.manifest.encoder.name
-        ) as knowledge_base:
-            names = add_keys(knowledge_base, model_set.codecs, num_threads=num_threads)
-    except OSError as error:
-        raise KnowledgeBaseError(f"{folder}: cannot be written, its keys are as they were: {error.strerror}") from None
-    finally:
-        os.close(lock)
-    if not names:
+    keys = load_keys(model_set.codecs, num_threads=num_threads)
+    if not keys:
         raise ModelSetError(
             f'model set "{model_set.name}" has no codec with keys, so its knowledge bases need none;'
             " train one with: semlink train codec --codec nested-labels"
         )
-    return names
+    try:
+        lock = lock_whatever_is_there(folder)
+    except OSError as error:
+        raise KnowledgeBaseError(f"{folder}: not a knowledge base: {error.strerror}") from None
+    try:
+        with KnowledgeBase.open(
+            folder, model_set.encoder_fingerprint, encoder_name=model_set.manifest.encoder.name
+        ) as knowledge_base:
+            add_keys(knowledge_base, keys)
+    except OSError as error:
+        raise KnowledgeBaseError(f"{folder}: cannot be written, its keys are as they were: {error.strerror}") from None
+    finally:
+        os.close(lock)
+    return [each.codec for each in keys]
 
 
-def add_keys(knowledge_base: KnowledgeBase, codecs: Sequence[Codec], *, num_threads: int = 1) -> list[str]:
-    """Write keys for every codec that has a key network, then the manifest that names them.
-
-    Returns
-    -------
-    codecs : their names
-    """
-    manifest = knowledge_base.manifest
+def add_keys(knowledge_base: KnowledgeBase, codecs: Sequence[CodecKeys]) -> None:
+    """Write keys, then the manifest that names them, then remove files that it names no more."""
+    if not codecs:
+        return
+    manifest, folder = knowledge_base.manifest, knowledge_base.folder
     features = knowledge_base.features()
     labels = [record.label for record in knowledge_base.records()]
-    entries = {entry.fingerprint: entry for entry in manifest.keys}
-    names = []
+    entries = {entry.codec: entry for entry in manifest.keys}
     for codec in codecs:
-        model = codec.load_keys(num_threads=num_threads) if isinstance(codec, NestedCodec) else None
-        if model is None or not isinstance(codec, NestedCodec):
-            continue
-        keys = FlatIndex(model.proxies.shape[1])
-        keys.add(model.of_entries(features, labels))
-        fingerprint = codec.keys_fingerprint
-        path = knowledge_base.folder / f"keys-{fingerprint[:16]}.faiss"
+        keys = FlatIndex(codec.model.proxies.shape[1])
+        keys.add(codec.model.of_entries(features, labels))
+        path = folder / f"keys-{codec.fingerprint[:16]}.faiss"
         keys.save(path)
-        entries[fingerprint] = KeysEntry(
-            codec=codec.name,
-            fingerprint=fingerprint,
+        entries[codec.codec] = KeysEntry(
+            codec=codec.codec,
+            fingerprint=codec.fingerprint,
             key_dim=keys.feature_dim,
             file=path.name,
             sha256=file_sha256(path),
         )
-        names.append(codec.name)
-    if names:
-        write_manifest(knowledge_base.folder, msgspec.structs.replace(manifest, keys=list(entries.values())))
-    return names
-
-
-def _lock(folder: Path) -> int:
-    """Lock a knowledge base, and be sure that it was not replaced while another held the lock."""
-    while True:
-        try:
-            descriptor = lock_folder(folder)
-        except OSError as error:
-            raise KnowledgeBaseError(f"{folder}: not a knowledge base: {error.strerror}") from None
-        if folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat()):
-            return descriptor
-        os.close(descriptor)
+    write_manifest(folder, msgspec.structs.replace(manifest, keys=list(entries.values())))
+    for name in {entry.file for entry in manifest.keys} - {entry.file for entry in entries.values()}:
+        (folder / name).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from semlink.errors import KnowledgeBaseError
 from semlink.files import sync_path
 
-__all__ = ["exchange_folders", "is_locked", "lock_folder", "sync_tree"]
+__all__ = ["exchange_folders", "is_locked", "lock_folder", "lock_whatever_is_there", "sync_tree"]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -30,6 +30,21 @@ def lock_folder(folder: Path) -> int:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
+
+
+def lock_whatever_is_there(folder: Path) -> int:
+    """Lock a folder that others may exchange for another: the one that has the name when the lock is held.
+
+    Raises
+    ------
+    OSError
+        If there is no such folder.
+    """
+    while True:
+        descriptor = lock_folder(folder)
+        if folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat()):
+            return descriptor
+        os.close(descriptor)
 
 
 def is_locked(folder: Path) -> bool:

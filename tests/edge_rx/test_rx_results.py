@@ -30,7 +30,7 @@ from semlink.frame import FrameId
 folder, stream_id = Path(sys.argv[1]), int(sys.argv[2])
 with ResultsLog(folder) as log:
     for sequence in range(1_000_000):
-        match = Match(FrameId(stream_id, sequence), 3, "cat", "cat/1.png", "ab" * 32, 0.5, True, 1, 2, 1e-6,
+        match = Match(FrameId(stream_id, sequence), 3, "cat", "cat/1.png", "ab" * 32, "nested", 0.5, True, 1, 2, 1e-6,
                       {"unpack": 0.1}, 64, 0, None, None)
         assert log.write(match)
         print(sequence, flush=True)
@@ -44,6 +44,7 @@ def make_match(sequence: int, stream_id: int = 2**64 - 1, label: str = 'naïve "
         label=label,
         source="cat/1.png",
         image_sha256="ab" * 32,
+        codec="nested",
         score=0.1 + 0.2,
         accepted=sequence % 2 == 0,
         capture_time_ns=1_700_000_000_123_456_789,

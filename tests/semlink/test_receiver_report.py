@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,12 +27,26 @@ def test_survives_the_wire() -> None:
         REPORT.pack().replace(b"ab", b"zz"),
         REPORT.pack().replace(b'"version":1', b'"version":2'),
         REPORT.pack().replace(b"-3.5", b'"loud"'),
+        REPORT.pack().replace(b"-3.5", b"1e5"),
+        REPORT.pack().replace(b"-3.5", b"null"),
+        REPORT.pack().replace(b"0000", b"zzzz"),
         b" " * (MAX_REPORT_BYTES + 1),
     ],
 )
 def test_foreign_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(DecodeError, match="report"):
         ReceiverReport.unpack(data)
+
+
+@given(st.dictionaries(st.text(max_size=20), st.floats() | st.integers() | st.none(), max_size=4))
+def test_any_numbers_are_survived(snr_db: dict[str, float]) -> None:
+    """A report of the right shape with any values: what is read is what a transmitter can reckon with."""
+    data = msgspec.json.encode({"version": 1, "knowledge_base": "ab" * 32, "snr_db": snr_db})
+    try:
+        report = ReceiverReport.unpack(data)
+    except DecodeError:
+        return
+    assert all(abs(value) <= 100.0 and len(stream) == 16 for stream, value in report.snr_db.items())
 
 
 @given(st.binary(max_size=300))

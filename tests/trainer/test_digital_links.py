@@ -11,14 +11,12 @@ pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("sklearn", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from engines.key_model import KeyModel
 from semlink.channel import ChannelModel
 from semlink.errors import ConfigError, DatasetError
 from semlink.rates import parse_rate
 from trainer.codecs.learning import TrainingFeatures
 from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge
 from trainer.evaluation.metrics import CleanRetrieval
-from trainer.evaluation.signal_link import SignalLink
 from trainer.evaluation.vq_link import QUANTIZERS, VqLink, fitted_quantizer
 
 DIM, CLASSES = 16, 10
@@ -87,32 +85,6 @@ def test_too_few_images_are_refused(tmp_path: Path) -> None:
     few = TrainingFeatures(FEATURES[:20], LABELS[:20], "few", "few", NAMES)
     with pytest.raises(DatasetError, match="too few"):
         fitted_quantizer("vq", 0, few, tmp_path)
-
-
-class TestLabel:
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def keys() -> KeyModel:
-        """A network that changes nothing, and proxies that are the classes' centres."""
-        return KeyModel(np.asarray, NAMES, CENTRES)  # type: ignore[arg-type]
-
-    def test_class_arrives_and_one_picture_answers_for_it(self, clean: CleanRetrieval, keys: KeyModel) -> None:
-        link = SignalLink.label(parse_rate("16"), clean, keys, seed=0)
-        scores = link.retrieve(clean, air(5.0), np.random.default_rng(0))
-        classified = np.asarray(NAMES)[(clean.features @ CENTRES.T).argmax(axis=1)]
-        assert scores.semantic_accuracy == pytest.approx(float(np.mean(classified == clean.labels)), abs=0.01)
-        assert scores.recall_at_1 < 0.3, "which picture of the class it was is not sent"
-
-    def test_class_that_the_knowledge_base_lacks_is_answered_by_the_nearest(
-        self, clean: CleanRetrieval, keys: KeyModel
-    ) -> None:
-        kept = clean.kb_labels != NAMES[3]
-        features = clean.index.vectors(0, len(clean.index))[kept]
-        lacking = CleanRetrieval.of(clean.features, clean.labels, features, clean.kb_labels[kept])
-        scores = SignalLink.label(parse_rate("16"), lacking, keys, seed=0).retrieve(
-            lacking, air(10.0), np.random.default_rng(0)
-        )
-        assert 0.7 < scores.semantic_accuracy < 1.0
 
 
 def test_uncoded_is_the_features_themselves(clean: CleanRetrieval) -> None:

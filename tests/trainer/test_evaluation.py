@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +183,13 @@ def test_bound_on_messages_is_between_what_is_known_of_it() -> None:
     assert message_error_rate(100, rate, -7.0) < errors[1]
 
 
-def evaluated(cells: Grid, pictures: Path, model_set: ModelSet, folder: Path) -> EvaluationReport:
+def evaluated(
+    cells: Grid,
+    pictures: Path,
+    model_set: ModelSet,
+    folder: Path,
+    deliver: Callable[[EvaluationReport], None] | None = None,
+) -> EvaluationReport:
     return run_evaluation(
         cells,
         data=str(pictures),
@@ -195,6 +203,7 @@ def evaluated(cells: Grid, pictures: Path, model_set: ModelSet, folder: Path) ->
         runs=folder / "runs",
         command="semlink evaluate",
         console=Console(quiet=True),
+        deliver=deliver,
     )
 
 
@@ -226,6 +235,39 @@ def test_interrupted_evaluation_goes_on_with_identical_results(
     resumed = evaluated(cells, pictures_to_learn, model_set, tmp_path)
     assert resumed.records == whole.records
     assert list(journals.iterdir()) == []
+
+
+def test_changed_training_images_are_measured_anew(
+    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command after an interruption, of a folder whose training images are others: nothing is believed."""
+    monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "cache"))
+    folder = Path(shutil.copytree(pictures_to_learn, tmp_path / "pictures"))
+    cells = grid(codecs=("nested",), seeds=(0,))
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(cells, folder, model_set, tmp_path, deliver=_interrupt)
+    (journal,) = (tmp_path / "cache" / "evaluations").iterdir()
+    assert len(journal.read_bytes().splitlines()) == 2
+    next((folder / "train").rglob("*.png")).unlink()
+    heard: list[str] = []
+    monkeypatch.setattr(Console, "print", lambda self, *words, **rest: heard.append(str(words)))
+    evaluated(cells, folder, model_set, tmp_path)
+    assert not any("going on" in words for words in heard)
+
+
+def test_report_that_cannot_be_delivered_costs_nothing_measured(
+    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "cache"))
+    cells = grid(codecs=("index",), seeds=(0,))
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(cells, pictures_to_learn, model_set, tmp_path, deliver=_interrupt)
+    monkeypatch.setattr(Measurement, "_measure", lambda *_, **__: pytest.fail("measured again"))
+    assert len(evaluated(cells, pictures_to_learn, model_set, tmp_path).records) == 2
+
+
+def _interrupt(report: EvaluationReport) -> None:
+    raise KeyboardInterrupt
 
 
 def test_damaged_journal_is_named(tmp_path: Path) -> None:

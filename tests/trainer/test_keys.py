@@ -99,7 +99,7 @@ def test_keys_bring_a_category_together_and_both_codecs_gain(model: KeyModel, cl
     assert codebook.num_cells == 8
     air, rate = AirInterface(ChannelModel.AWGN, 3.0, ReceiverKnowledge.NOTHING), parse_rate("32")
     for link in (
-        SignalLink.nested(codebook, rate, clean, keys=model),
+        SignalLink.nested("nested-labels", codebook, rate, clean, keys=model),
         SignalLink.index(rate, clean, seed=0, keys=model),
     ):
         accuracy = link.retrieve(clean, air, np.random.default_rng(0)).semantic_accuracy

@@ -114,7 +114,7 @@ def test_link_works_at_every_rate(
     clean = CleanRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
     accuracy = []
     for num_symbols in ("4", "64", "1024"):
-        link = SignalLink.nested(codebook, parse_rate(num_symbols), clean)
+        link = SignalLink.nested("nested", codebook, parse_rate(num_symbols), clean)
         scores = link.retrieve(clean, AirInterface(channel, 3.0, knowledge, num_pilots), np.random.default_rng(0))
         accuracy.append(scores.semantic_accuracy)
         assert scores.recall_at_10 >= scores.recall_at_1

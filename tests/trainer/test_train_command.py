@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,7 +190,7 @@ def test_killed_worker_is_named_and_ends_the_others(
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
-        (("--data", "photos", "--codec", "nested-labels"), "learning categories takes ten images of each", 4),
+        (("--data", "photos", "--codec", "nested-labels"), "learning categories takes 13 images of each", 4),
         (("--codec", "vq"), 'codec "vq" cannot be trained', 2),
         (("--num-symbols", "17"), "rate", 2),
         (("--model-set", "nowhere"), "model set", 5),
@@ -215,7 +216,11 @@ def test_general_and_labelled_codec_of_a_folder(model_set: ModelSet, tmp_path: P
     nested, labels, label = ModelSet(out).codecs
     assert (nested.name, labels.name, label.name) == ("nested", "nested-labels", "label")
     assert isinstance(label, NestedCodec)
-    assert label.codebook.coarse_share == 1.0
+    strangers = np.random.default_rng(1).standard_normal((200, 256)).astype(np.float32)
+    codes = np.unique(label.codebook.latent(strangers)[:, :256], axis=0)
+    assert len(codes) == 2, "whatever an image looks like, a category's codeword is sent"
+    assert set(np.unique(codes)) == {-1, 1}
+    assert 0.9 < nested.entry.measured["validation_accuracy_64_symbols_10_db"] <= 1.0
     assert isinstance(nested, NestedCodec)
     assert isinstance(labels, NestedCodec)
     keys = labels.load_keys()
@@ -223,6 +228,18 @@ def test_general_and_labelled_codec_of_a_folder(model_set: ModelSet, tmp_path: P
     assert keys.categories == ("boat", "cat")
     assert labels.codebook.num_cells == 2
     assert (nested.codebook.feature_dim, labels.codebook.feature_dim) == (16, 256)
+
+
+def test_failed_training_leaves_the_set_as_it_was(model_set: ModelSet, tmp_path: Path) -> None:
+    """Too few images of each category for keys, which is found when `nested` is fitted already."""
+    own = Path(shutil.copytree(model_set.folder, tmp_path / "own"))
+    before = {path.name: path.read_bytes() for path in own.iterdir()}
+    pictures = write_class_folders(tmp_path / "pictures", classes=tuple("abcdefghij"), images_per_class=10)
+    source = ("--data", pictures, "--model-set", own, "--out", own)
+    with start(tmp_path / "cache", *source, "--codec", "nested,nested-labels") as process:
+        errors = finish(process)
+    assert process.returncode == 4, errors
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == before
 
 
 def write_class_folders(folder: Path, *, classes: tuple[str, ...], images_per_class: int) -> Path:

@@ -19,7 +19,7 @@ __all__ = ["FittedKeys", "fitted_keys", "fitted_nested", "fitted_nested_labels"]
 
 
 _IMAGES_OF_EACH = 13
-"""Of which four fifths are learnt from, and a code takes ten of."""
+"""On average; four fifths of them are learnt from, and a code takes ten."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +36,21 @@ def fitted_nested(seed: int, learning: TrainingFeatures, runs: Path) -> Codebook
     return fitted_codebook(NestedFit.for_images(seed, len(learning.features)), learning, runs)
 
 
-def fitted_keys(seed: int, learning: TrainingFeatures, runs: Path, *, precision: Literal["bf16", "fp32"]) -> FittedKeys:
+def fitted_keys(
+    seed: int,
+    learning: TrainingFeatures,
+    runs: Path,
+    *,
+    precision: Literal["bf16", "fp32"],
+    loss: Literal["proxy", "contrastive"] = "proxy",
+) -> FittedKeys:
     """The key network of both codecs with labels; DatasetError where there are too few images to learn them."""
     if len(learning.features) < _IMAGES_OF_EACH * len(learning.categories):
         raise DatasetError(
-            f"learning categories takes ten images of each, got {len(learning.features)} of {len(learning.categories)};"
-            " nested needs no labels"
+            f"learning categories takes {_IMAGES_OF_EACH} images of each, got {len(learning.features)} images of"
+            f" {len(learning.categories)}; nested needs no labels"
         )
-    training = KeyTraining.for_images(seed, len(learning.features), precision=precision)
+    training = KeyTraining.for_images(seed, len(learning.features), precision=precision, loss=loss)
     return FittedKeys(trained_keys(training, learning, runs), training.graph_path(learning, runs), training)
 
 

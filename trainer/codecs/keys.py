@@ -34,9 +34,9 @@ from semlink.files import replaced_file
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
-__all__ = ["KeyNetwork", "KeyTraining", "key_graph", "train_key_network", "trained_keys"]
+__all__ = ["RECIPE", "KeyNetwork", "KeyTraining", "key_graph", "train_key_network", "trained_keys"]
 
-_RECIPE = 3
+RECIPE = 3
 """Raise it with every change of this code that changes what is learnt."""
 
 
@@ -79,7 +79,7 @@ class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def key(self, data: TrainingFeatures) -> str:
         """Name of the run's file: unique for these values, this recipe, and these images with their labels."""
-        named = msgspec.json.encode([self, data.content_key, data.categories, _RECIPE])
+        named = msgspec.json.encode([self, data.content_key, data.categories, RECIPE])
         return f"keys-seed{self.seed}-{hashlib.sha256(named + data.labels.tobytes()).hexdigest()[:10]}"
 
     def graph_path(self, data: TrainingFeatures, runs: Path) -> Path:
@@ -87,9 +87,11 @@ class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return runs / f"{self.key(data)}.onnx"
 
     @classmethod
-    def for_images(cls, seed: int, num_images: int, *, precision: Literal["bf16", "fp32"]) -> KeyTraining:
+    def for_images(
+        cls, seed: int, num_images: int, *, precision: Literal["bf16", "fp32"], loss: Literal["proxy", "contrastive"]
+    ) -> KeyTraining:
         """What suits a training set: smaller batches where there are fewer images than in CIFAR-100."""
-        return cls(seed, batch_size=max(8, min(256, num_images // _BATCHES)), precision=precision)
+        return cls(seed, loss, batch_size=max(8, min(256, num_images // _BATCHES)), precision=precision)
 
 
 class KeyNetwork(nn.Module):

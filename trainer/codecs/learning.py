@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,13 @@ class TrainingFeatures:
     source: str
     content_key: str
     categories: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Changes whenever a feature, a label or a category's name does."""
+        digest = hashlib.sha256(f"{self.content_key}\n{self.categories}".encode())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
 
 
 def training_features(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,11 +24,12 @@ from trainer.cache import cache_folder
 from trainer.codecs.fits import FittedKeys, fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.learning import TrainingFeatures, training_features
 from trainer.codecs.training import CodecTraining, TrainedCodec
+from trainer.codecs.validation import validation_accuracy
 from trainer.datasets import open_dataset
 from trainer.evaluation.grid import train_all
 from trainer.modelset_writer import model_file, set_codec, set_encoder
 
-__all__ = ["TRAINABLE", "train_model_set"]
+__all__ = ["TRAINABLE", "CodecOptions", "train_model_set"]
 
 TRAINABLE = ("nested", "nested-labels", "label", "kbsc")
 """Codecs that a model set can hold."""
@@ -40,6 +43,7 @@ class CodecOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     rates, channel, epochs : of `kbsc` alone; `nested` serves every rate and channel
+    loss : of the key network of `nested-labels` and `label`
     """
 
     codecs: tuple[str, ...]
@@ -48,6 +52,7 @@ class CodecOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     epochs: int
     precision: Literal["bf16", "fp32"]
+    loss: Literal["proxy", "contrastive"] = "proxy"
 
     def __post_init__(self) -> None:
         for codec in self.codecs:
@@ -85,35 +90,45 @@ def train_model_set(
     encoder = ImageEncoder(source, num_threads=num_jobs)
     learning = training_features(open_dataset(data, progress=progress), encoder, progress, whole=True)
     folder = runs or cache_folder("runs")
-    entries = [_trained(codec, options, learning, out, folder, num_jobs, progress) for codec in options.codecs]
-    if not is_own:
-        shutil.copyfile(source.encoder_path, out / source.manifest.encoder.graph.file)
-        set_encoder(out, source.manifest.encoder)
-    for entry in entries:
-        set_codec(out, entry)
+    # All of it is trained before any of it is placed: what fails in training leaves the set as it was.
+    placings = [_trained(codec, options, learning, folder, num_jobs, progress) for codec in options.codecs]
+    try:
+        if not is_own:
+            _copy(source.encoder_path, out / source.manifest.encoder.graph.file)
+            set_encoder(out, source.manifest.encoder)
+        for place in placings:
+            set_codec(out, place(out))
+    except OSError as error:
+        raise ModelSetError(f"{out}: cannot be written: {error.strerror}; train again to mend it") from None
     return ModelSet(out)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file so that a reader sees the old one or the new one, never half of one."""
+    with replaced_file(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def _trained(
     codec: str,
     options: CodecOptions,
     learning: TrainingFeatures,
-    out: Path,
     runs: Path,
     num_jobs: int,
     progress: Progress,
-) -> CodecEntry:
+) -> Callable[[Path], CodecEntry]:
+    """Train one codec; give what places its files in a folder and describes them."""
     if codec == "kbsc":
-        return _trained_kbsc(options, learning, out, runs, num_jobs, progress)
+        return _trained_kbsc(options, learning, runs, num_jobs, progress)
     task = progress.add_task(f"fitting {codec}", total=1)
     keys: FittedKeys | None = None
     if codec == "nested":
         codebook = fitted_nested(options.seed, learning, runs)
     else:
-        keys = fitted_keys(options.seed, learning, runs, precision=options.precision)
+        keys = fitted_keys(options.seed, learning, runs, precision=options.precision, loss=options.loss)
         codebook = fitted_nested_labels(options.seed, learning, keys, runs, label_alone=codec == "label")
     progress.advance(task)
-    return _place_nested(codec, codebook, keys, learning, options, out)
+    return partial(_place_nested, codec, codebook, keys, learning, options)
 
 
 def _place_nested(
@@ -130,7 +145,7 @@ def _place_nested(
     key_entry = None
     if keys is not None:
         network_path, proxies_path = out / f"{name}.keys.onnx", out / f"{name}.proxies.npz"
-        shutil.copyfile(keys.graph_path, network_path)
+        _copy(keys.graph_path, network_path)
         with replaced_file(proxies_path) as temporary:
             temporary.write_bytes(save_proxies(keys.model.categories, keys.model.proxies))
         key_entry = KeyEntry(model_file(network_path), model_file(proxies_path), keys.model.proxies.shape[1])
@@ -140,12 +155,13 @@ def _place_nested(
         licence=_LICENCE,
         training_data=f"{learning.source}; {'labels' if keys else 'no labels'}, no channel, seed {options.seed}",
         keys=key_entry,
+        measured=validation_accuracy(codebook, learning, keys, seed=options.seed),
     )
 
 
 def _trained_kbsc(
-    options: CodecOptions, learning: TrainingFeatures, out: Path, runs: Path, num_jobs: int, progress: Progress
-) -> PerRateCodecEntry:
+    options: CodecOptions, learning: TrainingFeatures, runs: Path, num_jobs: int, progress: Progress
+) -> Callable[[Path], PerRateCodecEntry]:
     trainings = [
         CodecTraining(
             codec="kbsc",
@@ -159,11 +175,9 @@ def _trained_kbsc(
         for rate in options.rates
     ]
     trained = train_all(trainings, learning, runs, num_jobs=num_jobs, progress=progress)
-    return PerRateCodecEntry(
-        name="kbsc",
-        rates=[_place_rate(codec, out) for codec in trained],
-        licence=_LICENCE,
-        training_data=f"{learning.source}; {options.channel}, seed {options.seed}",
+    source = f"{learning.source}; {options.channel}, seed {options.seed}"
+    return lambda out: PerRateCodecEntry(
+        name="kbsc", rates=[_place_rate(codec, out) for codec in trained], licence=_LICENCE, training_data=source
     )
 
 
@@ -171,7 +185,7 @@ def _place_rate(codec: TrainedCodec, out: Path) -> CodecRateEntry:
     files = {}
     for half, path in (("encoder", codec.encoder_path), ("decoder", codec.decoder_path)):
         name = f"kbsc-{codec.rate.num_symbols}.{half}.onnx"
-        shutil.copyfile(path, out / name)
+        _copy(path, out / name)
         files[half] = model_file(out / name)
     measured = {"validation_accuracy": max(codec.validation_accuracy), "best_epoch": float(codec.best_epoch)}
     return CodecRateEntry(codec.rate.num_symbols, files["encoder"], files["decoder"], measured)

@@ -24,9 +24,9 @@ from trainer.codecs.clusters import cluster_centres, principal_components
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
-__all__ = ["NestedFit", "fit_codebook", "fitted_codebook"]
+__all__ = ["RECIPE", "NestedFit", "fit_codebook", "fitted_codebook"]
 
-_RECIPE = 2
+RECIPE = 3
 """Raise it with every change of this code that changes what is fitted."""
 _MOST_CELLS = 1536
 _IMAGES_PER_CELL = 25
@@ -42,7 +42,7 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     num_cells : codewords, one for each cell; 1,536 take 10.6 of the 16.8 bits that 64 symbols can carry at -7 dB
     coarse_share : of the power of a familiar image, what its codeword takes
-    unfamiliar_share : of held-out images, those that count as unfamiliar
+    unfamiliar_share : of held-out images, those that count as unfamiliar; 0 sends every image as a codeword
     num_symbols : the rate at which the analog part alone has the power of a codeword
     max_iterations : of k-means
     """
@@ -66,7 +66,7 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def key(self, content_key: str, proxies: FloatArray | None) -> str:
         """Name of the fit's file: unique for these values, this recipe and this data."""
-        named = msgspec.json.encode([self, content_key, _RECIPE])
+        named = msgspec.json.encode([self, content_key, RECIPE])
         around = b"" if proxies is None else proxies.tobytes()
         return f"nested-seed{self.seed}-{hashlib.sha256(named + around).hexdigest()[:10]}"
 
@@ -133,7 +133,8 @@ def fit_codebook(
         analog_scale=float(np.sqrt(num_reals / analog_power)),
     )
     familiarity = codebook.familiarity(codebook.directions(held_out) @ codebook.centroids.T)
-    threshold = float(np.quantile(familiarity, fit.unfamiliar_share))
+    # Nothing counts as unfamiliar where no share does; -inf would be no number that a graph can hold.
+    threshold = float(np.quantile(familiarity, fit.unfamiliar_share)) if fit.unfamiliar_share else -1e9
     return replace(codebook, familiarity_threshold=threshold)
 
 
@@ -144,8 +145,7 @@ def _unit(rows: FloatArray) -> FloatArray:
 def _codewords(centroids: FloatArray, fit: NestedFit) -> npt.NDArray[np.int8]:
     """Signs of random projections: neighbouring cells get neighbouring codewords.
 
-    So an error lands on a look-alike. Against codewords drawn freely this costs nothing where the
-    channel carries the cell, and gains where it does not (docs/results.md).
+    So an error lands on a look-alike: what the channel cannot carry is lost from the meaning's far end.
     """
     directions = np.random.default_rng(fit.seed).standard_normal((centroids.shape[1], centroids.shape[1]))
     projected = (centroids - centroids.mean(axis=0)) @ directions

@@ -30,13 +30,13 @@ from trainer.codecs.kbsc import KbscNetwork
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
-__all__ = ["CodecName", "CodecTraining", "TrainedCodec", "train_codec"]
+__all__ = ["RECIPE", "CodecName", "CodecTraining", "TrainedCodec", "train_codec"]
 
 CodecName = Literal["kbsc", "kbsc-reference"]
 EpochReport = Callable[[int, int, float], None]
 """Told (epochs done, epochs at most, validation accuracy) after every epoch."""
 
-_RECIPE = 1
+RECIPE = 1
 """Raise it with every change of this code that changes what is learnt, so that no old run stands for a new one."""
 
 _RESULT, _CHECKPOINT, _LOG, _LOCK = "result.json", "checkpoint.pt", "train.log", "lock"
@@ -80,7 +80,7 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def key(self, content_key: str) -> str:
         """Name of the run's folder: readable, and unique for these values, this recipe and this data."""
-        parts = (msgspec.json.encode(self), content_key.encode(), str(_RECIPE).encode())
+        parts = (msgspec.json.encode(self), content_key.encode(), str(RECIPE).encode())
         digest = hashlib.sha256(b"\n".join(parts)).hexdigest()[:10]
         return f"{self.codec}-{self.num_symbols}-{self.channel}-seed{self.seed}-{digest}"
 

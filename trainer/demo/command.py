@@ -59,7 +59,7 @@ def demo(
     channel: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
     pilots: Annotated[
         int | None,
-        typer.Option(help="Known symbols before each image's; 8 under rayleigh, else 0.", show_default=False, min=0),
+        typer.Option(help="Known symbols before each image; 8 under block fading, else 0.", show_default=False, min=0),
     ] = None,
     count: Annotated[int | None, typer.Option(help="Send at most so many images.", show_default=False, min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of views, noise and gains.")] = 0,
@@ -78,6 +78,7 @@ def demo(
         datasets=(data,) if data else ("digits", "photos"),
         model_set=model_set,
         codecs=_codecs(codec, model_set),
+        must_have_rates=codec is not None,
         rates=tuple(dict.fromkeys(parse_rate(text) for text in split_list(rate, "--rate"))),
         snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
         channel=channel.value,

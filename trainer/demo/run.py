@@ -28,11 +28,15 @@ _ENCODE_BATCH = 16
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What to demonstrate; the first dataset, codec and rate give the figures, all of them are shown."""
+    """What to demonstrate; the first dataset, codec and rate give the figures, all of them are shown.
+
+    Unless `must_have_rates`, a codec but the first is left out at rates that it lacks.
+    """
 
     datasets: tuple[str, ...]
     model_set: str
     codecs: tuple[str, ...]
+    must_have_rates: bool
     rates: tuple[Rate, ...]
     snr_db: tuple[float, ...]
     channel: str
@@ -100,10 +104,9 @@ def run_demo(options: DemoOptions, work: Path, progress: Progress) -> tuple[Demo
     """Run everything in an empty folder `work`, which keeps the images, KBs and logs."""
     models = ModelSet.find(options.model_set)
     for rate in options.rates:
-        for codec in options.codecs:
+        for codec in options.codecs if options.must_have_rates else options.codecs[:1]:
             models.codec(codec).fingerprint(rate)  # a rate that it lacks is said before minutes of work
-    runs_each = len(options.codecs) * len(options.rates) * len(options.snr_db)
-    task = progress.add_task("demo", total=len(options.datasets) * runs_each)
+    task = progress.add_task("demo", total=len(options.datasets) * len(_cells(options, models)))
     runs = []
     for position, name in enumerate(options.datasets):
         runs.append(_run_dataset(name, options, models, work / f"{position}", progress, task))
@@ -124,7 +127,7 @@ def _run_dataset(
     labels = {str(path): path.parent.name for path in paths}
     cells: list[CellReport] = []
     retrievals: list[tuple[Retrieval, ...]] = []
-    for codec, rate, snr_db in itertools.product(options.codecs, options.rates, options.snr_db):
+    for codec, rate, snr_db in _cells(options, models):
         run = run_link(
             image_list,
             knowledge_base,
@@ -146,6 +149,12 @@ def _run_dataset(
         return DatasetRun(
             dataset.name, ideal, kb.num_entries, len(dataset.skipped), tuple(cells), tuple(retrievals), knowledge_base
         )
+
+
+def _cells(options: DemoOptions, models: ModelSet) -> list[tuple[str, Rate, float]]:
+    """Codec, rate and SNR of each run; not those of a codec that lacks the rate."""
+    every = itertools.product(options.codecs, options.rates, options.snr_db)
+    return [(codec, rate, snr_db) for codec, rate, snr_db in every if rate in models.codec(codec).rates]
 
 
 def _ideal_accuracy(paths: Sequence[Path], kb: KnowledgeBase, encoder: ImageEncoder) -> float:

@@ -15,7 +15,7 @@ from semlink.channel import ChannelModel
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError, MissingDependencyError
-from semlink.provenance import write_report
+from semlink.provenance import require_writable, write_report
 from semlink.rates import parse_rate
 
 __all__ = ["app"]
@@ -51,10 +51,10 @@ def evaluate(
     ] = None,
     weights: Annotated[
         Literal["auto", "trained", "model-set"],
-        typer.Option(help="trained: a codec for each seed; model-set: its one codec; auto: trained on cifar100."),
+        typer.Option(help="trained: codecs for each seed; model-set: its own; auto: trained on cifar100."),
     ] = "auto",
     model_set: Annotated[
-        str, typer.Option(help="Where the encoder, and the codec of model-set, come from.")
+        str, typer.Option(help="Where the encoder, and the codecs of model-set, come from.")
     ] = "builtin",
     pilots: Annotated[int, typer.Option(help="Pilots of an honest receiver under block fading.", min=1)] = 8,
     csi: Annotated[
@@ -93,6 +93,8 @@ def evaluate(
     from trainer.evaluation.report import summary_table
 
     console = Console(stderr=True)
+    if json_path is not None:
+        require_writable(json_path)  # before hours of work, not after them
     report = run_evaluation(
         Grid(
             codecs=_choices(codec, "--codec", _CODECS),
@@ -116,10 +118,10 @@ def evaluate(
         runs=runs,
         command=shlex.join(["semlink", *sys.argv[1:]]),
         console=console,
+        deliver=lambda report: None if json_path is None else write_report(report, json_path),
     )
     Console().print(summary_table(report))
     if json_path is not None:
-        write_report(report, json_path)
         plot = plot or json_path.with_suffix(".png")
     if plot is not None:
         plot_report(report, plot)

@@ -49,12 +49,12 @@ class Link(Protocol):
 
 @dataclass(frozen=True)
 class Measurement:
-    """One evaluation: what of, against what, and where what is known of it is kept."""
+    """One evaluation: what of, against what, and where what is known of it is kept, if it is."""
 
     grid: Grid
     clean: CleanRetrieval
     progress: Progress
-    journal: Journal
+    journal: Journal | None = None
 
     def trained(self, trained: Sequence[TrainedCodec]) -> list[Record]:
         """Trained codecs of the `kbsc` family, each on the channels that its training serves."""
@@ -75,15 +75,22 @@ class Measurement:
         return records
 
     def nested(
-        self, codebooks: Mapping[int, Codebook], *, keys: Mapping[int, KeyModel] | None = None, trained_on: str
+        self,
+        name: str,
+        codebooks: Mapping[int, Codebook],
+        *,
+        keys: Mapping[int, KeyModel] | None = None,
+        trained_on: str,
     ) -> list[Record]:
-        """`nested`, a codebook for each seed, on every channel; none of them is what it was fitted to.
+        """A nested code, a codebook for each seed, on every channel; none of them is what it was fitted to.
 
-        With `keys`, a key network for each seed, it is `nested-labels`.
+        `nested`, or with `keys`, a key network for each seed, `nested-labels` and `label`.
         """
         return self.links(
-            "nested-labels" if keys else "nested",
-            lambda rate, seed: SignalLink.nested(codebooks[seed], rate, self.clean, keys=keys[seed] if keys else None),
+            name,
+            lambda rate, seed: SignalLink.nested(
+                name, codebooks[seed], rate, self.clean, keys=keys[seed] if keys else None
+            ),
             trained_on=trained_on,
         )
 
@@ -103,14 +110,6 @@ class Measurement:
             trained_on="nothing",
         )
 
-    def label(self, keys: Mapping[int, KeyModel], *, trained_on: str) -> list[Record]:
-        """`label`: the class number, classified by the nearest proxy."""
-        return self.links(
-            "label",
-            lambda rate, seed: SignalLink.label(rate, self.clean, keys[seed], seed=seed),
-            trained_on=trained_on,
-        )
-
     def quantizers(self, quantizers: Mapping[int, StagedQuantizer], *, name: str, trained_on: str) -> list[Record]:
         """`vq`, `vq-residual` or `vq-product`."""
         return self.links(
@@ -124,7 +123,7 @@ class Measurement:
         records: list[Record] = []
         held = [codec.name for codec in model_set.codecs]
         for name in self.grid.codecs:
-            needed = "nested-labels" if name in ("index-labels", "label") else name
+            needed = "nested-labels" if name == "index-labels" else name
             if needed not in held:
                 raise ConfigError(
                     f'model set "{model_set.name}" holds {", ".join(held) or "no codec"}, not {needed};'
@@ -139,11 +138,9 @@ class Measurement:
             keys = None if model is None else dict.fromkeys(self.grid.seeds, model)
             if name == "index-labels":
                 records += self.index(keys=keys, trained_on=source)
-            elif name == "label" and keys is not None:
-                records += self.label(keys, trained_on=source)
             else:
                 codebooks = dict.fromkeys(self.grid.seeds, codec.codebook)
-                records += self.nested(codebooks, keys=keys, trained_on=source)
+                records += self.nested(name, codebooks, keys=keys, trained_on=source)
         return records
 
     def links(
@@ -171,11 +168,13 @@ class Measurement:
             link: Link | None = None
             for channel in channels:
                 for snr_db in self.grid.snr_db:
-                    record = self.journal.find((name, rate.num_symbols, channel.value, snr_db, seed))
+                    cell = (name, rate.num_symbols, channel.value, snr_db, seed)
+                    record = self.journal.find(cell) if self.journal else None
                     if record is None:
                         link = link or link_of(rate, seed)
                         record = self._measure(link, channel, snr_db, seed=seed, trained_on=trained_on)
-                        self.journal.add(record)
+                        if self.journal:
+                            self.journal.add(record)
                     records.append(record)
             self.progress.advance(task)
         return records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,11 +14,14 @@ from rich.progress import Progress
 
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
+from semlink import __version__
 from trainer.cache import cache_folder
+from trainer.codecs import keys, nested, training
 from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.learning import TrainingFeatures, training_features
 from trainer.codecs.training import CodecTraining
 from trainer.datasets import open_dataset
+from trainer.evaluation import vq_link
 from trainer.evaluation.grid import Grid, train_all, trainings_of
 from trainer.evaluation.journal import Journal
 from trainer.evaluation.measure import Measurement
@@ -28,6 +32,9 @@ from trainer.evaluation.vq_link import QUANTIZERS, fitted_quantizer
 from trainer.features import cached_features
 
 __all__ = ["run_evaluation"]
+
+_LEARNS_NOTHING = {"index", "uncoded"}
+_RECIPES = (keys.RECIPE, nested.RECIPE, training.RECIPE, vq_link.RECIPE)
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +53,7 @@ def run_evaluation(
     runs: Path | None,
     command: str,
     console: Console,
+    deliver: Callable[[EvaluationReport], None] | None = None,
 ) -> EvaluationReport:
     """Prepare features, train what is missing, and measure every cell of the grid.
 
@@ -56,6 +64,7 @@ def run_evaluation(
         codec for every other dataset
     count : send at most so many images, evenly from all; None sends all
     runs : folder of training runs; the cache if None
+    deliver : takes the report; until it has, an interrupted evaluation can go on
     """
     models = ModelSet.find(model_set)
     encoder = ImageEncoder(models, num_threads=num_jobs)
@@ -68,19 +77,25 @@ def run_evaluation(
         sent = cached_features(sent_images, encoder, progress=progress)
         kb = cached_features(dataset.knowledge_base, encoder, progress=progress)
         clean = CleanRetrieval.of(sent, np.asarray(sent_images.labels), kb, np.asarray(dataset.knowledge_base.labels))
-        asked = (grid, weights, train_data or data, epochs, precision)
+        learning = None
+        if weights == "trained" and set(grid.codecs) - _LEARNS_NOTHING:
+            learning = training_features(open_dataset(train_data or data, progress=progress), encoder, progress)
         images = (encoder.fingerprint, sent_images.content_key, dataset.knowledge_base.content_key)
-        journal = Journal(cache_folder("evaluations"), *asked, *images, model_set_key(models))
+        # All that a record depends on, this code's version included.
+        journal = Journal(
+            cache_folder("evaluations"),
+            *(grid, weights, epochs, precision, *images, model_set_key(models), __version__),
+            *(learning.key if learning else "", _RECIPES),
+        )
         if journal.num_records:
             console.print(f"going on with an interrupted evaluation: {journal.num_records} cells are known")
-        learnt = replace(grid, codecs=tuple(codec for codec in grid.codecs if codec not in ("index", "uncoded")))
+        learnt = replace(grid, codecs=tuple(codec for codec in grid.codecs if codec not in _LEARNS_NOTHING))
         measurement = Measurement(learnt, clean, progress, journal)
         records: list[Record] = []
         if learnt.codecs and weights == "model-set":
             records += measurement.model_set(models)
-        elif learnt.codecs:
+        elif learning is not None:
             template = CodecTraining(codec="kbsc", num_symbols=64, epochs=epochs, precision=precision)
-            learning = training_features(open_dataset(train_data or data, progress=progress), encoder, progress)
             folder = runs or cache_folder("runs")
             trainings = trainings_of(learnt, template)
             trained = train_all(trainings, learning, folder, num_jobs=num_jobs, progress=progress)
@@ -102,6 +117,8 @@ def run_evaluation(
         ideal_accuracy=clean.ideal_accuracy,
         num_categories=len(np.unique(clean.kb_labels)),
     )
+    if deliver is not None:
+        deliver(report)
     journal.finish()
     return report
 
@@ -120,7 +137,7 @@ def _measure_fits(
     if "nested" in grid.codecs:
         seeds = progress.track(grid.seeds, description="fitting nested")
         codebooks = {seed: fitted_nested(seed, learning, folder) for seed in seeds}
-        records += measurement.nested(codebooks, trained_on=learning.source)
+        records += measurement.nested("nested", codebooks, trained_on=learning.source)
     for name in QUANTIZERS:
         if name in grid.codecs:
             seeds = progress.track(grid.seeds, description=f"fitting {name}")
@@ -129,13 +146,15 @@ def _measure_fits(
     if {"nested-labels", "index-labels", "label"} & {*grid.codecs}:
         seeds = progress.track(grid.seeds, description="training keys")
         fits = {seed: fitted_keys(seed, learning, folder, precision=precision) for seed in seeds}
-        keys = {seed: fit.model for seed, fit in fits.items()}
-        if "nested-labels" in grid.codecs:
-            seeds = progress.track(grid.seeds, description="fitting nested-labels")
-            codebooks = {seed: fitted_nested_labels(seed, learning, fits[seed], folder) for seed in seeds}
-            records += measurement.nested(codebooks, keys=keys, trained_on=learning.source)
+        models = {seed: fit.model for seed, fit in fits.items()}
+        for labelled in ("nested-labels", "label"):
+            if labelled in grid.codecs:
+                alone = labelled == "label"
+                seeds = progress.track(grid.seeds, description=f"fitting {labelled}")
+                codebooks = {
+                    seed: fitted_nested_labels(seed, learning, fits[seed], folder, label_alone=alone) for seed in seeds
+                }
+                records += measurement.nested(labelled, codebooks, keys=models, trained_on=learning.source)
         if "index-labels" in grid.codecs:
-            records += measurement.index(keys=keys, trained_on=learning.source)
-        if "label" in grid.codecs:
-            records += measurement.label(keys, trained_on=learning.source)
+            records += measurement.index(keys=models, trained_on=learning.source)
     return records

@@ -54,16 +54,15 @@ class SignalLink:
 
     @classmethod
     def nested(
-        cls, codebook: Codebook, rate: Rate, clean: CleanRetrieval, *, keys: KeyModel | None = None
+        cls, name: str, codebook: Codebook, rate: Rate, clean: CleanRetrieval, *, keys: KeyModel | None = None
     ) -> SignalLink:
         """`nested`: the transmitter knows nothing of the knowledge base that `clean` retrieves from.
 
-        With `keys` it is `nested-labels`: both ends look at keys in place of features, and the receiver
+        With `keys` it is `nested-labels` or `label`: both ends look at keys in place of features, and the receiver
         knows its entries' labels.
         """
         seen = keys.of_images if keys else np.asarray
         search = SignalSearch(EntrySounds.of(codebook, _entry_vectors(clean, keys)), rate)
-        name = "nested-labels" if keys else "nested"
         return cls(name, rate, lambda features: codebook.latent(seen(features)), search)
 
     @classmethod
@@ -81,47 +80,11 @@ class SignalLink:
             name, rate, lambda features: entry_codewords(fingerprint, held.nearest(seen(features)), rate), search
         )
 
-    @classmethod
-    def label(cls, rate: Rate, clean: CleanRetrieval, keys: KeyModel, *, seed: int) -> SignalLink:
-        """`label`: the number of the class whose proxy is the nearest, as a spherical codeword.
-
-        The receiver answers with one picture for each class: of the entries labelled so, or of all where it
-        has none, the one whose key is nearest to the proxy.
-        """
-        fingerprint = b"label, seed %d" % seed
-        entry_keys = keys.of_images(clean.index.vectors(0, len(clean.index)))
-        similarity = keys.proxies @ entry_keys.T
-        is_of_class = np.asarray(keys.categories)[:, None] == clean.kb_labels[None, :]
-        has_any = is_of_class.any(axis=1, keepdims=True)
-        representatives = np.where(is_of_class | ~has_any, similarity, -np.inf).argmax(axis=1)
-        search = _LabelSearch(IndexSearch(fingerprint, len(keys.categories), rate), representatives)
-
-        def transmit(features: FloatArray) -> FloatArray:
-            classes = (keys.of_images(features) @ keys.proxies.T).argmax(axis=1)
-            return entry_codewords(fingerprint, classes, rate)
-
-        return cls("label", rate, transmit, search)
-
     def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
         """Send every image as one stream, in order, and score what comes back."""
         symbols, noise_variance = hear(self.transmit(clean.features)[:, : self.rate.latent_dim], air, rng)
         keys, _ = self.search.search(symbols, noise_variance, num_matches=_NUM_KEYS)
         return score_entries(_distinct(keys), clean)
-
-
-@dataclass(frozen=True, eq=False)
-class _LabelSearch:
-    """The codewords of class numbers, and the entry that answers for each class."""
-
-    codewords: IndexSearch
-    representatives: npt.NDArray[np.int64]
-
-    def search(
-        self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
-    ) -> tuple[npt.NDArray[np.int64], FloatArray]:
-        """See `SymbolSearch`."""
-        numbers, scores = self.codewords.search(symbols, noise_variance, num_matches=num_matches)
-        return self.representatives[numbers], scores
 
 
 def hear(latent: FloatArray, air: AirInterface, rng: np.random.Generator) -> tuple[Symbols, npt.NDArray[np.float64]]:

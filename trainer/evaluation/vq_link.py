@@ -33,7 +33,7 @@ from trainer.evaluation.link import AirInterface
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_retrieval
 from trainer.evaluation.signal_link import hear
 
-__all__ = ["QUANTIZERS", "StagedQuantizer", "VqLink", "fitted_quantizer"]
+__all__ = ["QUANTIZERS", "RECIPE", "StagedQuantizer", "VqLink", "fitted_quantizer"]
 
 QuantizerName: TypeAlias = Literal["vq", "vq-residual", "vq-product"]
 QUANTIZERS: tuple[QuantizerName, ...] = ("vq", "vq-residual", "vq-product")
@@ -42,7 +42,7 @@ SYMBOLS_PER_STAGE = 16
 """Which carry a stage's 8 bits at 0 dB almost without error."""
 _CELLS = {"vq": 1536, "vq-residual": 256, "vq-product": 256}
 _MOST_STAGES = {"vq": 1, "vq-residual": 16, "vq-product": 16}
-_RECIPE = 1
+RECIPE = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def fitted_quantizer(name: QuantizerName, seed: int, data: TrainingFeatures, run
     DatasetError
         If there are too few images.
     """
-    key = hashlib.sha256(msgspec.json.encode([name, seed, data.content_key, _RECIPE])).hexdigest()[:10]
+    key = hashlib.sha256(msgspec.json.encode([name, seed, data.content_key, RECIPE])).hexdigest()[:10]
     path = runs / f"{name}-seed{seed}-{key}.npz"
     if not path.exists():
         train, *_ = paper_train_split(len(data.features), seed)

@@ -1,0 +1,39 @@
+"""What a fitted code keeps of its own training images' categories: the figure in a model set's manifest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engines.codebook import Codebook
+from semlink.channel import ChannelModel
+from semlink.rates import parse_rate
+from trainer.codecs.fits import FittedKeys
+from trainer.codecs.learning import TrainingFeatures
+from trainer.datasets.cifar100 import paper_train_split
+from trainer.evaluation.link import AirInterface, ReceiverKnowledge
+from trainer.evaluation.metrics import CleanRetrieval
+from trainer.evaluation.signal_link import SignalLink
+
+__all__ = ["validation_accuracy"]
+
+_SNR_DB = (-7.0, 0.0, 10.0)
+_MOST_IMAGES = 2_000
+
+
+def validation_accuracy(
+    codebook: Codebook, learning: TrainingFeatures, keys: FittedKeys | None, *, seed: int
+) -> dict[str, float]:
+    """Semantic accuracy at 64 symbols over AWGN, within the training set, of images that the fit did not see.
+
+    The image encoder, and the threshold of familiarity, may have seen them: it is for comparing fits, not a promise.
+    """
+    _, sent, kept = (rows[:_MOST_IMAGES] for rows in paper_train_split(len(learning.features), seed))
+    names = np.asarray(learning.categories)[learning.labels]
+    clean = CleanRetrieval.of(learning.features[sent], names[sent], learning.features[kept], names[kept])
+    link = SignalLink.nested("", codebook, parse_rate("64"), clean, keys=keys.model if keys else None)
+    measured = {"validation_ideal": round(clean.ideal_accuracy, 4)}
+    for snr_db in _SNR_DB:
+        air = AirInterface(ChannelModel.AWGN, snr_db, ReceiverKnowledge.NOTHING)
+        accuracy = link.retrieve(clean, air, np.random.default_rng(seed)).semantic_accuracy
+        measured[f"validation_accuracy_64_symbols_{snr_db:g}_db"] = round(accuracy, 4)
+    return measured
