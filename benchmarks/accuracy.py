@@ -25,6 +25,7 @@ LATENCY = RESULTS / "latency.md"
 PAGE = Path("docs", "results.md")
 
 PAPER_SNR_DB = "-7,-6,-5,-4,-2,0,2,4,5,6,7,10"
+FEW_SNR_DB = "-7,-4,0,4,10"
 PAPER_RATES = "64,128,256,512,1024"
 
 
@@ -39,6 +40,7 @@ class Evaluation:
     num_symbols: str
     channel: str
     options: tuple[str, ...] = ()
+    snr_db: str = PAPER_SNR_DB
 
     @property
     def json(self) -> Path:
@@ -54,7 +56,7 @@ class Evaluation:
     def command(self) -> tuple[str, ...]:
         """What to type after `semlink`."""
         what = ("evaluate", "--data", self.data, "--codec", self.codecs, "--num-symbols", self.num_symbols)
-        return (*what, f"--snr-db={PAPER_SNR_DB}", "--seeds", "3", "--channel", self.channel, *self.options)
+        return (*what, f"--snr-db={self.snr_db}", "--seeds", "3", "--channel", self.channel, *self.options)
 
     def report(self) -> EvaluationReport:
         """What was committed."""
@@ -82,8 +84,9 @@ EVALUATIONS = (
         "CIFAR-100, digital schemes",
         "cifar100",
         f"{_GENERAL},{_LABELLED},label,vq,vq-residual,vq-product",
-        "16,64,256",
+        "16,64",
         "awgn",
+        snr_db=FEW_SNR_DB,
     ),
     Evaluation(
         "cifar100-channels",
@@ -92,6 +95,7 @@ EVALUATIONS = (
         f"kbsc,{_GENERAL},nested-labels",
         "64",
         "rician,burst",
+        snr_db=FEW_SNR_DB,
     ),
     Evaluation(
         "cifar100-genie",
@@ -101,6 +105,7 @@ EVALUATIONS = (
         "64",
         "rayleigh",
         ("--csi", "genie"),
+        FEW_SNR_DB,
     ),
     *(
         Evaluation(
@@ -111,6 +116,7 @@ EVALUATIONS = (
             "64",
             "awgn",
             ("--constellation", points),
+            FEW_SNR_DB,
         )
         for points in ("qpsk", "16qam", "64qam")
     ),
