@@ -1,13 +1,30 @@
-"""k-means and principal components, the same on every machine for the same seed."""
+"""k-means and principal components; the same for the same seed within `one_thread`."""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager
 
 import numpy as np
 
 from engines.arrays import FloatArray
 from semlink.errors import MissingDependencyError
 
-__all__ = ["cluster_centres", "principal_components"]
+__all__ = ["cluster_centres", "one_thread", "principal_components"]
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """While it lasts, sums come in one order, however many cores there are.
+
+    Raises
+    ------
+    MissingDependencyError
+        If threadpoolctl is not installed.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        raise MissingDependencyError.of("threadpoolctl", extra="train", purpose="fitting a code") from None
+    return threadpool_limits(1)
 
 
 def cluster_centres(points: FloatArray, num_cells: int, *, seed: int, max_iterations: int = 20) -> FloatArray:
@@ -20,12 +37,10 @@ def cluster_centres(points: FloatArray, num_cells: int, *, seed: int, max_iterat
     """
     try:
         from sklearn.cluster import KMeans
-        from threadpoolctl import threadpool_limits
     except ImportError:
         raise MissingDependencyError.of("scikit-learn", extra="train", purpose="fitting a code") from None
     means = KMeans(num_cells, init="random", n_init=1, max_iter=max_iterations, random_state=seed)
-    with threadpool_limits(1):  # sums come in one order, whatever the machine
-        return np.asarray(means.fit(points).cluster_centers_, dtype=np.float32)
+    return np.asarray(means.fit(points).cluster_centers_, dtype=np.float32)
 
 
 def principal_components(centred: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ from engines.arrays import FloatArray
 from engines.codebook import Codebook
 from semlink.errors import DatasetError
 from semlink.files import replaced_file
-from trainer.codecs.clusters import cluster_centres, principal_components
+from trainer.codecs.clusters import cluster_centres, one_thread, principal_components
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
@@ -82,7 +82,8 @@ def fitted_codebook(
     path = runs / f"{fit.key(data.content_key, proxies)}.npz"
     if not path.exists():
         train, held_out, _ = paper_train_split(len(data.features), fit.seed)
-        codebook = fit_codebook(data.features[train], data.features[held_out], fit, proxies=proxies)
+        with one_thread():
+            codebook = fit_codebook(data.features[train], data.features[held_out], fit, proxies=proxies)
         runs.mkdir(parents=True, exist_ok=True)
         with replaced_file(path) as temporary:
             temporary.write_bytes(codebook.to_bytes())

@@ -26,7 +26,7 @@ from semlink.errors import DatasetError
 from semlink.files import replaced_file
 from semlink.iq import unpair_symbols
 from semlink.rates import Rate
-from trainer.codecs.clusters import cluster_centres, principal_components
+from trainer.codecs.clusters import cluster_centres, one_thread, principal_components
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.evaluation.link import AirInterface
@@ -91,7 +91,8 @@ def fitted_quantizer(name: QuantizerName, seed: int, data: TrainingFeatures, run
     path = runs / f"{name}-seed{seed}-{key}.npz"
     if not path.exists():
         train, *_ = paper_train_split(len(data.features), seed)
-        fitted = _fit(name, seed, data.features[train])
+        with one_thread():
+            fitted = _fit(name, seed, data.features[train])
         runs.mkdir(parents=True, exist_ok=True)
         with replaced_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, mean=fitted.mean, projection=fitted.projection, centres=fitted.centres)
