@@ -13,6 +13,7 @@ from edge_tx.pipeline import Transmitter
 from edge_tx.stream import Pacer
 from engines.modelset import ModelSet
 from semlink.channel import pilot_symbols
+from semlink.constellation import Constellation
 from semlink.errors import ConfigError, EngineError, ModelSetError
 from semlink.frame import unpack
 from semlink.image import LoadedImage, RGBImage, preprocess
@@ -80,6 +81,21 @@ def test_pilots_go_in_front_and_are_counted(
     assert frame.num_pilots == 8
     np.testing.assert_allclose(dequantize(frame.codes[:8]), pilot_symbols(8), atol=8 / 127)
     assert report.total_cbr == pytest.approx(report.payload_cbr * 24 / 16)
+
+
+@pytest.mark.parametrize("constellation", Constellation)
+def test_digital_radio_sends_points_alone(
+    model_set: ModelSet, pictures: dict[str, RGBImage], sent: list[bytes], constellation: Constellation
+) -> None:
+    rate = parse_rate("64")
+    model = load_transmitter_model(model_set, rate, codes_format=CodesFormat.SC16)
+    transmitter = Transmitter(model, rate, sent.append, num_pilots=4, constellation=constellation)
+    for image in pictures.values():
+        transmitter.run_once(whole(image))
+        frame = unpack(sent[-1])
+        data = frame.codes[4:]
+        assert len(np.unique(np.abs(data))) <= constellation.levels_per_axis // 2
+        assert np.mean(np.abs(dequantize(data, CodesFormat.SC16)) ** 2) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_negative_pilots_are_refused(model_set: ModelSet) -> None:

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
+from model_sets import make_model_set
 from rich.console import Console
 from rich.progress import Progress
 
@@ -85,6 +86,17 @@ def test_model_set_is_measured_in_every_cell(model_set: ModelSet, clean: CleanRe
     assert quiet > noisy + 0.2
     assert all(r.knowledge == ("pilots" if r.channel == "rayleigh" else "none") for r in records)
     assert all(r.num_pilots == (8 if r.channel == "rayleigh" else 0) for r in records)
+
+
+def test_every_codec_of_a_model_set_is_measured(clean: CleanRetrieval, tmp_path: Path) -> None:
+    models = make_model_set(tmp_path / "set", rates=(16,), nested=True, categories=tuple("0123456789"))
+    cells = grid(codecs=("synthetic-codec", "nested", "nested-labels", "index-labels"), seeds=(0,))
+    records = measurement(cells, clean, tmp_path).model_set(models)
+    assert [(r.codec, r.snr_db) for r in records] == [(c, s) for c in cells.codecs for s in (-10.0, 20.0)]
+    quiet = {r.codec: r for r in records if r.snr_db == 20.0}
+    assert quiet["nested"].recall_at_1 > 0.7
+    assert min(r.semantic_accuracy for r in quiet.values()) > 0.3
+    assert {r.mean_cosine is None for r in records if r.codec != "synthetic-codec"} == {True}
 
 
 def test_without_noise_the_link_gives_the_ideal(model_set: ModelSet, clean: CleanRetrieval) -> None:
