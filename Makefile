@@ -31,7 +31,7 @@ $(VENV)/.demo: $(INSTALLED) | $(VENV)/bin/python
 
 $(VENV)/.dev: $(INSTALLED) | $(VENV)/bin/python
 	$(PIP_INSTALL) torch torchvision setuptools wheel
-	$(PIP_INSTALL) --editable '.[demo,train,video,builtin-encoder,clip,dev]'
+	$(PIP_INSTALL) --editable '.[demo,train,video,builtin-encoder,references,clip,dev]'
 	# The reference that CLIP's architecture is compared with; its own pins are of another age.
 	$(PIP_INSTALL) --no-deps clip-anytorch
 	@touch $@ $(VENV)/.demo
