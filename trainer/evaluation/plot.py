@@ -27,6 +27,8 @@ _STYLES = {
     "vq-residual": "C1s--",
     "vq-product": "C1^:",
     "uncoded": "C7o-",
+    "bpg-ldpc": "C8D:",
+    "deepjscc": "C4v:",
 }
 _LABELLED = ("label", "nested-labels", "index-labels")
 _PANEL_INCHES = (3.6, 3.6)

@@ -30,6 +30,7 @@ from trainer.evaluation.record import Record
 from trainer.evaluation.report import EvaluationReport
 from trainer.evaluation.vq_link import QUANTIZERS, fitted_quantizer
 from trainer.features import cached_features
+from trainer.references.evaluation import check_references, evaluate_references
 
 __all__ = ["run_evaluation"]
 
@@ -66,6 +67,7 @@ def run_evaluation(
     runs : folder of training runs; the cache if None
     deliver : takes the report; until it has, an interrupted evaluation can go on
     """
+    check_references(grid)
     models = ModelSet.find(model_set)
     encoder = ImageEncoder(models, num_threads=num_jobs)
     with Progress(console=console) as progress:

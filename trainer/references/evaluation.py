@@ -1,0 +1,136 @@
+"""Measure the image references in the grid that the semantic codecs are measured in."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from rich.progress import Progress
+
+from semlink.channel import ChannelModel
+from semlink.errors import ConfigError, DatasetError, MissingDependencyError
+from semlink.rates import Rate
+from trainer.codecs.learning import TrainingFeatures
+from trainer.datasets.base import ImageList
+from trainer.evaluation.grid import Grid, Link, Record, evaluate_link
+from trainer.evaluation.link import AirInterface
+from trainer.evaluation.metrics import CleanRetrieval
+from trainer.features import FeatureEncoder
+from trainer.references.bpg_ldpc import BpgLdpcLink, ModeChoice, StillSource
+from trainer.references.deepjscc import DeepJsccLink
+from trainer.references.deepjscc_network import DeepJsccNetwork
+from trainer.references.deepjscc_training import DeepJsccTraining, read_pictures, trained_deepjscc
+
+__all__ = ["REFERENCES", "check_references", "evaluate_references"]
+
+REFERENCES = ("bpg-ldpc", "deepjscc")
+
+_PACKAGES = {"av": "av", "sionna": "sionna-no-rt"}
+"""Module to package, of what `bpg-ldpc` stands on."""
+
+
+def check_references(grid: Grid) -> None:
+    """Refuse before anything is trained what would fail after it.
+
+    Raises
+    ------
+    ConfigError
+        If a reference is asked for on a channel or at a rate that it is not made for.
+    MissingDependencyError
+        If a package is missing.
+    """
+    wanted = [codec for codec in grid.codecs if codec in REFERENCES]
+    if wanted and ChannelModel.RAYLEIGH_FAST in grid.channels:
+        raise ConfigError(f'{wanted[0]} is not made for "rayleigh-fast"; use --channel awgn,rayleigh')
+    if "deepjscc" in wanted:
+        for rate in grid.rates:
+            DeepJsccNetwork(rate)
+    if "bpg-ldpc" in wanted:
+        for module, package in _PACKAGES.items():
+            if importlib.util.find_spec(module) is None:
+                raise MissingDependencyError.of(package, extra="references", purpose="bpg-ldpc")
+
+
+def evaluate_references(
+    grid: Grid,
+    clean: CleanRetrieval,
+    sent: ImageList,
+    train: ImageList | None,
+    learning: TrainingFeatures,
+    encoder: FeatureEncoder,
+    runs: Path,
+    progress: Progress,
+    *,
+    precision: Literal["bf16", "fp32"],
+) -> list[Record]:
+    """Measure those of the grid's codecs that are references; a seed is that of the noise alone.
+
+    Parameters
+    ----------
+    sent : the images whose features `clean` holds
+    train, learning : images to learn from, and their features
+    runs : where trained networks are kept
+    precision : arithmetic of training
+
+    Raises
+    ------
+    ConfigError, DatasetError
+        If the pictures are of a size that a reference is not made for.
+    """
+    records: list[Record] = []
+    if not {*grid.codecs} & {*REFERENCES}:
+        return records
+    if train is None:
+        raise DatasetError("the references learn from training images, and there are none; use --train-data cifar100")
+    if "bpg-ldpc" in grid.codecs:
+        choice = ModeChoice(train, learning, encoder)
+        source = StillSource([sent.image(index) for index in range(len(sent))], encoder)
+        records += _evaluate(
+            grid,
+            clean,
+            lambda rate: BpgLdpcLink(rate, source, choice),
+            progress,
+            trained_on=lambda rate, air: f"{choice.best(rate, air) or 'no mode'}, chosen on {learning.source}",
+        )
+    if "deepjscc" in grid.codecs:
+        pictures = read_pictures(sent)
+
+        def trained(rate: Rate) -> Link:
+            training = DeepJsccTraining(rate.num_symbols, precision=precision)
+            task = progress.add_task(f"training deepjscc at {rate.num_symbols} symbols", total=training.epochs)
+            network = trained_deepjscc(training, train, runs, advance=lambda epochs: progress.advance(task, epochs))
+            progress.update(task, completed=training.epochs)
+            return DeepJsccLink(rate, network, pictures, encoder)
+
+        records += _evaluate(
+            grid,
+            clean,
+            trained,
+            progress,
+            trained_on=lambda *_: f"{learning.source}, seed 0, MSE, awgn of -10 to 15 dB",
+        )
+    return records
+
+
+def _evaluate(
+    grid: Grid,
+    clean: CleanRetrieval,
+    link_of: Callable[[Rate], Link],
+    progress: Progress,
+    *,
+    trained_on: Callable[[Rate, AirInterface], str],
+) -> list[Record]:
+    """One link for each rate serves all channels, SNRs and seeds, so that stills and symbols are made once."""
+    records: list[Record] = []
+    for rate in grid.rates:
+        link = link_of(rate)
+        cells = [(seed, channel, snr_db) for seed in grid.seeds for channel in grid.channels for snr_db in grid.snr_db]
+        title = f"evaluating {link.name}, {rate.num_symbols} symbols"
+        for seed, channel, snr_db in progress.track(cells, description=title):
+            source = trained_on(rate, grid.air(link.name, channel, snr_db))
+            cell = replace(grid, snr_db=(snr_db,))
+            records += evaluate_link(link, cell, channel, clean, seed=seed, trained_on=source)
+    return records
