@@ -333,6 +333,9 @@ def test_references_run_through_the_whole_evaluation(model_set: ModelSet, tmp_pa
     accuracy = {(record.codec, record.snr_db): record.semantic_accuracy for record in report.records}
     assert len(accuracy) == 4
     assert accuracy["bpg-ldpc", -20.0] == 0.0
+    modes_taken = {r.snr_db: r.trained_on.split(",")[0] for r in report.records if r.codec == "bpg-ldpc"}
+    assert modes_taken[-20.0] == "no mode"
+    assert modes_taken[20.0].split()[0] in ("QPSK", "16-QAM", "64-QAM")
     assert accuracy["bpg-ldpc", 20.0] > 0.5
     assert accuracy["deepjscc", 20.0] > accuracy["deepjscc", -20.0]
 
