@@ -148,7 +148,7 @@ class Measurement:
         name: str,
         link_of: Callable[[Rate, int], Link],
         *,
-        trained_on: str,
+        trained_on: str | Callable[[Rate, AirInterface], str],
         cells: Sequence[tuple[Rate, int]] | None = None,
         channels: Sequence[ChannelModel] | None = None,
     ) -> list[Record]:
@@ -157,6 +157,7 @@ class Measurement:
         Parameters
         ----------
         link_of : the link of a rate and a seed
+        trained_on : what it was made from, where that differs from cell to cell by rate and air
         cells, channels : those of the grid if None
         """
         if cells is None:
@@ -179,7 +180,15 @@ class Measurement:
             self.progress.advance(task)
         return records
 
-    def _measure(self, link: Link, channel: ChannelModel, snr_db: float, *, seed: int, trained_on: str) -> Record:
+    def _measure(
+        self,
+        link: Link,
+        channel: ChannelModel,
+        snr_db: float,
+        *,
+        seed: int,
+        trained_on: str | Callable[[Rate, AirInterface], str],
+    ) -> Record:
         air = self.grid.air(link.name, channel, snr_db)
         # By value, so that a cell's noise does not depend on which other cells were asked for.
         rng = np.random.default_rng([seed, link.rate.num_symbols, round(1000 * (snr_db + MAX_SNR_DB))])
@@ -195,7 +204,7 @@ class Measurement:
             recall_at_10=scores.recall_at_10,
             mean_cosine=scores.mean_cosine,
             match_cosine=scores.match_cosine,
-            trained_on=trained_on,
+            trained_on=trained_on if isinstance(trained_on, str) else trained_on(link.rate, air),
             knowledge=air.knowledge.value,
             num_pilots=air.num_pilots,
         )

@@ -79,9 +79,10 @@ def run_evaluation(
         sent = cached_features(sent_images, encoder, progress=progress)
         kb = cached_features(dataset.knowledge_base, encoder, progress=progress)
         clean = CleanRetrieval.of(sent, np.asarray(sent_images.labels), kb, np.asarray(dataset.knowledge_base.labels))
-        learning = None
+        learning, taught = None, None
         if weights == "trained" and set(grid.codecs) - _LEARNS_NOTHING:
-            learning = training_features(open_dataset(train_data or data, progress=progress), encoder, progress)
+            taught = open_dataset(train_data or data, progress=progress)
+            learning = training_features(taught, encoder, progress)
         images = (encoder.fingerprint, sent_images.content_key, dataset.knowledge_base.content_key)
         # All that a record depends on, this code's version included.
         journal = Journal(
@@ -96,13 +97,16 @@ def run_evaluation(
         records: list[Record] = []
         if learnt.codecs and weights == "model-set":
             records += measurement.model_set(models)
-        elif learning is not None:
+        elif learning is not None and taught is not None:
             template = CodecTraining(codec="kbsc", num_symbols=64, epochs=epochs, precision=precision)
             folder = runs or cache_folder("runs")
             trainings = trainings_of(learnt, template)
             trained = train_all(trainings, learning, folder, num_jobs=num_jobs, progress=progress)
             records += measurement.trained(trained)
             records += _measure_fits(measurement, learning, folder, precision=precision)
+            records += evaluate_references(
+                measurement, sent_images, taught.train, learning, encoder, folder, precision=precision
+            )
         if "index" in grid.codecs:
             records += measurement.index()
         if "uncoded" in grid.codecs:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
-
-from rich.progress import Progress
 
 from semlink.channel import ChannelModel
 from semlink.errors import ConfigError, DatasetError, MissingDependencyError
 from semlink.rates import Rate
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.base import ImageList
-from trainer.evaluation.grid import Grid, Link, Record, evaluate_link
-from trainer.evaluation.link import AirInterface
-from trainer.evaluation.metrics import CleanRetrieval
+from trainer.evaluation.grid import Grid
+from trainer.evaluation.measure import Link, Measurement
+from trainer.evaluation.record import Record
 from trainer.features import FeatureEncoder
 from trainer.references.bpg_ldpc import BpgLdpcLink, ModeChoice, StillSource
 from trainer.references.deepjscc import DeepJsccLink
@@ -55,14 +53,12 @@ def check_references(grid: Grid) -> None:
 
 
 def evaluate_references(
-    grid: Grid,
-    clean: CleanRetrieval,
+    measurement: Measurement,
     sent: ImageList,
     train: ImageList | None,
     learning: TrainingFeatures,
     encoder: FeatureEncoder,
     runs: Path,
-    progress: Progress,
     *,
     precision: Literal["bf16", "fp32"],
 ) -> list[Record]:
@@ -70,7 +66,7 @@ def evaluate_references(
 
     Parameters
     ----------
-    sent : the images whose features `clean` holds
+    sent : the images whose features the measurement's clean retrieval holds
     train, learning : images to learn from, and their features
     runs : where trained networks are kept
     precision : arithmetic of training
@@ -81,22 +77,21 @@ def evaluate_references(
         If the pictures are of a size that a reference is not made for.
     """
     records: list[Record] = []
-    if not {*grid.codecs} & {*REFERENCES}:
+    codecs = measurement.grid.codecs
+    if not {*codecs} & {*REFERENCES}:
         return records
     if train is None:
         raise DatasetError("the references learn from training images, and there are none; use --train-data cifar100")
-    if "bpg-ldpc" in grid.codecs:
+    if "bpg-ldpc" in codecs:
         choice = ModeChoice(train, learning, encoder)
         source = StillSource([sent.image(index) for index in range(len(sent))], encoder)
-        records += _evaluate(
-            grid,
-            clean,
-            lambda rate: BpgLdpcLink(rate, source, choice),
-            progress,
+        records += measurement.links(
+            "bpg-ldpc",
+            _for_all_seeds(lambda rate: BpgLdpcLink(rate, source, choice)),
             trained_on=lambda rate, air: f"{choice.best(rate, air) or 'no mode'}, chosen on {learning.source}",
         )
-    if "deepjscc" in grid.codecs:
-        pictures = read_pictures(sent)
+    if "deepjscc" in codecs:
+        pictures, progress = read_pictures(sent), measurement.progress
 
         def trained(rate: Rate) -> Link:
             training = DeepJsccTraining(rate.num_symbols, precision=precision)
@@ -105,32 +100,12 @@ def evaluate_references(
             progress.update(task, completed=training.epochs)
             return DeepJsccLink(rate, network, pictures, encoder)
 
-        records += _evaluate(
-            grid,
-            clean,
-            trained,
-            progress,
-            trained_on=lambda *_: f"{learning.source}, seed 0, MSE, awgn of -10 to 15 dB",
-        )
+        source_text = f"{learning.source}, seed 0, MSE, awgn of -10 to 15 dB"
+        records += measurement.links("deepjscc", _for_all_seeds(trained), trained_on=source_text)
     return records
 
 
-def _evaluate(
-    grid: Grid,
-    clean: CleanRetrieval,
-    link_of: Callable[[Rate], Link],
-    progress: Progress,
-    *,
-    trained_on: Callable[[Rate, AirInterface], str],
-) -> list[Record]:
-    """One link for each rate serves all channels, SNRs and seeds, so that stills and symbols are made once."""
-    records: list[Record] = []
-    for rate in grid.rates:
-        link = link_of(rate)
-        cells = [(seed, channel, snr_db) for seed in grid.seeds for channel in grid.channels for snr_db in grid.snr_db]
-        title = f"evaluating {link.name}, {rate.num_symbols} symbols"
-        for seed, channel, snr_db in progress.track(cells, description=title):
-            source = trained_on(rate, grid.air(link.name, channel, snr_db))
-            cell = replace(grid, snr_db=(snr_db,))
-            records += evaluate_link(link, cell, channel, clean, seed=seed, trained_on=source)
-    return records
+def _for_all_seeds(link_of: Callable[[Rate], Link]) -> Callable[[Rate, int], Link]:
+    """One link for each rate serves all seeds, so that stills and symbols are made once."""
+    cached = functools.cache(link_of)
+    return lambda rate, _: cached(rate)
