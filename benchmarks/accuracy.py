@@ -232,6 +232,8 @@ def study_section(study: Study) -> str:
     report = msgspec.json.decode((ROOT / RESULTS / f"study-{study.name}.json").read_bytes(), type=StudyReport)
     curves = summary(report)
     places = list(dict.fromkeys(x for found in curves.values() for x in found))
+    if all(isinstance(x, (int, float)) for x in places):
+        places.sort()
     names = [f"{x:g}" if isinstance(x, (int, float)) else x.replace("\n", ", ") for x in places]
     lines = [f"| {report.x_label or ''} | {' | '.join(names)} |", f"|---|{'---:|' * len(places)}"]
     for curve, found in curves.items():
