@@ -37,7 +37,10 @@ def rx(
         str, typer.Option(help="tcp://HOST:PORT or ipc://PATH; port * draws one.")
     ] = "tcp://127.0.0.1:5555",
     results: Annotated[Path, typer.Option(help="Folder for results.jsonl and results.sqlite.")] = Path("results"),
-    min_score: Annotated[float | None, typer.Option(help="Score below which a match is not accepted.")] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(help="Score from -1 to 1 below which a match is not accepted; its scale is the codec's."),
+    ] = None,
     rate: Annotated[
         str | None, typer.Option(help="Rates to serve, for less memory; all if not given.", show_default=False)
     ] = None,
@@ -89,6 +92,8 @@ def rx(
             reporter = Reporter(publisher) if publisher else None
             serve(frames, receiver, log, stop, interruption, tell=tell_first, reporter=reporter)
             summary = summarize(receiver, log, num_entries=entries)
+    if summary.frames_rejected and not summary.matches:
+        console.print("no frame was answered; those rejected say why, and `semlink -v rx` says more", highlight=False)
     if as_json:
         typer.echo(msgspec.json.encode(summary).decode())
     else:

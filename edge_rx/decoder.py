@@ -168,6 +168,9 @@ class Decoders:
         spaces = {model_set.encoder_fingerprint: "index"}
         for codec in model_set.codecs:
             served = [rate for rate in codec.rates if rate in rates]
+            unserved |= {
+                codec.fingerprint(rate): _other_rate(codec.name, rate) for rate in codec.rates if rate not in rates
+            }
             if isinstance(codec, PerRateCodec):
                 for rate in served:
                     graph = codec.load_decoder(rate, backend=backend, num_threads=num_threads)
@@ -184,6 +187,11 @@ class Decoders:
             if codec.entry.keys is not None:
                 spaces[codec.keys_fingerprint] = "index-labels"
         decoders |= dict(_index_decoders(knowledge_base, rates, spaces, num_threads))
+        for space, name in spaces.items():
+            for rate in RATES:
+                if rate not in rates:
+                    fingerprint = index_fingerprint(space, knowledge_base.fingerprint, rate)
+                    unserved[fingerprint] = _other_rate(name, rate)
         return cls(model_set.name, decoders, unserved=unserved)
 
     def decoder(self, fingerprint: bytes) -> Decoder:
@@ -204,6 +212,10 @@ class Decoders:
             f" {len(self._decoders)} others; give both ends the same model set, and a transmitter with --keys the keys"
             " of this knowledge base: semlink kb export-keys"
         )
+
+
+def _other_rate(codec: str, rate: Rate) -> str:
+    return f"{codec} at {rate.num_symbols} symbols: this receiver was told to serve other rates, with --rate"
 
 
 def _entry_vectors(codec: NestedCodec, knowledge_base: KnowledgeBase) -> npt.NDArray[np.float32]:

@@ -68,20 +68,31 @@ class Adaptation:
 
     def __init__(self, model: GraphModel, index: IndexModel | None, rate: Rate, *, adapts_rate: bool) -> None:
         self._model, self._index, self._rate, self._adapts_rate = model, index, rate, adapts_rate
+        self._start_s = time.monotonic()
+        self._told: str | None = None
         self._report: ReceiverReport | None = None
         self._heard_s = -math.inf
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether any report has come."""
+        return self._report is not None
+
     def prepare(self, reports: Reports, transmitter: Transmitter) -> None:
-        """Choose for the next image, after hearing what is new; every change of the codec is logged."""
+        """Choose for the next image, after hearing what is new; what makes it fall back is said once each time."""
         if (report := reports.newest()) is not None:
             self._report, self._heard_s = report, time.monotonic()
-        model, rate = self._chosen_model(), self._chosen_rate(transmitter.stream_id)
-        if model is not transmitter.model:
-            level = logging.INFO if model is self._index else logging.WARNING
-            _log.log(level, "sending with %s: %s", model.codec, self._reason())
+        transmitter.model, rate = self._chosen_model(), self._chosen_rate(transmitter.stream_id)
+        reason = self._reason()
+        if reason != self._told:
+            is_news = reason is not None and transmitter.model is not self._index
+            _log.log(
+                logging.WARNING if is_news else logging.INFO, "%s: %s", transmitter.model.codec, reason or "as asked"
+            )
+            self._told = reason
         if rate != transmitter.rate:
             _log.info("sending %d symbols an image", rate.num_symbols)
-        transmitter.model, transmitter.rate = model, rate
+            transmitter.rate = rate
 
     @property
     def _fresh_report(self) -> ReceiverReport | None:
@@ -93,12 +104,19 @@ class Adaptation:
             return self._model
         return self._index if report.knowledge_base == self._index.keys.knowledge_base.hex() else self._model
 
-    def _reason(self) -> str:
-        if self._fresh_report is None:
-            return f"no report was heard for {MAX_AGE_S:g} s"
-        if self._chosen_model() is self._index:
-            return "the receiver has the knowledge base that the keys are of"
-        return "the receiver's knowledge base is not the one that the keys are of; export them again"
+    def _reason(self) -> str | None:
+        """Why the next image is not sent as was asked for; None if it is, or if nothing can be known yet."""
+        report = self._fresh_report
+        if report is None:
+            is_early = time.monotonic() - max(self._heard_s, self._start_s) <= MAX_AGE_S
+            return (
+                None
+                if is_early
+                else f"no report was heard for {MAX_AGE_S:g} s; is it rx --feedback that --feedback names?"
+            )
+        if self._index is None or report.knowledge_base == self._index.keys.knowledge_base.hex():
+            return None
+        return "the keys are not of the receiver's knowledge base; export them again: semlink kb export-keys"
 
     def _chosen_rate(self, stream_id: int) -> Rate:
         report = self._fresh_report

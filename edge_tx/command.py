@@ -144,9 +144,9 @@ def tx(
             ReportSubscriber(feedback) if feedback else contextlib.nullcontext() as reports,
         ):
             transmitter = Transmitter(model, start_rate, sender.send, num_pilots=pilots, constellation=constellation)
-            console.print(
-                f"sending {start_rate.num_symbols} symbols an image with {model.codec} to {connect}", highlight=False
-            )
+            waits = f", and with {index.codec} once the receiver has reported" if index and index is not model else ""
+            told = f"sending {start_rate.num_symbols} symbols an image with {model.codec}{waits} to {connect}"
+            console.print(told, highlight=False, soft_wrap=True)
             start_s = time.monotonic()
             failure = None
             try:
@@ -168,6 +168,10 @@ def tx(
                 sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
                 with contextlib.suppress(TransportError):
                     transmitter.end()
+            if adaptation is not None and reports is not None and not adaptation.has_heard:
+                console.print(
+                    f"no report came from {feedback}: start rx with --feedback", highlight=False, soft_wrap=True
+                )
         summary = TransmitterSummary.of(transmitter, skipped, interrupted=interruption.is_set(), duration_s=duration_s)
     if as_json:
         typer.echo(summary.to_json())

@@ -74,7 +74,7 @@ class ModelSet(ModelFiles):
         if not self.codecs:
             raise ModelSetError(f'model set "{self.name}" has no codec; a link needs a set with one')
         held = ", ".join(codec.name for codec in self.codecs)
-        hint = "; index takes keys instead: --keys FILE" if name in ("index", "index-labels") else ""
+        hint = "; index takes keys instead of a codec: semlink tx --keys" if name in ("index", "index-labels") else ""
         raise ModelSetError(f'model set "{self.name}" has no codec {name}; it has: {held}{hint}')
 
     @property

@@ -132,11 +132,13 @@ def test_one_engine_serves_every_rate(
 
 
 def test_a_rate_that_is_not_served_is_refused_by_name(
-    models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
+    models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage], caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver = Receiver(Decoders.of(models, kb, rates=[parse_rate("16")]), kb)
-    assert answers(load_transmitter_model(models, RATE, codec="nested"), RATE, receiver, pictures) == [None] * 12
-    assert receiver.rejected == {"unknown models": 12}
+    for codec in ("nested", "index"):
+        assert answers(model_of(codec, RATE, kb, models), RATE, receiver, pictures) == [None] * 12
+    assert receiver.rejected == {"codec not served": 24}
+    assert "this receiver was told to serve other rates" in caplog.text
 
 
 def test_score_falls_where_the_knowledge_base_has_nothing_alike(
@@ -279,7 +281,23 @@ class TestAdaptation:
         reports.next = ReceiverReport(knowledge_base="0" * 64)
         adaptation.prepare(reports, transmitter)
         assert transmitter.model is nested
-        assert "export them again" in caplog.text
+        assert caplog.text.count("export them again") == 1
+
+    def test_keys_that_are_stale_from_the_start_are_told(
+        self, models: ModelSet, kb: KnowledgeBase, transmitter: Transmitter, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """At the level that a user sees without --verbose."""
+        reports = Reports()
+        adaptation = Adaptation(
+            transmitter.model, load_index_model(models, keys_of(kb, models)), RATE, adapts_rate=False
+        )
+        adaptation.prepare(reports, transmitter)
+        assert not adaptation.has_heard
+        reports.next = ReceiverReport(knowledge_base="0" * 64)
+        adaptation.prepare(reports, transmitter)
+        assert adaptation.has_heard
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "not of the receiver's knowledge base" in caplog.text
 
     def test_rate_follows_the_reported_snr(
         self, transmitter: Transmitter, models: ModelSet, monkeypatch: pytest.MonkeyPatch
@@ -315,7 +333,8 @@ class TestAdaptation:
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
         adaptation.prepare(reports, transmitter)
         assert transmitter.model is nested
-        assert "no report was heard for 10 s" in caplog.text
+        adaptation.prepare(reports, transmitter)
+        assert caplog.text.count("no report was heard for 10 s") == 1
 
     def test_receiver_reports_what_it_hears(
         self, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]

@@ -91,4 +91,9 @@ def codec(
             runs=runs,
             progress=progress,
         )
-    console.print(f"model set written to {out}; try: semlink demo --model-set {out}")
+    console.print(
+        f"model set written to {out}; try it on pictures that it has not learnt from:"
+        f" semlink demo --model-set {out} --codec {','.join(options.codecs)} --data FOLDER",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -81,7 +81,9 @@ def info(folder: KBFolder, as_json: AsJSON = False) -> None:
         return
     table = Table("", Column(escape(str(folder)), overflow="fold"))
     for name, value in msgspec.structs.asdict(knowledge_base.manifest).items():
-        table.add_row(name, ", ".join(keys.codec for keys in value) if name == "keys" else str(value))
+        table.add_row(
+            name, ", ".join(f"{keys.codec} {keys.fingerprint[:12]}" for keys in value) if name == "keys" else str(value)
+        )
     table.add_row("labels", str(len(described["labels"])))
     Console().print(table)
 
@@ -142,7 +144,7 @@ def rekey_command(
     if as_json:
         typer.echo(msgspec.json.encode({"codecs": codecs}).decode())
     else:
-        print(f"{folder}: has keys of {', '.join(codecs)}")
+        print(f"{folder}: has keys of {', '.join(codecs)} of {model_set}, in place of any others of that name")
 
 
 @app.command("export-keys", epilog="Example: semlink kb export-keys KB --out keys.npz")

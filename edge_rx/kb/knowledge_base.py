@@ -21,7 +21,6 @@ from semlink.errors import KnowledgeBaseError
 __all__ = ["KnowledgeBase", "Neighbour"]
 
 _OPEN_ATTEMPTS = 5
-_REKEY = "make them with: semlink kb rekey KB --model-set ..."
 _VERIFY_BLOCK = 65_536
 _NORM_TOLERANCE = 1e-3
 
@@ -136,16 +135,17 @@ class KnowledgeBase(Closing):
         KnowledgeBaseError
             If there are none of that fingerprint, or their file is not the one that the manifest describes.
         """
+        rekey = f"make them with: semlink kb rekey {self.folder} --model-set ..."
         for entry in self.manifest.keys:
             if entry.fingerprint == fingerprint:
                 path = self.folder / entry.file
                 if path.is_file() and file_sha256(path) != entry.sha256:
-                    raise KnowledgeBaseError(f"{entry.file}: damaged, or replaced while it was opened; {_REKEY}")
+                    raise KnowledgeBaseError(f"{entry.file}: damaged, or replaced while it was opened; {rekey}")
                 keys = FlatIndex.load(path, feature_dim=entry.key_dim)
                 if len(keys) != len(self._index):
-                    raise KnowledgeBaseError(f"{entry.file}: {len(keys)} keys for {len(self._index)} entries; {_REKEY}")
+                    raise KnowledgeBaseError(f"{entry.file}: {len(keys)} keys for {len(self._index)} entries; {rekey}")
                 return keys.vectors(0, len(keys))
-        raise KnowledgeBaseError(f"{self.folder} holds no keys of this codec; {_REKEY}")
+        raise KnowledgeBaseError(f"{self.folder} holds no keys of this codec and model set; {rekey}")
 
     def search(self, queries: Vectors, *, num_matches: int = 1) -> tuple[EntryIds, Vectors]:
         """Find the entries nearest in meaning; see `edge_rx.kb.index.FlatIndex.search`."""

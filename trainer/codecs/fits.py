@@ -48,7 +48,7 @@ def fitted_keys(
     if len(learning.features) < _IMAGES_OF_EACH * len(learning.categories):
         raise DatasetError(
             f"learning categories takes {_IMAGES_OF_EACH} images of each, got {len(learning.features)} images of"
-            f" {len(learning.categories)}; nested needs no labels"
+            f" {len(learning.categories)} (a folder's are its class folders); nested needs no labels"
         )
     training = KeyTraining.for_images(seed, len(learning.features), precision=precision, loss=loss)
     return FittedKeys(trained_keys(training, learning, runs), training.graph_path(learning, runs), training)

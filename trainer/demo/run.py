@@ -106,6 +106,10 @@ def run_demo(options: DemoOptions, work: Path, progress: Progress) -> tuple[Demo
     for rate in options.rates:
         for codec in options.codecs if options.must_have_rates else options.codecs[:1]:
             models.codec(codec).fingerprint(rate)  # a rate that it lacks is said before minutes of work
+    for codec in options.codecs:
+        if lacking := [rate for rate in options.rates if rate not in models.codec(codec).rates]:
+            rates = ", ".join(str(rate.num_symbols) for rate in lacking)
+            progress.console.print(f"{codec} is left out at {rates} symbols: the model set has it at other rates")
     task = progress.add_task("demo", total=len(options.datasets) * len(_cells(options, models)))
     runs = []
     for position, name in enumerate(options.datasets):
