@@ -132,7 +132,7 @@ def test_folder_of_class_folders_is_demonstrated(picture_folder: Path, tmp_path:
         (("--snr-db", "loud"), "numbers", 2),
         (("--model-set", "nowhere"), "model set", 5),
         (("--data", "nowhere"), "nowhere", 2),
-        (("--rate", "16"), "has no rate", 5),
+        (("--rate", "16", "--codec", "kbsc"), "has no rate", 5),
     ],
 )
 def test_bad_arguments_get_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str, code: int) -> None:
