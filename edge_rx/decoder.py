@@ -15,11 +15,12 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from edge_rx.entry_sounds import EntrySounds
 from edge_rx.equalizer import equalize
 from edge_rx.index_search import IndexSearch
 from edge_rx.kb import KnowledgeBase
 from edge_rx.noise import NoiseEstimator, undo_gain
-from edge_rx.signal_search import EntrySounds, SignalSearch
+from edge_rx.signal_search import SignalSearch
 from engines.codecs import NestedCodec, PerRateCodec
 from engines.entry_keys import index_fingerprint
 from engines.modelset import ModelSet

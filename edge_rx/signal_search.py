@@ -1,113 +1,44 @@
-"""Retrieval by listening: find the entry that would most probably have sounded like this.
+"""Retrieval by listening: find the entry that is most like what was probably meant.
 
 The receiver runs its own entries through the transmitter's code and keeps what each would have
 sounded like. Received symbols are then compared with those keys, and the search for the largest
-log-likelihood *is* the decoder: one inner product per key, one FAISS call.
+log-likelihoods *is* the decoder: one inner product per key, one FAISS call.
 
     log p(y | key) = (y . key - |key|^2 / 2) / v,  v the variance of what is neither key nor known
 
 One v for all keys, so that it stays one inner product: that of an unfamiliar image, whose analog part
 is all that its key is about. A codeword explains more than that, so at high SNR its likelihood is
-told flatter than it is; which key is the likeliest hardly changes.
+told flatter than it is; which key is the likeliest hardly changes. The keys' priors are one more
+coordinate, so that the noise, which each image has of its own, weighs them without the keys being touched.
 
-An entry has one key for the case that the sent image was unfamiliar to the code, and one for each of
-the cells whose centroid it is among the nearest to, for the case that it was sent as that cell's
-codeword. Their priors enter through one more coordinate, so that the noise, which each image has of
-its own, weighs them without the keys being touched.
+The likeliest key is not always the best answer: where the noise leaves several about as likely, the one
+that the others resemble is wrong by less. So of the likeliest keys each one's entry is held against the
+entries of all, weighted by their probability, and that with the largest expected similarity is the answer
+(minimum Bayes risk; Kumar, Byrne, "Minimum Bayes-risk decoding for statistical machine translation", 2004).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_rx.entry_sounds import EntrySounds
 from edge_rx.kb.index import EntryIds, InnerProductIndex
 from engines.arrays import FloatArray
-from engines.codebook import Codebook, repeat
-from semlink.errors import DecodeError, KnowledgeBaseError
+from engines.codebook import repeat
+from semlink.errors import DecodeError
 from semlink.iq import Symbols, unpair_symbols
 from semlink.rates import Rate
 
-__all__ = ["EntrySounds", "SignalPriors", "SignalSearch", "require_sound"]
+__all__ = ["SignalSearch", "require_sound"]
 
-_BLOCK = 4096
-"""Entries that are held against all cells at a time."""
-
-
-@dataclass(frozen=True)
-class SignalPriors:
-    """What the receiver assumes of images that it has not met.
-
-    Chosen at 64 symbols on validation images of CIFAR-100, with digits, photographs and ImageNet views
-    looked at beside them, so that strangers keep what `kbsc` has there.
-
-    Attributes
-    ----------
-    familiar : probability that an image is sent as a codeword
-    entries_per_cell : nearest entries that a cell's codeword may stand for
-    sharpness : how much likelier the nearest of them is: e to this, for each unit of cosine
-    agreement : correlation of an image's analog part with that of the entry that means the same
-    """
-
-    familiar: float = 0.9
-    entries_per_cell: int = 4
-    sharpness: float = 30.0
-    agreement: float = 0.8
-
-
-@dataclass(frozen=True, eq=False)
-class EntrySounds:
-    """What each entry of a knowledge base would have sounded like, at the longest rate; shared by all rates.
-
-    Attributes
-    ----------
-    keys : (keys, feature_dim) float32: codewords with analog parts, then analog parts alone
-    scale : (keys,) float32, by how much a key's prefix of unit power is louder than it can be expected to match
-    entries : (keys,) int64, whose key it is
-    similarity : (keys,) float32, of the entry and what the key stands for: a cell's centroid, or the entry itself
-    log_priors : (keys,) float64
-    unexplained : variance of each real that is neither key nor noise
-    """
-
-    keys: FloatArray
-    scale: FloatArray
-    entries: npt.NDArray[np.int64]
-    similarity: FloatArray
-    log_priors: npt.NDArray[np.float64]
-    unexplained: float
-
-    @classmethod
-    def of(cls, codebook: Codebook, features: FloatArray, priors: SignalPriors | None = None) -> EntrySounds:
-        """Listen to every entry of (entries, feature_dim) float32 once.
-
-        Raises
-        ------
-        KnowledgeBaseError
-            If there are no entries.
-        EngineError
-            If the features are not the codebook's.
-        """
-        if not len(features):
-            raise KnowledgeBaseError("a knowledge base without entries answers nothing")
-        priors = priors or SignalPriors()
-        directions = codebook.directions(features)
-        analog = codebook.analog(directions)
-        cells, nearest, similarity, log_priors = _cell_entries(codebook, directions, priors)
-        familiar = codebook.superpose(codebook.codewords[cells], priors.agreement * analog[nearest])
-        ones = np.ones(len(features), np.float32)
-        unfamiliar_prior = np.log((1.0 - priors.familiar) / len(features))
-        return cls(
-            keys=np.concatenate([familiar, analog]),
-            scale=np.concatenate([np.ones(len(cells), np.float32), priors.agreement * ones]),
-            entries=np.concatenate([nearest, np.arange(len(features))]),
-            similarity=np.concatenate([similarity, ones]),
-            log_priors=np.concatenate([log_priors, np.full(len(features), unfamiliar_prior)]),
-            unexplained=(1.0 - priors.agreement**2) / 2,
-        )
+_NUM_CANDIDATES = 64
+"""Keys that the answer is chosen from; the others hold next to no probability."""
+_IMAGES_AT_A_TIME = 256
+"""Whose candidates are held in memory together, 128 KB for each image."""
 
 
 class SignalSearch:
@@ -122,7 +53,7 @@ class SignalSearch:
 
     def __init__(self, sounds: EntrySounds, rate: Rate, *, num_threads: int = 1) -> None:
         self._entries, self._similarity, self._log_priors = sounds.entries, sounds.similarity, sounds.log_priors
-        self._unexplained = sounds.unexplained
+        self._unexplained, self._vectors = sounds.unexplained, sounds.vectors
         self._dim, self._num_repeats = _folded(rate, sounds.keys.shape[1])
         # Only a rate of no whole number of repeats needs them written down.
         longest = sounds.keys if self._dim <= sounds.keys.shape[1] else repeat(sounds.keys)
@@ -171,12 +102,12 @@ class SignalSearch:
     def search(
         self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
     ) -> tuple[EntryIds, FloatArray]:
-        """Find the likeliest entries.
+        """Find the likeliest keys.
 
         Parameters
         ----------
         symbols, noise_variance : see `queries`
-        num_matches : keys to give for each image; two keys may be of one entry
+        num_matches : keys to give for each image; two may be of one entry
 
         Returns
         -------
@@ -187,8 +118,19 @@ class SignalSearch:
         keys, products = self._index.search(queries, num_matches=num_matches)
         return self._entries[keys], np.asarray(products / queries[:, -1:], dtype=np.float32)
 
+    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[EntryIds]:
+        """For each image its candidates, each entry once, by falling expected similarity: first what `match` gives."""
+        queries = self.queries(symbols, noise_variance)
+        ranked: list[EntryIds] = []
+        for start in range(0, len(queries), _IMAGES_AT_A_TIME):
+            block = queries[start : start + _IMAGES_AT_A_TIME]
+            keys, products = self._index.search(block, num_matches=_NUM_CANDIDATES)
+            order = np.argsort(-self._expected_similarity(keys, products, block), axis=1, kind="stable")
+            ranked += [_without_repeats(row) for row in self._entries[np.take_along_axis(keys, order, axis=1)]]
+        return ranked
+
     def match(self, query: FloatArray) -> tuple[int, float]:
-        """The likeliest entry, and how alike what was heard and that entry are.
+        """The entry of the largest expected similarity, and how alike what was heard and that entry are.
 
         Parameters
         ----------
@@ -199,13 +141,30 @@ class SignalSearch:
         entry_id, score : the score estimates the cosine of the two images' centred features, -1 .. 1: the
             correlation of signal and key, which are of known power, times the similarity of entry and key
         """
-        found, products = self._index.search(query, num_matches=1)
-        key, variance = int(found[0, 0]), float(query[0, -1])
+        keys, products = self._index.search(query, num_matches=_NUM_CANDIDATES)
+        place = int(self._expected_similarity(keys, products, query).argmax())
+        key, variance = int(keys[0, place]), float(query[0, -1])
         half_energy = float(self._half_energy[key])
-        product = float(products[0, 0]) + half_energy - variance * float(self._log_priors[key])
+        product = float(products[0, place]) + half_energy - variance * float(self._log_priors[key])
         correlation = product / float(np.sqrt(2 * half_energy * self._dim / 2))
         score = min(1.0, max(-1.0, correlation)) * float(self._similarity[key])
         return int(self._entries[key]), score
+
+    def _expected_similarity(
+        self, keys: npt.NDArray[np.int64], products: FloatArray, queries: FloatArray
+    ) -> npt.NDArray[np.float32]:
+        """Of each candidate's entry and what was meant, by the candidates' probabilities; (batch, m), to a factor."""
+        log_likelihoods = products / queries[:, -1:]
+        weights = np.exp(log_likelihoods - log_likelihoods[:, :1])
+        weights /= weights.sum(axis=1, keepdims=True)
+        vectors = self._vectors[self._entries[keys]]
+        meant = weights[:, None, :] @ vectors
+        return np.asarray((vectors @ meant.swapaxes(1, 2))[:, :, 0], dtype=np.float32)
+
+
+def _without_repeats(entries: EntryIds) -> EntryIds:
+    """Each entry once, where it is first; order kept."""
+    return entries[np.sort(np.unique(entries, return_index=True)[1])]
 
 
 def _folded(rate: Rate, feature_dim: int) -> tuple[int, int]:
@@ -229,33 +188,3 @@ def require_sound(symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, 
         )
     if not (np.isfinite(symbols).all() and np.isfinite(noise_variance).all() and (noise_variance > 0).all()):
         raise DecodeError("symbols cannot be weighed: they, or their noise variance, are not finite and positive")
-
-
-def _cell_entries(
-    codebook: Codebook, directions: FloatArray, priors: SignalPriors
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray, npt.NDArray[np.float64]]:
-    """Which entries each cell's codeword may stand for, and how probable each such pair is.
-
-    Returns
-    -------
-    cells, entries : (cells * m,) int64
-    similarity : (cells * m,) float32, cosine of centroid and entry
-    log_priors : (cells * m,) float64
-    """
-    best = np.empty((codebook.num_cells, 0), np.float32)
-    best_entries = np.empty((codebook.num_cells, 0), np.int64)
-    for start in range(0, len(directions), _BLOCK):
-        block = directions[start : start + _BLOCK]
-        similarity = np.hstack([best, codebook.centroids @ block.T])
-        candidates = np.hstack(
-            [best_entries, np.broadcast_to(np.arange(start, start + len(block)), (codebook.num_cells, len(block)))]
-        )
-        chosen = np.argsort(-similarity, axis=1, kind="stable")[:, : priors.entries_per_cell]
-        best = np.take_along_axis(similarity, chosen, axis=1)
-        best_entries = np.take_along_axis(candidates, chosen, axis=1)
-    scores = priors.sharpness * best.astype(np.float64)
-    scores -= scores.max(axis=1, keepdims=True)
-    log_weights = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-    log_priors = log_weights + np.log(priors.familiar * codebook.cell_shares.astype(np.float64))[:, None]
-    cells = np.repeat(np.arange(codebook.num_cells), best.shape[1])
-    return cells, best_entries.ravel(), best.ravel(), log_priors.ravel()

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from edge_tx.adaptation import Adaptation
 from edge_tx.model import TransmitterModel, load_index_model, load_transmitter_model
-from edge_tx.pipeline import Transmitter
+from edge_tx.pipeline import Transmitter, require_usable_pilots
 from edge_tx.sources import (
     SkippedImages,
     SourceImage,
@@ -122,6 +122,8 @@ def tx(
         start_rate = _CAREFUL_RATE if adapts_rate else parse_rate(rate)
         engine: dict[str, Any] = {"codes_format": codes, "backend": backend, "num_threads": num_threads}
         index = None if keys is None else load_index_model(models, EntryKeys.load(keys), **engine)
+        if index is not None:
+            require_usable_pilots(pilots, index)  # now, not when the first report makes it the model
         model: TransmitterModel
         if index is not None and feedback is None:
             model, adaptation = index, None  # at the user's word

@@ -187,10 +187,12 @@ def _space(model_set: ModelSet, space: str, settings: Mapping[str, Any]) -> tupl
     if space == model_set.encoder_fingerprint:
         return "index", model_set.load_encoder(**settings)
     for codec in model_set.codecs:
-        if isinstance(codec, NestedCodec) and codec.entry.keys and codec.keys_fingerprint == space:
+        if not isinstance(codec, NestedCodec) or (network := codec.key_network_path) is None:
+            continue
+        if codec.keys_fingerprint == space:
             from engines.compose import compose_features
 
-            composed = compose_features([model_set.encoder_path, model_set.checked(codec.entry.keys.network)])
+            composed = compose_features([model_set.encoder_path, network])
             return "index-labels", load_runner(composed, **settings)
     raise ModelSetError(
         f'the keys were exported for other models than those of "{model_set.name}"; give the --model-set that the'

@@ -20,7 +20,7 @@ from semlink.iq import IQCodes, dequantize, quantize
 from semlink.rates import Rate, channel_bandwidth_ratio
 from semlink.timing import StageClock
 
-__all__ = ["SentFrame", "Transmitter"]
+__all__ = ["SentFrame", "Transmitter", "require_usable_pilots"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,14 @@ class SentFrame:
     payload_cbr: float
     total_cbr: float
     stage_ms: dict[str, float]
+
+
+def require_usable_pilots(num_pilots: int, model: TransmitterModel) -> None:
+    """ConfigError unless a receiver of `model` can do with so many pilots."""
+    if num_pilots < 0:
+        raise ConfigError(f"num_pilots must not be negative, got {num_pilots}")
+    if num_pilots == 1 and model.weighs_noise:
+        raise ConfigError(f"one pilot cannot tell gain and noise apart; with {model.codec} send none, or at least 2")
 
 
 class Transmitter:
@@ -62,12 +70,7 @@ class Transmitter:
         constellation: Constellation | None = None,
         clock: StageClock | None = None,
     ) -> None:
-        if num_pilots < 0:
-            raise ConfigError(f"num_pilots must not be negative, got {num_pilots}")
-        if num_pilots == 1 and model.weighs_noise:
-            raise ConfigError(
-                f"one pilot cannot tell gain and noise apart; with {model.codec} send none, or at least 2"
-            )
+        require_usable_pilots(num_pilots, model)
         self.stream_id = secrets.randbits(64)
         self.num_sent = 0
         self.sent_by_codec: Counter[str] = Counter()

@@ -7,9 +7,10 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
+from edge_rx.entry_sounds import EntrySounds, SignalPriors
 from edge_rx.index_search import IndexSearch
 from edge_rx.noise import NoiseEstimator, undo_gain
-from edge_rx.signal_search import EntrySounds, SignalPriors, SignalSearch
+from edge_rx.signal_search import SignalSearch
 from engines.codebook import Codebook
 from semlink.channel import ChannelModel, apply_channel, noise_variance
 from semlink.errors import DecodeError, EngineError, KnowledgeBaseError
@@ -99,6 +100,25 @@ def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> Non
     deaf, _ = search.search(noise, np.full(50, noise_variance(-30.0)), num_matches=1)
     nearest = np.argsort(-(codebook.centroids @ codebook.directions(entries).T), axis=1)[:, :4]
     assert set(deaf[:, 0]) <= set(nearest.ravel())
+
+
+def test_what_the_likely_ones_resemble_is_the_answer(codebook: Codebook, entries: np.ndarray) -> None:
+    """Where nothing can be heard, the answer is the middle of what is likely, worked out the long way."""
+    rate, n0 = parse_rate("16"), noise_variance(-30.0)
+    search = SignalSearch(EntrySounds.of(codebook, entries), rate)
+    rng = np.random.default_rng(6)
+    noise = apply_channel(np.zeros((20, 16), np.complex64), ChannelModel.AWGN, snr_db=-30.0, rng=rng).symbols
+    n0s = np.full(20, n0)
+    candidates, log_likelihoods = search.search(noise, n0s, num_matches=64)
+    directions = codebook.directions(entries)
+    ranked = search.ranked(noise, n0s)
+    for image in range(20):
+        probability = np.exp(log_likelihoods[image].astype(np.float64))
+        meant = probability / probability.sum() @ directions[candidates[image]]
+        best = candidates[image][(directions[candidates[image]] @ meant).argmax()]
+        assert ranked[image][0] == best
+        assert search.match(search.queries(noise[image : image + 1], n0s[:1]))[0] == best
+        assert sorted(ranked[image]) == sorted(set(candidates[image].tolist()))
 
 
 def test_images_do_not_depend_on_their_batch(codebook: Codebook, entries: np.ndarray) -> None:

@@ -94,7 +94,7 @@ def test_every_codec_of_a_model_set_is_measured(clean: CleanRetrieval, tmp_path:
     records = measurement(cells, clean, tmp_path).model_set(models)
     assert [(r.codec, r.snr_db) for r in records] == [(c, s) for c in cells.codecs for s in (-10.0, 20.0)]
     quiet = {r.codec: r for r in records if r.snr_db == 20.0}
-    assert quiet["nested"].recall_at_1 > 0.7
+    assert quiet["nested"].recall_at_10 > 0.7
     assert min(r.semantic_accuracy for r in quiet.values()) > 0.3
     assert {r.mean_cosine is None for r in records if r.codec != "synthetic-codec"} == {True}
 

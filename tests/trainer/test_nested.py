@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from engines.runner import load_runner
 from semlink.channel import ChannelModel
 from semlink.errors import DatasetError
 from semlink.rates import parse_rate
+from trainer.codecs.clusters import cluster_tree
 from trainer.codecs.learning import TrainingFeatures
 from trainer.codecs.nested import NestedFit, fit_codebook, fitted_codebook
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge
@@ -121,3 +123,34 @@ def test_link_works_at_every_rate(
     assert accuracy[0] > 0.15  # chance is 0.05
     assert accuracy[1] > clean.ideal_accuracy - 0.25
     assert accuracy[2] > clean.ideal_accuracy - 0.15
+
+
+def test_first_reals_tell_coarse_cells_apart_alone() -> None:
+    """Cells of one coarse cell sound alike at 4 symbols, and lie closer together than cells do."""
+    features, _ = clustered(6000, 7)
+    codebook = fit_codebook(features, clustered(500, 2)[0], NestedFit(num_cells=300))
+    _, coarse = np.unique(codebook.codewords[:, :8], axis=0, return_inverse=True)
+    assert len(np.unique(coarse)) <= 128
+    similarity = codebook.centroids @ codebook.centroids.T
+    alike = coarse.ravel()[:, None] == coarse.ravel()
+    np.fill_diagonal(alike, val=False)
+    assert similarity[alike].mean() > similarity.mean() + 0.3
+
+
+def test_cells_lie_within_the_cells_of_the_level_before() -> None:
+    features, _ = clustered(3000, 8)
+    coarse, fine = cluster_tree(features, [10, 60], seed=0, max_iterations=20)
+    assert coarse.shape == fine.shape == (60, DIM)
+    assert len(np.unique(coarse, axis=0)) == 10
+    assert len(np.unique(fine, axis=0)) == 60
+    nearest = (fine @ np.unique(coarse, axis=0).T).argmax(axis=1)
+    assert np.mean((np.unique(coarse, axis=0)[nearest] == coarse).all(axis=1)) > 0.8
+
+
+def test_empty_clusters_are_not_cut() -> None:
+    """Two directions, thousands of times each: most clusters hold nothing, and there is nothing to tell apart."""
+    features = np.repeat(np.eye(2, DIM, dtype=np.float32), 500, axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn says that there are fewer directions than clusters
+        levels = cluster_tree(features, [4, 20], seed=0, max_iterations=20)
+    assert all(np.isfinite(level).all() and level.shape == (20, DIM) for level in levels)

@@ -127,16 +127,18 @@ def _trained(
     else:
         keys = fitted_keys(options.seed, learning, runs, precision=options.precision, loss=options.loss)
         codebook = fitted_nested_labels(options.seed, learning, keys, runs, label_alone=codec == "label")
+    measured = validation_accuracy(codebook, learning, keys, seed=options.seed)
     progress.advance(task)
-    return partial(_place_nested, codec, codebook, keys, learning, options)
+    source = f"{learning.source}; {'labels' if keys else 'no labels'}, no channel, seed {options.seed}"
+    return partial(_place_nested, codec, codebook, keys, source, measured)
 
 
 def _place_nested(
     name: str,
     codebook: Codebook,
     keys: FittedKeys | None,
-    learning: TrainingFeatures,
-    options: CodecOptions,
+    source: str,
+    measured: dict[str, float],
     out: Path,
 ) -> NestedCodecEntry:
     codebook_path = out / f"{name}.codebook.npz"
@@ -153,9 +155,9 @@ def _place_nested(
         name=name,
         codebook=model_file(codebook_path),
         licence=_LICENCE,
-        training_data=f"{learning.source}; {'labels' if keys else 'no labels'}, no channel, seed {options.seed}",
+        training_data=source,
         keys=key_entry,
-        measured=validation_accuracy(codebook, learning, keys, seed=options.seed),
+        measured=measured,
     )
 
 

@@ -1,6 +1,6 @@
 """The `nested` codec: fitted without labels, for every rate and SNR at once.
 
-What is fitted: the principal components of the features, for the analog part; cells, by k-means; and
+What is fitted: the principal components of the features, for the analog part; cells within cells, by k-means; and
 how familiar an image must look to be sent as its cell's codeword, so that all but
 `unfamiliar_share` of held-out images of the training kind are. Nothing here sees a label, a channel or a
 knowledge base. See `engines.codebook` for the code itself and its sources.
@@ -9,6 +9,7 @@ knowledge base. See `engines.codebook` for the code itself and its sources.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,17 +21,22 @@ from engines.arrays import FloatArray
 from engines.codebook import Codebook
 from semlink.errors import DatasetError
 from semlink.files import replaced_file
-from trainer.codecs.clusters import cluster_centres, one_thread, principal_components
+from trainer.codecs.clusters import cluster_tree, one_thread, principal_components
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
 __all__ = ["RECIPE", "NestedFit", "fit_codebook", "fitted_codebook"]
 
-RECIPE = 3
+RECIPE = 4
 """Raise it with every change of this code that changes what is fitted."""
 _MOST_CELLS = 1536
 _IMAGES_PER_CELL = 25
 """Training images that a cell should have, those held out counted too."""
+_COARSE_LEVELS = ((128, 8), (256, 16))
+"""Cells that the first so many reals tell apart: at 4 and 8 symbols no more can be.
+
+Told of 1,536 cells there, the channel would confuse each with any other; of 128, with those that mean nearly the same.
+"""
 _PSEUDO_COUNT = 3
 """Images that a cell counts on top of those that it has."""
 
@@ -114,12 +120,8 @@ def fit_codebook(
         raise DatasetError(f"{fit.num_cells} cells need as many proxies, got {proxies.shape}")
     mean = features.mean(axis=0)
     directions = _unit(features - mean)
-    cells = (
-        cluster_centres(directions, fit.num_cells, seed=fit.seed, max_iterations=fit.max_iterations)
-        if proxies is None
-        else proxies - mean
-    )
-    centroids = _unit(cells)
+    levels = _cells(directions, fit) if proxies is None else [_unit(proxies - mean)]
+    centroids = levels[-1]
     projection = principal_components(directions)
     num_reals = min(2 * fit.num_symbols, features.shape[1])
     analog_power = np.square(directions @ projection[:, :num_reals]).sum(axis=1).mean()
@@ -127,7 +129,7 @@ def fit_codebook(
         mean=mean,
         projection=projection,
         centroids=centroids,
-        codewords=_codewords(centroids, fit),
+        codewords=_codewords(levels, fit),
         cell_shares=_cell_shares(directions, centroids),
         familiarity_threshold=0.0,
         coarse_share=fit.coarse_share,
@@ -143,13 +145,26 @@ def _unit(rows: FloatArray) -> FloatArray:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def _codewords(centroids: FloatArray, fit: NestedFit) -> npt.NDArray[np.int8]:
-    """Signs of random projections: neighbouring cells get neighbouring codewords.
+def _cells(directions: FloatArray, fit: NestedFit) -> list[FloatArray]:
+    """Centroids of each level of cells, as `cluster_tree` gives them; the last are the cells themselves."""
+    coarse = [size for size, _ in _COARSE_LEVELS if size < fit.num_cells]
+    return cluster_tree(directions, [*coarse, fit.num_cells], seed=fit.seed, max_iterations=fit.max_iterations)
+
+
+def _codewords(levels: Sequence[FloatArray], fit: NestedFit) -> npt.NDArray[np.int8]:
+    """Signs of random projections: neighbouring cells get neighbouring codewords, first of the coarse levels.
 
     So an error lands on a look-alike: what the channel cannot carry is lost from the meaning's far end.
     """
-    directions = np.random.default_rng(fit.seed).standard_normal((centroids.shape[1], centroids.shape[1]))
-    projected = (centroids - centroids.mean(axis=0)) @ directions
+    *coarse, centroids = levels
+    dim = centroids.shape[1]
+    rng = np.random.default_rng(fit.seed)
+    projected = (centroids - centroids.mean(axis=0)) @ rng.standard_normal((dim, dim))
+    start = 0
+    for centres, (_, end) in zip(coarse, _COARSE_LEVELS, strict=False):
+        end = min(end, dim)
+        projected[:, start:end] = (centres - centres.mean(axis=0)) @ rng.standard_normal((dim, end - start))
+        start = end
     return np.where(projected > 0, np.int8(1), np.int8(-1))
 
 

@@ -70,7 +70,7 @@ def evaluate(
     epochs: Annotated[int, typer.Option(help="Most epochs of a training run.", min=1)] = 60,
     precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Training arithmetic.")] = "bf16",
     jobs: Annotated[
-        int | None, typer.Option(help="Training runs at a time; one a core if not given.", show_default=False)
+        int | None, typer.Option(help="Runs and links at a time; one a core if not given.", show_default=False)
     ] = None,
     runs: Annotated[Path | None, typer.Option(help="Where training runs are kept.", show_default=False)] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.", show_default=False)] = None,

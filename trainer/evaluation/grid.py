@@ -23,6 +23,10 @@ from trainer.evaluation.workers import train_in_processes
 __all__ = ["Grid", "train_all", "trainings_of"]
 
 
+_HEEDLESS_OF_NOISE = frozenset({"kbsc", "kbsc-reference", "uncoded"})
+"""Codecs whose receivers undo the gain's phase and look no further; all others weigh the noise."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """What to evaluate: the product of all of these."""
@@ -48,10 +52,11 @@ class Grid:
             any(channel.is_block_fading for channel in self.channels)
             and self.csi is ReceiverKnowledge.PILOTS
             and self.num_pilots < 2
-            and {*self.codecs} - {"kbsc", "kbsc-reference"}
+            and {*self.codecs} - _HEEDLESS_OF_NOISE
         ):
+            heedless = ", ".join(sorted(_HEEDLESS_OF_NOISE))
             raise ConfigError(
-                "one pilot cannot tell gain and noise apart, which all codecs but kbsc need; send 2 or more"
+                f"one pilot cannot tell gain and noise apart, which all codecs but {heedless} need; send 2 or more"
             )
         for channel in self.channels:
             if "kbsc-reference" in self.codecs and channel not in PAPER_CHANNELS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,7 @@ class Journal:
         digest = hashlib.sha256(msgspec.json.encode([str(part) for part in parts])).hexdigest()[:16]
         self._path = folder / f"{digest}.jsonl"
         self._records: dict[Cell, Record] = {}
+        self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
@@ -58,14 +60,15 @@ class Journal:
         ResultsError
             If it cannot be written.
         """
-        try:
-            with self._path.open("ab") as file:
-                file.write(msgspec.json.encode(record) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise ResultsError(f"{self._path}: the evaluation cannot be kept: {error.strerror}") from None
-        self._keep(record)
+        with self._lock:  # links are measured side by side
+            try:
+                with self._path.open("ab") as file:
+                    file.write(msgspec.json.encode(record) + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise ResultsError(f"{self._path}: the evaluation cannot be kept: {error.strerror}") from None
+            self._keep(record)
 
     def finish(self) -> None:
         """Remove the journal."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from rich.progress import Progress
@@ -17,6 +20,7 @@ from engines.modelset import ModelSet
 from semlink.channel import MAX_SNR_DB, ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import Rate
+from trainer.codecs.clusters import one_thread
 from trainer.codecs.training import TrainedCodec
 from trainer.evaluation.grid import Grid
 from trainer.evaluation.journal import Journal
@@ -27,6 +31,9 @@ from trainer.evaluation.signal_link import SignalLink
 from trainer.evaluation.vq_link import StagedQuantizer, VqLink
 
 __all__ = ["Link", "Measurement"]
+
+Task: TypeAlias = Callable[[threading.Event], list[Record]]
+"""Measures one link's cells, until it is stopped."""
 
 
 class Link(Protocol):
@@ -55,24 +62,25 @@ class Measurement:
     clean: CleanRetrieval
     progress: Progress
     journal: Journal | None = None
+    num_jobs: int = 1
+    """Links that are measured at a time."""
 
     def trained(self, trained: Sequence[TrainedCodec]) -> list[Record]:
         """Trained codecs of the `kbsc` family, each on the channels that its training serves."""
-        records: list[Record] = []
-        task = self.progress.add_task("evaluating", total=len(trained))
-        for codec in trained:
-            suits = self.grid.training_channel
-            channels = [channel for channel in self.grid.channels if suits(channel) == codec.training.channel]
-            quiet = replace(self, progress=Progress(disable=True))
-            records += quiet.links(
-                codec.training.codec,
-                partial(_trained_graphs, codec),
-                trained_on=f"{codec.source}, {codec.training.channel}",
-                cells=[(codec.rate, codec.training.seed)],
-                channels=channels,
-            )
-            self.progress.advance(task)
-        return records
+        suits = self.grid.training_channel
+        return self._side_by_side(
+            "evaluating trained codecs",
+            [
+                self._task(
+                    codec.training.codec,
+                    partial(_trained_graphs, codec),
+                    (codec.rate, codec.training.seed),
+                    trained_on=f"{codec.source}, {codec.training.channel}",
+                    channels=[channel for channel in self.grid.channels if suits(channel) == codec.training.channel],
+                )
+                for codec in trained
+            ],
+        )
 
     def nested(
         self,
@@ -149,35 +157,68 @@ class Measurement:
         link_of: Callable[[Rate, int], Link],
         *,
         trained_on: str | Callable[[Rate, AirInterface], str],
-        cells: Sequence[tuple[Rate, int]] | None = None,
-        channels: Sequence[ChannelModel] | None = None,
     ) -> list[Record]:
-        """Measure one codec; a link is made when its turn comes, and only if the journal lacks any of its cells.
+        """Measure one codec over the grid.
 
         Parameters
         ----------
         link_of : the link of a rate and a seed
         trained_on : what it was made from, where that differs from cell to cell by rate and air
-        cells, channels : those of the grid if None
         """
-        if cells is None:
-            cells = [(rate, seed) for rate in self.grid.rates for seed in self.grid.seeds]
-        channels = self.grid.channels if channels is None else channels
-        task = self.progress.add_task(f"evaluating {name}", total=len(cells))
-        records: list[Record] = []
-        for rate, seed in cells:
+        return self._side_by_side(
+            f"evaluating {name}",
+            [
+                self._task(name, link_of, (rate, seed), trained_on=trained_on, channels=self.grid.channels)
+                for rate in self.grid.rates
+                for seed in self.grid.seeds
+            ],
+        )
+
+    def _task(
+        self,
+        name: str,
+        link_of: Callable[[Rate, int], Link],
+        rate_and_seed: tuple[Rate, int],
+        *,
+        trained_on: str | Callable[[Rate, AirInterface], str],
+        channels: Sequence[ChannelModel],
+    ) -> Task:
+        """What measures one link; it is made when its turn comes, and only if the journal lacks any of its cells."""
+        rate, seed = rate_and_seed
+
+        def measure(is_stopped: threading.Event) -> list[Record]:
             link: Link | None = None
-            for channel in channels:
-                for snr_db in self.grid.snr_db:
-                    cell = (name, rate.num_symbols, channel.value, snr_db, seed)
-                    record = self.journal.find(cell) if self.journal else None
-                    if record is None:
-                        link = link or link_of(rate, seed)
-                        record = self._measure(link, channel, snr_db, seed=seed, trained_on=trained_on)
-                        if self.journal:
-                            self.journal.add(record)
-                    records.append(record)
-            self.progress.advance(task)
+            records: list[Record] = []
+            for channel, snr_db in itertools.product(channels, self.grid.snr_db):
+                if is_stopped.is_set():
+                    break
+                cell = (name, rate.num_symbols, channel.value, snr_db, seed)
+                record = self.journal.find(cell) if self.journal else None
+                if record is None:
+                    link = link or link_of(rate, seed)
+                    record = self._measure(link, channel, snr_db, seed=seed, trained_on=trained_on)
+                    if self.journal:
+                        self.journal.add(record)
+                records.append(record)
+            return records
+
+        return measure
+
+    def _side_by_side(self, description: str, tasks: Sequence[Task]) -> list[Record]:
+        """Measure links, `num_jobs` at a time, each with one core, so that figures are the same on any number."""
+        progress_task = self.progress.add_task(description, total=len(tasks))
+        records: list[Record] = []
+        is_stopped = threading.Event()
+        pool = ThreadPoolExecutor(self.num_jobs)
+        with one_thread():
+            try:
+                for part in pool.map(lambda task: task(is_stopped), tasks):
+                    records += part
+                    self.progress.advance(progress_task)
+            finally:
+                # Of what is under way, the cell is finished and kept; the rest is left for the next start.
+                is_stopped.set()
+                pool.shutdown(cancel_futures=True)
         return records
 
     def _measure(

@@ -30,12 +30,13 @@ from trainer.evaluation.record import Record
 from trainer.evaluation.report import EvaluationReport
 from trainer.evaluation.vq_link import QUANTIZERS, fitted_quantizer
 from trainer.features import cached_features
+from trainer.references import deepjscc_training
 from trainer.references.evaluation import check_references, evaluate_references
 
 __all__ = ["run_evaluation"]
 
 _LEARNS_NOTHING = {"index", "uncoded"}
-_RECIPES = (keys.RECIPE, nested.RECIPE, training.RECIPE, vq_link.RECIPE)
+_RECIPES = (keys.RECIPE, nested.RECIPE, training.RECIPE, vq_link.RECIPE, deepjscc_training.RECIPE)
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def run_evaluation(
         if journal.num_records:
             console.print(f"going on with an interrupted evaluation: {journal.num_records} cells are known")
         learnt = replace(grid, codecs=tuple(codec for codec in grid.codecs if codec not in _LEARNS_NOTHING))
-        measurement = Measurement(learnt, clean, progress, journal)
+        measurement = Measurement(learnt, clean, progress, journal, num_jobs)
         records: list[Record] = []
         if learnt.codecs and weights == "model-set":
             records += measurement.model_set(models)

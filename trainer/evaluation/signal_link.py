@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edge_rx.entry_sounds import EntrySounds
 from edge_rx.index_search import IndexSearch
 from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, undo_gain
-from edge_rx.signal_search import EntrySounds, SignalSearch
+from edge_rx.signal_search import SignalSearch
 from engines.arrays import FloatArray
 from engines.codebook import Codebook
 from engines.entry_keys import EntryKeys, entry_codewords
@@ -23,17 +24,12 @@ from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_en
 
 __all__ = ["SignalLink", "hear"]
 
-_NUM_KEYS = 64
-"""Keys that are looked at for ten different entries."""
-
 
 class SymbolSearch(Protocol):
     """Finds the entries that received symbols most probably stand for."""
 
-    def search(
-        self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
-    ) -> tuple[npt.NDArray[np.int64], FloatArray]:
-        """See `edge_rx.signal_search.SignalSearch.search`."""
+    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[npt.NDArray[np.int64]]:
+        """See `edge_rx.signal_search.SignalSearch.ranked`."""
         ...
 
 
@@ -82,24 +78,24 @@ class SignalLink:
 
     def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
         """Send every image as one stream, in order, and score what comes back."""
-        symbols, noise_variance = hear(self.transmit(clean.features)[:, : self.rate.latent_dim], air, rng)
-        keys, _ = self.search.search(symbols, noise_variance, num_matches=_NUM_KEYS)
-        return score_entries(_distinct(keys), clean)
+        latent = self.transmit(clean.features)[:, : self.rate.latent_dim]
+        symbols, noise_variance = hear(normalize_power(pair_latent(latent)), air, rng)
+        return score_entries(self.search.ranked(symbols, noise_variance), clean)
 
 
-def hear(latent: FloatArray, air: AirInterface, rng: np.random.Generator) -> tuple[Symbols, npt.NDArray[np.float64]]:
-    """Send latents as one stream, in order, and undo the gain as `edge_rx.noise` does.
+def hear(sent: Symbols, air: AirInterface, rng: np.random.Generator) -> tuple[Symbols, npt.NDArray[np.float64]]:
+    """Send images as one stream, in order, and undo the gain as `edge_rx.noise` does.
 
     Parameters
     ----------
-    latent : (batch, 2 n) float32
+    sent : (batch, n) complex64, of unit mean power in each row
 
     Returns
     -------
     symbols : (batch, n) complex64, gain undone
     noise_variance : (batch,) N0 of those symbols, as the receiver knows it
     """
-    heard, gains = over_the_air(normalize_power(pair_latent(latent)), air, rng)
+    heard, gains = over_the_air(sent, air, rng)
     if air.knowledge is ReceiverKnowledge.GENIE:
         return _undo_known_gains(heard, gains)
     estimator = NoiseEstimator()
@@ -119,9 +115,3 @@ def _undo_known_gains(heard: Symbols, gains: Symbols) -> tuple[Symbols, npt.NDAr
     excess = float(np.mean(np.abs(heard) ** 2) - np.mean(strength))
     symbols = np.asarray(heard * gains.conj() / strength, dtype=np.complex64)
     return symbols, max(excess, MIN_NOISE_VARIANCE) / strength[:, 0]
-
-
-def _distinct(entries: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
-    """Each row without its repeats, order kept."""
-    firsts = (np.sort(np.unique(row, return_index=True)[1]) for row in entries)
-    return [row[first] for row, first in zip(entries, firsts, strict=True)]

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from engines.arrays import FloatArray, load_arrays
 from semlink.errors import DatasetError
 from semlink.files import replaced_file
-from semlink.iq import unpair_symbols
+from semlink.iq import normalize_power, pair_latent, unpair_symbols
 from semlink.rates import Rate
 from trainer.codecs.clusters import cluster_centres, one_thread, principal_components
 from trainer.codecs.learning import TrainingFeatures
@@ -146,7 +146,7 @@ class VqLink:
         num_stages = len(self.codewords)
         numbers = self.quantizer.encode(clean.features, num_stages)
         sent = np.concatenate([self.codewords[stage][numbers[:, stage]] for stage in range(num_stages)], axis=1)
-        symbols, _ = hear(sent, air, rng)
+        symbols, _ = hear(normalize_power(pair_latent(sent)), air, rng)
         heard = unpair_symbols(symbols).reshape(len(symbols), num_stages, -1)
         # Codewords have one power, so the largest product is the nearest codeword.
         decided = [(heard[:, stage] @ self.codewords[stage].T).argmax(axis=1) for stage in range(num_stages)]

@@ -23,10 +23,11 @@ from trainer.datasets.base import ImageList
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.evaluation.link import AirInterface
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
+from trainer.evaluation.signal_link import hear
 from trainer.features import FeatureEncoder
 from trainer.references.coded_modulation import Bits, CodedModulation, Mode, modes
 from trainer.references.hevc_stills import HevcStills, StillLadder
-from trainer.references.reception import encode_pictures, score_received, send_symbols
+from trainer.references.reception import encode_pictures, score_received
 
 __all__ = ["BpgLdpcLink", "ModeChoice", "StillSource", "pack_payloads", "unpack_payloads"]
 
@@ -155,7 +156,7 @@ def _arrives(bits: Bits, mode: Mode, air: AirInterface, rng: np.random.Generator
     if not len(bits):
         return np.zeros(0, dtype=bool)
     coder = CodedModulation(mode)
-    decided = coder.demodulate(*send_symbols(coder.modulate(bits), air, rng))
+    decided = coder.demodulate(*hear(coder.modulate(bits), air, rng))
     return np.asarray((decided == bits).all(axis=1))
 
 

@@ -12,9 +12,10 @@ from semlink.iq import Symbols, normalize_power, pair_latent, unpair_symbols
 from semlink.rates import Rate
 from trainer.evaluation.link import AirInterface
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_retrieval
+from trainer.evaluation.signal_link import hear
 from trainer.features import FeatureEncoder
 from trainer.references.deepjscc_network import DeepJsccNetwork
-from trainer.references.reception import encode_pictures, send_symbols
+from trainer.references.reception import encode_pictures
 
 __all__ = ["DeepJsccLink"]
 
@@ -62,5 +63,5 @@ class DeepJsccLink:
 
     def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
         """Send every picture, encode what arrives, and search for it."""
-        pictures = self.decode(*send_symbols(self.symbols, air, rng))
+        pictures = self.decode(*hear(self.symbols, air, rng))
         return score_retrieval(encode_pictures(list(pictures), self._encoder), clean)

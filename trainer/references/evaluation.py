@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +44,8 @@ def check_references(grid: Grid) -> None:
     wanted = [codec for codec in grid.codecs if codec in REFERENCES]
     if wanted and ChannelModel.RAYLEIGH_FAST in grid.channels:
         raise ConfigError(f'{wanted[0]} is not made for "rayleigh-fast"; use --channel awgn,rayleigh')
+    if wanted and grid.constellation is not None:
+        raise ConfigError(f"{wanted[0]} has points of its own; leave out --constellation")
     if "deepjscc" in wanted:
         for rate in grid.rates:
             DeepJsccNetwork(rate)
@@ -77,6 +80,8 @@ def evaluate_references(
         If the pictures are of a size that a reference is not made for.
     """
     records: list[Record] = []
+    # One at a time: the seeds of a rate share their pictures and symbols, and the encoder has all cores.
+    measurement = replace(measurement, num_jobs=1)
     codecs = measurement.grid.codecs
     if not {*codecs} & {*REFERENCES}:
         return records

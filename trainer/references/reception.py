@@ -1,4 +1,4 @@
-"""What both references do after the channel: hear as `nested` does, re-encode pictures as the transmitter would."""
+"""What both references do with what arrives: re-encode pictures as the transmitter would, score the lost as wrong."""
 
 from __future__ import annotations
 
@@ -8,37 +8,14 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.noise import NoiseEstimator, undo_gain
 from engines.image_encoder import Features
 from semlink.image import RGBImage
-from semlink.iq import Symbols
-from trainer.evaluation.link import AirInterface, over_the_air
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_retrieval
 from trainer.features import FeatureEncoder
 
-__all__ = ["encode_pictures", "score_received", "send_symbols"]
+__all__ = ["encode_pictures", "score_received"]
 
 _BATCH_SIZE = 16
-
-
-def send_symbols(
-    symbols: Symbols, air: AirInterface, rng: np.random.Generator
-) -> tuple[Symbols, npt.NDArray[np.float64]]:
-    """Send images as one stream, and undo the gain with what a receiver knows: pilots, or that it is 1.
-
-    Parameters
-    ----------
-    symbols : (batch, n) complex64, of unit mean power in each row
-
-    Returns
-    -------
-    received : (batch, n) complex64, as sent but for the noise
-    noise_variance : (batch,) N0 of each row, as the receiver estimates it
-    """
-    heard, _ = over_the_air(symbols, air, rng)
-    estimator = NoiseEstimator()
-    undone = [undo_gain(image, num_pilots=air.num_pilots, estimator=estimator) for image in heard]
-    return np.stack([data for data, _ in undone]), np.array([noise for _, noise in undone])
 
 
 def encode_pictures(pictures: Sequence[RGBImage], encoder: FeatureEncoder) -> Features:
