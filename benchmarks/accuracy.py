@@ -83,7 +83,7 @@ EVALUATIONS = (
         "cifar100-digital",
         "CIFAR-100, digital schemes",
         "cifar100",
-        f"{_GENERAL},{_LABELLED},label,vq,vq-residual,vq-product",
+        f"{_GENERAL},index-polar,{_LABELLED},label,vq,vq-residual,vq-product",
         "16,64",
         "awgn",
         snr_db=FEW_SNR_DB,

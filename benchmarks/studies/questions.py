@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from trainer.evaluation.link import CodecGraphs
 from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.record import Record
 from trainer.evaluation.signal_link import SignalLink
+from trainer.references.index_polar import IndexPolarLink
 
 __all__ = ["STUDIES", "Study"]
 
@@ -154,25 +156,23 @@ def cross_domain(bench: Workbench) -> Iterator[Point]:
 
 
 def nesting(bench: Workbench) -> Iterator[Point]:
-    """One nested code against codes made for one rate alone, each of 256 and of 1,536 cells; at 0 dB."""
+    """One nested code against codes made for one rate alone, of 128, 256 and 1,536 cells; at 0 and 10 dB."""
     clean = bench.clean(bench.cifar100)
-    rates = ("4", "16", "64", "256", "1024")
-    nested = bench.measure(clean, "nested", _nested_link(_nested(bench), clean), rates=rates)
-    yield from _points(nested, _by_symbols, "one code for all rates")
-    for num_cells in (256, 1536):
-        for rate in rates:
-            special = {
-                seed: fitted_codebook(
-                    NestedFit(seed, num_cells=num_cells, num_symbols=int(rate)), bench.learning, bench.runs
-                )
-                for seed in SEEDS
-            }
-            records = bench.measure(clean, "nested", _nested_link(special, clean), rates=(rate,))
-            yield from _points(records, _by_symbols, f"a code for each rate, {num_cells:,} cells")
+    rates = ("4", "8", "16", "64", "256", "1024")
+    for snr_db in (0.0, 10.0):
+        link_of = _nested_link(_nested(bench), clean)
+        nested = bench.measure(clean, "nested", link_of, rates=rates, snr_db=(snr_db,))
+        yield from _points(nested, _by_symbols, f"one code for all rates, {snr_db:g} dB")
+        for num_cells, rate in itertools.product((128, 256, 1536), rates):
+            fits = {seed: NestedFit(seed, num_cells=num_cells, num_symbols=int(rate)) for seed in SEEDS}
+            special = {seed: fitted_codebook(fit, bench.learning, bench.runs) for seed, fit in fits.items()}
+            link_of = _nested_link(special, clean)
+            records = bench.measure(clean, "nested", link_of, rates=(rate,), snr_db=(snr_db,))
+            yield from _points(records, _by_symbols, f"a code for each rate, {num_cells:,} cells, {snr_db:g} dB")
 
 
 def error_detection(bench: Workbench) -> Iterator[Point]:
-    """`index`, and the best that any code could do for the entry's number, without and with a CRC."""
+    """`index`, 5G's polar code with its CRC, and the best that any code could do, without and with a CRC."""
     clean, snr_db = bench.clean(bench.cifar100), (-10.0, -7.0, -4.0, -2.0, 0.0, 2.0, 4.0)
     num_entries = len(clean.index)
     for rate in (parse_rate("16"), parse_rate("64")):
@@ -185,6 +185,14 @@ def error_detection(bench: Workbench) -> Iterator[Point]:
             snr_db=snr_db,
         )
         yield from _points(records, _by_snr, f"index, {name}")
+        records = bench.measure(
+            clean,
+            "index-polar",
+            lambda rate, _: IndexPolarLink.of(rate, clean),
+            rates=(str(rate.num_symbols),),
+            snr_db=snr_db,
+        )
+        yield from _points(records, _by_snr, f"polar code with CRC, {name}")
         for num_crc_bits, what in ((0, "the number alone"), (6, "the number and a CRC of 6 bits")):
             for snr in snr_db:
                 error = message_error_rate(num_entries * 2**num_crc_bits, rate, snr)
@@ -242,9 +250,8 @@ STUDIES = (
     Study(
         "nesting",
         "What nesting costs",
-        "One code for all rates, and codes fitted for one rate alone: the analog part scaled for that rate, and 256 or"
-        " 1,536 cells. 0 dB. From 16 symbols on nesting costs less than a point; at 4 symbols, of which none of these"
-        " codes makes much, a code of fewer cells is ahead by more.",
+        "One code for all rates, and codes fitted for one rate alone: the analog part scaled for that rate, and 128, 256"
+        " or 1,536 cells.",
         "symbols",
         nesting,
     ),
@@ -252,8 +259,8 @@ STUDIES = (
         "error-detection",
         "What a CRC would cost",
         "5G protects a message of 13 bits, such as the number of one of 5,000 entries, by a polar code with 6 bits of"
-        " CRC. `index` spends nothing on detection: its margin is the confidence. No polar code is run here; the lines"
-        " are the normal approximation of the best code for so many messages, which a polar code does not beat.",
+        " CRC (`index-polar`; list decoding, a list of 8). `index` spends nothing on detection: its margin is the"
+        " confidence. The bounds are the normal approximation of the best code for so many messages.",
         "SNR Es/N0 [dB]",
         error_detection,
     ),

@@ -39,7 +39,6 @@ from trainer.evaluation.metrics import (
 from trainer.evaluation.plot import plot_report
 from trainer.evaluation.record import Record
 from trainer.evaluation.report import EvaluationReport, summarize, summary_table
-from trainer.evaluation.run import run_evaluation
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -195,36 +194,16 @@ def test_bound_on_messages_is_between_what_is_known_of_it() -> None:
     assert message_error_rate(100, rate, -7.0) < errors[1]
 
 
-def evaluated(
-    cells: Grid,
-    pictures: Path,
-    model_set: ModelSet,
-    folder: Path,
-    deliver: Callable[[EvaluationReport], None] | None = None,
-) -> EvaluationReport:
-    return run_evaluation(
-        cells,
-        data=str(pictures),
-        train_data=None,
-        model_set=str(model_set.folder),
-        weights="trained",
-        count=None,
-        epochs=1,
-        precision="fp32",
-        num_jobs=1,
-        runs=folder / "runs",
-        command="semlink evaluate",
-        console=Console(quiet=True),
-        deliver=deliver,
-    )
-
-
 def test_interrupted_evaluation_goes_on_with_identical_results(
-    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: Callable[..., EvaluationReport],
+    model_set: ModelSet,
+    pictures_to_learn: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "cache"))
     cells = grid(codecs=("nested", "index"), seeds=(0, 1))
-    whole = evaluated(cells, pictures_to_learn, model_set, tmp_path)
+    whole = evaluated(cells, pictures_to_learn, model_set)
     journals = tmp_path / "cache" / "evaluations"
     assert list(journals.iterdir()) == [], "a finished evaluation leaves nothing that a next one would believe"
     measured: list[tuple[str, float, int]] = []
@@ -238,44 +217,52 @@ def test_interrupted_evaluation_goes_on_with_identical_results(
 
     monkeypatch.setattr(Measurement, "_measure", measure_some)
     with pytest.raises(KeyboardInterrupt):
-        evaluated(cells, pictures_to_learn, model_set, tmp_path)
+        evaluated(cells, pictures_to_learn, model_set)
     (journal,) = journals.iterdir()
     with journal.open("ab") as file:
         file.write(b'{"codec":"nes')  # a kill in the midst of a line
     measured.clear()
     monkeypatch.setattr(Measurement, "_measure", measure)
-    resumed = evaluated(cells, pictures_to_learn, model_set, tmp_path)
+    resumed = evaluated(cells, pictures_to_learn, model_set)
     assert resumed.records == whole.records
     assert list(journals.iterdir()) == []
 
 
 def test_changed_training_images_are_measured_anew(
-    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: Callable[..., EvaluationReport],
+    model_set: ModelSet,
+    pictures_to_learn: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same command after an interruption, of a folder whose training images are others: nothing is believed."""
     monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "cache"))
     folder = Path(shutil.copytree(pictures_to_learn, tmp_path / "pictures"))
     cells = grid(codecs=("nested",), seeds=(0,))
     with pytest.raises(KeyboardInterrupt):
-        evaluated(cells, folder, model_set, tmp_path, deliver=_interrupt)
+        evaluated(cells, folder, model_set, deliver=_interrupt)
     (journal,) = (tmp_path / "cache" / "evaluations").iterdir()
     assert len(journal.read_bytes().splitlines()) == 2
     next((folder / "train").rglob("*.png")).unlink()
     heard: list[str] = []
     monkeypatch.setattr(Console, "print", lambda self, *words, **rest: heard.append(str(words)))
-    evaluated(cells, folder, model_set, tmp_path)
+    evaluated(cells, folder, model_set)
     assert not any("going on" in words for words in heard)
 
 
 def test_report_that_cannot_be_delivered_costs_nothing_measured(
-    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: Callable[..., EvaluationReport],
+    model_set: ModelSet,
+    pictures_to_learn: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "cache"))
     cells = grid(codecs=("index",), seeds=(0,))
     with pytest.raises(KeyboardInterrupt):
-        evaluated(cells, pictures_to_learn, model_set, tmp_path, deliver=_interrupt)
+        evaluated(cells, pictures_to_learn, model_set, deliver=_interrupt)
     monkeypatch.setattr(Measurement, "_measure", lambda *_, **__: pytest.fail("measured again"))
-    assert len(evaluated(cells, pictures_to_learn, model_set, tmp_path).records) == 2
+    assert len(evaluated(cells, pictures_to_learn, model_set).records) == 2
 
 
 def _interrupt(report: EvaluationReport) -> None:
@@ -298,7 +285,9 @@ def test_journal_on_a_full_disk_is_named(tmp_path: Path) -> None:
 
 
 def test_signal_codecs_run_through_the_whole_evaluation(
-    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path
+    evaluated: Callable[..., EvaluationReport],
+    model_set: ModelSet,
+    pictures_to_learn: Path,
 ) -> None:
     """Every name that `--codec` takes, from a folder of pictures to a report."""
     cells = grid(
@@ -306,12 +295,13 @@ def test_signal_codecs_run_through_the_whole_evaluation(
         channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH),
         seeds=(0,),
     )
-    report = evaluated(cells, pictures_to_learn, model_set, tmp_path)
+    report = evaluated(cells, pictures_to_learn, model_set)
     assert {record.codec for record in report.records} == {*cells.codecs}
     assert len(report.records) == 7 * 2 * 2
     quiet = {r.codec: r.semantic_accuracy for r in report.records if (r.channel, r.snr_db) == ("awgn", 20.0)}
     assert quiet["index"] == pytest.approx(report.ideal_accuracy, abs=0.05)
     assert min(quiet.values()) > 0.45
+    assert evaluated(cells, pictures_to_learn, model_set, num_jobs=3).records == report.records
 
 
 def test_what_would_fail_after_training_is_refused_before() -> None:

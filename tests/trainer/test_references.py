@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from rich.console import Console
 
 pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("sklearn", reason="needs semlink[train]")
@@ -21,20 +22,22 @@ pytest.importorskip("sionna", reason="needs semlink[references]")
 
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
-from semlink.channel import ChannelModel, apply_channel
+from semlink.channel import ChannelModel, apply_channel, noise_variance
+from semlink.constellation import Constellation
 from semlink.errors import ConfigError, DatasetError, DecodeError, MissingDependencyError, ResultsError
 from semlink.rates import parse_rate
 from trainer.datasets.base import ImageList
 from trainer.evaluation.grid import Grid
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge
 from trainer.evaluation.metrics import CleanRetrieval, score_retrieval
-from trainer.evaluation.run import run_evaluation
+from trainer.evaluation.report import EvaluationReport
 from trainer.references.bpg_ldpc import BpgLdpcLink, StillSource, pack_payloads, unpack_payloads
 from trainer.references.coded_modulation import CodedModulation, Mode, modes
 from trainer.references.deepjscc import DeepJsccLink
 from trainer.references.deepjscc_training import DeepJsccTraining, read_pictures, train_deepjscc, trained_deepjscc
 from trainer.references.evaluation import check_references
 from trainer.references.hevc_stills import WORST_QP, HevcStills, StillLadder
+from trainer.references.index_polar import PolarCode
 from trainer.references.reception import encode_pictures, score_received
 
 IDEAL = AirInterface(ChannelModel.IDEAL, 0.0, ReceiverKnowledge.NOTHING)
@@ -205,12 +208,13 @@ def test_what_is_no_still_is_named(sent: list[np.ndarray]) -> None:
 
 def test_lost_image_is_wrong(clean: CleanRetrieval) -> None:
     everything = np.ones(40, dtype=bool)
-    assert score_received(clean.features, everything, clean) == score_retrieval(clean.features, clean)
+    whole = score_received(partial(score_retrieval, clean.features), everything, clean)
+    assert whole == score_retrieval(clean.features, clean)
     half = np.arange(40) < 20
-    scores = score_received(clean.features[half], half, clean)
+    scores = score_received(partial(score_retrieval, clean.features[half]), half, clean)
     assert scores.recall_at_1 == 0.5
     assert scores.mean_cosine == pytest.approx(0.5, abs=1e-5)
-    nothing = score_received(clean.features[:0], ~everything, clean)
+    nothing = score_received(partial(score_retrieval, clean.features[:0]), ~everything, clean)
     assert (nothing.semantic_accuracy, nothing.recall_at_10, nothing.match_cosine) == (0.0, 0.0, 0.0)
 
 
@@ -237,6 +241,37 @@ def test_high_rate_without_noise_is_near_the_ideal(source: StillSource, clean: C
     scores = link.retrieve(clean, IDEAL, np.random.default_rng(0))
     assert scores.semantic_accuracy == pytest.approx(clean.ideal_accuracy, abs=0.03)
     assert scores.mean_cosine > 0.99
+
+
+# The polar code
+
+
+def test_numbers_come_back_and_what_cannot_is_no_answer() -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 5000, 400)
+    code = PolarCode(5000, parse_rate("16"))
+    symbols = code.modulate(numbers)
+    assert symbols.shape == (400, 16)
+    np.testing.assert_allclose(np.abs(symbols), 1.0, atol=1e-6)
+    np.testing.assert_array_equal(code.demodulate(symbols, np.full(400, 1e-2)), numbers)
+    deaf = apply_channel(symbols, ChannelModel.AWGN, snr_db=-15.0, rng=rng).symbols
+    decided = code.demodulate(deaf, np.full(400, noise_variance(-15.0)))
+    # Nearly all fail their six bits of CRC; the few that pass are of numbers that exist.
+    assert np.mean(decided == -1) > 0.6
+    assert decided.max() < 5000
+
+
+@pytest.mark.parametrize(("num_symbols", "works_db", "fails_db"), [("16", 4.0, -4.0), ("64", -3.0, -10.0)])
+def test_polar_code_works_where_it_should(num_symbols: str, works_db: float, fails_db: float) -> None:
+    """13 bits and their CRC: 1.2 and 0.3 bits for each symbol, which are the capacity at 1 and at -6.5 dB."""
+    rate, rng = parse_rate(num_symbols), np.random.default_rng(1)
+    code, numbers = PolarCode(5000, rate), rng.integers(0, 5000, 300)
+    share = {}
+    for snr_db in (works_db, fails_db):
+        heard = apply_channel(code.modulate(numbers), ChannelModel.AWGN, snr_db=snr_db, rng=rng).symbols
+        share[snr_db] = np.mean(code.demodulate(heard, np.full(300, noise_variance(snr_db))) == numbers)
+    assert share[works_db] > 0.95
+    assert share[fails_db] < 0.5
 
 
 # The trained network
@@ -301,7 +336,7 @@ def test_pictures_that_the_network_is_not_made_for_are_named(taught: ImageList) 
 
 def grid(**changes: object) -> Grid:
     values = {
-        "codecs": ("bpg-ldpc", "deepjscc"),
+        "codecs": ("index-polar", "bpg-ldpc", "deepjscc"),
         "rates": (parse_rate("64"),),
         "channels": (ChannelModel.AWGN,),
         "snr_db": (-20.0, 20.0),
@@ -310,28 +345,19 @@ def grid(**changes: object) -> Grid:
     return Grid(**{**values, **changes})
 
 
-def test_references_run_through_the_whole_evaluation(model_set: ModelSet, tmp_path: Path) -> None:
+def test_references_run_through_the_whole_evaluation(
+    evaluated: Callable[..., EvaluationReport], model_set: ModelSet, tmp_path: Path
+) -> None:
     for split, num_images in (("train", 400), ("test", 80)):
         for index, (picture, kind) in enumerate(zip(*smooth_pictures(num_images, num_images), strict=True)):
             path = tmp_path / "pictures" / split / kind / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(path)
-    report = run_evaluation(
-        grid(),
-        data=str(tmp_path / "pictures"),
-        train_data=None,
-        model_set=str(model_set.folder),
-        weights="trained",
-        count=None,
-        epochs=1,
-        precision="fp32",
-        num_jobs=1,
-        runs=tmp_path / "runs",
-        command="semlink evaluate",
-        console=Console(quiet=True),
-    )
+    report = evaluated(grid(), tmp_path / "pictures", model_set)
     accuracy = {(record.codec, record.snr_db): record.semantic_accuracy for record in report.records}
-    assert len(accuracy) == 4
+    assert len(accuracy) == 6
+    assert accuracy["index-polar", -20.0] < 0.1
+    assert accuracy["index-polar", 20.0] == pytest.approx(report.ideal_accuracy, abs=0.05)
     assert accuracy["bpg-ldpc", -20.0] == 0.0
     modes_taken = {r.snr_db: r.trained_on.split(",")[0] for r in report.records if r.codec == "bpg-ldpc"}
     assert modes_taken[-20.0] == "no mode"
@@ -345,11 +371,20 @@ def test_what_would_fail_after_training_is_refused_before(monkeypatch: pytest.Mo
     check_references(grid(codecs=("nested",), channels=(ChannelModel.RAYLEIGH_FAST,)))
     with pytest.raises(ConfigError, match="rayleigh-fast"):
         check_references(grid(channels=(ChannelModel.RAYLEIGH_FAST,)))
+    check_references(grid(codecs=("index-polar",), channels=(ChannelModel.RAYLEIGH_FAST,)))
     with pytest.raises(ConfigError, match="at least 32 symbols, got 16"):
         check_references(grid(rates=(parse_rate("16"),)))
+    for num_symbols in ("8", "1024"):
+        with pytest.raises(ConfigError, match="16 to 512 symbols"):
+            check_references(grid(codecs=("index-polar",), rates=(parse_rate(num_symbols),)))
+    for codec in ("index-polar", "bpg-ldpc", "deepjscc"):
+        with pytest.raises(ConfigError, match="--constellation"):
+            check_references(grid(codecs=(codec,), constellation=Constellation.QAM16))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"needs av.*references"):
-        check_references(grid())
+        check_references(grid(codecs=("bpg-ldpc",)))
+    with pytest.raises(MissingDependencyError, match=r"needs sionna-no-rt.*references"):
+        check_references(grid(codecs=("index-polar",)))
     check_references(grid(codecs=("deepjscc",)))
 
 

@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False)
 
 _CODECS = (
     *("nested", "nested-labels", "index", "index-labels", "kbsc", "kbsc-reference"),
-    *("label", "vq", "vq-residual", "vq-product", "uncoded", "bpg-ldpc", "deepjscc"),
+    *("label", "vq", "vq-residual", "vq-product", "uncoded", "index-polar", "bpg-ldpc", "deepjscc"),
 )
 
 _EPILOG = """Examples:

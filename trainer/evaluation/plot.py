@@ -27,6 +27,7 @@ _STYLES = {
     "vq-residual": "C1s--",
     "vq-product": "C1^:",
     "uncoded": "C7o-",
+    "index-polar": "C5s:",
     "bpg-ldpc": "C8D:",
     "deepjscc": "C4v:",
 }

@@ -31,11 +31,11 @@ from trainer.evaluation.report import EvaluationReport
 from trainer.evaluation.vq_link import QUANTIZERS, fitted_quantizer
 from trainer.features import cached_features
 from trainer.references import deepjscc_training
-from trainer.references.evaluation import check_references, evaluate_references
+from trainer.references.evaluation import check_references, evaluate_index_polar, evaluate_picture_codecs
 
 __all__ = ["run_evaluation"]
 
-_LEARNS_NOTHING = {"index", "uncoded"}
+_LEARNS_NOTHING = {"index", "index-polar", "uncoded"}
 _RECIPES = (keys.RECIPE, nested.RECIPE, training.RECIPE, vq_link.RECIPE, deepjscc_training.RECIPE)
 
 _log = logging.getLogger(__name__)
@@ -105,11 +105,13 @@ def run_evaluation(
             trained = train_all(trainings, learning, folder, num_jobs=num_jobs, progress=progress)
             records += measurement.trained(trained)
             records += _measure_fits(measurement, learning, folder, precision=precision)
-            records += evaluate_references(
+            records += evaluate_picture_codecs(
                 measurement, sent_images, taught.train, learning, encoder, folder, precision=precision
             )
         if "index" in grid.codecs:
             records += measurement.index()
+        if "index-polar" in grid.codecs:
+            records += evaluate_index_polar(measurement)
         if "uncoded" in grid.codecs:
             records += measurement.uncoded()
     report = EvaluationReport.of(

@@ -1,8 +1,9 @@
-"""What else could be sent over the same channel: the picture itself. Two references for `semlink evaluate`.
+"""What else could be sent over the same channel, or how else. Three references for `semlink evaluate`.
 
-bpg-ldpc   HEVC still -> LDPC code -> QAM -> channel -> the same still, or nothing
-deepjscc   network -> symbols -> channel -> network -> a picture of less or more noise
+index-polar   the number of `index` -> CRC, polar code -> QPSK -> channel -> the same number, or nothing
+bpg-ldpc      picture: HEVC still -> LDPC code -> QAM -> channel -> the same still, or nothing
+deepjscc      picture: network -> symbols -> channel -> network -> a picture of less or more noise
 
-Either way the receiver encodes the picture that it gets, with the image encoder that the others' transmitters have,
-and searches the knowledge base for its features.
+The receiver of a picture encodes it with the image encoder that the others' transmitters have, and searches the
+knowledge base for its features.
 """

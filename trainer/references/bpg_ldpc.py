@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.base import ImageList
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.evaluation.link import AirInterface
-from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
+from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_retrieval
 from trainer.evaluation.signal_link import hear
 from trainer.features import FeatureEncoder
 from trainer.references.coded_modulation import Bits, CodedModulation, Mode, modes
@@ -178,10 +179,10 @@ class BpgLdpcLink:
     def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
         """Send every picture that fits, encode those that arrive, and search for them."""
         is_received = np.zeros(len(clean.features), dtype=bool)
-        mode = self._choice.best(self.rate, air)
-        if mode is None:
-            return score_received(np.zeros_like(clean.features[:0]), is_received, clean)
-        payloads = [payload for payload in self._source.payloads(mode.num_bytes) if payload is not None]
-        is_received[self._source.fits(mode.num_bytes)] = _arrives(pack_payloads(payloads, mode), mode, air, rng)
-        # A codeword that is right gives the very payload, so each still is decoded and encoded once for all SNRs.
-        return score_received(self._source.features(mode.num_bytes)[is_received], is_received, clean)
+        queries = clean.features[:0]
+        if (mode := self._choice.best(self.rate, air)) is not None:
+            payloads = [payload for payload in self._source.payloads(mode.num_bytes) if payload is not None]
+            is_received[self._source.fits(mode.num_bytes)] = _arrives(pack_payloads(payloads, mode), mode, air, rng)
+            # A codeword that is right gives the very payload, so each still is decoded and encoded once for all SNRs.
+            queries = self._source.features(mode.num_bytes)[is_received]
+        return score_received(partial(score_retrieval, queries), is_received, clean)

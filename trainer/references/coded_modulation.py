@@ -14,8 +14,9 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from semlink.errors import ConfigError, MissingDependencyError
+from semlink.errors import ConfigError
 from semlink.iq import Symbols, normalize_power
+from trainer.references.reception import missing_module
 
 __all__ = ["CODE_RATES", "MODULATIONS", "Bits", "CodedModulation", "Mode", "modes"]
 
@@ -99,8 +100,7 @@ class CodedModulation:
             from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
             from sionna.phy.mapping import Demapper, Mapper
         except ImportError as error:
-            package = "sionna-no-rt" if str(error.name).startswith("sionna") else str(error.name)
-            raise MissingDependencyError.of(package, extra="references", purpose="bpg-ldpc") from None
+            raise missing_module(str(error.name), "bpg-ldpc") from None
         self.mode = mode
         longest = math.floor(mode.num_bits / _MIN_MOTHER_RATE)
         self._num_mother_bits = min(mode.num_coded_bits, longest - longest % mode.bits_per_symbol)

@@ -1,4 +1,4 @@
-"""Measure the image references in the grid that the semantic codecs are measured in."""
+"""Measure the references in the grid that the semantic codecs are measured in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from semlink.channel import ChannelModel
-from semlink.errors import ConfigError, DatasetError, MissingDependencyError
+from semlink.errors import ConfigError, DatasetError
 from semlink.rates import Rate
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.base import ImageList
@@ -22,13 +22,16 @@ from trainer.references.bpg_ldpc import BpgLdpcLink, ModeChoice, StillSource
 from trainer.references.deepjscc import DeepJsccLink
 from trainer.references.deepjscc_network import DeepJsccNetwork
 from trainer.references.deepjscc_training import DeepJsccTraining, read_pictures, trained_deepjscc
+from trainer.references.index_polar import IndexPolarLink, PolarCode
+from trainer.references.reception import missing_module
 
-__all__ = ["REFERENCES", "check_references", "evaluate_references"]
+__all__ = ["check_references", "evaluate_index_polar", "evaluate_picture_codecs"]
 
-REFERENCES = ("bpg-ldpc", "deepjscc")
+_PICTURE_CODECS = ("bpg-ldpc", "deepjscc")
+_REFERENCES = ("index-polar", *_PICTURE_CODECS)
 
-_PACKAGES = {"av": "av", "sionna": "sionna-no-rt"}
-"""Module to package, of what `bpg-ldpc` stands on."""
+_PACKAGES = {"index-polar": ("sionna",), "bpg-ldpc": ("av", "sionna")}
+"""Modules that a reference stands on."""
 
 
 def check_references(grid: Grid) -> None:
@@ -41,21 +44,32 @@ def check_references(grid: Grid) -> None:
     MissingDependencyError
         If a package is missing.
     """
-    wanted = [codec for codec in grid.codecs if codec in REFERENCES]
-    if wanted and ChannelModel.RAYLEIGH_FAST in grid.channels:
-        raise ConfigError(f'{wanted[0]} is not made for "rayleigh-fast"; use --channel awgn,rayleigh')
+    wanted = [codec for codec in grid.codecs if codec in _REFERENCES]
+    pictures = [codec for codec in wanted if codec in _PICTURE_CODECS]
+    if pictures and ChannelModel.RAYLEIGH_FAST in grid.channels:
+        raise ConfigError(f'{pictures[0]} is not made for "rayleigh-fast"; use --channel awgn,rayleigh')
     if wanted and grid.constellation is not None:
         raise ConfigError(f"{wanted[0]} has points of its own; leave out --constellation")
     if "deepjscc" in wanted:
         for rate in grid.rates:
             DeepJsccNetwork(rate)
-    if "bpg-ldpc" in wanted:
-        for module, package in _PACKAGES.items():
+    for codec in wanted:
+        for module in _PACKAGES.get(codec, ()):
             if importlib.util.find_spec(module) is None:
-                raise MissingDependencyError.of(package, extra="references", purpose="bpg-ldpc")
+                raise missing_module(module, codec)
+    if "index-polar" in wanted:
+        for rate in grid.rates:
+            PolarCode(2, rate)
 
 
-def evaluate_references(
+def evaluate_index_polar(measurement: Measurement) -> list[Record]:
+    """Measure `index-polar`, which learns nothing; a seed is that of the noise alone."""
+    return measurement.links(
+        "index-polar", lambda rate, _: IndexPolarLink.of(rate, measurement.clean), trained_on="nothing"
+    )
+
+
+def evaluate_picture_codecs(
     measurement: Measurement,
     sent: ImageList,
     train: ImageList | None,
@@ -65,7 +79,7 @@ def evaluate_references(
     *,
     precision: Literal["bf16", "fp32"],
 ) -> list[Record]:
-    """Measure those of the grid's codecs that are references; a seed is that of the noise alone.
+    """Measure those of the grid's codecs that send the picture itself; a seed is that of the noise alone.
 
     Parameters
     ----------
@@ -83,7 +97,7 @@ def evaluate_references(
     # One at a time: the seeds of a rate share their pictures and symbols, and the encoder has all cores.
     measurement = replace(measurement, num_jobs=1)
     codecs = measurement.grid.codecs
-    if not {*codecs} & {*REFERENCES}:
+    if not {*codecs} & {*_PICTURE_CODECS}:
         return records
     if train is None:
         raise DatasetError("the references learn from training images, and there are none; use --train-data cifar100")

@@ -20,8 +20,9 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
-from semlink.errors import ConfigError, DecodeError, EngineError, MissingDependencyError
+from semlink.errors import ConfigError, DecodeError, EngineError
 from semlink.image import RGBImage
+from trainer.references.reception import missing_module
 
 __all__ = ["BEST_QP", "WORST_QP", "HevcStills", "StillLadder"]
 
@@ -45,7 +46,7 @@ def _library() -> ModuleType:
     try:
         import av
     except ImportError:
-        raise MissingDependencyError.of("av", extra="references", purpose="bpg-ldpc") from None
+        raise missing_module("av", "bpg-ldpc") from None
     return av
 
 

@@ -1,21 +1,31 @@
-"""What both references do with what arrives: re-encode pictures as the transmitter would, score the lost as wrong."""
+"""What references share: re-encode pictures as the transmitter would, score the lost as wrong, name what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from engines.image_encoder import Features
+from semlink.errors import MissingDependencyError
 from semlink.image import RGBImage
-from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_retrieval
+from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
 from trainer.features import FeatureEncoder
 
-__all__ = ["encode_pictures", "score_received"]
+__all__ = ["encode_pictures", "missing_module", "score_received"]
 
 _BATCH_SIZE = 16
+
+_DISTRIBUTIONS = {"sionna": "sionna-no-rt"}
+"""Packages whose name is not their module's."""
+
+
+def missing_module(module: str, purpose: str) -> MissingDependencyError:
+    """What to say of a module, such as "sionna.phy", that a reference needs."""
+    package = module.partition(".")[0]
+    return MissingDependencyError.of(_DISTRIBUTIONS.get(package, package), extra="references", purpose=purpose)
 
 
 def encode_pictures(pictures: Sequence[RGBImage], encoder: FeatureEncoder) -> Features:
@@ -25,12 +35,14 @@ def encode_pictures(pictures: Sequence[RGBImage], encoder: FeatureEncoder) -> Fe
     return np.concatenate([np.zeros((0, encoder.feature_dim), dtype=np.float32), *parts])
 
 
-def score_received(queries: Features, is_received: npt.NDArray[np.bool_], clean: CleanRetrieval) -> RetrievalScores:
+def score_received(
+    score: Callable[[CleanRetrieval], RetrievalScores], is_received: npt.NDArray[np.bool_], clean: CleanRetrieval
+) -> RetrievalScores:
     """Score a stream of which some images were lost: a lost one is wrong, and resembles nothing.
 
     Parameters
     ----------
-    queries : (num_received, feature_dim) float32, of the images that arrived, in order
+    score : scores the images that arrived, in order
     is_received : (n,) which of the sent images those are
     """
     share = float(np.mean(is_received))
@@ -42,11 +54,11 @@ def score_received(queries: Features, is_received: npt.NDArray[np.bool_], clean:
         labels=clean.labels[is_received],
         entries=clean.entries[is_received],
     )
-    scores = score_retrieval(queries, arrived)
+    scores = score(arrived)
     return RetrievalScores(
         semantic_accuracy=share * scores.semantic_accuracy,
         recall_at_1=share * scores.recall_at_1,
         recall_at_10=share * scores.recall_at_10,
-        mean_cosine=share * (scores.mean_cosine or 0.0),
+        mean_cosine=None if scores.mean_cosine is None else share * scores.mean_cosine,
         match_cosine=share * scores.match_cosine,
     )
