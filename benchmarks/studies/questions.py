@@ -250,8 +250,8 @@ STUDIES = (
     Study(
         "nesting",
         "What nesting costs",
-        "One code for all rates, and codes fitted for one rate alone: the analog part scaled for that rate, and 128, 256"
-        " or 1,536 cells.",
+        "One code for all rates, and codes fitted for one rate alone: the analog part scaled for that rate, and 128,"
+        " 256 or 1,536 cells.",
         "symbols",
         nesting,
     ),
