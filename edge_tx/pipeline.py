@@ -74,6 +74,7 @@ class Transmitter:
         self.stream_id = secrets.randbits(64)
         self.num_sent = 0
         self.sent_by_codec: Counter[str] = Counter()
+        self.sent_by_num_symbols: Counter[int] = Counter()
         self.clock = clock or StageClock()
         self.model = model
         self.rate = rate
@@ -102,6 +103,7 @@ class Transmitter:
             self._send(data)
         self.num_sent += 1
         self.sent_by_codec[self.model.codec] += 1
+        self.sent_by_num_symbols[self.rate.num_symbols] += 1
         return self._sent(frame_id, image, capture_time_ns, len(data))
 
     def _on_points(self, codes: IQCodes) -> IQCodes:

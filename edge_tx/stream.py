@@ -114,6 +114,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
     stream: str
     images_sent: int
     sent_by_codec: dict[str, int]
+    sent_by_num_symbols: dict[int, int]
     images_skipped: int
     skipped: list[str]
     interrupted: bool
@@ -130,6 +131,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
             stream=f"{transmitter.stream_id:016x}",
             images_sent=transmitter.num_sent,
             sent_by_codec=dict(transmitter.sent_by_codec),
+            sent_by_num_symbols=dict(transmitter.sent_by_num_symbols),
             images_skipped=skipped.count,
             skipped=skipped.reasons,
             interrupted=interrupted,
@@ -144,6 +146,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
             "stream": self.stream,
             "images sent": self.images_sent,
             **{f"of them with {codec}": count for codec, count in self.sent_by_codec.items()},
+            **{f"of {num_symbols} symbols": count for num_symbols, count in self.sent_by_num_symbols.items()},
             "images skipped": self.images_skipped,
             "throughput, images/s": f"{self.throughput_images_s:.1f}",
             "peak memory, MB": f"{self.peak_resident_mb:.0f}",

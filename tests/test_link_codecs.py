@@ -375,6 +375,10 @@ def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
     done("kb", "build", pictures, "--out", folder, *model_set)
     exported = json.loads(done("kb", "export-keys", folder, "--out", keys, *model_set, "--json"))
     assert exported["num_entries"] == 12
+    blind = ("--codec", "synthetic-codec", "--rate", RATE.num_symbols, "--pilots", 1)
+    with semlink("tx", pictures, *model_set, *blind, "--keys", keys, "--feedback", "tcp://127.0.0.1:1") as process:
+        _, errors = process.communicate(timeout=60.0)
+    assert (process.returncode, "with index send none" in errors) == (2, True), "said now, not in the midst of a stream"
     for expected in ("index", "nested"):
         results = tmp_path / f"results-{expected}"
         listening = ("--listen", "tcp://127.0.0.1:*", "--feedback", "tcp://127.0.0.1:*", "--results", results)

@@ -82,9 +82,12 @@ def labelled_folder(folder: Path) -> list[LabelledImage]:
     Raises
     ------
     ConfigError
-        If the folder does not exist or holds no file that is named like a picture.
+        If the folder does not exist, holds no file that is named like a picture, or is a dataset of train/<class> and
+        test/<class>, of which one part makes the knowledge base.
     """
-    names = ((path.relative_to(folder), path) for path in image_files(folder))
+    names = [(path.relative_to(folder), path) for path in image_files(folder)]
+    if {name.parts[0] for name, _ in names} == {"train", "test"} and all(len(name.parts) > 2 for name, _ in names):
+        raise ConfigError(f"{folder}: holds train/ and test/; name one of them, whose folders are the labels")
     return [
         LabelledImage(_text(name.parts[0]) if len(name.parts) > 1 else "", _text(name.as_posix()), path)
         for name, path in names

@@ -69,6 +69,7 @@ def test_folder_is_streamed_and_summed_up(model_set: ModelSet, photos: Path, tmp
     assert process.returncode == 0, errors
     summary = json.loads(output)
     assert summary["images_sent"] == 5
+    assert list(summary["sent_by_num_symbols"].values()) == [5]
     assert summary["images_skipped"] == 1
     assert "broken.jpg" in summary["skipped"][0]
     assert [frame.sequence for frame in frames] == list(range(6))
