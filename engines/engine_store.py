@@ -1,0 +1,156 @@
+"""Engines on disk: what took long to build for one machine, kept beside the model set and never used elsewhere.
+
+    ENGINES/<backend>-<precision>-<key>.engine        bytes of the backend's own kind
+    ENGINES/<backend>-<precision>-<key>.json          sidecar: what it was built from, on and with, and its SHA-256
+
+The key is a digest of all that an engine depends on, so an engine of another graph, runtime version, device or
+precision is simply not found. One whose bytes are not what its sidecar says is built anew, with a warning.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from semlink.errors import EngineError
+from semlink.files import replaced_file
+from semlink.provenance import now_utc
+
+__all__ = ["EngineKey", "EngineStore", "StoredEngine"]
+
+_log = logging.getLogger(__name__)
+
+
+class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that an engine depends on.
+
+    Attributes
+    ----------
+    graph_sha256 : of the ONNX graph that it is built from, in hex
+    backend : "onnxruntime" or "tensorrt"
+    version : of the backend
+    device : name of the processor, such as "NVIDIA H200"
+    precision : of the image encoder in the graph
+    options : anything else, such as the pictures that int8 was calibrated on
+    """
+
+    graph_sha256: str
+    backend: str
+    version: str
+    device: str
+    precision: str
+    options: str = ""
+
+    @property
+    def stem(self) -> str:
+        """Name of the engine's files."""
+        digest = hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+        return f"{self.backend}-{self.precision}-{digest}"
+
+
+class StoredEngine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sidecar: the key, and what came of it.
+
+    Attributes
+    ----------
+    sha256, num_bytes : of the engine
+    built : when, UTC
+    build_s : how long it took [s]
+    """
+
+    key: EngineKey
+    sha256: str
+    num_bytes: int
+    built: str
+    build_s: float
+
+
+class EngineStore:
+    """A folder of engines.
+
+    Parameters
+    ----------
+    folder : made when the first engine is built
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: EngineKey) -> Path:
+        """Where an engine is, or would be."""
+        return self.folder / f"{key.stem}.engine"
+
+    def find(self, key: EngineKey) -> bytes | None:
+        """An engine's bytes; None if it was not built, or what lies there is damaged or of another key."""
+        path = self.path(key)
+        try:
+            stored = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=StoredEngine)
+            engine = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            _log.warning("%s: cannot be read (%s); building it anew", path, error)
+            return None
+        if stored.key != key or hashlib.sha256(engine).hexdigest() != stored.sha256:
+            _log.warning("%s: is not what was built: cut short, or altered; building it anew", path)
+            return None
+        return engine
+
+    def find_or_build(self, key: EngineKey, build: Callable[[], bytes]) -> bytes:
+        """An engine's bytes, built if need be; of two processes that need the same one, the second waits.
+
+        Raises
+        ------
+        EngineError
+            If the folder cannot be written; whatever `build` raises.
+        """
+        if (engine := self.find(key)) is not None:
+            return engine
+        path = self.path(key)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = path.with_suffix(".lock").open("w")
+        except OSError as error:
+            raise EngineError(
+                f"{self.folder}: engines cannot be kept: {error.strerror}; name a folder with --engines"
+            ) from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (engine := self.find(key)) is not None:
+                return engine
+            return self._built(key, build)
+
+    def _built(self, key: EngineKey, build: Callable[[], bytes]) -> bytes:
+        path, started_s = self.path(key), time.monotonic()
+        engine = build()
+        stored = StoredEngine(
+            key=key,
+            sha256=hashlib.sha256(engine).hexdigest(),
+            num_bytes=len(engine),
+            built=now_utc(),
+            build_s=round(time.monotonic() - started_s, 3),
+        )
+        try:
+            # The sidecar last: an engine without one counts as not built.
+            path.with_suffix(".json").unlink(missing_ok=True)
+            with replaced_file(path, durable=True) as temporary:
+                temporary.write_bytes(engine)
+            with replaced_file(path.with_suffix(".json"), durable=True) as temporary:
+                temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stored)) + b"\n")
+        except OSError as error:
+            raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
+        return engine
+
+    def all(self) -> Iterator[StoredEngine]:
+        """Every engine's sidecar that can be read, by name."""
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                yield msgspec.json.decode(path.read_bytes(), type=StoredEngine)
+            except (OSError, msgspec.MsgspecError) as error:
+                _log.warning("%s: not an engine's sidecar (%s)", path, error)
