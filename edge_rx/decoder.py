@@ -110,7 +110,7 @@ class SignalDecoder:
         return self._signals.queries(symbols[None], np.array([noise_variance]))
 
     def search(self, query: Query) -> tuple[int, float]:
-        """The likeliest entry; see the searches for what their scores say."""
+        """The entry to answer with; see the searches for which that is, and what their scores say."""
         return self._signals.match(query)
 
 
@@ -156,7 +156,8 @@ class Decoders:
 
         Parameters
         ----------
-        rates : those to serve; at each, `nested` keeps 8 n bytes of keys an entry, up to its features' width
+        rates : those to serve; at each, `nested` keeps 8 n bytes of keys an entry, up to its features' width,
+            and once 4 bytes for each number of its features
 
         Raises
         ------

@@ -54,6 +54,7 @@ class EntrySounds:
     similarity : (keys,) float32, of the entry and what the key stands for: a cell's centroid, or the entry itself
     log_priors : (keys,) float64
     unexplained : variance of each real that is neither key nor noise
+    vectors : (entries, feature_dim) float32 of one length, what entries are compared by
     """
 
     keys: FloatArray
@@ -62,11 +63,7 @@ class EntrySounds:
     similarity: FloatArray
     log_priors: npt.NDArray[np.float64]
     unexplained: float
-
-    @property
-    def vectors(self) -> FloatArray:
-        """What entries are compared by, (entries, feature_dim) float32 of one length: the last keys, theirs alone."""
-        return self.keys[-(int(self.entries[-1]) + 1) :]
+    vectors: FloatArray
 
     @classmethod
     def of(cls, codebook: Codebook, features: FloatArray, priors: SignalPriors | None = None) -> EntrySounds:
@@ -95,6 +92,7 @@ class EntrySounds:
             similarity=np.concatenate([similarity, ones]),
             log_priors=np.concatenate([log_priors, np.full(len(features), unfamiliar_prior)]),
             unexplained=(1.0 - priors.agreement**2) / 2,
+            vectors=analog,
         )
 
 

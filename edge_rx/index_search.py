@@ -17,8 +17,6 @@ from semlink.rates import Rate
 
 __all__ = ["IndexSearch"]
 
-_NUM_RANKED = 10
-
 
 class IndexSearch:
     """The codewords of one knowledge base at one rate.
@@ -50,7 +48,7 @@ class IndexSearch:
     def search(
         self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
     ) -> tuple[EntryIds, FloatArray]:
-        """Find the likeliest entries; see `edge_rx.signal_search.SignalSearch.search`.
+        """Find the likeliest entries; their log-likelihoods are up to a constant of the image.
 
         All codewords have the same power, so the largest inner product is the largest likelihood;
         by how much it leads the second, over the noise, is how sure the answer is.
@@ -58,9 +56,9 @@ class IndexSearch:
         entries, products = self._index.search(self.queries(symbols, noise_variance), num_matches=num_matches)
         return entries, np.asarray(products / (np.asarray(noise_variance)[:, None] / 2), dtype=np.float32)
 
-    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[EntryIds]:
-        """For each image the ten likeliest entries, first what `match` gives."""
-        return list(self.search(symbols, noise_variance, num_matches=_NUM_RANKED)[0])
+    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_entries: int) -> list[EntryIds]:
+        """For each image its likeliest entries, first what `match` gives."""
+        return list(self.search(symbols, noise_variance, num_matches=num_entries)[0])
 
     def match(self, query: FloatArray) -> tuple[int, float]:
         """The likeliest entry for a query of (1, 2 n), and the correlation of signal and codeword, -1 .. 1.

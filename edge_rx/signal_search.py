@@ -8,13 +8,14 @@ log-likelihoods *is* the decoder: one inner product per key, one FAISS call.
 
 One v for all keys, so that it stays one inner product: that of an unfamiliar image, whose analog part
 is all that its key is about. A codeword explains more than that, so at high SNR its likelihood is
-told flatter than it is; which key is the likeliest hardly changes. The keys' priors are one more
-coordinate, so that the noise, which each image has of its own, weighs them without the keys being touched.
+told flatter than it is. The keys' priors are one more coordinate, so that the noise, which each image
+has of its own, weighs them without the keys being touched.
 
 The likeliest key is not always the best answer: where the noise leaves several about as likely, the one
-that the others resemble is wrong by less. So of the likeliest keys each one's entry is held against the
-entries of all, weighted by their probability, and that with the largest expected similarity is the answer
+that the others resemble is wrong by less. So the entries of the likeliest keys are held against each
+other, weighted by their likelihoods, and that with the largest expected similarity is the answer
 (minimum Bayes risk; Kumar, Byrne, "Minimum Bayes-risk decoding for statistical machine translation", 2004).
+What it brings, and costs, is measured: docs/results.md, "Which entry to answer with".
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from semlink.errors import DecodeError
 from semlink.iq import Symbols, unpair_symbols
 from semlink.rates import Rate
 
-__all__ = ["SignalSearch", "require_sound"]
+__all__ = ["NUM_CANDIDATES", "SignalSearch", "require_sound"]
 
-_NUM_CANDIDATES = 64
-"""Keys that the answer is chosen from; the others hold next to no probability."""
+NUM_CANDIDATES = 64
+"""Keys that the answer is chosen from. With little signal the rest are as likely together, but no likelier to help."""
 _IMAGES_AT_A_TIME = 256
 """Whose candidates are held in memory together, 128 KB for each image."""
 
@@ -49,9 +50,13 @@ class SignalSearch:
     sounds : of that knowledge base
     rate : symbols of an image
     num_threads : CPU threads of a search
+    num_candidates : likeliest keys that the answer is chosen from; 1 answers with the likeliest itself
     """
 
-    def __init__(self, sounds: EntrySounds, rate: Rate, *, num_threads: int = 1) -> None:
+    def __init__(
+        self, sounds: EntrySounds, rate: Rate, *, num_threads: int = 1, num_candidates: int = NUM_CANDIDATES
+    ) -> None:
+        self._num_candidates = num_candidates
         self._entries, self._similarity, self._log_priors = sounds.entries, sounds.similarity, sounds.log_priors
         self._unexplained, self._vectors = sounds.unexplained, sounds.vectors
         self._dim, self._num_repeats = _folded(rate, sounds.keys.shape[1])
@@ -99,34 +104,28 @@ class SignalSearch:
         variance = np.asarray(noise_variance) / 2 / self._num_repeats + self._unexplained
         return np.column_stack([received, np.full_like(variance, -1.0), variance]).astype(np.float32)
 
-    def search(
-        self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
-    ) -> tuple[EntryIds, FloatArray]:
-        """Find the likeliest keys.
-
-        Parameters
-        ----------
-        symbols, noise_variance : see `queries`
-        num_matches : keys to give for each image; two may be of one entry
+    def likeliest(self, queries: FloatArray, *, num_matches: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """The likeliest keys for each of `queries`, best first, and their log-likelihoods up to an image's constant.
 
         Returns
         -------
-        entry_ids : (batch, m) int64, best first
-        log_likelihoods : (batch, m) float32, up to a constant of the image
+        keys : (batch, m) int64, places in the sounds' `entries`, of which two may be of one entry
+        log_likelihoods : (batch, m) float32
         """
-        queries = self.queries(symbols, noise_variance)
         keys, products = self._index.search(queries, num_matches=num_matches)
-        return self._entries[keys], np.asarray(products / queries[:, -1:], dtype=np.float32)
+        return keys, np.asarray(products / queries[:, -1:], dtype=np.float32)
 
-    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[EntryIds]:
-        """For each image its candidates, each entry once, by falling expected similarity: first what `match` gives."""
+    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_entries: int) -> list[EntryIds]:
+        """For each image at most so many entries, by falling expected similarity: first what `match` gives."""
         queries = self.queries(symbols, noise_variance)
         ranked: list[EntryIds] = []
         for start in range(0, len(queries), _IMAGES_AT_A_TIME):
-            block = queries[start : start + _IMAGES_AT_A_TIME]
-            keys, products = self._index.search(block, num_matches=_NUM_CANDIDATES)
-            order = np.argsort(-self._expected_similarity(keys, products, block), axis=1, kind="stable")
-            ranked += [_without_repeats(row) for row in self._entries[np.take_along_axis(keys, order, axis=1)]]
+            keys, log_likelihoods = self.likeliest(
+                queries[start : start + _IMAGES_AT_A_TIME], num_matches=self._num_candidates
+            )
+            order = np.argsort(-self._expected_similarity(keys, log_likelihoods), axis=1, kind="stable")
+            entries = self._entries[np.take_along_axis(keys, order, axis=1)]
+            ranked += [_without_repeats(row)[:num_entries] for row in entries]
         return ranked
 
     def match(self, query: FloatArray) -> tuple[int, float]:
@@ -139,22 +138,20 @@ class SignalSearch:
         Returns
         -------
         entry_id, score : the score estimates the cosine of the two images' centred features, -1 .. 1: the
-            correlation of signal and key, which are of known power, times the similarity of entry and key
+            correlation of signal and the entry's likeliest key, which are of known power, times the similarity
+            of entry and key
         """
-        keys, products = self._index.search(query, num_matches=_NUM_CANDIDATES)
-        place = int(self._expected_similarity(keys, products, query).argmax())
+        keys, log_likelihoods = self.likeliest(query, num_matches=self._num_candidates)
+        place = int(self._expected_similarity(keys, log_likelihoods).argmax())
         key, variance = int(keys[0, place]), float(query[0, -1])
         half_energy = float(self._half_energy[key])
-        product = float(products[0, place]) + half_energy - variance * float(self._log_priors[key])
+        product = variance * (float(log_likelihoods[0, place]) - float(self._log_priors[key])) + half_energy
         correlation = product / float(np.sqrt(2 * half_energy * self._dim / 2))
         score = min(1.0, max(-1.0, correlation)) * float(self._similarity[key])
         return int(self._entries[key]), score
 
-    def _expected_similarity(
-        self, keys: npt.NDArray[np.int64], products: FloatArray, queries: FloatArray
-    ) -> npt.NDArray[np.float32]:
+    def _expected_similarity(self, keys: npt.NDArray[np.int64], log_likelihoods: FloatArray) -> npt.NDArray[np.float32]:
         """Of each candidate's entry and what was meant, by the candidates' probabilities; (batch, m), to a factor."""
-        log_likelihoods = products / queries[:, -1:]
         weights = np.exp(log_likelihoods - log_likelihoods[:, :1])
         weights /= weights.sum(axis=1, keepdims=True)
         vectors = self._vectors[self._entries[keys]]

@@ -122,7 +122,7 @@ def _rows_of_each(labels: np.ndarray, counts: dict[str, int]) -> np.ndarray:
 
 
 def kb_size(bench: Workbench) -> Iterator[Point]:
-    """A KB of 1 to 50 images a class, alike or with a long tail of the same size in all."""
+    """A KB of 1 to 50 images a class, as many of each or with a long tail, of which no class has more than 50."""
     labels = np.asarray(bench.cifar100.knowledge_base.labels)
     names = np.unique(labels)
     codebooks = _nested(bench)
@@ -135,11 +135,12 @@ def kb_size(bench: Workbench) -> Iterator[Point]:
             ("alike", dict.fromkeys(names, per_class)),
             ("long tail", dict(zip(order, tail.tolist(), strict=True))),
         ):
+            mean_count = sum(counts.values()) / len(counts)
             clean = bench.clean(bench.cifar100, kb_rows=_rows_of_each(labels, counts))
             records = bench.measure(clean, "nested", _nested_link(codebooks, clean), snr_db=_SNR_DB)
             for record in records:
-                yield Point(f"nested, {record.snr_db:g} dB, {kind}", per_class, record.seed, record.semantic_accuracy)
-            yield Point(f"ideal, {kind}", per_class, 0, clean.ideal_accuracy)
+                yield Point(f"nested, {record.snr_db:g} dB, {kind}", mean_count, record.seed, record.semantic_accuracy)
+            yield Point(f"ideal, {kind}", mean_count, 0, clean.ideal_accuracy)
 
 
 def cross_domain(bench: Workbench) -> Iterator[Point]:
@@ -164,7 +165,9 @@ def nesting(bench: Workbench) -> Iterator[Point]:
         nested = bench.measure(clean, "nested", link_of, rates=rates, snr_db=(snr_db,))
         yield from _points(nested, _by_symbols, f"one code for all rates, {snr_db:g} dB")
         for num_cells, rate in itertools.product((128, 256, 1536), rates):
-            fits = {seed: NestedFit(seed, num_cells=num_cells, num_symbols=int(rate)) for seed in SEEDS}
+            fits = {
+                seed: NestedFit(seed, num_cells=num_cells, num_symbols=int(rate), coarse_levels=()) for seed in SEEDS
+            }
             special = {seed: fitted_codebook(fit, bench.learning, bench.runs) for seed, fit in fits.items()}
             link_of = _nested_link(special, clean)
             records = bench.measure(clean, "nested", link_of, rates=(rate,), snr_db=(snr_db,))
@@ -185,18 +188,33 @@ def error_detection(bench: Workbench) -> Iterator[Point]:
             snr_db=snr_db,
         )
         yield from _points(records, _by_snr, f"index, {name}")
+        polar = IndexPolarLink.of(rate, clean)
         records = bench.measure(
             clean,
             "index-polar",
-            lambda rate, _: IndexPolarLink.of(rate, clean),
+            lambda *_, polar=polar: polar,  # type: ignore[misc]
             rates=(str(rate.num_symbols),),
             snr_db=snr_db,
+            num_jobs=1,
         )
         yield from _points(records, _by_snr, f"polar code with CRC, {name}")
         for num_crc_bits, what in ((0, "the number alone"), (6, "the number and a CRC of 6 bits")):
             for snr in snr_db:
                 error = message_error_rate(num_entries * 2**num_crc_bits, rate, snr)
                 yield Point(f"bound, {name}, {what}", snr, 0, clean.ideal_accuracy * (1.0 - error))
+
+
+def answers(bench: Workbench) -> Iterator[Point]:
+    """The likeliest entry, and the one that the likely ones resemble; the same code, sent through the same noise."""
+    clean, codebooks = bench.clean(bench.cifar100), _nested(bench)
+    for num_candidates, name in ((1, "the likeliest entry"), (64, "what the likely ones resemble")):
+
+        def link_of(rate: Rate, seed: int, num_candidates: int = num_candidates) -> SignalLink:
+            return SignalLink.nested("nested", codebooks[seed], rate, clean, num_candidates=num_candidates)
+
+        for snr_db in _SNR_DB:
+            records = bench.measure(clean, "nested", link_of, rates=("4", "8", "16", "32", "64"), snr_db=(snr_db,))
+            yield from _points(records, _by_symbols, f"{name}, {snr_db:g} dB")
 
 
 def feedback(bench: Workbench) -> Iterator[Point]:
@@ -250,8 +268,8 @@ STUDIES = (
     Study(
         "nesting",
         "What nesting costs",
-        "One code for all rates, and codes fitted for one rate alone: the analog part scaled for that rate, and 128,"
-        " 256 or 1,536 cells.",
+        "One code for all rates, and codes fitted for one rate alone: the analog part scaled for that rate, 128, 256 or"
+        " 1,536 cells, and codewords of these cells from the first real on.",
         "symbols",
         nesting,
     ),
@@ -259,10 +277,18 @@ STUDIES = (
         "error-detection",
         "What a CRC would cost",
         "5G protects a message of 13 bits, such as the number of one of 5,000 entries, by a polar code with 6 bits of"
-        " CRC (`index-polar`; list decoding, a list of 8). `index` spends nothing on detection: its margin is the"
-        " confidence. The bounds are the normal approximation of the best code for so many messages.",
+        " CRC (`index-polar`; list decoding, a list of 8). `index` spends nothing on detection, and always"
+        " answers. The bounds are the normal approximation of the best code for so many messages.",
         "SNR Es/N0 [dB]",
         error_detection,
+    ),
+    Study(
+        "answer",
+        "Which entry to answer with",
+        "The likeliest entry, or of the entries of the 64 likeliest keys the one that the others resemble, by their"
+        " probabilities, as `nested` does.",
+        "symbols",
+        answers,
     ),
     Study(
         "feedback",

@@ -29,6 +29,7 @@ from trainer.features import cached_features
 __all__ = ["SEEDS", "Workbench"]
 
 SEEDS = (0, 1, 2)
+_NUM_CORES = len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Workbench:
     @cached_property
     def encoder(self) -> ImageEncoder:
         """The built-in one."""
-        return ImageEncoder(ModelSet.find("builtin"), num_threads=len(os.sched_getaffinity(0)))
+        return ImageEncoder(ModelSet.find("builtin"), num_threads=_NUM_CORES)
 
     @cached_property
     def cifar100(self) -> Dataset:
@@ -80,10 +81,13 @@ class Workbench:
         snr_db: Sequence[float] = (0.0,),
         channel: ChannelModel = ChannelModel.AWGN,
         seeds: Sequence[int] = SEEDS,
+        num_jobs: int | None = None,
     ) -> list[Record]:
         """One codec over rates, SNRs and seeds; nothing of it is kept."""
         grid = self.grid(name, rates, snr_db, channel, seeds)
-        return Measurement(grid, clean, self.progress).links(name, link_of, trained_on="study")
+        return Measurement(grid, clean, self.progress, num_jobs=num_jobs or _NUM_CORES).links(
+            name, link_of, trained_on="study"
+        )
 
     def measure_kbsc(
         self,
@@ -99,9 +103,8 @@ class Workbench:
         grid = replace(self.grid(codec, rates, snr_db, channel, SEEDS), trained_on=trained_on)
         template = CodecTraining(codec="kbsc", num_symbols=64, epochs=60)
         trainings = trainings_of(grid, template)
-        num_jobs = len(os.sched_getaffinity(0))
-        trained = train_all(trainings, self.learning, self.runs, num_jobs=num_jobs, progress=self.progress)
-        return Measurement(grid, clean, self.progress).trained(trained)
+        trained = train_all(trainings, self.learning, self.runs, num_jobs=_NUM_CORES, progress=self.progress)
+        return Measurement(grid, clean, self.progress, num_jobs=_NUM_CORES).trained(trained)
 
     @staticmethod
     def grid(

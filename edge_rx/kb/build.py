@@ -46,6 +46,9 @@ from semlink.provenance import now_utc
 
 __all__ = ["BuildReport", "LabelledImage", "build_knowledge_base", "labelled_folder"]
 
+_PARTS = frozenset({"train", "test", "val", "valid", "validation"})
+"""Folders that are parts of a dataset and no labels, where all of them hold class folders."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -86,7 +89,10 @@ def labelled_folder(folder: Path) -> list[LabelledImage]:
         test/<class>, of which one part makes the knowledge base.
     """
     names = [(path.relative_to(folder), path) for path in image_files(folder)]
-    if {name.parts[0] for name, _ in names} == {"train", "test"} and all(len(name.parts) > 2 for name, _ in names):
+    within = [name for name, _ in names if len(name.parts) > 1]
+    if {"train", "test"} <= {name.parts[0] for name in within} <= _PARTS and min(
+        len(name.parts) for name in within
+    ) > 2:
         raise ConfigError(f"{folder}: holds train/ and test/; name one of them, whose folders are the labels")
     return [
         LabelledImage(_text(name.parts[0]) if len(name.parts) > 1 else "", _text(name.as_posix()), path)

@@ -78,11 +78,14 @@ def test_a_flat_folder_has_none_and_hidden_or_other_files_do_not_count(picture_f
 def test_parts_of_a_dataset_are_no_labels(picture_folder: Path, tmp_path: Path) -> None:
     for part in ("train", "test"):
         shutil.copytree(picture_folder, tmp_path / part)
+    shutil.copytree(picture_folder, tmp_path / "val")
+    shutil.copy(picture_folder / "cat/0.png", tmp_path / "stray.png")
     with pytest.raises(ConfigError, match="name one of them"):
         labelled_folder(tmp_path)
     assert labelled_folder(tmp_path / "train")[0].label == "apple"
     shutil.copy(picture_folder / "cat/0.png", tmp_path / "train")
-    assert labelled_folder(tmp_path)[0].label == "test", "folders of pictures may have these names too"
+    labels = {image.label for image in labelled_folder(tmp_path)}
+    assert labels == {"", "test", "train", "val"}, "folders of pictures may have these names too"
 
 
 def test_a_name_that_is_not_text(picture_folder: Path, tmp_path: Path, encoder: ImageEncoder) -> None:

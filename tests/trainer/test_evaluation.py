@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,8 @@ def test_every_codec_of_a_model_set_is_measured(clean: CleanRetrieval, tmp_path:
     records = measurement(cells, clean, tmp_path).model_set(models)
     assert [(r.codec, r.snr_db) for r in records] == [(c, s) for c in cells.codecs for s in (-10.0, 20.0)]
     quiet = {r.codec: r for r in records if r.snr_db == 20.0}
+    # Entries of a class are all but the same here, and the answer is the one in their midst.
+    assert quiet["nested"].recall_at_1 > 0.3
     assert quiet["nested"].recall_at_10 > 0.7
     assert min(r.semantic_accuracy for r in quiet.values()) > 0.3
     assert {r.mean_cosine is None for r in records if r.codec != "synthetic-codec"} == {True}
@@ -226,6 +229,36 @@ def test_interrupted_evaluation_goes_on_with_identical_results(
     resumed = evaluated(cells, pictures_to_learn, model_set)
     assert resumed.records == whole.records
     assert list(journals.iterdir()) == []
+
+
+def test_interruption_stops_links_side_by_side(
+    clean: CleanRetrieval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cell under way is finished and kept, no other begins, and the rest is measured by the next start."""
+    cells = grid(codecs=("index",), seeds=(0, 1, 2, 3))
+    whole = measurement(cells, clean, tmp_path / "whole").index()
+    measure, measured, first_is_done = Measurement._measure, [], threading.Event()
+
+    def measure_slowly(self: Measurement, link: Any, channel: Any, snr_db: float, **rest: Any) -> Record:
+        if rest["seed"]:
+            first_is_done.wait(30.0)
+        measured.append(measure(self, link, channel, snr_db, **rest))
+        return measured[-1]
+
+    def interrupt(*_: object) -> None:
+        first_is_done.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Measurement, "_measure", measure_slowly)
+    with_two = Measurement(cells, clean, Progress(disable=True), Journal(tmp_path, "x"), num_jobs=2)
+    monkeypatch.setattr(with_two.progress, "advance", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        with_two.index()
+    assert 2 <= len(measured) < len(whole)
+    monkeypatch.setattr(Measurement, "_measure", measure)
+    journal = Journal(tmp_path, "x")
+    assert journal.num_records == len(measured)
+    assert Measurement(cells, clean, Progress(disable=True), journal).index() == whole
 
 
 def test_changed_training_images_are_measured_anew(

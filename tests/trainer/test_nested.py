@@ -125,16 +125,23 @@ def test_link_works_at_every_rate(
     assert accuracy[2] > clean.ideal_accuracy - 0.15
 
 
-def test_first_reals_tell_coarse_cells_apart_alone() -> None:
-    """Cells of one coarse cell sound alike at 4 symbols, and lie closer together than cells do."""
+def test_first_reals_are_those_of_the_coarse_cells() -> None:
+    """Cells of one coarse cell have the same first reals, and others behind; without levels, others from the first."""
     features, _ = clustered(6000, 7)
-    codebook = fit_codebook(features, clustered(500, 2)[0], NestedFit(num_cells=300))
-    _, coarse = np.unique(codebook.codewords[:, :8], axis=0, return_inverse=True)
-    assert len(np.unique(coarse)) <= 128
-    similarity = codebook.centroids @ codebook.centroids.T
-    alike = coarse.ravel()[:, None] == coarse.ravel()
-    np.fill_diagonal(alike, val=False)
-    assert similarity[alike].mean() > similarity.mean() + 0.3
+    fit = NestedFit(num_cells=60, coarse_levels=((5, 4), (20, 8)))
+    directions = features - features.mean(axis=0)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    levels = cluster_tree(directions, [5, 20, 60], seed=fit.seed, max_iterations=fit.max_iterations)
+    codebook = fit_codebook(features, clustered(500, 2)[0], fit)
+    np.testing.assert_allclose(codebook.centroids, levels[-1], atol=1e-6)
+    for level, part in ((levels[0], slice(0, 4)), (levels[1], slice(4, 8))):
+        _, cells = np.unique(level, axis=0, return_inverse=True)
+        for cell in range(cells.max() + 1):
+            words = codebook.codewords[cells.ravel() == cell]
+            assert len(np.unique(words[:, part], axis=0)) == 1
+    assert len(np.unique(codebook.codewords[:, 8:], axis=0)) > 20
+    flat = fit_codebook(features, clustered(500, 2)[0], NestedFit(num_cells=60, coarse_levels=()))
+    assert len(np.unique(flat.codewords[:, :4], axis=0)) > 5
 
 
 def test_cells_lie_within_the_cells_of_the_level_before() -> None:

@@ -1,9 +1,8 @@
-"""k-means and principal components; the same for the same seed within `one_thread`."""
+"""k-means and principal components; the same for the same seed within `trainer.threads.one_thread`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 import numpy as np
 import numpy.typing as npt
@@ -11,22 +10,7 @@ import numpy.typing as npt
 from engines.arrays import FloatArray
 from semlink.errors import MissingDependencyError
 
-__all__ = ["cluster_centres", "cluster_tree", "one_thread", "principal_components"]
-
-
-def one_thread() -> AbstractContextManager[object]:
-    """While it lasts, sums come in one order, however many cores there are.
-
-    Raises
-    ------
-    MissingDependencyError
-        If threadpoolctl is not installed.
-    """
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        raise MissingDependencyError.of("threadpoolctl", extra="train", purpose="fitting a code") from None
-    return threadpool_limits(1)
+__all__ = ["cluster_centres", "cluster_tree", "principal_components"]
 
 
 def cluster_centres(points: FloatArray, num_cells: int, *, seed: int, max_iterations: int = 20) -> FloatArray:

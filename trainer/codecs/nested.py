@@ -21,9 +21,10 @@ from engines.arrays import FloatArray
 from engines.codebook import Codebook
 from semlink.errors import DatasetError
 from semlink.files import replaced_file
-from trainer.codecs.clusters import cluster_tree, one_thread, principal_components
+from trainer.codecs.clusters import cluster_tree, principal_components
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
+from trainer.threads import one_thread
 
 __all__ = ["RECIPE", "NestedFit", "fit_codebook", "fitted_codebook"]
 
@@ -32,11 +33,6 @@ RECIPE = 4
 _MOST_CELLS = 1536
 _IMAGES_PER_CELL = 25
 """Training images that a cell should have, those held out counted too."""
-_COARSE_LEVELS = ((128, 8), (256, 16))
-"""Cells that the first so many reals tell apart: at 4 and 8 symbols no more can be.
-
-Told of 1,536 cells there, the channel would confuse each with any other; of 128, with those that mean nearly the same.
-"""
 _PSEUDO_COUNT = 3
 """Images that a cell counts on top of those that it has."""
 
@@ -50,6 +46,8 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coarse_share : of the power of a familiar image, what its codeword takes
     unfamiliar_share : of held-out images, those that count as unfamiliar; 0 sends every image as a codeword
     num_symbols : the rate at which the analog part alone has the power of a codeword
+    coarse_levels : cells, and up to which real codewords are those cells': 4 and 8 symbols cannot tell 1,536 cells
+        apart, and so tell those apart that differ most
     max_iterations : of k-means
     """
 
@@ -59,6 +57,7 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unfamiliar_share: float = 0.05
     num_symbols: int = 64
     max_iterations: int = 20
+    coarse_levels: tuple[tuple[int, int], ...] = ((128, 8), (256, 16))
 
     @classmethod
     def for_images(cls, seed: int, num_images: int) -> NestedFit:
@@ -147,7 +146,7 @@ def _unit(rows: FloatArray) -> FloatArray:
 
 def _cells(directions: FloatArray, fit: NestedFit) -> list[FloatArray]:
     """Centroids of each level of cells, as `cluster_tree` gives them; the last are the cells themselves."""
-    coarse = [size for size, _ in _COARSE_LEVELS if size < fit.num_cells]
+    coarse = [size for size, _ in fit.coarse_levels if size < fit.num_cells]
     return cluster_tree(directions, [*coarse, fit.num_cells], seed=fit.seed, max_iterations=fit.max_iterations)
 
 
@@ -161,7 +160,7 @@ def _codewords(levels: Sequence[FloatArray], fit: NestedFit) -> npt.NDArray[np.i
     rng = np.random.default_rng(fit.seed)
     projected = (centroids - centroids.mean(axis=0)) @ rng.standard_normal((dim, dim))
     start = 0
-    for centres, (_, end) in zip(coarse, _COARSE_LEVELS, strict=False):
+    for centres, (_, end) in zip(coarse, fit.coarse_levels, strict=False):
         end = min(end, dim)
         projected[:, start:end] = (centres - centres.mean(axis=0)) @ rng.standard_normal((dim, end - start))
         start = end

@@ -20,7 +20,6 @@ from engines.modelset import ModelSet
 from semlink.channel import MAX_SNR_DB, ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import Rate
-from trainer.codecs.clusters import one_thread
 from trainer.codecs.training import TrainedCodec
 from trainer.evaluation.grid import Grid
 from trainer.evaluation.journal import Journal
@@ -29,6 +28,7 @@ from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
 from trainer.evaluation.record import Record
 from trainer.evaluation.signal_link import SignalLink
 from trainer.evaluation.vq_link import StagedQuantizer, VqLink
+from trainer.threads import one_thread
 
 __all__ = ["Link", "Measurement"]
 
@@ -63,7 +63,7 @@ class Measurement:
     progress: Progress
     journal: Journal | None = None
     num_jobs: int = 1
-    """Links that are measured at a time."""
+    """Links that are measured at a time. More than one for links without torch, whose threads know no limit."""
 
     def trained(self, trained: Sequence[TrainedCodec]) -> list[Record]:
         """Trained codecs of the `kbsc` family, each on the channels that its training serves."""
@@ -209,10 +209,24 @@ class Measurement:
         progress_task = self.progress.add_task(description, total=len(tasks))
         records: list[Record] = []
         is_stopped = threading.Event()
+        if self.num_jobs == 1:
+            with one_thread():
+                for task in tasks:  # here, and not in a thread, so that an interruption is heard at once
+                    records += task(is_stopped)
+                    self.progress.advance(progress_task)
+            return records
+
+        def run(task: Task) -> list[Record]:
+            try:
+                return task(is_stopped)
+            except Exception:
+                is_stopped.set()  # a full disk is one for all
+                raise
+
         pool = ThreadPoolExecutor(self.num_jobs)
         with one_thread():
             try:
-                for part in pool.map(lambda task: task(is_stopped), tasks):
+                for part in pool.map(run, tasks):
                     records += part
                     self.progress.advance(progress_task)
             finally:

@@ -13,6 +13,7 @@ from edge_rx.kb.index import FlatIndex
 from engines.image_encoder import Features
 
 __all__ = [
+    "RECALL_DEPTH",
     "CleanRetrieval",
     "Interval",
     "RetrievalScores",
@@ -22,7 +23,8 @@ __all__ = [
     "score_retrieval",
 ]
 
-_TOP = 10
+RECALL_DEPTH = 10
+"""Entries among which recall@10 looks."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class RetrievalScores:
 
 def score_retrieval(queries: Features, clean: CleanRetrieval) -> RetrievalScores:
     """Search for the received queries and compare with the clean retrieval, row by row."""
-    entries, _ = clean.index.search(queries, num_matches=_TOP)
+    entries, _ = clean.index.search(queries, num_matches=RECALL_DEPTH)
     norms = np.linalg.norm(queries, axis=1) * np.linalg.norm(clean.features, axis=1)
     cosine = np.sum(queries * clean.features, axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
     return score_entries(list(entries), clean, mean_cosine=float(np.mean(cosine)))
@@ -90,7 +92,7 @@ def score_entries(
     """
     first = np.array([found[0] for found in entries])
     matched = clean.index.vectors(0, len(clean.index))[first]
-    hits = [wanted in found[:_TOP] for found, wanted in zip(entries, clean.entries, strict=True)]
+    hits = [wanted in found[:RECALL_DEPTH] for found, wanted in zip(entries, clean.entries, strict=True)]
     return RetrievalScores(
         semantic_accuracy=float(np.mean(clean.kb_labels[first] == clean.labels)),
         recall_at_1=float(np.mean(first == clean.entries)),

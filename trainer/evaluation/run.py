@@ -80,12 +80,13 @@ def run_evaluation(
         sent = cached_features(sent_images, encoder, progress=progress)
         kb = cached_features(dataset.knowledge_base, encoder, progress=progress)
         clean = CleanRetrieval.of(sent, np.asarray(sent_images.labels), kb, np.asarray(dataset.knowledge_base.labels))
+        check_references(grid, len(kb))
         learning, taught = None, None
         if weights == "trained" and set(grid.codecs) - _LEARNS_NOTHING:
             taught = open_dataset(train_data or data, progress=progress)
             learning = training_features(taught, encoder, progress)
         images = (encoder.fingerprint, sent_images.content_key, dataset.knowledge_base.content_key)
-        # All that a record depends on, this code's version included.
+        # All that a record depends on, this release included.
         journal = Journal(
             cache_folder("evaluations"),
             *(grid, weights, epochs, precision, *images, model_set_key(models), __version__),

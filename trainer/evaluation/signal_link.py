@@ -12,7 +12,7 @@ import numpy.typing as npt
 from edge_rx.entry_sounds import EntrySounds
 from edge_rx.index_search import IndexSearch
 from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, undo_gain
-from edge_rx.signal_search import SignalSearch
+from edge_rx.signal_search import NUM_CANDIDATES, SignalSearch
 from engines.arrays import FloatArray
 from engines.codebook import Codebook
 from engines.entry_keys import EntryKeys, entry_codewords
@@ -20,15 +20,17 @@ from engines.key_model import KeyModel
 from semlink.iq import Symbols, normalize_power, pair_latent
 from semlink.rates import Rate
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge, over_the_air
-from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_entries
+from trainer.evaluation.metrics import RECALL_DEPTH, CleanRetrieval, RetrievalScores, score_entries
 
 __all__ = ["SignalLink", "hear"]
 
 
 class SymbolSearch(Protocol):
-    """Finds the entries that received symbols most probably stand for."""
+    """Finds the entries to answer received symbols with."""
 
-    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[npt.NDArray[np.int64]]:
+    def ranked(
+        self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_entries: int
+    ) -> list[npt.NDArray[np.int64]]:
         """See `edge_rx.signal_search.SignalSearch.ranked`."""
         ...
 
@@ -50,7 +52,14 @@ class SignalLink:
 
     @classmethod
     def nested(
-        cls, name: str, codebook: Codebook, rate: Rate, clean: CleanRetrieval, *, keys: KeyModel | None = None
+        cls,
+        name: str,
+        codebook: Codebook,
+        rate: Rate,
+        clean: CleanRetrieval,
+        *,
+        keys: KeyModel | None = None,
+        num_candidates: int = NUM_CANDIDATES,
     ) -> SignalLink:
         """`nested`: the transmitter knows nothing of the knowledge base that `clean` retrieves from.
 
@@ -58,7 +67,8 @@ class SignalLink:
         knows its entries' labels.
         """
         seen = keys.of_images if keys else np.asarray
-        search = SignalSearch(EntrySounds.of(codebook, _entry_vectors(clean, keys)), rate)
+        sounds = EntrySounds.of(codebook, _entry_vectors(clean, keys))
+        search = SignalSearch(sounds, rate, num_candidates=num_candidates)
         return cls(name, rate, lambda features: codebook.latent(seen(features)), search)
 
     @classmethod
@@ -80,7 +90,7 @@ class SignalLink:
         """Send every image as one stream, in order, and score what comes back."""
         latent = self.transmit(clean.features)[:, : self.rate.latent_dim]
         symbols, noise_variance = hear(normalize_power(pair_latent(latent)), air, rng)
-        return score_entries(self.search.ranked(symbols, noise_variance), clean)
+        return score_entries(self.search.ranked(symbols, noise_variance, num_entries=RECALL_DEPTH), clean)
 
 
 def hear(sent: Symbols, air: AirInterface, rng: np.random.Generator) -> tuple[Symbols, npt.NDArray[np.float64]]:

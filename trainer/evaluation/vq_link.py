@@ -26,12 +26,13 @@ from semlink.errors import DatasetError
 from semlink.files import replaced_file
 from semlink.iq import normalize_power, pair_latent, unpair_symbols
 from semlink.rates import Rate
-from trainer.codecs.clusters import cluster_centres, one_thread, principal_components
+from trainer.codecs.clusters import cluster_centres, principal_components
 from trainer.codecs.learning import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.evaluation.link import AirInterface
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_retrieval
 from trainer.evaluation.signal_link import hear
+from trainer.threads import one_thread
 
 __all__ = ["QUANTIZERS", "RECIPE", "StagedQuantizer", "VqLink", "fitted_quantizer"]
 

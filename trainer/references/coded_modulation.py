@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from semlink.errors import ConfigError
 from semlink.iq import Symbols, normalize_power
-from trainer.references.reception import missing_module
+from trainer.references.packages import missing_module
 
 __all__ = ["CODE_RATES", "MODULATIONS", "Bits", "CodedModulation", "Mode", "modes"]
 

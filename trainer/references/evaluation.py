@@ -22,8 +22,8 @@ from trainer.references.bpg_ldpc import BpgLdpcLink, ModeChoice, StillSource
 from trainer.references.deepjscc import DeepJsccLink
 from trainer.references.deepjscc_network import DeepJsccNetwork
 from trainer.references.deepjscc_training import DeepJsccTraining, read_pictures, trained_deepjscc
-from trainer.references.index_polar import IndexPolarLink, PolarCode
-from trainer.references.reception import missing_module
+from trainer.references.index_polar import IndexPolarLink, require_polar
+from trainer.references.packages import missing_module
 
 __all__ = ["check_references", "evaluate_index_polar", "evaluate_picture_codecs"]
 
@@ -34,8 +34,8 @@ _PACKAGES = {"index-polar": ("sionna",), "bpg-ldpc": ("av", "sionna")}
 """Modules that a reference stands on."""
 
 
-def check_references(grid: Grid) -> None:
-    """Refuse before anything is trained what would fail after it.
+def check_references(grid: Grid, num_entries: int | None = None) -> None:
+    """Refuse before anything is trained what would fail after it; `num_entries` of the knowledge base, once known.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def check_references(grid: Grid) -> None:
     if pictures and ChannelModel.RAYLEIGH_FAST in grid.channels:
         raise ConfigError(f'{pictures[0]} is not made for "rayleigh-fast"; use --channel awgn,rayleigh')
     if wanted and grid.constellation is not None:
-        raise ConfigError(f"{wanted[0]} has points of its own; leave out --constellation")
+        raise ConfigError(f"{wanted[0]} is measured with the points that it sends itself; leave out --constellation")
     if "deepjscc" in wanted:
         for rate in grid.rates:
             DeepJsccNetwork(rate)
@@ -59,13 +59,16 @@ def check_references(grid: Grid) -> None:
                 raise missing_module(module, codec)
     if "index-polar" in wanted:
         for rate in grid.rates:
-            PolarCode(2, rate)
+            require_polar(rate, num_entries or 2**32)
 
 
 def evaluate_index_polar(measurement: Measurement) -> list[Record]:
     """Measure `index-polar`, which learns nothing; a seed is that of the noise alone."""
-    return measurement.links(
-        "index-polar", lambda rate, _: IndexPolarLink.of(rate, measurement.clean), trained_on="nothing"
+    # One at a time: torch, which decodes, has the cores by itself.
+    return replace(measurement, num_jobs=1).links(
+        "index-polar",
+        _for_all_seeds(lambda rate: IndexPolarLink.of(rate, measurement.clean)),
+        trained_on="nothing",
     )
 
 

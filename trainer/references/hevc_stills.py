@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from semlink.errors import ConfigError, DecodeError, EngineError
 from semlink.image import RGBImage
-from trainer.references.reception import missing_module
+from trainer.references.packages import missing_module
 
 __all__ = ["BEST_QP", "WORST_QP", "HevcStills", "StillLadder"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,17 +23,28 @@ from semlink.rates import Rate
 from trainer.evaluation.link import AirInterface
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_entries
 from trainer.evaluation.signal_link import hear
-from trainer.references.reception import missing_module, score_received
+from trainer.references.packages import missing_module
+from trainer.references.reception import score_received
 
-__all__ = ["POLAR_RATES", "IndexPolarLink", "PolarCode"]
+__all__ = ["POLAR_RATES", "IndexPolarLink", "PolarCode", "bit_likelihoods", "require_polar"]
 
 POLAR_RATES = range(16, 513)
 """Symbols: fewer have no room for number and CRC, and the standard's code ends at 1,088 coded bits."""
 
 _LEAST_BITS = 12
-"""Fewer message bits have another code in 5G, without a CRC."""
+"""Fewer message bits have another code in 5G, without a CRC. Padded ones would only make the reference look weak."""
 _LIST_SIZE = 8
 _BATCH = 500
+
+
+def require_polar(rate: Rate, num_messages: int) -> None:
+    """ConfigError where 5G has no polar code for so many messages at a rate."""
+    if rate.num_symbols not in POLAR_RATES:
+        first, last = POLAR_RATES.start, POLAR_RATES.stop - 1
+        raise ConfigError(f"index-polar is made for {first} to {last} symbols, not {rate.num_symbols}")
+    if (num_messages - 1).bit_length() < _LEAST_BITS:
+        least = 2 ** (_LEAST_BITS - 1) + 1
+        raise ConfigError(f"index-polar is made for knowledge bases of {least:,} entries or more, not {num_messages:,}")
 
 
 class PolarCode:
@@ -47,23 +58,21 @@ class PolarCode:
     Raises
     ------
     ConfigError
-        If the code is not made for the rate.
+        If the code is not made for the rate, or for so few messages.
     MissingDependencyError
         If Sionna is not installed.
     """
 
     def __init__(self, num_messages: int, rate: Rate) -> None:
-        if rate.num_symbols not in POLAR_RATES:
-            raise ConfigError(
-                f"index-polar is made for {POLAR_RATES.start} to {POLAR_RATES.stop - 1} symbols, not {rate.num_symbols}"
-            )
+        require_polar(rate, num_messages)
         try:
             from sionna.phy.fec.polar import Polar5GDecoder, Polar5GEncoder
         except ImportError as error:
             raise missing_module(str(error.name), "index-polar") from None
         self._num_messages = num_messages
-        self._num_bits = max(_LEAST_BITS, (num_messages - 1).bit_length())
-        with contextlib.redirect_stdout(None):  # it prints what the head of this file says of parity bits
+        self._num_bits = (num_messages - 1).bit_length()
+        # It prints what the head of this file says of parity bits. For the main thread only: stdout is everybody's.
+        with contextlib.redirect_stdout(None):
             self._encoder = Polar5GEncoder(self._num_bits, rate.latent_dim, device="cpu")
         self._decoder: Callable[..., tuple[torch.Tensor, torch.Tensor]] = Polar5GDecoder(
             self._encoder, dec_type="SCL", list_size=_LIST_SIZE, return_crc_status=True, device="cpu"
@@ -93,12 +102,16 @@ class PolarCode:
         return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
 
     def _demodulate(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        # log p(1) / p(0) of a real that is +-sqrt(1/2) in noise of variance N0 / 2.
-        likelihoods = unpair_symbols(symbols) * (8**0.5 / noise_variance[:, None])
+        likelihoods = bit_likelihoods(symbols, noise_variance)
         with torch.no_grad():
-            bits, is_right = self._decoder(torch.from_numpy(likelihoods.astype(np.float32)))
+            bits, is_right = self._decoder(torch.from_numpy(likelihoods))
         numbers = bits.numpy().astype(np.int64) @ (1 << np.arange(self._num_bits)[::-1])
         return np.where(is_right.numpy() & (numbers < self._num_messages), numbers, -1)
+
+
+def bit_likelihoods(symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """log p(1) / p(0) of the bits of QPSK: reals of +-sqrt(1/2) in noise of variance N0 / 2; (batch, 2 n)."""
+    return np.asarray(unpair_symbols(symbols) * (8**0.5 / noise_variance[:, None]), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,4 +134,5 @@ class IndexPolarLink:
         symbols = self.code.modulate(self.keys.nearest(clean.features))
         numbers = self.code.demodulate(*hear(symbols, air, rng))
         is_received = numbers >= 0
-        return score_received(lambda part: score_entries(list(numbers[is_received, None]), part), is_received, clean)
+        scores = score_received(lambda part: score_entries(list(numbers[is_received, None]), part), is_received, clean)
+        return replace(scores, mean_cosine=None)  # numbers have no query to compare

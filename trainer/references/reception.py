@@ -1,4 +1,4 @@
-"""What references share: re-encode pictures as the transmitter would, score the lost as wrong, name what is missing."""
+"""What references share: re-encode pictures as the transmitter would, score the lost as wrong."""
 
 from __future__ import annotations
 
@@ -9,23 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.image_encoder import Features
-from semlink.errors import MissingDependencyError
 from semlink.image import RGBImage
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
 from trainer.features import FeatureEncoder
 
-__all__ = ["encode_pictures", "missing_module", "score_received"]
+__all__ = ["encode_pictures", "score_received"]
 
 _BATCH_SIZE = 16
-
-_DISTRIBUTIONS = {"sionna": "sionna-no-rt"}
-"""Packages whose name is not their module's."""
-
-
-def missing_module(module: str, purpose: str) -> MissingDependencyError:
-    """What to say of a module, such as "sionna.phy", that a reference needs."""
-    package = module.partition(".")[0]
-    return MissingDependencyError.of(_DISTRIBUTIONS.get(package, package), extra="references", purpose=purpose)
 
 
 def encode_pictures(pictures: Sequence[RGBImage], encoder: FeatureEncoder) -> Features:
@@ -59,6 +49,6 @@ def score_received(
         semantic_accuracy=share * scores.semantic_accuracy,
         recall_at_1=share * scores.recall_at_1,
         recall_at_10=share * scores.recall_at_10,
-        mean_cosine=None if scores.mean_cosine is None else share * scores.mean_cosine,
+        mean_cosine=share * (scores.mean_cosine or 0.0),
         match_cosine=share * scores.match_cosine,
     )
