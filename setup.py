@@ -67,6 +67,7 @@ setup(
         "semlink.commands": [
             "channel = semlink.channel_command:app",
             "doctor = semlink.doctor:app",
+            "engine = engines.command:app",
             "tx = edge_tx.command:app",
             "rx = edge_rx.command:app",
             "kb = edge_rx.kb.command:app",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from engines.codecs import NestedCodec
 from engines.entry_keys import EntryKeys, entry_codewords, index_fingerprint
 from engines.modelset import ModelSet
+from engines.precision import Precision
 from engines.runner import GraphRunner, load_runner
 from semlink.errors import EngineError, ModelSetError
 from semlink.image import Preprocessing
@@ -120,36 +122,35 @@ def load_transmitter_model(
     codes_format: CodesFormat = CodesFormat.SC8,
     backend: str = "auto",
     num_threads: int = 1,
+    precision: Precision = Precision.FP32,
+    engines: Path | None = None,
 ) -> GraphModel:
     """Compose and load a codec: `nested` with all its rates, which one engine serves, others with one rate.
+
+    Parameters
+    ----------
+    precision : of the image encoder; the codec is fp32
+    engines : where engines are kept; beside the model set if None
 
     Raises
     ------
     ModelSetError, EngineError
-        If a file is missing or altered, the set lacks codec or rate, or the backend cannot run it.
+        If a file is missing or altered, the set lacks codec or rate, int8 was not built, or the backend cannot run it.
     """
     # onnx takes longer to import than everything else here together, and is needed once.
-    from engines.compose import compose_transmitter
-    from engines.nested_graph import nested_encoder
+    from engines.encoder_precision import default_store, encoder_graph
+    from engines.transmitter_graph import transmitter_graph
 
-    chosen = model_set.codec(codec)
-    chosen.fingerprint(rate)  # a rate that it lacks is said before anything is loaded
-    if isinstance(chosen, NestedCodec):
-        rates = chosen.rates
-        stages = [model_set.encoder_path, chosen.key_network_path, nested_encoder(chosen.codebook)]
-    else:
-        rates = (rate,)
-        stages = [model_set.encoder_path, chosen.encoder_path(rate)]
-    composed = compose_transmitter([stage for stage in stages if stage is not None], rates, codes_format)
-    ends = np.cumsum([rate.num_symbols for rate in rates]).tolist()
+    encoder = encoder_graph(model_set, precision, default_store(model_set, engines))
+    composed = transmitter_graph(model_set, rate, codec=codec, codes_format=codes_format, encoder=encoder)
     return GraphModel(
-        codec=chosen.name,
-        graph=load_runner(composed, backend=backend, num_threads=num_threads),
-        places={rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)},
-        fingerprints={rate: chosen.fingerprint(rate) for rate in rates},
+        codec=composed.codec.name,
+        graph=load_runner(composed.onnx, backend=backend, num_threads=num_threads),
+        places=composed.places,
+        fingerprints={rate: composed.codec.fingerprint(rate) for rate in composed.places},
         preprocessing=model_set.manifest.encoder.preprocessing,
         codes_format=codes_format,
-        weighs_noise=isinstance(chosen, NestedCodec),
+        weighs_noise=isinstance(composed.codec, NestedCodec),
     )
 
 

@@ -147,6 +147,11 @@ class EngineStore:
             raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
         return engine
 
+    def remove(self, key: EngineKey) -> None:
+        """Forget an engine; the sidecar first, so that half of it is none."""
+        self.path(key).with_suffix(".json").unlink(missing_ok=True)
+        self.path(key).unlink(missing_ok=True)
+
     def all(self) -> Iterator[StoredEngine]:
         """Every engine's sidecar that can be read, by name."""
         for path in sorted(self.folder.glob("*.json")):

@@ -1,0 +1,185 @@
+"""`semlink engine`: build, list, time and check what runs a model set's graphs on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from engines.compose import compose_features
+from engines.encoder_precision import build_encoder, default_store, encoder_graph
+from engines.engine_checks import EngineBench, precision_loss, time_transmitter
+from engines.modelset import ModelSet
+from engines.precision import Precision
+from engines.runner import GraphRunner, load_runner
+from engines.transmitter_graph import TransmitterGraph, transmitter_graph
+from semlink.config import ConfigFile
+from semlink.errors import ConfigError
+from semlink.image import image_files, load_image, preprocess
+from semlink.provenance import describe_device, installed_versions, now_utc, require_writable, write_report
+from semlink.rates import Rate, parse_rate
+from semlink.summary import print_counts, print_latency
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Engines: a model set's graphs as this machine runs them best.",
+    epilog="Example: semlink engine build --precision int8 --calibrate photos && semlink tx photos --precision int8",
+)
+
+ModelSetName = Annotated[str, typer.Option(help="Built-in model set's name, or a folder.")]
+Engines = Annotated[
+    Path | None, typer.Option(help="Where engines are kept; beside the model set if not given.", show_default=False)
+]
+Backend = Annotated[str, typer.Option(help="onnxruntime or tensorrt.")]
+NumThreads = Annotated[int, typer.Option(min=1, help="CPU threads of the engine.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+_MOST_CALIBRATION_PICTURES = 256
+
+
+@app.command(epilog="Example: semlink engine build --precision int8 --calibrate photos")
+def build(
+    model_set: ModelSetName = "builtin",
+    backend: Backend = "onnxruntime",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="Folder of pictures like those of the link, for int8.", show_default=False)
+    ] = None,
+    engines: Engines = None,
+    force: Annotated[bool, typer.Option("--force", help="Build it anew, such as for other pictures.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Build what `tx --precision` runs, and keep it. An int8 of convolutions is calibrated on pictures."""
+    if precision is Precision.FP32:
+        raise ConfigError("fp32 is what the model set holds; there is nothing to build")
+    models = ModelSet.find(model_set)
+    store = default_store(models, engines)
+    size = models.manifest.encoder.preprocessing
+    files = image_files(calibrate)[:_MOST_CALIBRATION_PICTURES] if calibrate else []
+    pictures = [preprocess(load_image(path), size) for path in track(files, "reading pictures", transient=True)]
+    with Console(stderr=True).status(f"building {precision.value} of {models.name}"):
+        engine = build_encoder(models, precision, store, backend=backend, pictures=pictures, anew=force)
+    print(f"{store.folder}: {precision.value} of {models.name}, {len(engine) / 1e6:.1f} MB")
+
+
+@app.command(epilog="Example: semlink engine info --json")
+def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: AsJSON = False) -> None:
+    """List the engines that were built for a model set."""
+    stored = list(default_store(ModelSet.find(model_set), engines).all())
+    if as_json:
+        typer.echo(msgspec.json.encode(stored).decode())
+        return
+    table = Table("precision", "backend", "device", "version", "MB", "built", "took, s")
+    for engine in stored:
+        key = engine.key
+        table.add_row(
+            f"{key.precision} {key.options}".strip(),
+            key.backend,
+            key.device,
+            key.version,
+            f"{engine.num_bytes / 1e6:.1f}",
+            engine.built,
+            f"{engine.build_s:.1f}",
+        )
+    Console().print(table)
+
+
+@app.command(epilog="Example: semlink engine bench --precision int8 --runs 1000 --json bench.json")
+def bench(
+    model_set: ModelSetName = "builtin",
+    codec: Annotated[str | None, typer.Option(help="Its first if not given.", show_default=False)] = None,
+    rate: Annotated[str, typer.Option(help="Symbols per image, or the CBR on CIFAR-100.")] = "1/48",
+    backend: Backend = "onnxruntime",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP32,
+    num_threads: NumThreads = 2,
+    runs: Annotated[int, typer.Option(min=1, help="Pictures to time, after a warm-up.")] = 200,
+    image: Annotated[
+        Path | None, typer.Option(help="Picture; noise of 1280 x 720 if not given.", show_default=False)
+    ] = None,
+    engines: Engines = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.", show_default=False)] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Time a picture in memory to codes: p50, p95, p99 and p99.9, one picture at a time."""
+    models, parsed = ModelSet.find(model_set), parse_rate(rate)
+    if json_path is not None:
+        require_writable(json_path)
+    runner, graph = _transmitter(models, parsed, codec, precision, backend, num_threads, engines)
+    picture = load_image(image) if image else np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
+    stages = time_transmitter(
+        picture, models.manifest.encoder.preprocessing, runner, graph.places[parsed], num_runs=runs
+    )
+    report = EngineBench(
+        date=now_utc(),
+        device=describe_device(),
+        versions=installed_versions(),
+        engine=runner.description,
+        model_set=models.name,
+        codec=graph.codec.name,
+        precision=precision.value,
+        picture_px=(picture.shape[1], picture.shape[0]),
+        latency_ms=stages,
+    )
+    if json_path is not None:
+        write_report(report, json_path)
+    print_latency(
+        f"{models.name} {graph.codec.name} {precision.value}, {runner.description}", stages, console=Console()
+    )
+
+
+@app.command(epilog="Example: semlink engine verify photos --precision int8")
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Pictures like those of the link.")],
+    model_set: ModelSetName = "builtin",
+    codec: Annotated[str | None, typer.Option(help="Its first if not given.", show_default=False)] = None,
+    rate: Annotated[str, typer.Option(help="Symbols per image, or the CBR on CIFAR-100.")] = "1/48",
+    backend: Backend = "onnxruntime",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
+    num_threads: NumThreads = 2,
+    count: Annotated[int, typer.Option(min=1, help="Most pictures to look at.")] = 200,
+    engines: Engines = None,
+    as_json: AsJSON = False,
+    config: ConfigFile = None,
+) -> None:
+    """Say how far a precision is from fp32 in ONNX Runtime: features, symbols and codes."""
+    models, parsed = ModelSet.find(model_set), parse_rate(rate)
+    encoder = compose_features([encoder_graph(models, precision, default_store(models, engines), backend=backend)])
+    tested, graph = _transmitter(models, parsed, codec, precision, backend, num_threads, engines)
+    reference, _ = _transmitter(models, parsed, codec, Precision.FP32, "onnxruntime", num_threads, engines)
+    loss = precision_loss(
+        [load_image(path) for path in image_files(folder)[:count]],
+        models.manifest.encoder.preprocessing,
+        encoders=(
+            load_runner(encoder, backend=backend, num_threads=num_threads),
+            models.load_encoder(backend="onnxruntime", num_threads=num_threads),
+        ),
+        transmitters=(tested, reference),
+        place=graph.places[parsed],
+    )
+    if as_json:
+        typer.echo(msgspec.json.encode(loss).decode())
+        return
+    print_counts(f"{models.name} {precision.value} beside fp32", msgspec.structs.asdict(loss), console=Console())
+
+
+def _transmitter(
+    models: ModelSet,
+    rate: Rate,
+    codec: str | None,
+    precision: Precision,
+    backend: str,
+    num_threads: int,
+    engines: Path | None,
+) -> tuple[GraphRunner, TransmitterGraph]:
+    encoder = encoder_graph(models, precision, default_store(models, engines), backend=backend)
+    graph = transmitter_graph(models, rate, codec=codec, encoder=encoder)
+    return load_runner(graph.onnx, backend=backend, num_threads=num_threads), graph

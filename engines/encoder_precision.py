@@ -1,0 +1,104 @@
+"""A model set's image encoder at a precision: rewritten once, kept beside the set, taken by whoever composes graphs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+
+from engines.engine_store import EngineKey, EngineStore
+from engines.modelset import ModelSet
+from engines.onnx_version import IR_VERSION
+from engines.precision import Precision
+from engines.quantize import Int8Style, Tensor, at_precision, int8_style
+from semlink.errors import EngineError
+
+__all__ = ["build_encoder", "default_store", "encoder_graph"]
+
+_CONVERTER = "onnx"
+
+
+def default_store(model_set: ModelSet, folder: Path | None = None) -> EngineStore:
+    """Where a model set's engines are kept: beside it, unless a folder is named."""
+    return EngineStore(folder or model_set.folder / "engines")
+
+
+def build_encoder(
+    model_set: ModelSet,
+    precision: Precision,
+    store: EngineStore,
+    *,
+    backend: str = "onnxruntime",
+    pictures: Sequence[Tensor] = (),
+    anew: bool = False,
+) -> bytes:
+    """Rewrite the encoder's graph, or read what was rewritten before.
+
+    Parameters
+    ----------
+    backend : which will run it; TensorRT's int8 is another than ONNX Runtime's
+    pictures : (size, size, 3) uint8 each, what the link will see; for an int8 that is calibrated
+    anew : rewrite it even if it is there, such as for other pictures
+
+    Raises
+    ------
+    EngineError
+        If the graph cannot be rewritten or kept, or there are too few pictures.
+    """
+    path = model_set.encoder_path
+    style = _style(path, precision, backend)
+    key = _key(model_set, precision, style)
+    if anew:
+        store.remove(key)
+    return store.find_or_build(
+        key,
+        lambda: at_precision(path, precision, style=style or Int8Style.DYNAMIC, pictures=pictures).SerializeToString(),
+    )
+
+
+def encoder_graph(
+    model_set: ModelSet, precision: Precision, store: EngineStore, *, backend: str = "onnxruntime"
+) -> Path | onnx.ModelProto:
+    """The encoder for a composition: the set's own file in fp32, else what was built from it.
+
+    fp16, and an int8 that needs no pictures, are built if need be.
+
+    Raises
+    ------
+    EngineError
+        If it is int8 that is calibrated on pictures, and was not built before.
+    """
+    if precision is Precision.FP32:
+        return model_set.encoder_path
+    style = _style(model_set.encoder_path, precision, backend)
+    if style in (Int8Style.CALIBRATED, Int8Style.SYMMETRIC):
+        engine = store.find(_key(model_set, precision, style))
+        if engine is None:
+            raise EngineError(
+                f"int8 of {model_set.name} is calibrated on pictures like those of the link: semlink engine build"
+                f" --model-set {model_set.folder} --backend {backend} --precision int8 --calibrate FOLDER"
+            )
+    else:
+        engine = build_encoder(model_set, precision, store, backend=backend)
+    model = onnx.load_from_string(engine)
+    # What the others that it is composed with have.
+    model.ir_version, model.graph.name = IR_VERSION, "encoder"
+    return model
+
+
+def _style(path: Path, precision: Precision, backend: str) -> Int8Style | None:
+    return int8_style(path, backend=backend) if precision is Precision.INT8 else None
+
+
+def _key(model_set: ModelSet, precision: Precision, style: Int8Style | None) -> EngineKey:
+    version = importlib.metadata.version("onnxruntime")
+    return EngineKey(
+        graph_sha256=model_set.encoder_fingerprint,
+        backend=_CONVERTER,
+        version=f"onnxruntime {version}, onnx {onnx.__version__}",
+        device="any",
+        precision=precision.value,
+        options=style.value if style else "",
+    )

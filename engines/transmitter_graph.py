@@ -1,0 +1,73 @@
+"""The transmitter as one graph: which stages a codec has, and where in the codes each rate's are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from engines.codecs import Codec, NestedCodec
+from engines.compose import compose_transmitter
+from engines.modelset import ModelSet
+from engines.nested_graph import nested_encoder
+from semlink.iq import CodesFormat
+from semlink.rates import Rate
+
+__all__ = ["TransmitterGraph", "transmitter_graph"]
+
+
+@dataclass(frozen=True)
+class TransmitterGraph:
+    """A composed graph from picture to codes.
+
+    Attributes
+    ----------
+    codec : whose codes they are
+    onnx : serialised model from `image` (batch, size, size, 3) uint8 to `codes` (batch, sum of n, 2)
+    places : where in the codes each rate's are
+    """
+
+    codec: Codec
+    onnx: bytes
+    places: Mapping[Rate, slice]
+
+
+def transmitter_graph(
+    model_set: ModelSet,
+    rate: Rate,
+    *,
+    codec: str | None = None,
+    codes_format: CodesFormat = CodesFormat.SC8,
+    encoder: Path | onnx.ModelProto | None = None,
+) -> TransmitterGraph:
+    """Compose a codec: `nested` with all its rates, which one engine serves, others with one rate.
+
+    Parameters
+    ----------
+    codec : its name; the set's first if None
+    encoder : the set's at another precision; as it is if None
+
+    Raises
+    ------
+    ModelSetError, EngineError
+        If a file is missing or altered, the set lacks codec or rate, or the graphs do not fit together.
+    """
+    chosen = model_set.codec(codec)
+    chosen.fingerprint(rate)  # a rate that it lacks is said before anything is loaded
+    first = encoder or model_set.encoder_path
+    if isinstance(chosen, NestedCodec):
+        rates = chosen.rates
+        stages = [first, chosen.key_network_path, nested_encoder(chosen.codebook)]
+    else:
+        rates = (rate,)
+        stages = [first, chosen.encoder_path(rate)]
+    composed = compose_transmitter([stage for stage in stages if stage is not None], rates, codes_format)
+    ends = np.cumsum([rate.num_symbols for rate in rates]).tolist()
+    return TransmitterGraph(
+        codec=chosen,
+        onnx=composed,
+        places={rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)},
+    )
