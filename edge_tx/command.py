@@ -30,6 +30,7 @@ from edge_tx.stream import Pacer, SentLog, TransmitterSummary, stream_images
 from engines.codecs import NestedCodec
 from engines.entry_keys import EntryKeys
 from engines.modelset import ModelSet
+from engines.precision import Precision
 from semlink.cli import EXIT_INTERRUPTED
 from semlink.config import ConfigFile
 from semlink.constellation import Constellation
@@ -96,6 +97,12 @@ def tx(
     ] = None,
     codes_format: Annotated[str, typer.Option(help="sc8 or sc16.")] = "sc8",
     backend: Annotated[str, typer.Option(help="Inference backend.")] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="Arithmetic of the image encoder; int8 is built first: semlink engine build.")
+    ] = Precision.FP32,
+    engines: Annotated[
+        Path | None, typer.Option(help="Where engines are kept; beside the model set.", show_default=False)
+    ] = None,
     num_threads: Annotated[int, typer.Option(help="CPU threads of the engine.", min=1)] = 2,
     peer_timeout_s: Annotated[float, typer.Option(help="Seconds to wait for a receiver.")] = 30.0,
     log: Annotated[Path | None, typer.Option(help="Write a JSON line for each image sent.", show_default=False)] = None,
@@ -120,7 +127,13 @@ def tx(
                 f"--rate auto needs one code for all rates, such as nested; got {models.codec(codec).name}"
             )
         start_rate = _CAREFUL_RATE if adapts_rate else parse_rate(rate)
-        engine: dict[str, Any] = {"codes_format": codes, "backend": backend, "num_threads": num_threads}
+        engine: dict[str, Any] = {
+            "codes_format": codes,
+            "backend": backend,
+            "num_threads": num_threads,
+            "precision": precision,
+            "engines": engines,
+        }
         index = None if keys is None else load_index_model(models, EntryKeys.load(keys), **engine)
         if index is not None:
             require_usable_pilots(pilots, index)  # now, not when the first report makes it the model

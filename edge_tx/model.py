@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -161,15 +161,26 @@ def load_index_model(
     codes_format: CodesFormat = CodesFormat.SC8,
     backend: str = "auto",
     num_threads: int = 1,
+    precision: Precision = Precision.FP32,
+    engines: Path | None = None,
 ) -> IndexModel:
     """Load what `index` needs: the image encoder, and the key network where the keys are of one.
+
+    Parameters
+    ----------
+    precision, engines : see `load_transmitter_model`
 
     Raises
     ------
     ModelSetError
         If the keys are of another encoder, or of a key network that the set does not have.
     """
-    name, graph = _space(model_set, keys.space, {"backend": backend, "num_threads": num_threads})
+    from engines.compose import compose_features
+    from engines.encoder_precision import default_store, encoder_graph
+
+    name, behind = _space(model_set, keys.space)
+    encoder = encoder_graph(model_set, precision, default_store(model_set, engines))
+    graph = load_runner(compose_features([encoder, *behind]), backend=backend, num_threads=num_threads)
     dim = graph.output.shape[1]
     if dim != keys.codes.shape[1]:
         raise ModelSetError(f"the keys are of {keys.codes.shape[1]} numbers, {model_set.name} gives {dim}")
@@ -183,18 +194,15 @@ def load_index_model(
     )
 
 
-def _space(model_set: ModelSet, space: str, settings: Mapping[str, Any]) -> tuple[str, GraphRunner]:
-    """Load the graph from picture to the vectors of a space, and name the codec that works in it."""
+def _space(model_set: ModelSet, space: str) -> tuple[str, list[Path]]:
+    """Name the codec that works in a space, and what comes behind the encoder to get there."""
     if space == model_set.encoder_fingerprint:
-        return "index", model_set.load_encoder(**settings)
+        return "index", []
     for codec in model_set.codecs:
         if not isinstance(codec, NestedCodec) or (network := codec.key_network_path) is None:
             continue
         if codec.keys_fingerprint == space:
-            from engines.compose import compose_features
-
-            composed = compose_features([model_set.encoder_path, network])
-            return "index-labels", load_runner(composed, **settings)
+            return "index-labels", [network]
     raise ModelSetError(
         f'the keys were exported for other models than those of "{model_set.name}"; give the --model-set that the'
         " knowledge base was built with, or export them again: semlink kb export-keys"
