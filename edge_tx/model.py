@@ -144,7 +144,7 @@ def load_transmitter_model(
     ends = np.cumsum([rate.num_symbols for rate in rates]).tolist()
     return GraphModel(
         codec=chosen.name,
-        graph=load_runner(composed, backend=backend, num_threads=num_threads),
+        graph=load_runner(composed, backend=backend, num_threads=num_threads, is_one_image=True),
         places={rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)},
         fingerprints={rate: chosen.fingerprint(rate) for rate in rates},
         preprocessing=model_set.manifest.encoder.preprocessing,

@@ -4,7 +4,7 @@
 - compose: encoder + codec + unit power + quantization as one ONNX graph
 - runner: what every backend looks like, and the choice between them
 - onnxruntime_runner: the one module that imports onnxruntime
-
-A TensorRT backend is one more module beside `onnxruntime_runner` and one more row in
-`runner.BACKENDS`.
+- tensorrt_runner, tensorrt_session, tensorrt_builder: an engine, made ready to run, built; the last imports tensorrt
+- cuda, cuda_driver: the device as they need it; the former is the one module that imports pycuda
+- engine_store: engines on disk
 """
