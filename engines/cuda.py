@@ -242,6 +242,9 @@ class PyCudaDevice:
     def release(self) -> None:
         """See `CudaDevice`."""
         with self._errors():
+            # pycuda releases a context only where it takes it to be current, and leaves the thread holding it.
+            self._context.push()
+            self._driver.pop_context()
             self._context.detach()
 
 

@@ -1,4 +1,4 @@
-"""NVIDIA's driver library by ctypes: whether it can be used at all, and CUDA graphs, which pycuda does not bind.
+"""NVIDIA's driver library by ctypes: whether it can be used at all, and what pycuda does not bind: CUDA graphs.
 
 Asking costs milliseconds and imports nothing. Some of TensorRT's libraries end the process where there is no driver,
 so `probe_driver` comes before them.
@@ -30,6 +30,7 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
     "cuInit": (ctypes.c_uint,),
     "cuDriverGetVersion": (ctypes.POINTER(ctypes.c_int),),
     "cuDeviceGetCount": (ctypes.POINTER(ctypes.c_int),),
+    "cuCtxPopCurrent_v2": (ctypes.POINTER(_POINTER),),
     "cuGetErrorString": (ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)),
     "cuStreamBeginCapture_v2": (_POINTER, ctypes.c_int),
     "cuStreamEndCapture": (_POINTER, ctypes.POINTER(_POINTER)),
@@ -121,6 +122,10 @@ class CudaDriver:
         """Replay a graph on a stream."""
         if code := self._launch(graph, stream):
             raise EngineError(f"CUDA: cuGraphLaunch failed: {self.words(code)}")
+
+    def pop_context(self) -> None:
+        """Take the calling thread's context away from it."""
+        self.call("cuCtxPopCurrent_v2", ctypes.byref(_POINTER()))
 
     def destroy_graph(self, graph: int) -> None:
         """Free a graph that `capture` gave."""
