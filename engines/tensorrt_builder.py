@@ -19,7 +19,7 @@ from engines.cuda_driver import probe_driver
 from semlink.errors import EngineError, MissingDependencyError
 from semlink.files import replaced_file
 
-__all__ = ["WORKSPACE_BYTES", "Report", "build_engine", "load_tensorrt", "tensorrt_log"]
+__all__ = ["WORKSPACE_BYTES", "Report", "build_engine", "load_tensorrt", "progress_monitor", "tensorrt_log"]
 
 Report: TypeAlias = Callable[[str, float], None]
 """Told the phase of a build, and how much of it is done, 0..1."""
@@ -131,7 +131,7 @@ def build_engine(
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
     config.add_optimization_profile(_one_image_profile(builder, network))
-    monitor = _progress(trt, report) if report else None
+    monitor = progress_monitor(trt, report) if report else None
     if monitor:
         config.progress_monitor = monitor
     measured = _use_timing_cache(config, timing_cache) if timing_cache else None
@@ -148,10 +148,10 @@ def build_engine(
 def _parser_words(parser: Any) -> str:
     if not parser.num_errors:
         return ""
-    error = parser.get_error(0)
+    fault = parser.get_error(0)
     more = f" (and {parser.num_errors - 1} more)" if parser.num_errors > 1 else ""
-    where = f"{error.node_operator()} {error.node_name()}".strip()
-    return f"{where or 'the model'}: {_one_line(error.desc())}{more}"
+    where = f"{fault.node_operator()} {fault.node_name()}".strip()
+    return f"{where or 'the model'}: {_one_line(fault.desc())}{more}"
 
 
 def _one_image_profile(builder: Any, network: Any) -> Any:
@@ -189,7 +189,9 @@ def _keep_timing_cache(cache: Any, path: Path) -> None:
         _log.warning("%s: cannot be written (%s); the next build measures anew", path, error.strerror)
 
 
-def _progress(trt: ModuleType, report: Report) -> Any:
+def progress_monitor(trt: ModuleType, report: Report) -> Any:
+    """Give the progress monitor that tells `report`; `interruption` is what that raised, if anything."""
+
     class Progress(trt.IProgressMonitor):  # type: ignore[misc,name-defined]  # a module without type hints
         """Tells `report`; what it raises, Ctrl-C too, ends the build: nothing may fly through TensorRT."""
 

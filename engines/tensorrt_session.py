@@ -54,7 +54,11 @@ class TensorRtSession:
     def deserialize(self, engine: bytes) -> bool:
         """Load an engine; False if TensorRT refuses it."""
         if self._runtime is None:
-            self._runtime = self._trt.Runtime(self.log)
+            try:
+                self._runtime = self._trt.Runtime(self.log)
+            # The bindings' own word for a null pointer.
+            except TypeError:
+                raise EngineError(f"TensorRT does not start: {self.log.take_error()}") from None
             self._undo.callback(setattr, self, "_runtime", None)
         self._engine = self._runtime.deserialize_cuda_engine(engine)
         self._undo.callback(setattr, self, "_engine", None)
