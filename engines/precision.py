@@ -28,7 +28,7 @@ import onnx.numpy_helper
 
 from semlink.errors import EngineError, MissingDependencyError
 
-__all__ = ["Int8Style", "Precision", "at_precision", "int8_style"]
+__all__ = ["Int8Style", "Precision", "at_precision", "int8_style", "unpack_weights"]
 
 Tensor = npt.NDArray[np.uint8]
 """(size, size, 3): a picture as the encoder takes it."""
@@ -93,7 +93,7 @@ def at_precision(
         raise EngineError(f"{graph}: not an ONNX graph: {type(error).__name__}") from None
     if precision is Precision.FP32:
         return model
-    _unpack_weights(model)
+    unpack_weights(model)
     with _said_once():
         return _in_half(model) if precision is Precision.FP16 else _in_int8(model, style, pictures, name=graph.name)
 
@@ -101,6 +101,7 @@ def at_precision(
 def _in_half(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         from onnxruntime.transformers.float16 import convert_float_to_float16
+        from onnxruntime.transformers.onnx_model import OnnxModel
     except ImportError as error:
         raise _missing(error) from None
     half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, node_block_list=_norm_nodes(model))
@@ -110,10 +111,12 @@ def _in_half(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.output[0] in seen:
             half.graph.node.remove(node)
         seen.add(node.output[0])
+    # It also puts casts behind the nodes that take what they give.
+    OnnxModel(half).topological_sort()
     return half
 
 
-def _unpack_weights(model: onnx.ModelProto) -> None:
+def unpack_weights(model: onnx.ModelProto) -> None:
     """Put weights that a graph stores in half precision, and casts before use, there as they are used."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in [node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in stored]:
@@ -176,7 +179,12 @@ def _in_int8(model: onnx.ModelProto, style: Int8Style, pictures: Sequence[Tensor
             weight_type=QuantType.QInt8,
             nodes_to_exclude=norm,
             calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"ActivationSymmetric": is_symmetric, "WeightSymmetric": True},
+            # TensorRT has no int32 scales: there biases stay single precision, as they are added.
+            extra_options={
+                "ActivationSymmetric": is_symmetric,
+                "WeightSymmetric": True,
+                "QuantizeBias": not is_symmetric,
+            },
         )
         return onnx.load(quantized)
 

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from engines.cuda_driver import probe_driver
+from engines.tensorrt_graph import ready_for_tensorrt
 from semlink.errors import EngineError, MissingDependencyError
 from semlink.files import replaced_file
 
@@ -122,7 +123,7 @@ def build_engine(
     # Flags are bit numbers, and STRONGLY_TYPED is another one in each major version.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
-    if not parser.parse(graph):
+    if not parser.parse(ready_for_tensorrt(graph)):
         raise EngineError(f"TensorRT cannot parse the graph: {_parser_words(parser) or log.take_error()}")
     if (network.num_inputs, network.num_outputs) != (1, 1):
         raise EngineError(
