@@ -4,7 +4,8 @@
 - compose: encoder + codec + unit power + quantization as one ONNX graph
 - runner: what every backend looks like, and the choice between them
 - onnxruntime_runner: the one module that imports onnxruntime
-- tensorrt_runner, tensorrt_session, tensorrt_builder: an engine, made ready to run, built; the last imports tensorrt
+- tensorrt_runner, tensorrt_session: the backend, and an engine made ready to run
+- tensorrt_builder, tensorrt_graph: an engine built, the one module that imports tensorrt; the graph as it takes it
 - cuda, cuda_driver: the device as they need it; the former is the one module that imports pycuda
 - engine_store: engines on disk
 """

@@ -1,9 +1,10 @@
 """An ONNX graph as TensorRT takes it: the same function, without two things that its parser or builder refuses.
 
-    bytes          a graph's input may be uint8, if a cast is the first that happens to it: casts go before the
-                   transposes and reshapes that only move numbers
-    stored casts   a constant may be int8 only as a quantized one: constants that are cast before use are stored as
-                   what they are cast to
+A graph's input may be uint8 only if a cast is the first that happens to it, so a cast goes before the transposes and
+reshapes that only move numbers. A constant may be int8 only as a quantized one, so constants that are cast before use
+are stored as what they are cast to.
+
+Source: TensorRT's own messages, and INetworkDefinition.add_input; `make tensorrt-rtx` builds what comes of it.
 """
 
 from __future__ import annotations
