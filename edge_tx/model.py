@@ -145,7 +145,7 @@ def load_transmitter_model(
     composed = transmitter_graph(model_set, rate, codec=codec, codes_format=codes_format, encoder=encoder)
     return GraphModel(
         codec=composed.codec.name,
-        graph=load_runner(composed.onnx, backend=backend, num_threads=num_threads),
+        graph=load_runner(composed.onnx, backend=backend, num_threads=num_threads, is_one_image=True),
         places=composed.places,
         fingerprints={rate: composed.codec.fingerprint(rate) for rate in composed.places},
         preprocessing=model_set.manifest.encoder.preprocessing,

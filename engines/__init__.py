@@ -4,7 +4,8 @@
 - compose: encoder + codec + unit power + quantization as one ONNX graph
 - runner: what every backend looks like, and the choice between them
 - onnxruntime_runner: the one module that imports onnxruntime
-
-A TensorRT backend is one more module beside `onnxruntime_runner` and one more row in
-`runner.BACKENDS`.
+- tensorrt_runner, tensorrt_session: the backend, and an engine made ready to run
+- tensorrt_builder, tensorrt_graph: an engine built, the one module that imports tensorrt; the graph as it takes it
+- cuda, cuda_driver: the device as they need it; the former is the one module that imports pycuda
+- engine_store: engines on disk
 """

@@ -126,6 +126,11 @@ class EngineStore:
                 return engine
             return self._built(key, build)
 
+    def discard(self, key: EngineKey) -> None:
+        """Forget an engine that its backend refuses, so that it is built anew."""
+        # An engine without its sidecar counts as not built.
+        self.path(key).with_suffix(".json").unlink(missing_ok=True)
+
     def _built(self, key: EngineKey, build: Callable[[], bytes]) -> bytes:
         path, started_s = self.path(key), time.monotonic()
         engine = build()

@@ -29,7 +29,7 @@ import onnx.numpy_helper
 from engines.precision import Precision
 from semlink.errors import EngineError, MissingDependencyError
 
-__all__ = ["Int8Style", "Tensor", "at_precision", "int8_style"]
+__all__ = ["Int8Style", "Tensor", "at_precision", "int8_style", "unpack_weights"]
 
 Tensor = npt.NDArray[np.uint8]
 """(size, size, 3): a picture as the encoder takes it."""
@@ -83,7 +83,7 @@ def at_precision(
     model = _loaded(graph)
     if precision is Precision.FP32:
         return model
-    _unpack_weights(model)
+    unpack_weights(model)
     with _said_once():
         return _in_half(model) if precision is Precision.FP16 else _in_int8(model, style, pictures, name=graph.name)
 
@@ -112,7 +112,7 @@ def _in_half(model: onnx.ModelProto) -> onnx.ModelProto:
     return half
 
 
-def _unpack_weights(model: onnx.ModelProto) -> None:
+def unpack_weights(model: onnx.ModelProto) -> None:
     """Put weights that a graph stores in half precision, and casts before use, there as they are used."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in [node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in stored]:
@@ -175,7 +175,12 @@ def _in_int8(model: onnx.ModelProto, style: Int8Style, pictures: Sequence[Tensor
             weight_type=QuantType.QInt8,
             nodes_to_exclude=norm,
             calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"ActivationSymmetric": is_symmetric, "WeightSymmetric": True},
+            # TensorRT has no int32 scales: there biases stay single precision, as they are added.
+            extra_options={
+                "ActivationSymmetric": is_symmetric,
+                "WeightSymmetric": True,
+                "QuantizeBias": not is_symmetric,
+            },
         )
         return onnx.load(quantized)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,10 @@ _log = logging.getLogger(__name__)
 Graph: TypeAlias = Path | bytes
 """An ONNX graph: a file, or a serialised model."""
 
-BACKENDS: dict[str, str] = {"onnxruntime": "engines.onnxruntime_runner:OnnxRuntimeRunner"}
+BACKENDS: dict[str, str] = {
+    "onnxruntime": "engines.onnxruntime_runner:OnnxRuntimeRunner",
+    "tensorrt": "engines.tensorrt_runner:TensorRtRunner",
+}
 """Backend name to the class that implements it, imported only when asked for."""
 
 
@@ -85,7 +89,9 @@ def check_specs(runner: GraphRunner, *, graph: str, expected_input: TensorSpec, 
             raise EngineError(f"{graph}: expected {expected}, the graph has {spec}")
 
 
-def load_runner(graph: Graph, *, backend: str = "auto", num_threads: int = 1) -> GraphRunner:
+def load_runner(
+    graph: Graph, *, backend: str = "auto", num_threads: int = 1, is_one_image: bool = False
+) -> GraphRunner:
     """Load a graph on a backend.
 
     Parameters
@@ -93,6 +99,8 @@ def load_runner(graph: Graph, *, backend: str = "auto", num_threads: int = 1) ->
     graph : ONNX file or serialised model
     backend : a name of `BACKENDS`, or "auto": the fastest that this machine has, which is logged
     num_threads : CPU threads of one call
+    is_one_image : whether every call takes a batch of 1, which is all that an engine of TensorRT takes;
+        "auto" chooses TensorRT only then
 
     Raises
     ------
@@ -100,10 +108,29 @@ def load_runner(graph: Graph, *, backend: str = "auto", num_threads: int = 1) ->
         If the backend is unknown or cannot load the graph. Never falls back to another one.
     """
     if backend == "auto":
-        backend = next(iter(BACKENDS))
-        _log.info("backend auto: chose %s", backend)
+        backend = _fastest(is_one_image=is_one_image)
     if backend not in BACKENDS:
         raise EngineError(f'backend "{backend}" is not known; choose from: auto, {", ".join(BACKENDS)}')
     module, _, class_name = BACKENDS[backend].partition(":")
     runner: GraphRunner = getattr(importlib.import_module(module), class_name)(graph, num_threads=num_threads)
     return runner
+
+
+def _fastest(*, is_one_image: bool) -> str:
+    """TensorRT where it is installed and a driver is there, else ONNX Runtime; and why, in the log."""
+    reason = "any batch"
+    if is_one_image:
+        packages = [name for name in ("tensorrt", "pycuda") if importlib.util.find_spec(name) is None]
+        reason = f"no {' and no '.join(packages)} here"
+        if not packages:
+            from engines.cuda_driver import probe_driver
+
+            try:
+                driver = probe_driver()
+            except EngineError as error:
+                reason = str(error)
+            else:
+                _log.info("backend auto: chose tensorrt (CUDA %d.%d)", *driver.cuda)
+                return "tensorrt"
+    _log.info("backend auto: chose onnxruntime (%s)", reason)
+    return "onnxruntime"

@@ -15,9 +15,9 @@ import numpy as np
 from rich.progress import Progress
 
 from engines.image_encoder import Features
+from semlink.cache import cache_folder
 from semlink.errors import DatasetError
 from semlink.image import RGBImage
-from trainer.cache import cache_folder
 from trainer.datasets.base import ImageList
 from trainer.progress import progress_task
 

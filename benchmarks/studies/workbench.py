@@ -14,9 +14,9 @@ from rich.progress import Progress
 
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
+from semlink.cache import cache_folder
 from semlink.channel import ChannelModel
 from semlink.rates import Rate, parse_rate
-from trainer.cache import cache_folder
 from trainer.codecs.learning import TrainingFeatures, training_features
 from trainer.codecs.training import CodecTraining
 from trainer.datasets import Dataset, open_dataset

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from engines.image_encoder import Features
+from semlink.cache import cache_folder
 from semlink.errors import ConfigError, DatasetError
 from semlink.image import RGBImage
-from trainer.cache import cache_folder
 from trainer.datasets import ImageList
 from trainer.features import cached_features
 

@@ -16,11 +16,11 @@ from engines.image_encoder import ImageEncoder
 from engines.key_model import save_proxies
 from engines.manifest import CodecEntry, CodecRateEntry, KeyEntry, NestedCodecEntry, PerRateCodecEntry
 from engines.modelset import ModelSet
+from semlink.cache import cache_folder
 from semlink.channel import ChannelModel, default_num_pilots
 from semlink.errors import ConfigError, ModelSetError
 from semlink.files import replaced_file
 from semlink.rates import Rate
-from trainer.cache import cache_folder
 from trainer.codecs.fits import FittedKeys, fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.learning import TrainingFeatures, training_features
 from trainer.codecs.training import CodecTraining, TrainedCodec

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import Progress
 
+from semlink.cache import cache_folder
 from semlink.errors import DatasetError
 from semlink.image import RGBImage
-from trainer.cache import cache_folder
 from trainer.datasets.base import Dataset, ImageList, split_by_halves
 from trainer.download import RemoteFile, fetch, verify
 

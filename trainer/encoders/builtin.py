@@ -17,8 +17,8 @@ from torch import nn
 
 from engines.image_encoder import Features, ImageEncoder
 from engines.modelset import ModelSet
+from semlink.cache import cache_folder
 from semlink.errors import MissingDependencyError, ModelSetError
-from trainer.cache import cache_folder
 from trainer.datasets.base import ImageList
 from trainer.datasets.cifar100 import find_or_fetch, open_split
 from trainer.encoders.export import EncoderNetwork, write_encoder_model_set

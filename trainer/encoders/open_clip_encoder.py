@@ -15,8 +15,8 @@ import torch
 from rich.progress import Progress
 from torch import nn
 
+from semlink.cache import cache_folder
 from semlink.errors import ConfigError, MissingDependencyError, ModelSetError
-from trainer.cache import cache_folder
 from trainer.download import RemoteFile, fetch, verify
 from trainer.encoders.export import EncoderNetwork
 

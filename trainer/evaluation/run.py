@@ -15,7 +15,7 @@ from rich.progress import Progress
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from semlink import __version__
-from trainer.cache import cache_folder
+from semlink.cache import cache_folder
 from trainer.codecs import keys, nested, training
 from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.learning import TrainingFeatures, training_features

@@ -1,4 +1,4 @@
-"""Where semlink keeps what it can fetch or compute again: downloads, features, training runs."""
+"""Where semlink keeps what it can fetch or compute again: downloads, features, training runs, engines."""
 
 from __future__ import annotations
 
