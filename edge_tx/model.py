@@ -18,7 +18,7 @@ from engines.codecs import NestedCodec
 from engines.entry_keys import EntryKeys, entry_codewords, index_fingerprint
 from engines.modelset import ModelSet
 from engines.precision import Precision
-from engines.runner import GraphRunner, load_runner
+from engines.runner import GraphRunner, load_runner, resolve_backend
 from semlink.errors import EngineError, ModelSetError
 from semlink.image import Preprocessing
 from semlink.iq import CodesFormat, IQCodes, pair_latent, quantize
@@ -141,11 +141,14 @@ def load_transmitter_model(
     from engines.encoder_precision import default_store, encoder_graph
     from engines.transmitter_graph import transmitter_graph
 
-    encoder = encoder_graph(model_set, precision, default_store(model_set, engines))
+    backend, store = resolve_backend(backend, is_one_image=True), default_store(model_set, engines)
+    encoder = encoder_graph(model_set, precision, store, backend=backend)
     composed = transmitter_graph(model_set, rate, codec=codec, codes_format=codes_format, encoder=encoder)
+    arithmetic = precision.value
+    engine = load_runner(composed.onnx, backend=backend, num_threads=num_threads, precision=arithmetic, store=store)
     return GraphModel(
         codec=composed.codec.name,
-        graph=load_runner(composed.onnx, backend=backend, num_threads=num_threads, is_one_image=True),
+        graph=engine,
         places=composed.places,
         fingerprints={rate: composed.codec.fingerprint(rate) for rate in composed.places},
         preprocessing=model_set.manifest.encoder.preprocessing,
@@ -179,8 +182,10 @@ def load_index_model(
     from engines.encoder_precision import default_store, encoder_graph
 
     name, behind = _space(model_set, keys.space)
-    encoder = encoder_graph(model_set, precision, default_store(model_set, engines))
-    graph = load_runner(compose_features([encoder, *behind]), backend=backend, num_threads=num_threads)
+    backend, store = resolve_backend(backend, is_one_image=True), default_store(model_set, engines)
+    encoder = encoder_graph(model_set, precision, store, backend=backend)
+    composed = compose_features([encoder, *behind])
+    graph = load_runner(composed, backend=backend, num_threads=num_threads, precision=precision.value, store=store)
     dim = graph.output.shape[1]
     if dim != keys.codes.shape[1]:
         raise ModelSetError(f"the keys are of {keys.codes.shape[1]} numbers, {model_set.name} gives {dim}")

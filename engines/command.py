@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, TaskID, track
 from rich.table import Table
 
 from engines.compose import compose_features
@@ -17,7 +17,7 @@ from engines.encoder_precision import build_encoder, default_store, encoder_grap
 from engines.engine_checks import EngineBench, precision_loss, time_transmitter
 from engines.modelset import ModelSet
 from engines.precision import Precision
-from engines.runner import GraphRunner, load_runner
+from engines.runner import GraphRunner, load_runner, resolve_backend
 from engines.transmitter_graph import TransmitterGraph, transmitter_graph
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError
@@ -39,7 +39,9 @@ ModelSetName = Annotated[str, typer.Option(help="Built-in model set's name, or a
 Engines = Annotated[
     Path | None, typer.Option(help="Where engines are kept; beside the model set if not given.", show_default=False)
 ]
-Backend = Annotated[str, typer.Option(help="onnxruntime or tensorrt.")]
+Backend = Annotated[str, typer.Option(help="onnxruntime, tensorrt, or auto.")]
+CodecName = Annotated[str | None, typer.Option(help="The set's first if not given.", show_default=False)]
+RateName = Annotated[str, typer.Option(help="Symbols per image, or the CBR on CIFAR-100.")]
 NumThreads = Annotated[int, typer.Option(min=1, help="CPU threads of the engine.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
@@ -54,21 +56,28 @@ def build(
     calibrate: Annotated[
         Path | None, typer.Option(help="Folder of pictures like those of the link, for int8.", show_default=False)
     ] = None,
+    codec: CodecName = None,
+    rate: RateName = "1/48",
     engines: Engines = None,
     force: Annotated[bool, typer.Option("--force", help="Build it anew, such as for other pictures.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Build what `tx --precision` runs, and keep it. An int8 of convolutions is calibrated on pictures."""
-    if precision is Precision.FP32:
-        raise ConfigError("fp32 is what the model set holds; there is nothing to build")
+    """Build what `tx --precision` runs, and keep it: an int8 of convolutions from pictures, or TensorRT's engine."""
+    backend = resolve_backend(backend, is_one_image=True)
+    if precision is Precision.FP32 and backend == "onnxruntime":
+        raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
     models = ModelSet.find(model_set)
     store = default_store(models, engines)
     size = models.manifest.encoder.preprocessing
     files = image_files(calibrate)[:_MOST_CALIBRATION_PICTURES] if calibrate else []
     pictures = [preprocess(load_image(path), size) for path in track(files, "reading pictures", transient=True)]
-    with Console(stderr=True).status(f"building {precision.value} of {models.name}"):
-        engine = build_encoder(models, precision, store, backend=backend, pictures=pictures, anew=force)
-    print(f"{store.folder}: {precision.value} of {models.name}, {len(engine) / 1e6:.1f} MB")
+    console = Console(stderr=True)
+    if precision is not Precision.FP32:
+        with console.status(f"rewriting {models.name} in {precision.value}"):
+            build_encoder(models, precision, store, backend=backend, pictures=pictures, anew=force)
+    if backend == "tensorrt":
+        _build_plan(models, parse_rate(rate), codec, precision, engines, console)
+    print(f"{store.folder}: {precision.value} of {models.name} for {backend}")
 
 
 @app.command(epilog="Example: semlink engine info --json")
@@ -96,8 +105,8 @@ def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: 
 @app.command(epilog="Example: semlink engine bench --precision int8 --runs 1000 --json bench.json")
 def bench(
     model_set: ModelSetName = "builtin",
-    codec: Annotated[str | None, typer.Option(help="Its first if not given.", show_default=False)] = None,
-    rate: Annotated[str, typer.Option(help="Symbols per image, or the CBR on CIFAR-100.")] = "1/48",
+    codec: CodecName = None,
+    rate: RateName = "1/48",
     backend: Backend = "onnxruntime",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP32,
     num_threads: NumThreads = 2,
@@ -140,8 +149,8 @@ def bench(
 def verify(
     folder: Annotated[Path, typer.Argument(help="Pictures like those of the link.")],
     model_set: ModelSetName = "builtin",
-    codec: Annotated[str | None, typer.Option(help="Its first if not given.", show_default=False)] = None,
-    rate: Annotated[str, typer.Option(help="Symbols per image, or the CBR on CIFAR-100.")] = "1/48",
+    codec: CodecName = None,
+    rate: RateName = "1/48",
     backend: Backend = "onnxruntime",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
     num_threads: NumThreads = 2,
@@ -151,7 +160,7 @@ def verify(
     config: ConfigFile = None,
 ) -> None:
     """Say how far a precision is from fp32 in ONNX Runtime: features, symbols and codes."""
-    models, parsed = ModelSet.find(model_set), parse_rate(rate)
+    models, parsed, backend = ModelSet.find(model_set), parse_rate(rate), resolve_backend(backend, is_one_image=True)
     encoder = compose_features([encoder_graph(models, precision, default_store(models, engines), backend=backend)])
     tested, graph = _transmitter(models, parsed, codec, precision, backend, num_threads, engines)
     reference, _ = _transmitter(models, parsed, codec, Precision.FP32, "onnxruntime", num_threads, engines)
@@ -159,7 +168,7 @@ def verify(
         [load_image(path) for path in image_files(folder)[:count]],
         models.manifest.encoder.preprocessing,
         encoders=(
-            load_runner(encoder, backend=backend, num_threads=num_threads),
+            load_runner(encoder, backend=backend, num_threads=num_threads, precision=precision.value),
             models.load_encoder(backend="onnxruntime", num_threads=num_threads),
         ),
         transmitters=(tested, reference),
@@ -171,6 +180,25 @@ def verify(
     print_counts(f"{models.name} {precision.value} beside fp32", msgspec.structs.asdict(loss), console=Console())
 
 
+def _build_plan(
+    models: ModelSet, rate: Rate, codec: str | None, precision: Precision, engines: Path | None, console: Console
+) -> None:
+    from engines.tensorrt_runner import TensorRtRunner
+
+    store = default_store(models, engines)
+    encoder = encoder_graph(models, precision, store, backend="tensorrt")
+    graph = transmitter_graph(models, rate, codec=codec, encoder=encoder)
+    with Progress(console=console) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(phase: str, share: float) -> None:
+            if phase not in tasks:
+                tasks[phase] = progress.add_task(phase, total=1.0)
+            progress.update(tasks[phase], completed=share)
+
+        TensorRtRunner(graph.onnx, store=store, precision=precision.value, report=report).close()
+
+
 def _transmitter(
     models: ModelSet,
     rate: Rate,
@@ -180,6 +208,8 @@ def _transmitter(
     num_threads: int,
     engines: Path | None,
 ) -> tuple[GraphRunner, TransmitterGraph]:
-    encoder = encoder_graph(models, precision, default_store(models, engines), backend=backend)
+    backend, store = resolve_backend(backend, is_one_image=True), default_store(models, engines)
+    encoder = encoder_graph(models, precision, store, backend=backend)
     graph = transmitter_graph(models, rate, codec=codec, encoder=encoder)
-    return load_runner(graph.onnx, backend=backend, num_threads=num_threads), graph
+    arithmetic = precision.value
+    return load_runner(graph.onnx, backend=backend, num_threads=num_threads, precision=arithmetic, store=store), graph

@@ -30,6 +30,7 @@ class OnnxRuntimeRunner:
     ----------
     graph : ONNX file or serialised model
     num_threads : threads of one call, at least 1
+    precision : name of the graph's arithmetic, for the description
 
     Raises
     ------
@@ -38,7 +39,8 @@ class OnnxRuntimeRunner:
         one input or output.
     """
 
-    def __init__(self, graph: Graph, *, num_threads: int = 1) -> None:
+    def __init__(self, graph: Graph, *, num_threads: int = 1, precision: str = "fp32") -> None:
+        self._precision = precision
         self._name = graph.name if isinstance(graph, Path) else "composed graph"
         if num_threads < 1:
             raise EngineError(f"num_threads must be at least 1, got {num_threads}")
@@ -76,8 +78,8 @@ class OnnxRuntimeRunner:
 
     @property
     def description(self) -> str:
-        """Backend, device and threads."""
-        return f"onnxruntime {onnxruntime.__version__}, CPU, {self._num_threads} thread(s)"
+        """Backend, device, arithmetic and threads."""
+        return f"onnxruntime {onnxruntime.__version__}, CPU, {self._precision}, {self._num_threads} thread(s)"
 
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`."""

@@ -13,9 +13,19 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from engines.engine_store import EngineStore
 from semlink.errors import EngineError
 
-__all__ = ["BACKENDS", "Graph", "GraphRunner", "TensorSpec", "check_input", "check_specs", "load_runner"]
+__all__ = [
+    "BACKENDS",
+    "Graph",
+    "GraphRunner",
+    "TensorSpec",
+    "check_input",
+    "check_specs",
+    "load_runner",
+    "resolve_backend",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -90,30 +100,54 @@ def check_specs(runner: GraphRunner, *, graph: str, expected_input: TensorSpec, 
 
 
 def load_runner(
-    graph: Graph, *, backend: str = "auto", num_threads: int = 1, is_one_image: bool = False
+    graph: Graph,
+    *,
+    backend: str = "auto",
+    num_threads: int = 1,
+    precision: str = "fp32",
+    store: EngineStore | None = None,
 ) -> GraphRunner:
     """Load a graph on a backend.
 
     Parameters
     ----------
     graph : ONNX file or serialised model
-    backend : a name of `BACKENDS`, or "auto": the fastest that this machine has, which is logged
+    backend : a name of `BACKENDS`, or "auto", which is for batches of any size: see `resolve_backend`
     num_threads : CPU threads of one call
-    is_one_image : whether every call takes a batch of 1, which is all that an engine of TensorRT takes;
-        "auto" chooses TensorRT only then
+    precision : name of the graph's arithmetic, for engines and descriptions
+    store : where engines that take long to build are kept; the cache if None
 
     Raises
     ------
     EngineError
         If the backend is unknown or cannot load the graph. Never falls back to another one.
     """
+    backend = resolve_backend(backend, is_one_image=False)
+    module, _, class_name = BACKENDS[backend].partition(":")
+    kind = getattr(importlib.import_module(module), class_name)
+    kept = {"store": store} if backend == "tensorrt" else {}
+    runner: GraphRunner = kind(graph, num_threads=num_threads, precision=precision, **kept)
+    return runner
+
+
+def resolve_backend(backend: str, *, is_one_image: bool) -> str:
+    """A name of `BACKENDS`: the one that was named, or for "auto" the fastest that this machine has, which is logged.
+
+    Parameters
+    ----------
+    is_one_image : whether every call takes a batch of 1, which is all that an engine of TensorRT takes; "auto"
+        chooses TensorRT only then
+
+    Raises
+    ------
+    EngineError
+        If there is no backend of that name.
+    """
     if backend == "auto":
-        backend = _fastest(is_one_image=is_one_image)
+        return _fastest(is_one_image=is_one_image)
     if backend not in BACKENDS:
         raise EngineError(f'backend "{backend}" is not known; choose from: auto, {", ".join(BACKENDS)}')
-    module, _, class_name = BACKENDS[backend].partition(":")
-    runner: GraphRunner = getattr(importlib.import_module(module), class_name)(graph, num_threads=num_threads)
-    return runner
+    return backend
 
 
 def _fastest(*, is_one_image: bool) -> str:

@@ -58,7 +58,7 @@ class TestRunning:
     def test_describes_itself(self) -> None:
         runner = OnnxRuntimeRunner(graph_of("Relu"), num_threads=2)
         assert runner.description.startswith("onnxruntime ")
-        assert runner.description.endswith("CPU, 2 thread(s)")
+        assert runner.description.endswith("CPU, fp32, 2 thread(s)")
         assert (str(runner.input), str(runner.output)) == ("x: float32 (?, 4)", "y: float32 (?, 4)")
 
 

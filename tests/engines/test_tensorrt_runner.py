@@ -16,12 +16,11 @@ import numpy as np
 import pytest
 from tensorrt_fakes import ENGINE, FakeDevice, FakeTensorRt
 
-from engines import runner as runner_module
 from engines import tensorrt_runner
 from engines.cuda import PyCudaDevice
 from engines.cuda_driver import open_driver, probe_driver
 from engines.engine_store import EngineStore
-from engines.runner import load_runner
+from engines.runner import load_runner, resolve_backend
 from engines.tensorrt_runner import TensorRtRunner
 from semlink.errors import EngineError, MissingDependencyError
 
@@ -357,19 +356,6 @@ class TestGraphs:
 
 
 class TestAuto:
-    @pytest.fixture
-    def loaded(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-        """Both backends, as the runner of onnxruntime that they stand for; what each is loaded as."""
-        monkeypatch.setattr(
-            runner_module, "BACKENDS", {name: f"builtins:{name}" for name in ("onnxruntime", "tensorrt")}
-        )
-        found: dict[str, str] = {}
-        for name in ("onnxruntime", "tensorrt"):
-            monkeypatch.setattr(
-                f"builtins.{name}", lambda graph, num_threads, name=name: found.update(backend=name), raising=False
-            )
-        return found
-
     @pytest.mark.parametrize(
         ("is_one_image", "is_installed", "has_driver", "chosen", "reason"),
         [
@@ -381,7 +367,6 @@ class TestAuto:
     )
     def test_takes_tensorrt_where_it_runs_and_says_why(
         self,
-        loaded: dict[str, str],
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
         is_one_image: bool,
@@ -398,7 +383,6 @@ class TestAuto:
         monkeypatch.setattr(ctypes, "CDLL", load)
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if is_installed else None)
         with caplog.at_level(logging.INFO, logger="engines.runner"):
-            load_runner(GRAPH, is_one_image=is_one_image)
-        assert loaded == {"backend": chosen}
+            assert resolve_backend("auto", is_one_image=is_one_image) == chosen
         assert f"backend auto: chose {chosen} (" in caplog.text
         assert reason in caplog.text
