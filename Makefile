@@ -10,11 +10,11 @@ INSTALLED := setup.py constraints.txt
 # Python bindings of TensorRT, without TensorRT: what JetPack 6 has, and the newest.
 TENSORRT_BINDINGS := tensorrt-10.3:tensorrt-cu12-bindings==10.3.0 tensorrt-11.4:tensorrt-cu13-bindings==11.4.0.106
 
-.PHONY: demo test install lint pytest test-pythons tensorrt-rtx bench results builtin-encoder builtin-codec clean help
+.PHONY: demo test install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-side-by-side soak results builtin-encoder builtin-codec clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
-	@echo "others: install lint pytest test-pythons tensorrt-rtx bench results builtin-encoder builtin-codec clean"
+	@echo "others: install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-side-by-side soak results builtin-encoder builtin-codec clean"
 
 demo: $(VENV)/.demo
 	$(BIN)/semlink demo
@@ -71,6 +71,17 @@ tensorrt-rtx: install
 # Latency of every stage: a JSON and a table in benchmarks/results/.
 bench: install
 	$(BIN)/python -m benchmarks.run
+
+# What fp16 and int8 lose on CIFAR-100, and what a user would write beside this: JSON in benchmarks/results/.
+bench-precision: install
+	$(BIN)/python -m benchmarks.precision
+
+bench-side-by-side: install
+	$(BIN)/python -m benchmarks.side_by_side
+
+# 100,000 frames through a receiver, and its memory meanwhile.
+soak: install
+	$(BIN)/python -m benchmarks.soak
 
 # docs/results.md and its plots, from training on: hours on two cores. Needs SEMLINK_DATA or the network.
 results: install

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,8 @@ class StageClock:
 
     def __init__(self, capacity: int = 100_000) -> None:
         self._capacity = capacity
-        self._samples_ms: dict[str, list[float]] = defaultdict(list)
+        # Eight bytes a sample: an endless run fills this and nothing else.
+        self._samples_ms: dict[str, array[float]] = defaultdict(lambda: array("d"))
         self.last_ms: dict[str, float] = {}
 
     @contextmanager

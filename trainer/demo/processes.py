@@ -62,6 +62,11 @@ class CommandProcess:
         self._reader.start()
 
     @property
+    def pid(self) -> int:
+        """The process's number, to look at it from outside."""
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         """Whether the command has not ended yet."""
         return self._process.poll() is None
