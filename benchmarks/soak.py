@@ -69,7 +69,7 @@ def main() -> None:
             summary = receiver.summary()
     write_report(report, REPORT)
     if summary["matches"] != NUM_FRAMES:
-        sys.exit(f"{NUM_FRAMES} frames sent, {summary["matches"]} matched")
+        sys.exit(f"{NUM_FRAMES} frames sent, {summary['matches']} matched")
     print(f"{report.growth_after_warm_up_mb:+.1f} MB after {WARM_UP:,} frames, {report.frames_per_s:.0f} frames/s")
     if report.growth_after_warm_up_mb > ALLOWED_GROWTH_MB:
         sys.exit(f"the receiver grew by more than {ALLOWED_GROWTH_MB} MB")
