@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.engine_sections import engine_sections
 from benchmarks.studies.questions import STUDIES, Study
 from benchmarks.studies.report import StudyReport, summary
 from trainer.evaluation.metrics import Interval
@@ -244,6 +245,7 @@ def page() -> str:
     sections += [study_section(study) for study in STUDIES]
     sections.append(f"\nVersions: {', '.join(f'{name} {version}' for name, version in first.versions.items())}.\n")
     sections.append(f"\n#{(ROOT / LATENCY).read_text(encoding='utf-8')}")
+    sections.append(f"\n{engine_sections()}")
     return "".join(sections)
 
 
