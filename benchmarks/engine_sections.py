@@ -49,8 +49,8 @@ def _side_by_side() -> str:
     lines = [
         "## Beside what a user would write\n",
         f"A picture of {width_px} x {height_px} in memory to codes, batch 1, {report.num_threads} threads, in turns in"
-        " one process: the paper repository's way (CLIP in torch's eager mode, torchvision's preprocessing, the MLP) and"
-        " this transmitter's graph; random weights."
+        " one process: the paper repository's way (CLIP in torch's eager mode, torchvision's preprocessing, the MLP)"
+        " and this transmitter's graph; random weights."
         f" {report.device}, {report.date[:10]}. Command: `{report.command}`.\n",
         "| | p50 ms | p95 ms | p99 ms | of torch's p50 |",
         "|---|---:|---:|---:|---:|",
@@ -68,7 +68,8 @@ def _soak() -> str:
         f"## A long run\n\n{report.num_frames:,} frames of 16, 64 and 256 symbols through a receiver process over a"
         f" socket, results written: {first} MB resident at the beginning, {last} MB at the end,"
         f" {report.growth_after_warm_up_mb:+.1f} MB after the first fifth (latency samples, of which a stage keeps"
-        f" 100,000 at most). {report.frames_per_s:.0f} frames/s. {report.device}, {report.date[:10]}. Command: `{report.command}`.\n"
+        f" 100,000 at most). {report.frames_per_s:.0f} frames/s. {report.device}, {report.date[:10]}."
+        f" Command: `{report.command}`.\n"
     )
 
 
