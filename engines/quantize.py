@@ -36,7 +36,17 @@ Tensor = npt.NDArray[np.uint8]
 
 _NORM_OPERATORS = ("ReduceL2", "LpNormalization")
 """What begins the unit norm at a graph's end: a sum of squares, which half precision can overflow."""
-_QUANTIZED = ("Conv", "Gemm", "MatMul", "Add", "Clip", "Relu")
+_LAYERS = ("Conv", "Gemm", "MatMul")
+_QUANTIZED = (*_LAYERS, "Add", "Clip", "Relu")
+_ASYMMETRIC = {"ActivationSymmetric": False, "WeightSymmetric": True}
+_SYMMETRIC = {
+    "ActivationSymmetric": True,
+    "WeightSymmetric": True,
+    # TensorRT has no int32 scales, so biases stay single precision, as they are added.
+    "QuantizeBias": False,
+    # Around zero, what is positive alone has seven bits: only what layers take is cut to them, and sums are not.
+    "OpTypesToExcludeOutputQuantization": list(_LAYERS),
+}
 _CONVOLUTIONAL_SHARE = 0.5
 """Of a graph's layers with weights, from which it counts as convolutional."""
 _LEAST_PICTURES = 32
@@ -169,18 +179,13 @@ def _in_int8(model: onnx.ModelProto, style: Int8Style, pictures: Sequence[Tensor
             quantized,
             _Pictures(model.graph.input[0].name, pictures),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(_QUANTIZED),
+            op_types_to_quantize=list(_LAYERS if is_symmetric else _QUANTIZED),
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=norm,
             calibrate_method=CalibrationMethod.MinMax,
-            # TensorRT has no int32 scales: there biases stay single precision, as they are added.
-            extra_options={
-                "ActivationSymmetric": is_symmetric,
-                "WeightSymmetric": True,
-                "QuantizeBias": not is_symmetric,
-            },
+            extra_options=_SYMMETRIC if is_symmetric else _ASYMMETRIC,
         )
         return onnx.load(quantized)
 
