@@ -130,8 +130,14 @@ def _gpu_state(line: str) -> GpuState | None:
     if len(fields) != 6:
         return None
     name, driver, sm_mhz, memory_mhz, power_limit_w, performance_state = fields
-    numbers = (_number(field) for field in (sm_mhz, memory_mhz, power_limit_w))
-    return GpuState(name, _told(driver), *numbers, _told(performance_state))
+    return GpuState(
+        name=name,
+        driver=_told(driver),
+        sm_mhz=_number(sm_mhz),
+        memory_mhz=_number(memory_mhz),
+        power_limit_w=_number(power_limit_w),
+        performance_state=_told(performance_state),
+    )
 
 
 def _told(field: str) -> str | None:
