@@ -61,12 +61,13 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["semlink*", "engines*", "edge_tx*", "edge_rx*", "trainer*"]),
-    package_data={"engines": ["modelsets/*/*"], "trainer": ["demo/*.j2"]},
+    package_data={"semlink": ["*.j2"], "engines": ["modelsets/*/*"], "trainer": ["demo/*.j2"]},
     install_requires=[*CORE, *ENGINES],
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["semlink = semlink.__main__:start"],
         "semlink.commands": [
+            "bench-report = semlink.bench_command:app",
             "channel = semlink.channel_command:app",
             "doctor = semlink.doctor:app",
             "engine = engines.command:app",

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +15,7 @@ from edge_rx.kb.build import LabelledImage, build_knowledge_base
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from semlink.image import LoadedImage
-from semlink.provenance import describe_device, installed_versions
+from semlink.provenance import describe_device, installed_versions, machine_state
 from semlink.rates import Rate, parse_rate
 from trainer.datasets import open_dataset
 
@@ -75,7 +76,13 @@ def knowledge_base_folder(model_set: ModelSet, tmp_path_factory: pytest.TempPath
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Keep what a reader needs, and nothing that names the machine."""
     machine_info.clear()
-    machine_info.update(device=describe_device(), versions=installed_versions(), encoder_threads=NUM_THREADS)
+    machine_info.update(
+        device=describe_device(),
+        versions=installed_versions(),
+        precision="fp32",
+        encoder_threads=NUM_THREADS,
+        machine_state=msgspec.to_builtins(machine_state()),
+    )
 
 
 def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:

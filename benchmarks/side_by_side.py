@@ -27,7 +27,7 @@ from engines.nested_graph import nested_encoder
 from engines.precision import Precision
 from engines.runner import load_runner
 from semlink.image import RGBImage, preprocess
-from semlink.provenance import describe_device, installed_versions, now_utc, write_report
+from semlink.provenance import MachineState, describe_device, installed_versions, machine_state, now_utc, write_report
 from semlink.rates import RATES, parse_rate
 from semlink.timing import LatencySummary, StageClock
 from trainer.codecs.kbsc import KbscNetwork
@@ -55,6 +55,7 @@ class SideBySide(msgspec.Struct, frozen=True):
     picture_px: tuple[int, int]
     latency_ms: dict[str, LatencySummary]
     ratio_to_torch_eager: dict[str, float]
+    machine_state: MachineState | None = None
 
 
 def main() -> None:
@@ -83,7 +84,7 @@ def main() -> None:
                 if not codes.any():
                     raise RuntimeError(f"{name}: gave nothing")
             progress.advance(rounds)
-    stages = clock.summary()
+    state, stages = machine_state(), clock.summary()
     eager = next(iter(stages.values())).p50
     report = SideBySide(
         command="make bench-side-by-side",
@@ -94,6 +95,7 @@ def main() -> None:
         picture_px=(picture.shape[1], picture.shape[0]),
         latency_ms=stages,
         ratio_to_torch_eager={name: round(stage.p50 / eager, 3) for name, stage in stages.items()},
+        machine_state=state,
     )
     write_report(report, REPORT)
     for name, stage in stages.items():

@@ -22,7 +22,14 @@ from engines.transmitter_graph import TransmitterGraph, transmitter_graph
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError
 from semlink.image import image_files, load_image, preprocess
-from semlink.provenance import describe_device, installed_versions, now_utc, require_writable, write_report
+from semlink.provenance import (
+    describe_device,
+    installed_versions,
+    machine_state,
+    now_utc,
+    require_writable,
+    write_report,
+)
 from semlink.rates import Rate, parse_rate
 from semlink.summary import print_counts, print_latency
 
@@ -127,6 +134,7 @@ def bench(
     stages = time_transmitter(
         picture, models.manifest.encoder.preprocessing, runner, graph.places[parsed], num_runs=runs
     )
+    state = machine_state() if json_path is not None else None
     report = EngineBench(
         date=now_utc(),
         device=describe_device(),
@@ -137,6 +145,7 @@ def bench(
         precision=precision.value,
         picture_px=(picture.shape[1], picture.shape[0]),
         latency_ms=stages,
+        machine_state=state,
     )
     if json_path is not None:
         write_report(report, json_path)

@@ -11,6 +11,7 @@ from engines.runner import GraphRunner
 from semlink.errors import EngineError
 from semlink.image import Preprocessing, RGBImage, preprocess
 from semlink.iq import CodesFormat, dequantize
+from semlink.provenance import MachineState
 from semlink.timing import LatencySummary, StageClock
 
 __all__ = ["EngineBench", "PrecisionLoss", "precision_loss", "time_transmitter"]
@@ -47,6 +48,7 @@ class EngineBench(msgspec.Struct, frozen=True):
     precision: str
     picture_px: tuple[int, int]
     latency_ms: dict[str, LatencySummary]
+    machine_state: MachineState | None = None
 
 
 def precision_loss(

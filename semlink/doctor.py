@@ -37,7 +37,7 @@ _PACKAGES = (
     ("sklearn", "demo and evaluate: digits and photos", "demo"),
     ("skimage", "demo and evaluate: photos", "demo"),
     ("matplotlib", "plots", "demo"),
-    ("jinja2", "demo: report.html", "demo"),
+    ("jinja2", "demo and bench-report: HTML", "demo"),
     ("torch", "train, and evaluate; a CPU build is enough", "train"),
     ("scipy", "demo, evaluate and train: intervals", "demo"),
     ("onnxscript", "train: exporting graphs", "train"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,9 +16,52 @@ from semlink import __version__
 from semlink.errors import ResultsError
 from semlink.files import replaced_file
 
-__all__ = ["describe_device", "installed_versions", "now_utc", "require_writable", "write_report"]
+__all__ = [
+    "GpuState",
+    "MachineState",
+    "describe_device",
+    "installed_versions",
+    "machine_state",
+    "now_utc",
+    "require_writable",
+    "write_report",
+]
 
 _REPORTED = ("numpy", "pillow", "pyzmq", "onnxruntime", "onnx", "faiss-cpu", "faiss-gpu", "torch", "scikit-learn")
+
+_CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+_QUERY_TIMEOUT_S = 2.0
+_TEGRASTATS_S = 1.0
+"""tegrastats never ends by itself: it is stopped after as long, at five lines a second."""
+
+
+class GpuState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of nvidia-smi; None where the driver gives no number, as on a Jetson."""
+
+    name: str
+    driver: str | None = None
+    sm_mhz: float | None = None
+    memory_mhz: float | None = None
+    power_limit_w: float | None = None
+    performance_state: str | None = None
+
+
+class MachineState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Clocks and power mode; whatever this machine does not tell is absent.
+
+    Attributes
+    ----------
+    cpu_governor, cpu_mhz : of the first core, from the kernel's cpufreq
+    power_mode : of a Jetson, from nvpmodel
+    tegrastats : one line of it, as it is
+    gpus : from nvidia-smi
+    """
+
+    cpu_governor: str | None = None
+    cpu_mhz: float | None = None
+    power_mode: str | None = None
+    tegrastats: str | None = None
+    gpus: tuple[GpuState, ...] = ()
 
 
 def describe_device() -> str:
@@ -39,6 +84,72 @@ def installed_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def machine_state() -> MachineState:
+    """Clocks and power mode as they are now: ask right after a measurement, while the clocks are still its own.
+
+    Takes a second on a Jetson. A tool that is missing, fails or hangs is as if absent.
+    """
+    khz = _kernel_value("scaling_cur_freq")
+    mode = [line for line in _output(["nvpmodel", "-q"]) if line.startswith("NV Power Mode:")]
+    sample = _output(["tegrastats", "--interval", "200"], timeout_s=_TEGRASTATS_S, ends=False)
+    query = "--query-gpu=name,driver_version,clocks.sm,clocks.mem,power.limit,pstate"
+    gpus = [_gpu_state(line) for line in _output(["nvidia-smi", query, "--format=csv,noheader,nounits"])]
+    return MachineState(
+        cpu_governor=_kernel_value("scaling_governor"),
+        cpu_mhz=int(khz) / 1e3 if khz and khz.isdecimal() else None,
+        power_mode=mode[0].partition(":")[2].strip() if mode else None,
+        tegrastats=sample[0] if sample else None,
+        gpus=tuple(gpu for gpu in gpus if gpu is not None),
+    )
+
+
+def _kernel_value(name: str) -> str | None:
+    try:
+        return (_CPUFREQ / name).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _output(command: Sequence[str], *, timeout_s: float = _QUERY_TIMEOUT_S, ends: bool = True) -> list[str]:
+    """Lines that a tool prints; none if it is absent, fails, or does not end though it should."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=ends
+        ).stdout
+    except subprocess.TimeoutExpired as error:
+        done = b"" if ends else error.output or b""
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [line.strip() for line in done.decode(errors="replace").splitlines() if line.strip()]
+
+
+def _gpu_state(line: str) -> GpuState | None:
+    fields = [field.strip() for field in line.split(",")]
+    if len(fields) != 6:
+        return None
+    name, driver, sm_mhz, memory_mhz, power_limit_w, performance_state = fields
+    return GpuState(
+        name=name,
+        driver=_told(driver),
+        sm_mhz=_number(sm_mhz),
+        memory_mhz=_number(memory_mhz),
+        power_limit_w=_number(power_limit_w),
+        performance_state=_told(performance_state),
+    )
+
+
+def _told(field: str) -> str | None:
+    """None for nvidia-smi's "[N/A]" and its like."""
+    return None if not field or field.startswith("[") else field
+
+
+def _number(field: str) -> float | None:
+    try:
+        return float(field)
+    except ValueError:
+        return None
 
 
 def now_utc() -> str:
