@@ -48,6 +48,9 @@ app = typer.Typer(add_completion=False)
 _CAREFUL_RATE = parse_rate("256")
 """What --rate auto starts with, until it knows better: enough at -7 dB."""
 
+_FIRST_REPORT_TIMEOUT_S = 2.0
+"""How long the first image waits for a report; a receiver that runs sends two a second."""
+
 _PATIENCE_AFTER_INTERRUPT_S = 0.2
 """How long a stopped transmitter may take to tell receivers that the stream has ended."""
 
@@ -158,6 +161,8 @@ def tx(
             FrameSender(connect, limits=limits, interruption=interruption) as sender,
             ReportSubscriber(feedback) if feedback else contextlib.nullcontext() as reports,
         ):
+            if reports is not None:
+                reports.wait(_FIRST_REPORT_TIMEOUT_S)
             transmitter = Transmitter(model, start_rate, sender.send, num_pilots=pilots, constellation=constellation)
             waits = f", and with {index.codec} once the receiver has reported" if index and index is not model else ""
             told = f"sending {start_rate.num_symbols} symbols an image with {model.codec}{waits} to {connect}"
@@ -185,7 +190,7 @@ def tx(
                     transmitter.end()
             if adaptation is not None and reports is not None and not adaptation.has_heard:
                 console.print(
-                    f"no report came from {feedback}: start rx with --feedback", highlight=False, soft_wrap=True
+                    f"no report came from {feedback}: is an rx with --feedback there?", highlight=False, soft_wrap=True
                 )
         summary = TransmitterSummary.of(transmitter, skipped, interrupted=interruption.is_set(), duration_s=duration_s)
     if as_json:

@@ -227,6 +227,10 @@ class ReportSubscriber(_Socket):
         self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         self._has_warned = False
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait until a report is there to be taken, or the time is over."""
+        self._socket.poll(int(timeout_s * 1000), zmq.POLLIN)
+
     def newest(self) -> ReceiverReport | None:
         """The newest report since the last call; None if there was none. Foreign bytes are logged and dropped."""
         newest = None

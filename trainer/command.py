@@ -92,8 +92,8 @@ def codec(
             progress=progress,
         )
     console.print(
-        f"model set written to {out}; try it on pictures that it has not learnt from:"
-        f" semlink demo --model-set {out} --codec {','.join(options.codecs)} --data FOLDER",
+        f"model set written to {out}; try it on pictures that it has not learnt from, such as those of test/:"
+        f" semlink evaluate --data FOLDER --model-set {out} --codec {','.join(options.codecs)} --weights model-set",
         highlight=False,
         soft_wrap=True,
     )

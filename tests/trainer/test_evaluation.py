@@ -27,6 +27,7 @@ from semlink.rates import parse_rate
 from trainer.codecs.learning import TrainingFeatures
 from trainer.codecs.training import CodecTraining
 from trainer.evaluation.bounds import message_error_rate
+from trainer.evaluation.command import evaluate
 from trainer.evaluation.grid import Grid, train_all, trainings_of
 from trainer.evaluation.journal import Journal
 from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features
@@ -300,6 +301,18 @@ def test_report_that_cannot_be_delivered_costs_nothing_measured(
 
 def _interrupt(report: EvaluationReport) -> None:
     raise KeyboardInterrupt
+
+
+def test_interruption_says_that_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainer.evaluation.run.run_evaluation", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate()
+    assert "the same command goes on from there" in capsys.readouterr().err
 
 
 def test_damaged_journal_is_named(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from trainer.references.bpg_ldpc import BpgLdpcLink, StillSource, pack_payloads,
 from trainer.references.coded_modulation import CodedModulation, Mode, modes
 from trainer.references.deepjscc import DeepJsccLink
 from trainer.references.deepjscc_training import DeepJsccTraining, read_pictures, train_deepjscc, trained_deepjscc
-from trainer.references.evaluation import check_references
+from trainer.references.evaluation import check_references, check_weights
 from trainer.references.hevc_stills import WORST_QP, HevcStills, StillLadder
 from trainer.references.index_polar import IndexPolarLink, PolarCode, bit_likelihoods
 from trainer.references.reception import encode_pictures, score_received
@@ -402,6 +402,9 @@ def test_what_would_fail_after_training_is_refused_before(monkeypatch: pytest.Mo
         with pytest.raises(ConfigError, match="--constellation"):
             check_references(grid(codecs=(codec,), constellation=Constellation.QAM16))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="learns from training images"):
+        check_weights(grid(), "model-set")
+    check_weights(grid(codecs=("nested", "index-polar")), "model-set")
     with pytest.raises(MissingDependencyError, match=r"needs av.*references"):
         check_references(grid(codecs=("bpg-ldpc",)))
     with pytest.raises(MissingDependencyError, match=r"needs sionna-no-rt.*references"):

@@ -95,31 +95,35 @@ def evaluate(
     console = Console(stderr=True)
     if json_path is not None:
         require_writable(json_path)  # before hours of work, not after them
-    report = run_evaluation(
-        Grid(
-            codecs=_choices(codec, "--codec", _CODECS),
-            rates=tuple(dict.fromkeys(parse_rate(text) for text in split_list(num_symbols, "--num-symbols"))),
-            channels=tuple(ChannelModel(name) for name in _choices(channel, "--channel", tuple(ChannelModel))),
-            snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
-            seeds=tuple(range(seeds)),
-            num_pilots=pilots,
-            csi=ReceiverKnowledge(csi),
-            trained_on=train_channel,
-            constellation=constellation,
-        ),
-        data=data,
-        train_data=train_data,
-        model_set=model_set,
-        weights=weights,
-        count=count,
-        epochs=epochs,
-        precision=precision,
-        num_jobs=jobs or len(os.sched_getaffinity(0)),
-        runs=runs,
-        command=shlex.join(["semlink", *sys.argv[1:]]),
-        console=console,
-        deliver=lambda report: None if json_path is None else write_report(report, json_path),
-    )
+    try:
+        report = run_evaluation(
+            Grid(
+                codecs=_choices(codec, "--codec", _CODECS),
+                rates=tuple(dict.fromkeys(parse_rate(text) for text in split_list(num_symbols, "--num-symbols"))),
+                channels=tuple(ChannelModel(name) for name in _choices(channel, "--channel", tuple(ChannelModel))),
+                snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
+                seeds=tuple(range(seeds)),
+                num_pilots=pilots,
+                csi=ReceiverKnowledge(csi),
+                trained_on=train_channel,
+                constellation=constellation,
+            ),
+            data=data,
+            train_data=train_data,
+            model_set=model_set,
+            weights=weights,
+            count=count,
+            epochs=epochs,
+            precision=precision,
+            num_jobs=jobs or len(os.sched_getaffinity(0)),
+            runs=runs,
+            command=shlex.join(["semlink", *sys.argv[1:]]),
+            console=console,
+            deliver=lambda report: None if json_path is None else write_report(report, json_path),
+        )
+    except KeyboardInterrupt:
+        console.print("stopped; what was measured is kept: the same command goes on from there", highlight=False)
+        raise
     Console().print(summary_table(report))
     if json_path is not None:
         plot = plot or json_path.with_suffix(".png")

@@ -122,6 +122,8 @@ def train_all(
 
     One core a run keeps a run's arithmetic, and so its result, the same however many run beside it.
     """
+    if not trainings:
+        return []
     epochs = sum(training.epochs for training in trainings)
     task = progress.add_task(f"training {len(trainings)} codecs", total=epochs)
     if num_jobs == 1 or len(trainings) == 1:

@@ -206,6 +206,8 @@ class Measurement:
 
     def _side_by_side(self, description: str, tasks: Sequence[Task]) -> list[Record]:
         """Measure links, `num_jobs` at a time, each with one core, so that figures are the same on any number."""
+        if not tasks:
+            return []
         progress_task = self.progress.add_task(description, total=len(tasks))
         records: list[Record] = []
         is_stopped = threading.Event()

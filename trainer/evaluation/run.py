@@ -31,7 +31,7 @@ from trainer.evaluation.report import EvaluationReport
 from trainer.evaluation.vq_link import QUANTIZERS, fitted_quantizer
 from trainer.features import cached_features
 from trainer.references import deepjscc_training
-from trainer.references.evaluation import check_references, evaluate_index_polar, evaluate_picture_codecs
+from trainer.references.evaluation import check_references, check_weights, evaluate_index_polar, evaluate_picture_codecs
 
 __all__ = ["run_evaluation"]
 
@@ -76,6 +76,7 @@ def run_evaluation(
         if weights == "auto":
             weights = "trained" if dataset.name == "cifar100" else "model-set"
             _log.info("weights auto: chose %s for %s", weights, dataset.name)
+        check_weights(grid, weights)
         sent_images = dataset.sent.spread(count)
         sent = cached_features(sent_images, encoder, progress=progress)
         kb = cached_features(dataset.knowledge_base, encoder, progress=progress)

@@ -25,7 +25,7 @@ from trainer.references.deepjscc_training import DeepJsccTraining, read_pictures
 from trainer.references.index_polar import IndexPolarLink, require_polar
 from trainer.references.packages import missing_module
 
-__all__ = ["check_references", "evaluate_index_polar", "evaluate_picture_codecs"]
+__all__ = ["check_references", "check_weights", "evaluate_index_polar", "evaluate_picture_codecs"]
 
 _PICTURE_CODECS = ("bpg-ldpc", "deepjscc")
 _REFERENCES = ("index-polar", *_PICTURE_CODECS)
@@ -60,6 +60,16 @@ def check_references(grid: Grid, num_entries: int | None = None) -> None:
     if "index-polar" in wanted:
         for rate in grid.rates:
             require_polar(rate, num_entries or 2**32)
+
+
+def check_weights(grid: Grid, weights: str) -> None:
+    """ConfigError if a reference that learns from images is asked for with a model set's weights, which have none."""
+    for codec in grid.codecs:
+        if codec in _PICTURE_CODECS and weights == "model-set":
+            raise ConfigError(
+                f"{codec} learns from training images: use --data cifar100 or a folder with train/ and test/, and"
+                " --weights trained"
+            )
 
 
 def evaluate_index_polar(measurement: Measurement) -> list[Record]:
