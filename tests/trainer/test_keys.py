@@ -125,6 +125,26 @@ def test_run_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.onnx"))) == 4
 
 
+def test_interrupted_training_ends_like_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is stopped: nothing half-made is believed, and the next start gives the same keys."""
+    features, labels = images(600, 1)
+    data = TrainingFeatures(features, labels, "clusters", "key", tuple("abcdefgh"))
+    quick = KeyTraining(key_dim=4, hidden_dim=8, epochs=2, batch_size=64, precision="fp32")
+    whole = trained_keys(quick, data, tmp_path / "whole")
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("functional.normalize", "key_graph"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"trainer.codecs.keys.{step}", stop)
+            with pytest.raises(KeyboardInterrupt):
+                trained_keys(quick, data, tmp_path / "stopped")
+    resumed = trained_keys(quick, data, tmp_path / "stopped")
+    np.testing.assert_array_equal(resumed.proxies, whole.proxies)
+    np.testing.assert_array_equal(resumed.of_images(features), whole.of_images(features))
+
+
 def test_bad_data_is_named() -> None:
     features, kinds = images(2000, 1)
     with pytest.raises(DatasetError, match="at least 2 categories"):
