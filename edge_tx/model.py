@@ -6,6 +6,7 @@ IndexModel   picture --encoder--> vector --nearest key--> codeword       index
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from semlink.iq import CodesFormat, IQCodes, pair_latent, quantize
 from semlink.rates import RATES, Rate
 
 __all__ = ["GraphModel", "IndexModel", "TransmitterModel", "load_index_model", "load_transmitter_model"]
+
+_log = logging.getLogger(__name__)
 
 Tensor: TypeAlias = npt.NDArray[np.uint8]
 """(size, size, 3): a picture as the encoder takes it."""
@@ -141,6 +144,11 @@ def load_transmitter_model(
     from engines.encoder_precision import default_store, encoder_graph
     from engines.transmitter_graph import transmitter_graph
 
+    if codes_format is CodesFormat.SC16 and backend in ("auto", "tensorrt"):
+        if backend == "tensorrt":
+            raise EngineError("TensorRT has no 16-bit integers: use --codes-format sc8, or --backend onnxruntime")
+        _log.info("backend auto: chose onnxruntime (TensorRT has no 16-bit integers)")
+        backend = "onnxruntime"
     backend, store = resolve_backend(backend, is_one_image=True), default_store(model_set, engines)
     encoder = encoder_graph(model_set, precision, store, backend=backend)
     composed = transmitter_graph(model_set, rate, codec=codec, codes_format=codes_format, encoder=encoder)

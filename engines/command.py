@@ -58,7 +58,7 @@ _MOST_CALIBRATION_PICTURES = 256
 @app.command(epilog="Example: semlink engine build --precision int8 --calibrate photos")
 def build(
     model_set: ModelSetName = "builtin",
-    backend: Backend = "onnxruntime",
+    backend: Backend = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
     calibrate: Annotated[
         Path | None, typer.Option(help="Folder of pictures like those of the link, for int8.", show_default=False)
@@ -83,7 +83,7 @@ def build(
         with console.status(f"rewriting {models.name} in {precision.value}"):
             build_encoder(models, precision, store, backend=backend, pictures=pictures, anew=force)
     if backend == "tensorrt":
-        _build_plan(models, parse_rate(rate), codec, precision, engines, console)
+        _build_plan(models, parse_rate(rate), codec, precision, engines, console, anew=force)
     print(f"{store.folder}: {precision.value} of {models.name} for {backend}")
 
 
@@ -114,7 +114,7 @@ def bench(
     model_set: ModelSetName = "builtin",
     codec: CodecName = None,
     rate: RateName = "1/48",
-    backend: Backend = "onnxruntime",
+    backend: Backend = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP32,
     num_threads: NumThreads = 2,
     runs: Annotated[int, typer.Option(min=1, help="Pictures to time, after a warm-up.")] = 200,
@@ -160,7 +160,7 @@ def verify(
     model_set: ModelSetName = "builtin",
     codec: CodecName = None,
     rate: RateName = "1/48",
-    backend: Backend = "onnxruntime",
+    backend: Backend = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
     num_threads: NumThreads = 2,
     count: Annotated[int, typer.Option(min=1, help="Most pictures to look at.")] = 200,
@@ -177,7 +177,13 @@ def verify(
         [load_image(path) for path in image_files(folder)[:count]],
         models.manifest.encoder.preprocessing,
         encoders=(
-            load_runner(encoder, backend=backend, num_threads=num_threads, precision=precision.value),
+            load_runner(
+                encoder,
+                backend=backend,
+                num_threads=num_threads,
+                precision=precision.value,
+                store=default_store(models, engines),
+            ),
             models.load_encoder(backend="onnxruntime", num_threads=num_threads),
         ),
         transmitters=(tested, reference),
@@ -190,7 +196,14 @@ def verify(
 
 
 def _build_plan(
-    models: ModelSet, rate: Rate, codec: str | None, precision: Precision, engines: Path | None, console: Console
+    models: ModelSet,
+    rate: Rate,
+    codec: str | None,
+    precision: Precision,
+    engines: Path | None,
+    console: Console,
+    *,
+    anew: bool,
 ) -> None:
     from engines.tensorrt_runner import TensorRtRunner
 
@@ -205,7 +218,7 @@ def _build_plan(
                 tasks[phase] = progress.add_task(phase, total=1.0)
             progress.update(tasks[phase], completed=share)
 
-        TensorRtRunner(graph.onnx, store=store, precision=precision.value, report=report).close()
+        TensorRtRunner(graph.onnx, store=store, precision=precision.value, report=report, anew=anew).close()
 
 
 def _transmitter(

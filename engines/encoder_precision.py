@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,17 +13,27 @@ from engines.engine_store import EngineKey, EngineStore
 from engines.modelset import ModelSet
 from engines.onnx_version import IR_VERSION
 from engines.precision import Precision
-from engines.quantize import Int8Style, Tensor, at_precision, int8_style
-from semlink.errors import EngineError
+from engines.quantize import Int8Style, Tensor, at_precision, converter_version, int8_style
+from semlink.cache import cache_folder
+from semlink.errors import ConfigError, EngineError
 
 __all__ = ["build_encoder", "default_store", "encoder_graph"]
 
 _CONVERTER = "onnx"
+_CALIBRATED = (Int8Style.CALIBRATED, Int8Style.SYMMETRIC)
+
+_log = logging.getLogger(__name__)
 
 
 def default_store(model_set: ModelSet, folder: Path | None = None) -> EngineStore:
-    """Where a model set's engines are kept: beside it, unless a folder is named."""
-    return EngineStore(folder or model_set.folder / "engines")
+    """Where a model set's engines are kept: beside it, unless a folder is named or the set's cannot be written."""
+    if folder is not None:
+        return EngineStore(folder)
+    if os.access(model_set.folder, os.W_OK):
+        return EngineStore(model_set.folder / "engines")
+    cached = cache_folder("engines", model_set.encoder_fingerprint[:16])
+    _log.info("%s cannot be written; its engines are in %s", model_set.folder, cached)
+    return EngineStore(cached)
 
 
 def build_encoder(
@@ -44,17 +55,22 @@ def build_encoder(
 
     Raises
     ------
+    ConfigError
+        If there are pictures that would not be looked at.
     EngineError
         If the graph cannot be rewritten or kept, or there are too few pictures.
     """
     path = model_set.encoder_path
     style = _style(path, precision, backend)
     key = _key(model_set, precision, style)
-    if anew:
-        store.remove(key)
+    if pictures and style not in _CALIBRATED:
+        raise ConfigError(f"{precision.value} of {model_set.name} needs no pictures; leave out --calibrate")
+    if pictures and not anew and store.find(key) is not None:
+        raise ConfigError(f"int8 of {model_set.name} is calibrated already; --force calibrates it on these pictures")
     return store.find_or_build(
         key,
         lambda: at_precision(path, precision, style=style or Int8Style.DYNAMIC, pictures=pictures).SerializeToString(),
+        anew=anew,
     )
 
 
@@ -73,12 +89,13 @@ def encoder_graph(
     if precision is Precision.FP32:
         return model_set.encoder_path
     style = _style(model_set.encoder_path, precision, backend)
-    if style in (Int8Style.CALIBRATED, Int8Style.SYMMETRIC):
+    if style in _CALIBRATED:
         engine = store.find(_key(model_set, precision, style))
         if engine is None:
             raise EngineError(
                 f"int8 of {model_set.name} is calibrated on pictures like those of the link: semlink engine build"
-                f" --model-set {model_set.folder} --backend {backend} --precision int8 --calibrate FOLDER"
+                f" --model-set {model_set.folder} --backend {backend} --precision int8 --engines {store.folder}"
+                " --calibrate FOLDER"
             )
     else:
         engine = build_encoder(model_set, precision, store, backend=backend)
@@ -93,11 +110,10 @@ def _style(path: Path, precision: Precision, backend: str) -> Int8Style | None:
 
 
 def _key(model_set: ModelSet, precision: Precision, style: Int8Style | None) -> EngineKey:
-    version = importlib.metadata.version("onnxruntime")
     return EngineKey(
         graph_sha256=model_set.encoder_fingerprint,
         backend=_CONVERTER,
-        version=f"onnxruntime {version}, onnx {onnx.__version__}",
+        version=converter_version(),
         device="any",
         precision=precision.value,
         options=style.value if style else "",

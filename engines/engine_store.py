@@ -33,11 +33,11 @@ class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     graph_sha256 : of the ONNX graph that it is built from, in hex
-    backend : "onnxruntime" or "tensorrt"
+    backend : "onnx" for a rewritten graph, which any runtime may run, or "tensorrt"
     version : of the backend
     device : name of the processor, such as "NVIDIA H200"
     precision : of the image encoder in the graph
-    options : anything else, such as the pictures that int8 was calibrated on
+    options : anything else, such as the style of int8, and the version of our own rewriting
     """
 
     graph_sha256: str
@@ -87,7 +87,7 @@ class EngineStore:
         return self.folder / f"{key.stem}.engine"
 
     def find(self, key: EngineKey) -> bytes | None:
-        """An engine's bytes; None if it was not built, or what lies there is damaged or of another key."""
+        """An engine's bytes; None if it was not built, or, as it then says, what lies there is damaged or foreign."""
         path = self.path(key)
         try:
             stored = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=StoredEngine)
@@ -95,36 +95,53 @@ class EngineStore:
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
-            _log.warning("%s: cannot be read (%s); building it anew", path, error)
+            _log.warning("%s: cannot be read (%s), and counts as not built", path, error)
             return None
         if stored.key != key or hashlib.sha256(engine).hexdigest() != stored.sha256:
-            _log.warning("%s: is not what was built: cut short, or altered; building it anew", path)
+            _log.warning("%s: is not what was built (cut short, or altered), and counts as not built", path)
             return None
         return engine
 
-    def find_or_build(self, key: EngineKey, build: Callable[[], bytes]) -> bytes:
+    def find_or_build(self, key: EngineKey, build: Callable[[], bytes], *, anew: bool = False) -> bytes:
         """An engine's bytes, built if need be; of two processes that need the same one, the second waits.
+
+        Parameters
+        ----------
+        anew : build it even if it is there; what is there stays until the new one is whole
 
         Raises
         ------
         EngineError
             If the folder cannot be written; whatever `build` raises.
         """
-        if (engine := self.find(key)) is not None:
+        if not anew and (engine := self.find(key)) is not None:
             return engine
         path = self.path(key)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = path.with_suffix(".lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:
             raise EngineError(
                 f"{self.folder}: engines cannot be kept: {error.strerror}; name a folder with --engines"
             ) from None
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if (engine := self.find(key)) is not None:
+            if not anew and (engine := self.find(key)) is not None:
                 return engine
+            self._tell_what_is_stale(key)
             return self._built(key, build)
+
+    def _tell_what_is_stale(self, key: EngineKey) -> None:
+        """Say why an engine is built though there is one of this graph: that one is for another machine or version."""
+        for other in (engine.key for engine in self.all()):
+            is_same = all(
+                getattr(other, name) == getattr(key, name) for name in ("graph_sha256", "backend", "precision")
+            )
+            if is_same and (other.version, other.device) != (key.version, key.device):
+                _log.warning(
+                    "an engine of this graph is for %s %s on %s; building one for %s on %s",
+                    *(other.backend, other.version, other.device, key.version, key.device),
+                )
 
     def discard(self, key: EngineKey) -> None:
         """Forget an engine that its backend refuses, so that it is built anew."""
@@ -142,8 +159,7 @@ class EngineStore:
             build_s=round(time.monotonic() - started_s, 3),
         )
         try:
-            # The sidecar last: an engine without one counts as not built.
-            path.with_suffix(".json").unlink(missing_ok=True)
+            # The sidecar last: until then it does not fit the engine, which so counts as not built.
             with replaced_file(path, durable=True) as temporary:
                 temporary.write_bytes(engine)
             with replaced_file(path.with_suffix(".json"), durable=True) as temporary:
@@ -151,11 +167,6 @@ class EngineStore:
         except OSError as error:
             raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
         return engine
-
-    def remove(self, key: EngineKey) -> None:
-        """Forget an engine; the sidecar first, so that half of it is none."""
-        self.path(key).with_suffix(".json").unlink(missing_ok=True)
-        self.path(key).unlink(missing_ok=True)
 
     def all(self) -> Iterator[StoredEngine]:
         """Every engine's sidecar that can be read, by name."""

@@ -8,7 +8,7 @@ TensorRT takes it as a strongly typed network, the only kind that TensorRT 11 ha
            A graph of matrix products, such as a vision transformer, has outliers that one scale for a tensor
            loses; on a CPU its activations are therefore scaled anew in each call, and no pictures are needed.
 
-The codec behind the encoder stays fp32: it takes a hundredth of the time, and the receiver relies on its bits.
+The codec behind the encoder stays fp32: it takes a twentieth of the time, and the receiver relies on its bits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import onnx.numpy_helper
 from engines.precision import Precision
 from semlink.errors import EngineError, MissingDependencyError
 
-__all__ = ["Int8Style", "Tensor", "at_precision", "int8_style", "unpack_weights"]
+__all__ = ["Int8Style", "Tensor", "at_precision", "converter_version", "int8_style", "unpack_weights"]
 
 Tensor = npt.NDArray[np.uint8]
 """(size, size, 3): a picture as the encoder takes it."""
@@ -50,6 +50,8 @@ _SYMMETRIC = {
 _CONVOLUTIONAL_SHARE = 0.5
 """Of a graph's layers with weights, from which it counts as convolutional."""
 _LEAST_PICTURES = 32
+_REWRITING = 2
+"""Raise it with every change of this module that changes what is rewritten."""
 
 
 class Int8Style(str, enum.Enum):
@@ -61,6 +63,15 @@ class Int8Style(str, enum.Enum):
     """Pictures, once, around zero: all that TensorRT has."""
     DYNAMIC = "dynamic"
     """Each call: ONNX Runtime on a CPU."""
+
+
+def converter_version() -> str:
+    """What a rewritten graph depends on besides the graph: the packages that rewrite, and this module."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise _missing(error) from None
+    return f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}, rewriting {_REWRITING}"
 
 
 def int8_style(graph: Path, *, backend: str) -> Int8Style:
@@ -94,7 +105,7 @@ def at_precision(
     if precision is Precision.FP32:
         return model
     unpack_weights(model)
-    with _said_once():
+    with _quiet_converters():
         return _in_half(model) if precision is Precision.FP16 else _in_int8(model, style, pictures, name=graph.name)
 
 
@@ -203,16 +214,15 @@ class _Pictures:
 
 
 @contextlib.contextmanager
-def _said_once() -> Iterator[None]:
+def _quiet_converters() -> Iterator[None]:
     """Quiet ONNX Runtime's tools, which log advice to the root logger."""
     root = logging.getLogger()
-    level, root_level = root.disabled, root.level
+    level = root.level
     root.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        root.disabled = level
-        root.setLevel(root_level)
+        root.setLevel(level)
 
 
 def _missing(error: ImportError) -> MissingDependencyError:

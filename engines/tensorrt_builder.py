@@ -1,6 +1,6 @@
 """Builds TensorRT engines out of ONNX graphs. The only module that imports tensorrt.
 
-Networks are strongly typed: the graph says what type each tensor has (`engines.precision`), and TensorRT keeps to it.
+Networks are strongly typed: the graph says what type each tensor has (`engines.quantize`), and TensorRT keeps to it.
 That is the one kind of network which both JetPack 6's TensorRT 10.3 and TensorRT 11 build.
 
 Source: TensorRT's Python API, Builder, OnnxParser, IProgressMonitor; tests hold each call to 10.3, 10.13 and 11.4.
@@ -20,7 +20,10 @@ from engines.tensorrt_graph import ready_for_tensorrt
 from semlink.errors import EngineError, MissingDependencyError
 from semlink.files import replaced_file
 
-__all__ = ["WORKSPACE_BYTES", "Report", "build_engine", "load_tensorrt", "progress_monitor", "tensorrt_log"]
+__all__ = ["BUILDING", "WORKSPACE_BYTES", "Report", "build_engine", "load_tensorrt", "progress_monitor", "tensorrt_log"]
+
+BUILDING = 1
+"""Raise it with every change, here or in `engines.tensorrt_graph`, that changes what is built."""
 
 Report: TypeAlias = Callable[[str, float], None]
 """Told the phase of a build, and how much of it is done, 0..1."""

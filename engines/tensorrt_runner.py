@@ -26,7 +26,7 @@ from typing_extensions import Self
 from engines.cuda import CudaDevice, PyCudaDevice
 from engines.engine_store import EngineKey, EngineStore
 from engines.runner import Graph, check_input
-from engines.tensorrt_builder import Report, build_engine, load_tensorrt
+from engines.tensorrt_builder import BUILDING, Report, build_engine, load_tensorrt
 from engines.tensorrt_session import TensorRtSession
 from semlink.cache import cache_folder
 from semlink.errors import EngineError
@@ -51,6 +51,7 @@ class TensorRtRunner:
     cuda : the device, the runner's own from here on; None takes the first
     use_cuda_graph : False puts the engine on the stream anew in each call, to compare
     report : told of a build's progress
+    anew : build the engine even if it is there
 
     Raises
     ------
@@ -70,6 +71,7 @@ class TensorRtRunner:
         cuda: CudaDevice | None = None,
         use_cuda_graph: bool = True,
         report: Report | None = None,
+        anew: bool = False,
     ) -> None:
         self._name = graph.name if isinstance(graph, Path) else "composed graph"
         if num_threads < 1:
@@ -85,15 +87,18 @@ class TensorRtRunner:
         # Runs at the interpreter's end too, while the libraries that it needs are still there.
         self._finalizer = weakref.finalize(self, self._session.close)
         key = EngineKey(
-            hashlib.sha256(content).hexdigest(), "tensorrt", str(trt.__version__), self._device.name, precision
+            *(hashlib.sha256(content).hexdigest(), "tensorrt", str(trt.__version__), self._device.name, precision),
+            options=f"building {BUILDING}",
         )
-        engines = _Engines(content, key, trt, store or EngineStore(cache_folder("engines")), report)
+        engines = _Engines(content, key, trt, store or EngineStore(cache_folder("engines")), report, anew=anew)
         try:
             with self._on_device():
                 engines.load_into(self._session)
                 self._session.make_ready(use_cuda_graph=use_cuda_graph)
         except BaseException as error:
-            self._finalizer()
+            # What went wrong first is what is told, whatever freeing says after it.
+            with contextlib.suppress(EngineError):
+                self._finalizer()
             if isinstance(error, EngineError):
                 raise EngineError(f"{self._name}: {error}") from None
             raise
@@ -150,13 +155,21 @@ class _Engines:
     """Where the engine of a graph comes from: the store, or a build."""
 
     def __init__(
-        self, graph: bytes, key: EngineKey, trt: ModuleType, store: EngineStore, report: Report | None
+        self,
+        graph: bytes,
+        key: EngineKey,
+        trt: ModuleType,
+        store: EngineStore,
+        report: Report | None,
+        *,
+        anew: bool,
     ) -> None:
-        self._graph, self._key, self._trt, self._store, self._report = graph, key, trt, store, report
+        self._graph, self._key, self._trt, self._store = graph, key, trt, store
+        self._report, self._anew = report, anew
 
     def load_into(self, session: TensorRtSession) -> None:
         """Deserialize the engine; one that TensorRT refuses is built anew, once."""
-        if session.deserialize(self._store.find_or_build(self._key, self._build)):
+        if session.deserialize(self._store.find_or_build(self._key, self._build, anew=self._anew)):
             return
         words = session.log.take_error()
         _log.warning("%s: TensorRT refuses it (%s); building it anew", self._store.path(self._key), words)
@@ -165,7 +178,7 @@ class _Engines:
             raise EngineError(f"TensorRT cannot load the engine that it has just built: {session.log.take_error()}")
 
     def _build(self) -> bytes:
-        _log.info("building an engine for %s, once; this can take minutes", self._key.device)
+        _log.warning("building an engine for %s, once; this can take minutes", self._key.device)
         place = re.sub(r"\W+", "-", f"tensorrt-{self._key.version}-{self._key.device}")
         timing_cache = self._store.folder / f"{place}.timing"
         return build_engine(self._graph, timing_cache=timing_cache, report=self._report, tensorrt=self._trt)

@@ -115,8 +115,12 @@ class TensorRtSession:
         kind = self._engine.get_tensor_dtype(name)
         if kind not in dtypes:
             raise EngineError(f"{name} is a {kind}, which the link does not use")
-        # The context knows the output's shape once it knows the input's; a free axis there is the batch.
-        shape = tuple(1 if axis < 0 else int(axis) for axis in self._context.get_tensor_shape(name))
+        shape = tuple(int(axis) for axis in self._context.get_tensor_shape(name))
+        if mode == self._trt.TensorIOMode.INPUT:
+            shape = (1, *shape[1:])
+        # The context knows the output's shape once it knows the input's.
+        if min(shape, default=1) < 0:
+            raise EngineError(f"{name} is of a size that depends on what is in the picture: {shape}; no buffer fits it")
         return TensorSpec(name, np.dtype(dtypes[kind]), shape)
 
     def _buffer(self, spec: TensorSpec) -> tuple[PinnedArray, int]:
@@ -136,9 +140,11 @@ class TensorRtSession:
 
     def close(self) -> None:
         """Free everything, from whatever thread."""
-        self._device.push()
         try:
-            self._undo.close()
+            self._device.push()
+            try:
+                self._undo.close()
+            finally:
+                self._device.pop()
         finally:
-            self._device.pop()
             self._device.release()

@@ -70,8 +70,32 @@ def test_what_is_damaged_or_foreign_is_built_anew_and_said(
     damage(store.path(KEY))
     with caplog.at_level(logging.WARNING):
         assert store.find_or_build(KEY, lambda: b"anew") == b"anew"
-    assert "building it anew" in caplog.text
+    assert "counts as not built" in caplog.text
     assert store.find(KEY) == b"anew"
+
+
+def test_building_anew_keeps_the_old_one_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    store = EngineStore(tmp_path)
+    store.find_or_build(KEY, lambda: b"engine")
+
+    def interrupted() -> bytes:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.find_or_build(KEY, interrupted, anew=True)
+    assert store.find(KEY) == b"engine"
+    assert store.find_or_build(KEY, lambda: b"anew", anew=True) == b"anew"
+    assert store.find(KEY) == b"anew"
+
+
+def test_an_engine_of_another_version_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = EngineStore(tmp_path)
+    store.find_or_build(KEY, lambda: b"engine")
+    caplog.clear()
+    newer = EngineKey(KEY.graph_sha256, KEY.backend, "11.4.0", KEY.device, KEY.precision)
+    assert store.find_or_build(newer, lambda: b"newer") == b"newer"
+    assert "is for tensorrt 10.3.0 on NVIDIA H200; building one for 11.4.0 on NVIDIA H200" in caplog.text
+    assert store.find(KEY) == b"engine"
 
 
 def test_interrupted_build_leaves_nothing_that_is_believed(tmp_path: Path) -> None:

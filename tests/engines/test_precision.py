@@ -19,8 +19,8 @@ from engines.modelset import ModelSet
 from engines.precision import Precision
 from engines.quantize import Int8Style, at_precision, int8_style
 from engines.runner import load_runner
-from semlink.errors import EngineError
-from semlink.iq import dequantize
+from semlink.errors import ConfigError, EngineError
+from semlink.iq import CodesFormat, dequantize
 from semlink.rates import parse_rate
 
 RATE = parse_rate("64")
@@ -104,7 +104,7 @@ def test_transmitter_runs_a_precision_and_its_codes_are_alike(
 
 
 def test_int8_that_was_not_calibrated_says_how(builtin: ModelSet, tensors: list[np.ndarray], tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"semlink engine build .*--precision int8 --calibrate FOLDER"):
+    with pytest.raises(EngineError, match=r"semlink engine build .*--precision int8 --engines .* --calibrate FOLDER"):
         load_transmitter_model(builtin, RATE, precision=Precision.INT8, engines=tmp_path)
     with pytest.raises(EngineError, match="at least 32 pictures, got 3"):
         build_encoder(builtin, Precision.INT8, default_store(builtin, tmp_path), pictures=tensors[:3])
@@ -115,6 +115,37 @@ def test_what_is_there_is_not_calibrated_again(builtin: ModelSet, tensors: list[
     (before,) = (engine for engine in store.all() if engine.key.precision == "int8")
     build_encoder(builtin, Precision.INT8, store)  # no pictures, and none needed
     assert before in list(store.all())
+
+
+def test_pictures_are_looked_at_or_refused(builtin: ModelSet, tensors: list[np.ndarray], engines: Path) -> None:
+    store = default_store(builtin, engines)
+    with pytest.raises(ConfigError, match="--force calibrates it on these"):
+        build_encoder(builtin, Precision.INT8, store, pictures=tensors)
+    with pytest.raises(ConfigError, match="needs no pictures"):
+        build_encoder(builtin, Precision.FP16, store, pictures=tensors)
+    before = build_encoder(builtin, Precision.INT8, store)
+    with pytest.raises(EngineError, match="at least 32 pictures"):
+        build_encoder(builtin, Precision.INT8, store, pictures=tensors[:3], anew=True)
+    assert build_encoder(builtin, Precision.INT8, store) == before
+
+
+def test_int8_of_one_backend_is_not_the_others(builtin: ModelSet, engines: Path) -> None:
+    with pytest.raises(EngineError, match="--backend tensorrt"):
+        encoder_graph(builtin, Precision.INT8, default_store(builtin, engines), backend="tensorrt")
+
+
+def test_a_model_set_that_cannot_be_written_has_its_engines_in_the_cache(
+    builtin: ModelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert default_store(builtin).folder.is_relative_to(tmp_path)
+    assert default_store(builtin, tmp_path / "named").folder == tmp_path / "named"
+
+
+def test_sixteen_bits_are_not_for_tensorrt(builtin: ModelSet) -> None:
+    with pytest.raises(EngineError, match="no 16-bit integers"):
+        load_transmitter_model(builtin, RATE, codes_format=CodesFormat.SC16, backend="tensorrt")
 
 
 def test_no_graph_is_named(tmp_path: Path) -> None:
@@ -148,6 +179,8 @@ def semlink(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_commands_build_list_time_and_check(engines: Path, picture_folder: Path, tmp_path: Path) -> None:
     where = ("--engines", engines)
+    built = semlink("engine", "build", *where, "--precision", "fp16", "--force")
+    assert (built.returncode, "fp16 of builtin for onnxruntime" in built.stdout) == (0, True), built.stderr
     listed = json.loads(semlink("engine", "info", *where, "--json").stdout)
     assert {engine["key"]["precision"] for engine in listed} == {"fp16", "int8"}
     checked = semlink("engine", "verify", picture_folder, *where, "--precision", "fp16", "--json")
