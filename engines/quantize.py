@@ -50,7 +50,9 @@ _SYMMETRIC = {
 _CONVOLUTIONAL_SHARE = 0.5
 """Of a graph's layers with weights, from which it counts as convolutional."""
 _LEAST_PICTURES = 32
-_REWRITING = 2
+_NUM_WIDE_LAYERS = 2
+"""Layers at the beginning whose inputs range too widely for seven bits; they are a small part of the work."""
+_REWRITING = 3
 """Raise it with every change of this module that changes what is rewritten."""
 
 
@@ -194,11 +196,16 @@ def _in_int8(model: onnx.ModelProto, style: Int8Style, pictures: Sequence[Tensor
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=norm,
+            nodes_to_exclude=[*norm, *(_first_layers(ready) if is_symmetric else ())],
             calibrate_method=CalibrationMethod.MinMax,
             extra_options=_SYMMETRIC if is_symmetric else _ASYMMETRIC,
         )
         return onnx.load(quantized)
+
+
+def _first_layers(model: onnx.ModelProto) -> list[str]:
+    layers = [node.name for node in model.graph.node if node.op_type in _LAYERS]
+    return layers[:_NUM_WIDE_LAYERS]
 
 
 class _Pictures:
