@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_one_line(gpu: GpuSearch) -> None:
     free, _ = torch.cuda.mem_get_info()
     taken = torch.empty(max(0, free - 64 * 2**20), dtype=torch.uint8, device="cuda")
     try:
-        with pytest.raises(EngineError, match="GPU out of memory: .* bytes are needed"):
+        with pytest.raises(EngineError, match=r"GPU out of memory: .* bytes are needed"):
             InnerProductIndex(np.ones((200_000, DIM), np.float32), gpu=gpu)
     finally:
         del taken
