@@ -25,7 +25,7 @@ from semlink.provenance import describe_device, installed_versions, machine_stat
 
 HERE = Path(__file__).parent
 SIZES = (5_000, 100_000, 1_000_000, 10_000_000)
-PARTS = ("vit", "builtin", "search")
+PARTS = ("vit", "builtin", "search", "link")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "vit": lambda: bench_vit(bench),
         "builtin": lambda: bench_builtin(bench),
         "search": lambda: _search(bench, options.sizes),
+        "link": lambda: _link(bench, options.kb_entries),
     }
     for part in options.parts:
         with bench.part(part):
@@ -68,10 +69,18 @@ def _search(bench: DeviceBench, sizes: Sequence[int]) -> None:
         bench_search(bench, size)
 
 
+def _link(bench: DeviceBench, num_entries: int) -> None:
+    # The one part that needs ZeroMQ; a machine without it runs the others.
+    from benchmarks.gpu_link import bench_link
+
+    bench_link(bench, num_entries)
+
+
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--sizes", type=_positive, nargs="+", default=SIZES, help="entries to search")
+    parser.add_argument("--kb-entries", type=_positive, default=5_000, help="entries of the link's knowledge base")
     parser.add_argument("--rounds", type=_positive, default=300, help="timed calls of each part")
     parser.add_argument("--warm-up", type=_positive, default=30, help="calls before them")
     parser.add_argument(

@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.run import percentiles_ms
 from semlink.errors import EngineError, MissingDependencyError
+from semlink.provenance import machine_state
 
 __all__ = ["DeviceBench", "SkipPart", "captured"]
 
@@ -54,7 +55,9 @@ class DeviceBench:
         except (SkipPart, EngineError, MissingDependencyError) as reason:
             self._skip(name, str(reason))
         except torch.cuda.OutOfMemoryError as error:
-            self._skip(name, str(error).partition(". ")[0])
+            self._skip(name, ". ".join(str(error).split(". ")[:2]))
+        except ModuleNotFoundError as error:
+            self._skip(name, f"not installed: {error.name}")
         except Exception as error:  # noqa: BLE001  # the machine is lent: the other parts are to run
             words = (str(error).strip().splitlines() or [""])[0]
             self.failed.append({"name": name, "error": f"{type(error).__name__}: {words}"})
@@ -106,6 +109,8 @@ class DeviceBench:
                 host_s.append(took_s)
                 if start is not None and end is not None:
                     device_s.append(start.elapsed_time(end) / 1e3)
+        if self.is_cuda:
+            notes |= _clocks()
         self.add(name, host_s, clock="host wall", **notes)
         if device_s:
             self.add(f"{name}_on_device", device_s, clock="CUDA events", **notes)
@@ -137,6 +142,12 @@ class DeviceBench:
     def pinned(self, tensor: torch.Tensor) -> torch.Tensor:
         """Host memory that the GPU copies from and to by itself; plain memory without one."""
         return tensor.pin_memory() if self.is_cuda else tensor
+
+
+def _clocks() -> dict[str, float]:
+    """The GPU's clock while it is still that of the measurement; nothing where the driver does not tell."""
+    gpus = machine_state().gpus
+    return {"sm_mhz": gpus[0].sm_mhz} if gpus and gpus[0].sm_mhz is not None else {}
 
 
 def host_free_bytes() -> int:

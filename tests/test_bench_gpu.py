@@ -20,7 +20,8 @@ from benchmarks.gpu_encoders import VisionTransformer
 from semlink.bench_files import read_bench_file
 
 ROOT = Path(__file__).parents[1]
-QUICK = ["--device", "cpu", "--sizes", "5000", "--rounds", "2", "--warm-up", "1", "--num-threads", "1"]
+SMALL = ["--sizes", "5000", "--kb-entries", "40", "--rounds", "2", "--warm-up", "1"]
+QUICK = ["--device", "cpu", "--num-threads", "1", *SMALL]
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,7 @@ def test_everything_that_a_cpu_can_run(tmp_path: Path) -> None:
         *(f"search_5000_x_512_fp32_faiss_top_{count}" for count in (1, 64)),
         *(f"picture_to_codes_vit_b32_{precision}_torch" for precision in ("fp32", "fp16")),
         *(f"picture_to_codes_builtin_{precision}_onnxruntime_cpu" for precision in ("fp32", "fp16")),
+        "end_to_end_loopback_40_entries_onnxruntime_fp32_search_cpu_fp32",
     }
     for row in report["benchmarks"]:
         assert (row["device"], row["num_rounds"], row["clock"]) == ("cpu", 2, "host wall")
@@ -61,6 +63,12 @@ def test_everything_that_a_cpu_can_run(tmp_path: Path) -> None:
         *(f"picture_to_codes_vit_b32_{precision}_torch_cuda_graph" for precision in ("fp32", "fp16")),
         *(f"picture_to_codes_builtin_{precision}_tensorrt" for precision in ("fp32", "fp16")),
         "search_5000_x_512_fp16_faiss",
+        *(
+            f"end_to_end_loopback_40_entries_{transmitter}_search_{search}"
+            for transmitter in ("onnxruntime_fp32", "tensorrt_fp32", "tensorrt_fp16")
+            for search in ("cpu_fp32", "gpu_fp32", "gpu_fp16")
+            if (transmitter, search) != ("onnxruntime_fp32", "cpu_fp32")
+        ),
     }
     assert all(skipped.values())
 
@@ -104,7 +112,7 @@ def test_it_runs_on_a_machine_that_has_little(tmp_path: Path) -> None:
     """torch, ONNX Runtime, onnx and what docs/gpu-machine.md carries; nothing else of ours."""
     code = (
         "import importlib.abc, sys\n"
-        "blocked = {'faiss', 'zmq', 'rich', 'typer', 'sklearn', 'skimage', 'matplotlib', 'scipy'}\n"
+        "blocked = {'faiss', 'zmq', 'sklearn', 'skimage', 'matplotlib', 'scipy'}\n"
         "class Blocker(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.partition('.')[0] in blocked:\n"
@@ -114,12 +122,13 @@ def test_it_runs_on_a_machine_that_has_little(tmp_path: Path) -> None:
         "sys.exit(main(sys.argv[1:]))\n"
     )
     out = tmp_path / "gpu.json"
-    options = [*QUICK, "--parts", "search", "builtin", "--out", str(out)]
+    options = [*QUICK, "--parts", "search", "builtin", "link", "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-c", code, *options], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     reasons = {entry["name"]: entry["reason"] for entry in msgspec.json.decode(out.read_bytes())["skipped"]}
+    assert reasons["link"] == "not installed: zmq"
     assert "needs faiss" in reasons["search_5000_x_512_fp32_faiss"]
     assert reasons["picture_to_codes_builtin_fp32_tensorrt"].startswith(("not installed: ", "TensorRT needs a GPU"))
 
