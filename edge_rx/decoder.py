@@ -19,6 +19,7 @@ from edge_rx.entry_sounds import EntrySounds
 from edge_rx.equalizer import equalize
 from edge_rx.index_search import IndexSearch
 from edge_rx.kb import KnowledgeBase
+from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.noise import NoiseEstimator, undo_gain
 from edge_rx.signal_search import SignalSearch
 from engines.codecs import NestedCodec, PerRateCodec
@@ -71,13 +72,14 @@ class GraphDecoder:
     Parameters
     ----------
     codec : its name
-    graph : received latent (1, 2 n) -> query (1, feature_dim); run once here, so that the first frame is
-        as fast as the rest
+    graph : received latent (1, 2 n) -> query (1, feature_dim); run once here, as is the search, so that the
+        first frame is as fast as the rest
     """
 
     def __init__(self, codec: str, graph: GraphRunner, rate: Rate, knowledge_base: KnowledgeBase) -> None:
         self.codec = codec
         graph(np.zeros((1, rate.latent_dim), dtype=np.float32))
+        knowledge_base.search(np.ones((1, knowledge_base.manifest.feature_dim), dtype=np.float32))
         self._graph, self._rate, self._knowledge_base = graph, rate, knowledge_base
 
     def decode(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Query:
@@ -151,6 +153,7 @@ class Decoders:
         rates: Sequence[Rate] = RATES,
         backend: str = "auto",
         num_threads: int = 1,
+        gpu: GpuSearch | None = None,
     ) -> Decoders:
         """Load every codec of a model set, and `index`, for one knowledge base.
 
@@ -158,11 +161,12 @@ class Decoders:
         ----------
         rates : those to serve; at each, `nested` keeps 8 n bytes of keys an entry, up to its features' width,
             and once 4 bytes for each number of its features
+        gpu : where to hold those keys and search; None for the CPU
 
         Raises
         ------
         ModelSetError, EngineError
-            If the set has no codec, a file is missing or altered, or the backend cannot run it.
+            If the set has no codec, a file is missing or altered, the backend cannot run it, or the GPU has no room.
         """
         model_set.codec()  # a set without codecs says so
         decoders: dict[bytes, Decoder] = {}
@@ -184,11 +188,11 @@ class Decoders:
                 _log.warning("%s is not served: %s", codec.name, error)
                 unserved |= {codec.fingerprint(rate): f"{codec.name}: {error}" for rate in served}
                 continue
-            for rate, search in SignalSearch.of_rates(sounds, served, num_threads=num_threads).items():
+            for rate, search in SignalSearch.of_rates(sounds, served, num_threads=num_threads, gpu=gpu).items():
                 decoders[codec.fingerprint(rate)] = SignalDecoder(codec.name, search, rate)
             if codec.entry.keys is not None:
                 spaces[codec.keys_fingerprint] = "index-labels"
-        decoders |= dict(_index_decoders(knowledge_base, rates, spaces, num_threads))
+        decoders |= dict(_index_decoders(knowledge_base, rates, spaces, num_threads, gpu))
         for space, name in spaces.items():
             for rate in RATES:
                 if rate not in rates:
@@ -228,11 +232,15 @@ def _entry_vectors(codec: NestedCodec, knowledge_base: KnowledgeBase) -> npt.NDA
 
 
 def _index_decoders(
-    knowledge_base: KnowledgeBase, rates: Sequence[Rate], spaces: Mapping[str, str], num_threads: int
+    knowledge_base: KnowledgeBase,
+    rates: Sequence[Rate],
+    spaces: Mapping[str, str],
+    num_threads: int,
+    gpu: GpuSearch | None,
 ) -> Iterator[tuple[bytes, Decoder]]:
     """`index` at every rate; in whichever space a transmitter found the entry, its codeword is the same."""
     fingerprint = knowledge_base.fingerprint
     for rate in rates:
-        search = IndexSearch(fingerprint, knowledge_base.num_entries, rate, num_threads=num_threads)
+        search = IndexSearch(fingerprint, knowledge_base.num_entries, rate, num_threads=num_threads, gpu=gpu)
         for space, codec in spaces.items():
             yield index_fingerprint(space, fingerprint, rate), SignalDecoder(codec, search, rate)

@@ -7,6 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
+from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.index import EntryIds, InnerProductIndex
 from edge_rx.signal_search import require_sound
 from engines.arrays import FloatArray
@@ -27,13 +28,22 @@ class IndexSearch:
     num_entries : how many it has, at least 1
     rate : symbols of an image
     num_threads : CPU threads of a search
+    gpu : where to hold the codewords and search; None for the CPU
     """
 
-    def __init__(self, knowledge_base: bytes, num_entries: int, rate: Rate, *, num_threads: int = 1) -> None:
+    def __init__(
+        self,
+        knowledge_base: bytes,
+        num_entries: int,
+        rate: Rate,
+        *,
+        num_threads: int = 1,
+        gpu: GpuSearch | None = None,
+    ) -> None:
         if num_entries < 1:
             raise KnowledgeBaseError("a knowledge base without entries answers nothing")
         self._num_reals = rate.latent_dim
-        self._make_index = partial(_index_of_codewords, knowledge_base, num_entries, rate, num_threads)
+        self._make_index = partial(_index_of_codewords, knowledge_base, num_entries, rate, num_threads, gpu)
 
     @cached_property
     def _index(self) -> InnerProductIndex:
@@ -70,7 +80,8 @@ class IndexSearch:
         return int(entries[0, 0]), min(1.0, max(-1.0, float(products[0, 0]) / (self._num_reals / 2)))
 
 
-def _index_of_codewords(knowledge_base: bytes, num_entries: int, rate: Rate, num_threads: int) -> InnerProductIndex:
-    index = InnerProductIndex(rate.latent_dim, num_threads=num_threads)
-    index.add(entry_codewords(knowledge_base, np.arange(num_entries), rate))
-    return index
+def _index_of_codewords(
+    knowledge_base: bytes, num_entries: int, rate: Rate, num_threads: int, gpu: GpuSearch | None
+) -> InnerProductIndex:
+    codewords = entry_codewords(knowledge_base, np.arange(num_entries), rate)
+    return InnerProductIndex(codewords, num_threads=num_threads, gpu=gpu)

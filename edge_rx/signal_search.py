@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rx.entry_sounds import EntrySounds
+from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.index import EntryIds, InnerProductIndex
 from engines.arrays import FloatArray
 from engines.codebook import repeat
@@ -50,11 +51,18 @@ class SignalSearch:
     sounds : of that knowledge base
     rate : symbols of an image
     num_threads : CPU threads of a search
+    gpu : where to hold the keys and search; None for the CPU
     num_candidates : likeliest keys that the answer is chosen from; 1 answers with the likeliest itself
     """
 
     def __init__(
-        self, sounds: EntrySounds, rate: Rate, *, num_threads: int = 1, num_candidates: int = NUM_CANDIDATES
+        self,
+        sounds: EntrySounds,
+        rate: Rate,
+        *,
+        num_threads: int = 1,
+        gpu: GpuSearch | None = None,
+        num_candidates: int = NUM_CANDIDATES,
     ) -> None:
         self._num_candidates = num_candidates
         self._entries, self._similarity, self._log_priors = sounds.entries, sounds.similarity, sounds.log_priors
@@ -64,18 +72,20 @@ class SignalSearch:
         longest = sounds.keys if self._dim <= sounds.keys.shape[1] else repeat(sounds.keys)
         keys = _unit_power(longest[:, : self._dim]) * sounds.scale[:, None]
         self._half_energy = np.sum(keys**2, axis=1) / 2
-        self._index = InnerProductIndex(self._dim + 2, num_threads=num_threads)
-        self._index.add(np.column_stack([keys, self._half_energy, sounds.log_priors]).astype(np.float32))
+        vectors = np.column_stack([keys, self._half_energy, sounds.log_priors]).astype(np.float32)
+        self._index = InnerProductIndex(vectors, num_threads=num_threads, gpu=gpu)
 
     @classmethod
-    def of_rates(cls, sounds: EntrySounds, rates: Sequence[Rate], *, num_threads: int = 1) -> dict[Rate, SignalSearch]:
+    def of_rates(
+        cls, sounds: EntrySounds, rates: Sequence[Rate], *, num_threads: int = 1, gpu: GpuSearch | None = None
+    ) -> dict[Rate, SignalSearch]:
         """One search for each rate; rates that repeat one code share its keys."""
         searches: dict[Rate, SignalSearch] = {}
         by_dim: dict[int, SignalSearch] = {}
         for rate in rates:
             dim, num_repeats = _folded(rate, sounds.keys.shape[1])
             if dim not in by_dim:
-                by_dim[dim] = cls(sounds, rate, num_threads=num_threads)
+                by_dim[dim] = cls(sounds, rate, num_threads=num_threads, gpu=gpu)
             searches[rate] = by_dim[dim]._repeating(num_repeats)
         return searches
 

@@ -20,7 +20,7 @@ MINIMUM_CUDA = (11, 4)
 """The first driver with `cuGraphInstantiateWithFlags`."""
 
 _LIBRARY = "libcuda.so.1"
-_ELSEWHERE = "or choose the backend onnxruntime"
+_OTHERWISE = "or choose the backend onnxruntime"
 _NO_DEVICE, _DRIVER_MISMATCH = 100, 803
 _CAPTURE_THREAD_LOCAL = 1
 """Other threads may go on allocating while this one records."""
@@ -58,8 +58,8 @@ class DriverInfo:
 class CudaDriver:
     """The driver library's calls, each of which answers with an error code, as calls that raise EngineError."""
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self._library = library
+    def __init__(self, library: ctypes.CDLL, otherwise: str = _OTHERWISE) -> None:
+        self._library, self._otherwise = library, otherwise
         # A graph is launched on every call: look its function up once.
         self._launch = self._function("cuGraphLaunch")
 
@@ -68,7 +68,7 @@ class CudaDriver:
             function = getattr(self._library, name)
         except AttributeError:
             raise EngineError(
-                f"the NVIDIA driver lacks {name}; update it to CUDA {_dotted(MINIMUM_CUDA)} or newer, {_ELSEWHERE}"
+                f"the NVIDIA driver lacks {name}; update it to CUDA {_dotted(MINIMUM_CUDA)} or newer, {self._otherwise}"
             ) from None
         function.argtypes, function.restype = _SIGNATURES[name], ctypes.c_int
         return function  # type: ignore[no-any-return]  # ctypes makes functions as they are asked for
@@ -132,7 +132,7 @@ class CudaDriver:
         self.call("cuGraphExecDestroy", graph)
 
 
-def open_driver() -> CudaDriver:
+def open_driver(otherwise: str = _OTHERWISE) -> CudaDriver:
     """Load the driver library.
 
     Raises
@@ -145,26 +145,27 @@ def open_driver() -> CudaDriver:
     except OSError:
         raise EngineError(
             f"no NVIDIA driver here ({_LIBRARY} not found); install it, or give the container its GPUs (--gpus all),"
-            f" {_ELSEWHERE}"
+            f" {otherwise}"
         ) from None
-    return CudaDriver(library)
+    return CudaDriver(library, otherwise)
 
 
-def probe_driver(minimum_cuda: tuple[int, int] = MINIMUM_CUDA) -> DriverInfo:
+def probe_driver(minimum_cuda: tuple[int, int] = MINIMUM_CUDA, *, otherwise: str = _OTHERWISE) -> DriverInfo:
     """Ask the driver whether CUDA can be used; before TensorRT or pycuda is imported.
 
     Parameters
     ----------
     minimum_cuda : oldest CUDA, (major, minor), that the driver must run
+    otherwise : end of every message: what to do without a GPU
 
     Raises
     ------
     EngineError
         If there is no driver, it does not start, is too old, or has no device.
     """
-    driver = open_driver()
+    driver = open_driver(otherwise)
     if code := driver.code("cuInit", 0):
-        raise EngineError(_startup_error(code, driver.words(code)))
+        raise EngineError(_startup_error(code, driver.words(code), otherwise))
     version, num_devices = ctypes.c_int(), ctypes.c_int()
     driver.call("cuDriverGetVersion", ctypes.byref(version))
     driver.call("cuDeviceGetCount", ctypes.byref(num_devices))
@@ -173,19 +174,19 @@ def probe_driver(minimum_cuda: tuple[int, int] = MINIMUM_CUDA) -> DriverInfo:
     if cuda < minimum_cuda:
         raise EngineError(
             f"the NVIDIA driver runs CUDA {_dotted(cuda)} at most, {_dotted(minimum_cuda)} is needed;"
-            f" update the driver, {_ELSEWHERE}"
+            f" update the driver, {otherwise}"
         )
     if not num_devices.value:
-        raise EngineError(_startup_error(_NO_DEVICE, "no device"))
+        raise EngineError(_startup_error(_NO_DEVICE, "no device", otherwise))
     return DriverInfo(cuda, num_devices.value)
 
 
-def _startup_error(code: int, words: str) -> str:
+def _startup_error(code: int, words: str, otherwise: str) -> str:
     if code == _NO_DEVICE:
-        return f"the NVIDIA driver sees no CUDA device; check nvidia-smi and CUDA_VISIBLE_DEVICES, {_ELSEWHERE}"
+        return f"the NVIDIA driver sees no CUDA device; check nvidia-smi and CUDA_VISIBLE_DEVICES, {otherwise}"
     if code == _DRIVER_MISMATCH:
-        return f"the NVIDIA driver was updated while loaded: {words}; restart the machine, {_ELSEWHERE}"
-    return f"the NVIDIA driver does not start: {words}; check nvidia-smi, {_ELSEWHERE}"
+        return f"the NVIDIA driver was updated while loaded: {words}; restart the machine, {otherwise}"
+    return f"the NVIDIA driver does not start: {words}; check nvidia-smi, {otherwise}"
 
 
 def _dotted(version: tuple[int, int]) -> str:

@@ -14,7 +14,7 @@ from semlink.provenance import MachineState
 __all__ = ["KINDS", "BenchFile", "Stage", "read_bench_file"]
 
 KINDS = {
-    "stages": "make bench (latency.json)",
+    "stages": "make bench (latency.json), make bench-gpu (latency-gpu.json)",
     "engine": "semlink engine bench --json",
     "side by side": "make bench-side-by-side (side-by-side.json)",
     "demo": "semlink demo (report.json)",

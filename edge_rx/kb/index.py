@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import importlib.util
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,10 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
-from semlink.errors import KnowledgeBaseError, MissingDependencyError
+from edge_rx.kb.gpu_search import (
+    GpuSearch,
+    HeldVectors,
+    SearchDevice,
+    SearchPrecision,
+    choose_gpu_search,
+    last_line,
+)
+from semlink.errors import KnowledgeBaseError, MissingDependencyError, install_command
 from semlink.files import replaced_file
 
-__all__ = ["INDEX_KIND", "EntryIds", "FlatIndex", "InnerProductIndex", "Vectors"]
+__all__ = ["INDEX_KIND", "EntryIds", "FlatIndex", "InnerProductIndex", "Vectors", "open_search_device"]
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 EntryIds: TypeAlias = npt.NDArray[np.int64]
@@ -29,6 +37,7 @@ class FlatIndex:
     ----------
     feature_dim : length of every vector, at least 1
     num_threads : CPU threads of one search, at least 1
+    gpu : where to search, a copy of the vectors made there by the first search; None for the CPU
 
     Raises
     ------
@@ -44,7 +53,7 @@ class FlatIndex:
     (1, 1.0)
     """
 
-    def __init__(self, feature_dim: int, *, num_threads: int = 1) -> None:
+    def __init__(self, feature_dim: int, *, num_threads: int = 1, gpu: GpuSearch | None = None) -> None:
         if feature_dim < 1 or num_threads < 1:
             raise KnowledgeBaseError(
                 f"feature_dim and num_threads must be at least 1, got {feature_dim} and {num_threads}"
@@ -53,6 +62,8 @@ class FlatIndex:
         self._index = self._faiss.IndexFlatIP(feature_dim)
         self.feature_dim = feature_dim
         self.num_threads = num_threads
+        self._gpu = gpu
+        self._held: HeldVectors | None = None
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -70,6 +81,7 @@ class FlatIndex:
             If the shape is another, or a vector has no direction.
         """
         self._index.add(self._unit(vectors, "vectors"))
+        self._held = None
 
     def search(self, queries: Vectors, *, num_matches: int) -> tuple[EntryIds, Vectors]:
         """Find the entries that point most nearly the same way.
@@ -88,12 +100,19 @@ class FlatIndex:
         ------
         KnowledgeBaseError
             If the shape is another, a query has no direction, or `num_matches` is below 1.
+        EngineError
+            If the GPU has no room for the vectors, or fails.
         """
         if num_matches < 1:
             raise KnowledgeBaseError(f"num_matches must be at least 1, got {num_matches}")
+        unit, num_matches = self._unit(queries, "queries"), min(num_matches, len(self))
+        if self._gpu is not None:
+            self._held = self._held or self._gpu.hold(self._index)
+            scores, entry_ids = self._held.search(unit, num_matches)
+            return entry_ids, scores
         # OpenMP keeps the number per calling thread, so it is set where it is used.
         self._faiss.omp_set_num_threads(self.num_threads)
-        scores, entry_ids = self._index.search(self._unit(queries, "queries"), min(num_matches, len(self)))
+        scores, entry_ids = self._index.search(unit, num_matches)
         return entry_ids, scores
 
     def vectors(self, start: int, count: int) -> Vectors:
@@ -114,10 +133,10 @@ class FlatIndex:
                 self._faiss.write_index(self._index, str(temporary))
         # faiss reports a full disk as a RuntimeError.
         except (RuntimeError, OSError) as error:
-            raise KnowledgeBaseError(f"{path}: cannot be written: {_last_line(error)}") from None
+            raise KnowledgeBaseError(f"{path}: cannot be written: {last_line(error)}") from None
 
     @classmethod
-    def load(cls, path: Path, *, feature_dim: int, num_threads: int = 1) -> Self:
+    def load(cls, path: Path, *, feature_dim: int, num_threads: int = 1, gpu: GpuSearch | None = None) -> Self:
         """Read an index of vectors of `feature_dim`.
 
         Raises
@@ -125,13 +144,13 @@ class FlatIndex:
         KnowledgeBaseError
             If the file is missing, cut short, or not such an index.
         """
-        index = cls(feature_dim, num_threads=num_threads)
+        index = cls(feature_dim, num_threads=num_threads, gpu=gpu)
         if not path.is_file():
             raise KnowledgeBaseError(f"{path}: no such file; the knowledge base is incomplete, build it again")
         try:
             stored = index._faiss.read_index(str(path))
         except RuntimeError as error:
-            raise KnowledgeBaseError(f"{path}: damaged, build the knowledge base again: {_last_line(error)}") from None
+            raise KnowledgeBaseError(f"{path}: damaged, build the knowledge base again: {last_line(error)}") from None
         if not isinstance(stored, index._faiss.IndexFlatIP) or stored.d != feature_dim:
             found = f"{type(stored).__name__} of dimension {stored.d}"
             raise KnowledgeBaseError(f"{path}: expected IndexFlatIP of dimension {feature_dim}, found {found}")
@@ -154,21 +173,27 @@ class InnerProductIndex:
 
     Parameters
     ----------
-    dim : length of every vector
+    vectors : (n, dim) float32
     num_threads : CPU threads of one search, at least 1
+    gpu : where to hold them and search; None for the CPU
+
+    Raises
+    ------
+    EngineError
+        If the GPU has no room for them, or fails.
     """
 
-    def __init__(self, dim: int, *, num_threads: int = 1) -> None:
+    def __init__(self, vectors: Vectors, *, num_threads: int = 1, gpu: GpuSearch | None = None) -> None:
         self._faiss = _import_faiss()
-        self._index = self._faiss.IndexFlatIP(dim)
+        index = self._faiss.IndexFlatIP(vectors.shape[1])
+        index.add(np.ascontiguousarray(vectors))
         self._num_threads = num_threads
+        self._num_vectors = len(vectors)
+        # Where a GPU holds them, the host's copy goes.
+        self._index = index if gpu is None else gpu.hold(index)
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
-
-    def add(self, vectors: Vectors) -> None:
-        """Append (n, dim) float32 vectors."""
-        self._index.add(np.ascontiguousarray(vectors))
+        return self._num_vectors
 
     def search(self, queries: Vectors, *, num_matches: int) -> tuple[EntryIds, Vectors]:
         """Find the largest inner products: (q, m) int64 places, best first, and (q, m) float32 products."""
@@ -178,15 +203,17 @@ class InnerProductIndex:
         return places, products
 
 
+def open_search_device(device: SearchDevice, precision: SearchPrecision = SearchPrecision.FP32) -> GpuSearch | None:
+    """The GPU to search on, or None for the CPU; see `edge_rx.kb.gpu_search.choose_gpu_search`."""
+    return choose_gpu_search(_import_faiss, device, precision)
+
+
 def _import_faiss() -> Any:
     try:
         import faiss
-    except ImportError:
+    except ImportError as error:
+        # faiss's build for GPUs is there, but not CUDA's libraries.
+        if error.name != "faiss" and importlib.util.find_spec("faiss") is not None:
+            raise MissingDependencyError(f"faiss does not load: {error}; run: {install_command('gpu')}") from None
         raise MissingDependencyError.of("faiss", extra="cpu", purpose="a knowledge base") from None
     return faiss
-
-
-def _last_line(error: Exception) -> str:
-    """Give the end of faiss's message, which starts with the C++ function and source line."""
-    lines = str(error).strip().splitlines()
-    return re.sub(r"^Error in .* at \S+: ", "", lines[-1]) if lines else type(error).__name__

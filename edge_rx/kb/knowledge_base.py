@@ -11,6 +11,7 @@ import numpy as np
 from typing_extensions import Self
 
 from edge_rx.closing import Closing
+from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.images import ImageStore
 from edge_rx.kb.index import EntryIds, FlatIndex, Vectors
 from edge_rx.kb.manifest import IMAGES_FOLDER, INDEX_FILE, RECORDS_FILE, Manifest, read_manifest
@@ -57,6 +58,7 @@ class KnowledgeBase(Closing):
         *,
         encoder_name: str = "the model set's encoder",
         num_threads: int = 1,
+        gpu: GpuSearch | None = None,
     ) -> Self:
         """Open a knowledge base.
 
@@ -71,6 +73,7 @@ class KnowledgeBase(Closing):
             without sending it queries
         encoder_name : what to call that encoder in an error
         num_threads : CPU threads of one search
+        gpu : where to search, from the first search on; None for the CPU
 
         Raises
         ------
@@ -89,7 +92,7 @@ class KnowledgeBase(Closing):
                     " was built with, or build it again with this one: semlink kb build FOLDER --out KB --model-set ..."
                 )
             try:
-                knowledge_base = cls._load(folder, manifest, num_threads)
+                knowledge_base = cls._load(folder, manifest, num_threads, gpu)
             except KnowledgeBaseError:
                 if read_manifest(folder) == manifest:
                     raise
@@ -100,9 +103,9 @@ class KnowledgeBase(Closing):
         raise KnowledgeBaseError(f"{folder}: replaced {_OPEN_ATTEMPTS} times while it was opened; let the builds end")
 
     @classmethod
-    def _load(cls, folder: Path, manifest: Manifest, num_threads: int) -> Self:
+    def _load(cls, folder: Path, manifest: Manifest, num_threads: int, gpu: GpuSearch | None) -> Self:
         """Load what the manifest describes, if sizes agree."""
-        index = FlatIndex.load(folder / INDEX_FILE, feature_dim=manifest.feature_dim, num_threads=num_threads)
+        index = FlatIndex.load(folder / INDEX_FILE, feature_dim=manifest.feature_dim, num_threads=num_threads, gpu=gpu)
         records = RecordTable.open(folder / RECORDS_FILE)
         knowledge_base = cls(folder, manifest, index, records)
         try:

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import faiss
 import pytest
 from frame_maker import FrameMaker
 
 from edge_rx.results import read_results
 from engines.modelset import ModelSet
-from semlink.errors import ConfigError, KnowledgeBaseError, ResultsError, TransportError
+from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, ResultsError, TransportError
 from semlink.frame import MAX_FRAME_BYTES, pack
 from semlink.image import RGBImage
 from semlink.transport import FrameReceiver, FrameSender, SocketLimits
@@ -122,6 +123,20 @@ def test_a_signal_ends_it_within_two_seconds_with_a_summary(
         summary = rx.end()
         assert time.monotonic() - asked_s < 2.0
     assert summary["frames_received"] == 1
+
+
+def test_a_gpu_that_cannot_be_used(arguments: list[str]) -> None:
+    """`gpu` is an error that says what would fix it, `auto` takes the CPU and says why."""
+    options = ["rx", "--listen", "tcp://127.0.0.1:*", "--idle-timeout-s", "0.2", *arguments, "--search-device"]
+    if hasattr(faiss, "StandardGpuResources"):
+        pytest.skip("this faiss is built for GPUs")
+    done = semlink(*options, "gpu")
+    assert done.returncode == EngineError.exit_code
+    assert "this faiss is built for the CPU; pip uninstall faiss-cpu" in " ".join(done.stderr.split())
+    done = semlink("-v", *options, "auto")
+    assert done.returncode == 0, done.stderr
+    assert "search device auto: chose cpu, fp32" in " ".join(done.stderr.split())
+    assert semlink(*options, "cpu", "--search-precision", "fp16").returncode == ConfigError.exit_code
 
 
 def test_the_summary_for_people(arguments: list[str]) -> None:

@@ -7,8 +7,11 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
+from recording_faiss import RecordingFaiss
+
 from edge_rx.entry_sounds import EntrySounds, SignalPriors
 from edge_rx.index_search import IndexSearch
+from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from edge_rx.noise import NoiseEstimator, undo_gain
 from edge_rx.signal_search import SignalSearch
 from engines.codebook import Codebook
@@ -195,3 +198,30 @@ def test_wrong_knowledge_bases_are_refused(codebook: Codebook) -> None:
         EntrySounds.of(codebook, np.zeros((0, DIM), np.float32))
     with pytest.raises(EngineError, match="must be"):
         EntrySounds.of(codebook, np.ones((2, DIM + 1), np.float32))
+
+
+@pytest.mark.parametrize("precision", list(SearchPrecision))
+@pytest.mark.parametrize("snr_db", [-60.0, 0.0, 30.0])
+def test_a_gpu_answers_as_the_cpu_does(
+    codebook: Codebook, entries: np.ndarray, precision: SearchPrecision, snr_db: float
+) -> None:
+    """Also in so much noise that a query does not fit half precision."""
+    recording = RecordingFaiss()
+    gpu, sounds = GpuSearch(recording, precision), EntrySounds.of(codebook, entries)
+    for rate in (parse_rate("8"), parse_rate("64")):
+        heard = apply_channel(
+            symbols_of(codebook, entries, rate), ChannelModel.AWGN, snr_db=snr_db, rng=np.random.default_rng(4)
+        ).symbols
+        variances = np.full(len(heard), noise_variance(snr_db))
+        on_cpu = SignalSearch.of_rates(sounds, [rate])[rate], IndexSearch(b"kb", ENTRIES, rate)
+        on_gpu = SignalSearch.of_rates(sounds, [rate], gpu=gpu)[rate], IndexSearch(b"kb", ENTRIES, rate, gpu=gpu)
+        for cpu, other in zip(on_cpu, on_gpu, strict=True):
+            expected, got = (
+                [search.match(search.queries(heard[[i]], variances[[i]])) for i in range(len(heard))]
+                for search in (cpu, other)
+            )
+            same = np.mean([a == b for (a, _), (b, _) in zip(expected, got, strict=True)])
+            assert same == 1.0 if precision is SearchPrecision.FP32 else same >= 0.9
+            if precision is SearchPrecision.FP32:
+                assert got == expected
+    assert len(recording.named("hold")) == 4
