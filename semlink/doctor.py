@@ -127,16 +127,16 @@ def _tensorrt(distributions: _Distributions) -> Finding:
     found = ", ".join(
         _version_of(module, distributions) or f"{module} not installed" for module in ("tensorrt", "pycuda")
     )
-    return Finding("backend TensorRT", "note", f"{found}; this version does not use them")
+    return Finding("backend TensorRT", "note", f"{found}; for a GPU, see docs/engines.md")
 
 
 def _devices() -> Iterator[Finding]:
     if shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists():
-        yield Finding("NVIDIA GPU", "note", "present; this version computes on the CPU")
+        yield Finding("NVIDIA GPU", "note", "present; see docs/engines.md for what runs on it")
     elif Path("/etc/nv_tegra_release").exists():
-        yield Finding("NVIDIA Jetson", "note", "present; this version computes on the CPU")
+        yield Finding("NVIDIA Jetson", "note", "present; see docs/engines.md for what runs on it")
     else:
-        yield Finding("NVIDIA GPU", "note", "none; the CPU is enough for everything in this version")
+        yield Finding("NVIDIA GPU", "note", "none; the CPU is enough for everything")
 
 
 def _model_sets() -> Iterator[Finding]:

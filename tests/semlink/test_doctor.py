@@ -27,7 +27,7 @@ def test_every_line_of_this_machine() -> None:
     } <= findings.keys()  # fmt: skip
     assert findings["backend ONNX Runtime"]["status"] == "ok"
     assert "CPUExecutionProvider" in findings["backend ONNX Runtime"]["found"]
-    assert findings["backend TensorRT"]["found"].endswith("this version does not use them")
+    assert findings["backend TensorRT"]["found"].endswith("for a GPU, see docs/engines.md")
     assert findings["model set builtin"]["status"] == "ok", findings["model set builtin"]
     assert "codecs nested" in findings["model set builtin"]["found"]
     assert all(finding["fix"] for finding in findings.values() if finding["status"] == "missing")
