@@ -58,7 +58,7 @@ class DeviceBench:
             self._skip(name, ". ".join(str(error).split(". ")[:2]))
         except ModuleNotFoundError as error:
             self._skip(name, f"not installed: {error.name}")
-        except Exception as error:  # noqa: BLE001  # the machine is lent: the other parts are to run
+        except Exception as error:  # noqa: BLE001  # one part that breaks is not to cost the others
             words = (str(error).strip().splitlines() or [""])[0]
             self.failed.append({"name": name, "error": f"{type(error).__name__}: {words}"})
             print(f"  FAILED: {self.failed[-1]['error']}", flush=True)
