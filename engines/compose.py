@@ -17,6 +17,7 @@ import onnx.compose
 import onnx.numpy_helper
 import onnx.parser
 
+from engines.onnx_file import load_onnx
 from engines.onnx_version import IR_VERSION, OPSET
 from semlink.errors import EngineError
 from semlink.iq import FULL_SCALE, CodesFormat
@@ -141,10 +142,7 @@ def _composed(stages: Sequence[Graph], *, output: str) -> bytes:
 def _load(stage: Graph) -> onnx.ModelProto:
     if isinstance(stage, onnx.ModelProto):
         return stage
-    try:
-        model = onnx.load(stage)
-    except Exception as error:  # noqa: BLE001  protobuf's DecodeError has no public home; any failure means the same
-        raise EngineError(f"{stage}: not an ONNX graph: {type(error).__name__}") from None
+    model = load_onnx(stage)
     model.ir_version = IR_VERSION
     # Prefixes keep the names of joined graphs apart.
     model.graph.name = stage.name.removesuffix(".onnx")

@@ -26,6 +26,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
+from engines.onnx_file import load_onnx
 from engines.precision import Precision
 from semlink.errors import EngineError, MissingDependencyError
 
@@ -80,7 +81,7 @@ def int8_style(graph: Path, *, backend: str) -> Int8Style:
     """What suits a graph on a backend."""
     if backend != "onnxruntime":
         return Int8Style.SYMMETRIC
-    kinds = [node.op_type for node in _loaded(graph).graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
+    kinds = [node.op_type for node in load_onnx(graph).graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
     is_convolutional = kinds.count("Conv") >= _CONVOLUTIONAL_SHARE * max(1, len(kinds))
     return Int8Style.CALIBRATED if is_convolutional else Int8Style.DYNAMIC
 
@@ -103,19 +104,12 @@ def at_precision(
     MissingDependencyError
         If a package that rewrites graphs is missing.
     """
-    model = _loaded(graph)
+    model = load_onnx(graph)
     if precision is Precision.FP32:
         return model
     unpack_weights(model)
     with _quiet_converters():
         return _in_half(model) if precision is Precision.FP16 else _in_int8(model, style, pictures, name=graph.name)
-
-
-def _loaded(graph: Path) -> onnx.ModelProto:
-    try:
-        return onnx.load(graph)
-    except Exception as error:  # noqa: BLE001  protobuf's DecodeError has no public home; any failure means the same
-        raise EngineError(f"{graph}: not an ONNX graph: {type(error).__name__}") from None
 
 
 def _in_half(model: onnx.ModelProto) -> onnx.ModelProto:

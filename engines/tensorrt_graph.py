@@ -12,8 +12,8 @@ from __future__ import annotations
 import onnx
 import onnx.helper
 
+from engines.onnx_file import load_onnx
 from engines.quantize import unpack_weights
-from semlink.errors import EngineError
 
 __all__ = ["ready_for_tensorrt"]
 
@@ -29,10 +29,7 @@ def ready_for_tensorrt(graph: bytes) -> bytes:
     EngineError
         If it is no ONNX graph.
     """
-    try:
-        model = onnx.load_model_from_string(graph)
-    except Exception as error:  # noqa: BLE001  protobuf's DecodeError has no public home; any failure means the same
-        raise EngineError(f"not an ONNX graph: {type(error).__name__}") from None
+    model = load_onnx(graph)
     unpack_weights(model)
     for value in model.graph.input:
         if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8:

@@ -9,7 +9,8 @@ import typer
 
 from semlink.bench_compare import DEFAULT_LEAST_CHANGE, compare, older_of
 from semlink.bench_files import read_bench_file
-from semlink.bench_report import Peaks, as_markdown, build_page, require_renderer, write_page
+from semlink.bench_render import as_markdown, require_renderer, write_page
+from semlink.bench_report import Peaks, build_page
 from semlink.config import ConfigFile
 
 __all__ = ["app"]
