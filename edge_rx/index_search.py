@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.index import EntryIds, InnerProductIndex
-from edge_rx.signal_search import require_sound
+from edge_rx.signal_search import NUM_CANDIDATES, RankedEntries, probabilities, require_sound
 from engines.arrays import FloatArray
 from engines.entry_keys import entry_codewords
 from semlink.errors import KnowledgeBaseError
@@ -66,9 +66,10 @@ class IndexSearch:
         entries, products = self._index.search(self.queries(symbols, noise_variance), num_matches=num_matches)
         return entries, np.asarray(products / (np.asarray(noise_variance)[:, None] / 2), dtype=np.float32)
 
-    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_entries: int) -> list[EntryIds]:
+    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[RankedEntries]:
         """For each image its likeliest entries, first what `match` gives."""
-        return list(self.search(symbols, noise_variance, num_matches=num_entries)[0])
+        entries, log_likelihoods = self.search(symbols, noise_variance, num_matches=NUM_CANDIDATES)
+        return list(map(RankedEntries, entries, probabilities(log_likelihoods)))
 
     def match(self, query: FloatArray) -> tuple[int, float]:
         """The likeliest entry for a query of (1, 2 n), and the correlation of signal and codeword, -1 .. 1.

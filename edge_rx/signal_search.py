@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +36,25 @@ from semlink.errors import DecodeError
 from semlink.iq import Symbols, unpair_symbols
 from semlink.rates import Rate
 
-__all__ = ["NUM_CANDIDATES", "SignalSearch", "require_sound"]
+__all__ = ["NUM_CANDIDATES", "RankedEntries", "SignalSearch", "probabilities", "require_sound"]
 
 NUM_CANDIDATES = 64
 """Keys that the answer is chosen from. With little signal the rest are as likely together, but no likelier to help."""
 _IMAGES_AT_A_TIME = 256
 """Whose candidates are held in memory together, 128 KB for each image."""
+
+
+class RankedEntries(NamedTuple):
+    """What a receiver makes of one image.
+
+    Attributes
+    ----------
+    entries : (m,) int64, each once; first the one to answer with
+    probabilities : (m,) float32, that it was meant, by all that the receiver knows; they sum to 1
+    """
+
+    entries: EntryIds
+    probabilities: npt.NDArray[np.float32]
 
 
 class SignalSearch:
@@ -125,17 +139,18 @@ class SignalSearch:
         keys, products = self._index.search(queries, num_matches=num_matches)
         return keys, np.asarray(products / queries[:, -1:], dtype=np.float32)
 
-    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_entries: int) -> list[EntryIds]:
-        """For each image at most so many entries, by falling expected similarity: first what `match` gives."""
+    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[RankedEntries]:
+        """For each image the likeliest keys' entries, by falling expected similarity: first what `match` gives."""
         queries = self.queries(symbols, noise_variance)
-        ranked: list[EntryIds] = []
+        ranked: list[RankedEntries] = []
         for start in range(0, len(queries), _IMAGES_AT_A_TIME):
             keys, log_likelihoods = self.likeliest(
                 queries[start : start + _IMAGES_AT_A_TIME], num_matches=self._num_candidates
             )
             order = np.argsort(-self._expected_similarity(keys, log_likelihoods), axis=1, kind="stable")
             entries = self._entries[np.take_along_axis(keys, order, axis=1)]
-            ranked += [_without_repeats(row)[:num_entries] for row in entries]
+            weights = np.take_along_axis(probabilities(log_likelihoods), order, axis=1)
+            ranked += map(_without_repeats, entries, weights)
         return ranked
 
     def match(self, query: FloatArray) -> tuple[int, float]:
@@ -162,16 +177,22 @@ class SignalSearch:
 
     def _expected_similarity(self, keys: npt.NDArray[np.int64], log_likelihoods: FloatArray) -> npt.NDArray[np.float32]:
         """Of each candidate's entry and what was meant, by the candidates' probabilities; (batch, m), to a factor."""
-        weights = np.exp(log_likelihoods - log_likelihoods[:, :1])
-        weights /= weights.sum(axis=1, keepdims=True)
         vectors = self._vectors[self._entries[keys]]
-        meant = weights[:, None, :] @ vectors
+        meant = probabilities(log_likelihoods)[:, None, :] @ vectors
         return np.asarray((vectors @ meant.swapaxes(1, 2))[:, :, 0], dtype=np.float32)
 
 
-def _without_repeats(entries: EntryIds) -> EntryIds:
-    """Each entry once, where it is first; order kept."""
-    return entries[np.sort(np.unique(entries, return_index=True)[1])]
+def probabilities(log_likelihoods: FloatArray) -> npt.NDArray[np.float32]:
+    """Of candidates, (batch, m), from log-likelihoods up to an image's constant, best first; rows sum to 1."""
+    weights = np.exp(log_likelihoods - log_likelihoods[:, :1])
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _without_repeats(entries: EntryIds, weights: npt.NDArray[np.float32]) -> RankedEntries:
+    """Each entry once, where it is first, with what all its keys weigh; order kept."""
+    _, first, places = np.unique(entries, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return RankedEntries(entries[first[order]], np.bincount(places, weights)[order].astype(np.float32))
 
 
 def _folded(rate: Rate, feature_dim: int) -> tuple[int, int]:

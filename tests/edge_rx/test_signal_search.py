@@ -57,10 +57,11 @@ def test_entries_that_are_sent_are_found(codebook: Codebook, entries: np.ndarray
     rng = np.random.default_rng(2)
     heard = apply_channel(symbols_of(codebook, entries, rate), ChannelModel.AWGN, snr_db=20.0, rng=rng).symbols
     found = SignalSearch(EntrySounds.of(codebook, entries), rate).ranked(
-        heard, np.full(len(heard), noise_variance(20.0)), num_entries=3
+        heard, np.full(len(heard), noise_variance(20.0))
     )
-    assert all(len(set(row)) == len(row) <= 3 for row in found)
-    assert np.mean([row[0] for row in found] == np.arange(ENTRIES)) > 0.9
+    assert all(len(set(row.entries)) == len(row.entries) == len(row.probabilities) for row in found)
+    np.testing.assert_allclose([row.probabilities.sum() for row in found], 1.0, atol=1e-5)
+    assert np.mean([row.entries[0] for row in found] == np.arange(ENTRIES)) > 0.9
 
 
 def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) -> None:
@@ -98,9 +99,9 @@ def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> Non
     search = SignalSearch(EntrySounds.of(codebook, entries, SignalPriors(familiar=0.999)), rate)
     rng = np.random.default_rng(4)
     noise = apply_channel(np.zeros((50, 16), np.complex64), ChannelModel.AWGN, snr_db=-30.0, rng=rng).symbols
-    deaf = search.ranked(noise, np.full(50, noise_variance(-30.0)), num_entries=1)
+    deaf = search.ranked(noise, np.full(50, noise_variance(-30.0)))
     nearest = np.argsort(-(codebook.centroids @ codebook.directions(entries).T), axis=1)[:, :4]
-    assert set(np.concatenate(deaf)) <= set(nearest.ravel())
+    assert {row.entries[0] for row in deaf} <= set(nearest.ravel())
 
 
 def test_what_the_likely_ones_resemble_is_the_answer(codebook: Codebook, entries: np.ndarray) -> None:
@@ -113,14 +114,16 @@ def test_what_the_likely_ones_resemble_is_the_answer(codebook: Codebook, entries
     keys, log_likelihoods = search.likeliest(search.queries(noise, n0s), num_matches=64)
     candidates = EntrySounds.of(codebook, entries).entries[keys]
     directions = codebook.directions(entries)
-    ranked = search.ranked(noise, n0s, num_entries=64)
+    ranked = search.ranked(noise, n0s)
     for image in range(20):
         probability = np.exp(log_likelihoods[image].astype(np.float64))
         meant = probability / probability.sum() @ directions[candidates[image]]
         best = candidates[image][(directions[candidates[image]] @ meant).argmax()]
-        assert ranked[image][0] == best
+        assert ranked[image].entries[0] == best
         assert search.match(search.queries(noise[image : image + 1], n0s[:1]))[0] == best
-        assert sorted(ranked[image]) == sorted(set(candidates[image].tolist()))
+        by_entry = np.bincount(candidates[image], probability / probability.sum(), minlength=ENTRIES)
+        assert sorted(ranked[image].entries) == np.flatnonzero(by_entry).tolist()
+        np.testing.assert_allclose(ranked[image].probabilities, by_entry[ranked[image].entries], rtol=1e-4)
 
 
 def test_images_do_not_depend_on_their_batch(codebook: Codebook, entries: np.ndarray) -> None:
@@ -128,17 +131,17 @@ def test_images_do_not_depend_on_their_batch(codebook: Codebook, entries: np.nda
     search = SignalSearch(EntrySounds.of(codebook, entries), rate)
     heard = symbols_of(codebook, entries, rate)
     noise = np.linspace(0.1, 1.0, ENTRIES)
-    together = search.ranked(heard, noise, num_entries=1)
+    together = [row.entries[0] for row in search.ranked(heard, noise)]
     alone = [search.match(search.queries(heard[i : i + 1], noise[i : i + 1]))[0] for i in range(ENTRIES)]
-    np.testing.assert_array_equal(np.concatenate(together), alone)
+    np.testing.assert_array_equal(together, alone)
 
 
 def test_knowledge_base_of_one_image_answers_with_it(codebook: Codebook, entries: np.ndarray) -> None:
     rate = parse_rate("4")
     found = SignalSearch(EntrySounds.of(codebook, entries[:1]), rate).ranked(
-        symbols_of(codebook, entries, rate), np.full(ENTRIES, 0.1), num_entries=1
+        symbols_of(codebook, entries, rate), np.full(ENTRIES, 0.1)
     )
-    assert np.concatenate(found).tolist() == [0] * ENTRIES
+    assert [row.entries.tolist() for row in found] == [[0]] * ENTRIES
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,7 @@ def test_what_cannot_be_weighed_is_refused(
     rate = parse_rate("16")
     for search in (SignalSearch(EntrySounds.of(codebook, entries), rate), IndexSearch(b"kb", ENTRIES, rate)):
         with pytest.raises(DecodeError, match="symbols"):
-            search.ranked(symbols, noise, num_entries=1)
+            search.ranked(symbols, noise)
 
 
 def test_fade_to_nothing_is_answered_all_the_same(codebook: Codebook, entries: np.ndarray) -> None:
@@ -189,8 +192,8 @@ def test_features_whose_width_no_rate_is_a_multiple_of(entries: np.ndarray) -> N
     )
     for rate in RATES[1:]:
         symbols = symbols_of(codebook, wide, rate)
-        found = SignalSearch(EntrySounds.of(codebook, wide), rate).ranked(symbols, np.full(30, 0.05), num_entries=1)
-        assert np.mean(np.concatenate(found) == np.arange(30)) > 0.9
+        found = SignalSearch(EntrySounds.of(codebook, wide), rate).ranked(symbols, np.full(30, 0.05))
+        assert np.mean([row.entries[0] for row in found] == np.arange(30)) > 0.9
 
 
 def test_wrong_knowledge_bases_are_refused(codebook: Codebook) -> None:

@@ -99,7 +99,8 @@ def test_every_codec_of_a_model_set_is_measured(clean: CleanRetrieval, tmp_path:
     assert quiet["nested"].recall_at_1 > 0.3
     assert quiet["nested"].recall_at_10 > 0.7
     assert min(r.semantic_accuracy for r in quiet.values()) > 0.3
-    assert {r.mean_cosine is None for r in records if r.codec != "synthetic-codec"} == {True}
+    # What was probably meant is nearer than what is answered with, at 20 dB and all the more at -10 dB.
+    assert all(r.match_cosine < r.mean_cosine <= 1.0 for r in records if r.codec == "nested")
 
 
 def test_without_noise_the_link_gives_the_ideal(model_set: ModelSet, clean: CleanRetrieval) -> None:
@@ -184,7 +185,7 @@ def test_index_sends_the_entry_itself(clean: CleanRetrieval, tmp_path: Path) -> 
     quiet = [r for r in records if r.snr_db == 20.0 and r.channel == "awgn"]
     assert all(r.recall_at_1 > 0.9 for r in quiet)  # but for the keys' rounding
     assert all(r.semantic_accuracy == pytest.approx(clean.ideal_accuracy, abs=0.02) for r in quiet)
-    assert all(r.mean_cosine is None for r in records)
+    assert all(r.mean_cosine == pytest.approx(r.match_cosine, abs=1e-3) for r in quiet)  # one entry, for certain
     assert measurement(cells, clean, tmp_path).index() == records
 
 

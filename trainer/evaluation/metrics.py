@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from edge_rx.kb.index import FlatIndex
+from edge_rx.signal_search import RankedEntries
 from engines.image_encoder import Features
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "confidence_interval",
     "proportion_interval",
     "score_entries",
+    "score_ranked",
     "score_retrieval",
 ]
 
@@ -68,28 +70,35 @@ class RetrievalScores:
     semantic_accuracy: float
     recall_at_1: float
     recall_at_10: float
-    mean_cosine: float | None
+    mean_cosine: float
     match_cosine: float
 
 
 def score_retrieval(queries: Features, clean: CleanRetrieval) -> RetrievalScores:
     """Search for the received queries and compare with the clean retrieval, row by row."""
     entries, _ = clean.index.search(queries, num_matches=RECALL_DEPTH)
-    norms = np.linalg.norm(queries, axis=1) * np.linalg.norm(clean.features, axis=1)
-    cosine = np.sum(queries * clean.features, axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
-    return score_entries(list(entries), clean, mean_cosine=float(np.mean(cosine)))
+    return score_entries(list(entries), queries, clean)
+
+
+def score_ranked(ranked: Sequence[RankedEntries], clean: CleanRetrieval) -> RetrievalScores:
+    """Compare what a search of signals found; what it takes for the query is the mean of the entries probably meant."""
+    features = clean.index.vectors(0, len(clean.index))
+    queries = np.stack([found.probabilities @ features[found.entries] for found in ranked])
+    return score_entries([found.entries for found in ranked], queries, clean)
 
 
 def score_entries(
-    entries: Sequence[npt.NDArray[np.int64]], clean: CleanRetrieval, *, mean_cosine: float | None = None
+    entries: Sequence[npt.NDArray[np.int64]], queries: Features, clean: CleanRetrieval
 ) -> RetrievalScores:
     """Compare retrieved entries with the clean retrieval, image by image.
 
     Parameters
     ----------
     entries : for each sent image the entries retrieved, best first
-    mean_cosine : of query and clean feature, where a codec has queries
+    queries : (n, feature_dim) float32, of any length: what the receiver takes the images' features to be
     """
+    norms = np.linalg.norm(queries, axis=1) * np.linalg.norm(clean.features, axis=1)
+    cosine = np.sum(queries * clean.features, axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
     first = np.array([found[0] for found in entries])
     matched = clean.index.vectors(0, len(clean.index))[first]
     hits = [wanted in found[:RECALL_DEPTH] for found, wanted in zip(entries, clean.entries, strict=True)]
@@ -97,7 +106,7 @@ def score_entries(
         semantic_accuracy=float(np.mean(clean.kb_labels[first] == clean.labels)),
         recall_at_1=float(np.mean(first == clean.entries)),
         recall_at_10=float(np.mean(hits)),
-        mean_cosine=mean_cosine,
+        mean_cosine=float(np.mean(cosine)),
         match_cosine=float(np.mean(np.sum(matched * clean.features, axis=1))),
     )
 

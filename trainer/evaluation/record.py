@@ -23,8 +23,8 @@ class Record(msgspec.Struct, frozen=True):
     semantic_accuracy: float
     recall_at_1: float
     recall_at_10: float
-    mean_cosine: float | None
-    match_cosine: float | None
+    mean_cosine: float
+    match_cosine: float
     trained_on: str
     knowledge: str
     num_pilots: int

@@ -33,8 +33,8 @@ class CellSummary(msgspec.Struct, frozen=True):
     semantic_accuracy_high: float | None
     recall_at_1: float
     recall_at_10: float
-    mean_cosine: float | None
-    match_cosine: float | None
+    mean_cosine: float
+    match_cosine: float
 
     @property
     def channel_title(self) -> str:
@@ -119,18 +119,13 @@ def _summarize_cell(
         semantic_accuracy_high=accuracy.high if known else None,
         recall_at_1=_mean(record.recall_at_1 for record in records),
         recall_at_10=_mean(record.recall_at_10 for record in records),
-        mean_cosine=_known_mean(record.mean_cosine for record in records),
-        match_cosine=_known_mean(record.match_cosine for record in records),
+        mean_cosine=_mean(record.mean_cosine for record in records),
+        match_cosine=_mean(record.match_cosine for record in records),
     )
 
 
 def _mean(values: Iterable[float]) -> float:
     return confidence_interval(list(values)).mean
-
-
-def _known_mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return _mean(known) if known else None
 
 
 def summary_table(report: EvaluationReport) -> Table:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from edge_rx.entry_sounds import EntrySounds
 from edge_rx.index_search import IndexSearch
 from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, undo_gain
-from edge_rx.signal_search import NUM_CANDIDATES, SignalSearch
+from edge_rx.signal_search import NUM_CANDIDATES, RankedEntries, SignalSearch
 from engines.arrays import FloatArray
 from engines.codebook import Codebook
 from engines.entry_keys import EntryKeys, entry_codewords
@@ -20,7 +20,7 @@ from engines.key_model import KeyModel
 from semlink.iq import Symbols, normalize_power, pair_latent
 from semlink.rates import Rate
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge, over_the_air
-from trainer.evaluation.metrics import RECALL_DEPTH, CleanRetrieval, RetrievalScores, score_entries
+from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_ranked
 
 __all__ = ["SignalLink", "hear"]
 
@@ -28,9 +28,7 @@ __all__ = ["SignalLink", "hear"]
 class SymbolSearch(Protocol):
     """Finds the entries to answer received symbols with."""
 
-    def ranked(
-        self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_entries: int
-    ) -> list[npt.NDArray[np.int64]]:
+    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[RankedEntries]:
         """See `edge_rx.signal_search.SignalSearch.ranked`."""
         ...
 
@@ -90,7 +88,7 @@ class SignalLink:
         """Send every image as one stream, in order, and score what comes back."""
         latent = self.transmit(clean.features)[:, : self.rate.latent_dim]
         symbols, noise_variance = hear(normalize_power(pair_latent(latent)), air, rng)
-        return score_entries(self.search.ranked(symbols, noise_variance, num_entries=RECALL_DEPTH), clean)
+        return score_ranked(self.search.ranked(symbols, noise_variance), clean)
 
 
 def hear(sent: Symbols, air: AirInterface, rng: np.random.Generator) -> tuple[Symbols, npt.NDArray[np.float64]]:

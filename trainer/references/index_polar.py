@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -134,5 +134,7 @@ class IndexPolarLink:
         symbols = self.code.modulate(self.keys.nearest(clean.features))
         numbers = self.code.demodulate(*hear(symbols, air, rng))
         is_received = numbers >= 0
-        scores = score_received(lambda part: score_entries(list(numbers[is_received, None]), part), is_received, clean)
-        return replace(scores, mean_cosine=None)  # numbers have no query to compare
+        found = numbers[is_received]
+        # A number that came through says of the image what its entry's features say.
+        queries = clean.index.vectors(0, len(clean.index))[found]
+        return score_received(lambda part: score_entries(list(found[:, None]), queries, part), is_received, clean)

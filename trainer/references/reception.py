@@ -49,6 +49,6 @@ def score_received(
         semantic_accuracy=share * scores.semantic_accuracy,
         recall_at_1=share * scores.recall_at_1,
         recall_at_10=share * scores.recall_at_10,
-        mean_cosine=share * (scores.mean_cosine or 0.0),
+        mean_cosine=share * scores.mean_cosine,
         match_cosine=share * scores.match_cosine,
     )
