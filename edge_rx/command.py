@@ -84,7 +84,9 @@ def rx(
             contextlib.ExitStack() as stack,
         ):
             # Before anything is bound or written: what is wrong with the models stops the start.
-            decoders = Decoders.of(models, knowledge_base, rates=served, num_threads=num_threads, gpu=gpu)
+            decoders = Decoders.of(
+                models, knowledge_base, rates=served, num_threads=num_threads, gpu=gpu, with_clear=feedback is not None
+            )
             receiver = Receiver(decoders, knowledge_base, min_score=min_score)
             frames = stack.enter_context(FrameReceiver(listen))
             publisher = stack.enter_context(ReportPublisher(feedback)) if feedback else None

@@ -34,6 +34,8 @@ __all__ = ["Decoder", "Decoders", "GraphDecoder", "Query", "SignalDecoder"]
 
 _log = logging.getLogger(__name__)
 
+_UNASKED = "a code for clear channels, of which this receiver has told nobody; start it with --feedback"
+
 Query: TypeAlias = npt.NDArray[np.float32]
 """(1, dim): what one transmission asks the knowledge base."""
 
@@ -154,6 +156,7 @@ class Decoders:
         backend: str = "auto",
         num_threads: int = 1,
         gpu: GpuSearch | None = None,
+        with_clear: bool = False,
     ) -> Decoders:
         """Load every codec of a model set, and `index`, for one knowledge base.
 
@@ -162,6 +165,8 @@ class Decoders:
         rates : those to serve; at each, `nested` keeps 8 n bytes of keys an entry, up to its features' width,
             and once 4 bytes for each number of its features
         gpu : where to hold those keys and search; None for the CPU
+        with_clear : serve `nested` as it is sent to a receiver that reports a clear channel too, with as many keys
+            again; without reports nobody sends it
 
         Raises
         ------
@@ -183,13 +188,16 @@ class Decoders:
                     decoders[codec.fingerprint(rate)] = GraphDecoder(codec.name, graph, rate, knowledge_base)
                 continue
             try:
-                sounds = EntrySounds.of(codec.codebook, _entry_vectors(codec, knowledge_base))
+                vectors = _entry_vectors(codec, knowledge_base)
+                decoders |= _signal_decoders(codec, vectors, served, num_threads, gpu)
             except KnowledgeBaseError as error:
                 _log.warning("%s is not served: %s", codec.name, error)
                 unserved |= {codec.fingerprint(rate): f"{codec.name}: {error}" for rate in served}
                 continue
-            for rate, search in SignalSearch.of_rates(sounds, served, num_threads=num_threads, gpu=gpu).items():
-                decoders[codec.fingerprint(rate)] = SignalDecoder(codec.name, search, rate)
+            if codec.codebook.has_clear_code and with_clear:
+                decoders |= _signal_decoders(codec, vectors, served, num_threads, gpu, is_clear=True)
+            elif codec.codebook.has_clear_code:
+                unserved |= {codec.fingerprint(rate, is_clear=True): _UNASKED for rate in served}
             if codec.entry.keys is not None:
                 spaces[codec.keys_fingerprint] = "index-labels"
         decoders |= dict(_index_decoders(knowledge_base, rates, spaces, num_threads, gpu))
@@ -229,6 +237,24 @@ def _entry_vectors(codec: NestedCodec, knowledge_base: KnowledgeBase) -> npt.NDA
     if codec.entry.keys is None:
         return knowledge_base.features()
     return knowledge_base.keys(codec.keys_fingerprint)
+
+
+def _signal_decoders(
+    codec: NestedCodec,
+    vectors: npt.NDArray[np.float32],
+    rates: Sequence[Rate],
+    num_threads: int,
+    gpu: GpuSearch | None,
+    *,
+    is_clear: bool = False,
+) -> dict[bytes, Decoder]:
+    """`nested` at every rate, as it is sent without reports, or to a receiver that reports a clear channel."""
+    codebook = codec.codebook.for_clear_channel() if is_clear else codec.codebook
+    searches = SignalSearch.of_rates(EntrySounds.of(codebook, vectors), rates, num_threads=num_threads, gpu=gpu)
+    return {
+        codec.fingerprint(rate, is_clear=is_clear): SignalDecoder(codec.name, search, rate)
+        for rate, search in searches.items()
+    }
 
 
 def _index_decoders(

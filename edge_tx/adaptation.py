@@ -1,12 +1,15 @@
 """What the next image is sent with, from what the receiver last reported.
 
-Two rules, both of which hold without any report too:
+Three rules, all of which hold without any report too:
 
 index or not   `index` only while the knowledge base that the receiver reports is the one that the keys are of.
                Otherwise the other codec, which needs to know nothing.
 rate           the smallest at which the channel carries `BITS_PER_IMAGE` at the reported SNR.
+power          shared for a clear channel where it carries `CLEAR_BITS_PER_IMAGE`: half for the codeword is then
+               enough, and the rest tells more of the image. Frames say by their fingerprint which it was.
 
-A report older than `MAX_AGE_S` counts as none: then the other codec, at the rate that was asked for first.
+A report older than `MAX_AGE_S` counts as none: then the other codec, at the rate that was asked for first, with the
+power shared for the worst.
 """
 
 from __future__ import annotations
@@ -22,12 +25,15 @@ from edge_tx.pipeline import Transmitter
 from semlink.rates import Rate
 from semlink.receiver_report import ReceiverReport
 
-__all__ = ["BITS_PER_IMAGE", "MAX_AGE_S", "Adaptation", "smallest_rate"]
+__all__ = ["BITS_PER_IMAGE", "CLEAR_BITS_PER_IMAGE", "MAX_AGE_S", "Adaptation", "is_clear", "smallest_rate"]
 
 _log = logging.getLogger(__name__)
 
 BITS_PER_IMAGE = 48.0
 """Of capacity: from there on `nested` keeps all but a point or two of the noiseless accuracy."""
+
+CLEAR_BITS_PER_IMAGE = 64.0
+"""Of capacity: from there on sharing the power for a clear channel lost at no rate, on validation images."""
 
 MAX_AGE_S = 10.0
 """After which a report says nothing any more [s]."""
@@ -43,8 +49,24 @@ def smallest_rate(rates: Iterable[Rate], snr_db: float) -> Rate:
     [256, 64, 16]
     """
     by_length = sorted(rates, key=lambda rate: rate.num_symbols)
-    bits_per_symbol = math.log2(1.0 + 10.0 ** (snr_db / 10.0))
-    return next((rate for rate in by_length if rate.num_symbols * bits_per_symbol >= BITS_PER_IMAGE), by_length[-1])
+    return next((rate for rate in by_length if _bits_per_image(rate, snr_db) >= BITS_PER_IMAGE), by_length[-1])
+
+
+def is_clear(rate: Rate, snr_db: float) -> bool:
+    """Whether a channel carries `CLEAR_BITS_PER_IMAGE` at a rate.
+
+    Examples
+    --------
+    >>> from semlink.rates import parse_rate
+    >>> is_clear(parse_rate("64"), 0.0), is_clear(parse_rate("64"), -1.0)
+    (True, False)
+    """
+    return _bits_per_image(rate, snr_db) >= CLEAR_BITS_PER_IMAGE
+
+
+def _bits_per_image(rate: Rate, snr_db: float) -> float:
+    """Shannon's capacity of a rate's symbols over AWGN."""
+    return rate.num_symbols * math.log2(1.0 + 10.0 ** (snr_db / 10.0))
 
 
 class Reports(Protocol):
@@ -60,7 +82,7 @@ class Adaptation:
 
     Parameters
     ----------
-    model : the codec that needs to know nothing of the receiver
+    model : the codec that needs to know nothing of the receiver, with its code for a clear channel if it has one
     index : the one that sends entries' numbers; None without keys
     rate : to start with, and to keep unless `adapts_rate`
     adapts_rate : follow the reported SNR
@@ -82,7 +104,9 @@ class Adaptation:
         """Choose for the next image, after hearing what is new; what makes it fall back is said once each time."""
         if (report := reports.newest()) is not None:
             self._report, self._heard_s = report, time.monotonic()
-        transmitter.model, rate = self._chosen_model(), self._chosen_rate(transmitter.stream_id)
+        snr_db = self._reported_snr_db(transmitter.stream_id)
+        rate = self._chosen_rate(snr_db)
+        transmitter.model = self._chosen_model(rate, snr_db)
         reason = self._reason()
         if reason != self._told:
             is_news = reason is not None and transmitter.model is not self._index
@@ -98,11 +122,19 @@ class Adaptation:
     def _fresh_report(self) -> ReceiverReport | None:
         return None if time.monotonic() - self._heard_s > MAX_AGE_S else self._report
 
-    def _chosen_model(self) -> GraphModel | IndexModel:
+    def _reported_snr_db(self, stream_id: int) -> float | None:
         report = self._fresh_report
-        if self._index is None or report is None:
-            return self._model
-        return self._index if report.knowledge_base == self._index.keys.knowledge_base.hex() else self._model
+        return None if report is None else report.snr_db.get(f"{stream_id:016x}")
+
+    def _chosen_model(self, rate: Rate, snr_db: float | None) -> GraphModel | IndexModel:
+        report = self._fresh_report
+        if self._index is not None and report is not None and self._is_of_our_keys(report):
+            return self._index
+        clear = self._model.for_clear_channel
+        return clear if clear is not None and snr_db is not None and is_clear(rate, snr_db) else self._model
+
+    def _is_of_our_keys(self, report: ReceiverReport) -> bool:
+        return self._index is not None and report.knowledge_base == self._index.keys.knowledge_base.hex()
 
     def _reason(self) -> str | None:
         """Why the next image is not sent as was asked for; None if it is, or if nothing can be known yet."""
@@ -114,13 +146,11 @@ class Adaptation:
                 if is_early
                 else f"no report was heard for {MAX_AGE_S:g} s; is it rx --feedback that --feedback names?"
             )
-        if self._index is None or report.knowledge_base == self._index.keys.knowledge_base.hex():
+        if self._index is None or self._is_of_our_keys(report):
             return None
         return "the keys are not of the receiver's knowledge base; export them again: semlink kb export-keys"
 
-    def _chosen_rate(self, stream_id: int) -> Rate:
-        report = self._fresh_report
-        if not self._adapts_rate or report is None:
+    def _chosen_rate(self, snr_db: float | None) -> Rate:
+        if not self._adapts_rate or snr_db is None:
             return self._rate
-        snr_db = report.snr_db.get(f"{stream_id:016x}")
-        return self._rate if snr_db is None else smallest_rate(self._model.fingerprints, snr_db)
+        return smallest_rate(self._model.fingerprints, snr_db)

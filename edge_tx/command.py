@@ -144,7 +144,9 @@ def tx(
         if index is not None and feedback is None:
             model, adaptation = index, None  # at the user's word
         else:
-            model = general = load_transmitter_model(models, start_rate, codec=codec, **engine)
+            model = general = load_transmitter_model(
+                models, start_rate, codec=codec, with_clear=feedback is not None, **engine
+            )
             adaptation = Adaptation(general, index, start_rate, adapts_rate=adapts_rate)
         images = _open_source(
             source,

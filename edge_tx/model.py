@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -74,6 +74,7 @@ class GraphModel:
     ----------
     graph : (batch, size, size, 3) uint8 to (batch, sum of n, 2) codes: encoder, codec, unit power, quantization
     places : where in the codes each rate's are
+    for_clear_channel : the same graph's other code, for a receiver that reports a clear channel
     """
 
     codec: str
@@ -83,6 +84,7 @@ class GraphModel:
     preprocessing: Preprocessing
     codes_format: CodesFormat
     weighs_noise: bool
+    for_clear_channel: GraphModel | None = None
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
         """See `TransmitterModel`; EngineError if the model gives no signal."""
@@ -127,6 +129,7 @@ def load_transmitter_model(
     num_threads: int = 1,
     precision: Precision = Precision.FP32,
     engines: Path | None = None,
+    with_clear: bool = False,
 ) -> GraphModel:
     """Compose and load a codec: `nested` with all its rates, which one engine serves, others with one rate.
 
@@ -134,6 +137,7 @@ def load_transmitter_model(
     ----------
     precision : of the image encoder; the codec is fp32
     engines : where engines are kept; beside the model set if None
+    with_clear : load the code for a clear channel too, where the codec has one
 
     Raises
     ------
@@ -151,18 +155,25 @@ def load_transmitter_model(
         backend = "onnxruntime"
     backend, store = resolve_backend(backend, is_one_image=True), default_store(model_set, engines)
     encoder = encoder_graph(model_set, precision, store, backend=backend)
-    composed = transmitter_graph(model_set, rate, codec=codec, codes_format=codes_format, encoder=encoder)
+    composed = transmitter_graph(
+        model_set, rate, codec=codec, codes_format=codes_format, encoder=encoder, with_clear=with_clear
+    )
     arithmetic = precision.value
     engine = load_runner(composed.onnx, backend=backend, num_threads=num_threads, precision=arithmetic, store=store)
-    return GraphModel(
-        codec=composed.codec.name,
+    chosen = composed.codec
+    model = GraphModel(
+        codec=chosen.name,
         graph=engine,
         places=composed.places,
-        fingerprints={rate: composed.codec.fingerprint(rate) for rate in composed.places},
+        fingerprints={rate: chosen.fingerprint(rate) for rate in composed.places},
         preprocessing=model_set.manifest.encoder.preprocessing,
         codes_format=codes_format,
-        weighs_noise=isinstance(composed.codec, NestedCodec),
+        weighs_noise=isinstance(chosen, NestedCodec),
     )
+    if not composed.clear_places or not isinstance(chosen, NestedCodec):
+        return model
+    fingerprints = {rate: chosen.fingerprint(rate, is_clear=True) for rate in composed.clear_places}
+    return replace(model, for_clear_channel=replace(model, places=composed.clear_places, fingerprints=fingerprints))
 
 
 def load_index_model(

@@ -9,6 +9,9 @@ signs, so every prefix of them is a spherical code too; the projection is by pri
 components, so every prefix holds the directions that matter most. The receiver inverts nothing: it
 compares what it hears with what its own entries would have sounded like (`edge_rx.signal_search`).
 
+How the power is shared between codeword and analog part is chosen for the worst: a transmitter knows no SNR. One that
+is told of a clear channel can spare power for the analog part (`Codebook.for_clear_channel`).
+
 Sources: quantise-and-refine for hybrid digital-analog transmission, Skoglund, Phamdo, Alajaji, IEEE
 Trans. Inf. Theory 52(8), 2006; random spherical codes, Shannon, Bell Syst. Tech. J. 38, 1959.
 """
@@ -16,7 +19,7 @@ Trans. Inf. Theory 52(8), 2006; random spherical codes, Shannon, Bell Syst. Tech
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,7 @@ LATENT_DIM = 2048
 
 _FIELDS = (
     *("mean", "projection", "centroids", "codewords", "cell_shares"),
-    *("familiarity_threshold", "coarse_share", "analog_scale"),
+    *("familiarity_threshold", "coarse_share", "clear_share", "analog_scale"),
 )
 FAMILIARITY_SHARPNESS = 10.0
 """Of the soft maximum over cells that says how familiar a direction is."""
@@ -69,6 +72,7 @@ class Codebook:
     cell_shares : (cells,) float32, positive: how often each cell is sent
     familiarity_threshold : least familiarity at which a cell's codeword is sent
     coarse_share : share of the power that the codeword then takes, 0..1
+    clear_share : the same towards a receiver that reports a clear channel
     analog_scale : brings the analog part's first reals to the power of a codeword, on average
     """
 
@@ -79,6 +83,7 @@ class Codebook:
     cell_shares: FloatArray
     familiarity_threshold: float
     coarse_share: float
+    clear_share: float
     analog_scale: float
 
     def __post_init__(self) -> None:
@@ -86,8 +91,9 @@ class Codebook:
         shapes = (self.mean.shape, self.projection.shape, self.codewords.shape, self.cell_shares.shape)
         if not cells or shapes != ((dim,), (dim, dim), (cells, dim), (cells,)):
             raise ModelSetError(f"codebook: shapes do not fit together: {shapes} with centroids {self.centroids.shape}")
-        if not 0.0 < self.coarse_share <= 1.0:
-            raise ModelSetError(f"codebook: coarse_share must be in (0, 1], got {self.coarse_share:g}")
+        for name in ("coarse_share", "clear_share"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ModelSetError(f"codebook: {name} must be in (0, 1], got {getattr(self, name):g}")
         numbers = (self.mean, self.projection, self.centroids, self.cell_shares, self.familiarity_threshold)
         if not all(np.isfinite(values).all() for values in numbers):
             raise ModelSetError("codebook: holds values that are not finite")
@@ -103,6 +109,15 @@ class Codebook:
     def num_cells(self) -> int:
         """Number of codewords."""
         return len(self.centroids)
+
+    @property
+    def has_clear_code(self) -> bool:
+        """Whether the power is shared otherwise towards a receiver that reports a clear channel."""
+        return self.clear_share != self.coarse_share
+
+    def for_clear_channel(self) -> Codebook:
+        """The code as it is sent to a receiver that reports a clear channel."""
+        return replace(self, coarse_share=self.clear_share)
 
     def directions(self, features: FloatArray) -> FloatArray:
         """Centred features of unit length, (batch, feature_dim).
@@ -187,6 +202,7 @@ class Codebook:
                 cell_shares=values["cell_shares"].astype(np.float32),
                 familiarity_threshold=float(values["familiarity_threshold"]),
                 coarse_share=float(values["coarse_share"]),
+                clear_share=float(values["clear_share"]),
                 analog_scale=float(values["analog_scale"]),
             )
         except (TypeError, ValueError):

@@ -87,10 +87,10 @@ class NestedCodec:
         self.name = entry.name
         self._files = files
 
-    def fingerprint(self, rate: Rate) -> bytes:
-        """What the frames of a rate carry."""
+    def fingerprint(self, rate: Rate, *, is_clear: bool = False) -> bytes:
+        """What the frames of a rate carry; those of the code for a clear channel another."""
         parts = (self._files.encoder_fingerprint, *(file.sha256 for file in self.entry.files), str(rate.num_symbols))
-        return link_fingerprint("semlink nested", *parts)
+        return link_fingerprint(f"semlink nested{', clear channel' if is_clear else ''}", *parts)
 
     @property
     def key_network_path(self) -> Path | None:

@@ -31,11 +31,14 @@ Graph: TypeAlias = Path | onnx.ModelProto
 _CODES_TYPES = {CodesFormat.SC8: "int8", CodesFormat.SC16: "int16"}
 
 
-def iq_head(rates: Sequence[Rate], codes_format: CodesFormat = CodesFormat.SC8) -> onnx.ModelProto:
+def iq_head(
+    rates: Sequence[Rate], codes_format: CodesFormat = CodesFormat.SC8, *, num_codes: int = 1
+) -> onnx.ModelProto:
     """Build the graph from latent to the codes of every rate, each from a prefix of the latent.
 
     latent (batch, 2 n) float32, n of the longest rate, to codes (batch, sum of n, 2) int8 or int16: one
-    rate after another, in the order given, each of unit power by itself.
+    rate after another, in the order given, each of unit power by itself. A latent that holds several codes, one
+    behind the other, gives all rates of the first, then all of the second.
 
     Raises
     ------
@@ -45,21 +48,23 @@ def iq_head(rates: Sequence[Rate], codes_format: CodesFormat = CodesFormat.SC8) 
     if codes_format not in _CODES_TYPES:
         raise EngineError("cf32 is an interchange format; a transmitter's graph ends in sc8 or sc16")
     codes_type, limit = _CODES_TYPES[codes_format], codes_format.max_code
-    num_reals, total = max(rate.latent_dim for rate in rates), sum(rate.num_symbols for rate in rates)
-    places = np.concatenate([np.arange(rate.latent_dim) for rate in rates])
-    owners = np.repeat(np.arange(len(rates)), [rate.latent_dim for rate in rates])
+    longest, total = max(rate.latent_dim for rate in rates), num_codes * sum(rate.num_symbols for rate in rates)
+    prefixes = [(code * longest, code * longest + rate.latent_dim) for code in range(num_codes) for rate in rates]
+    places = np.concatenate([np.arange(start, end) for start, end in prefixes])
+    owners = np.repeat(np.arange(len(prefixes)), [end - start for start, end in prefixes])
     # The mean of a squared real is half the mean of |x|^2.
     powers = "\n".join(
-        f"end_{rate.num_symbols} = Constant <value_ints = [{rate.latent_dim}]> ()\n"
-        f"prefix_{rate.num_symbols} = Slice (squares, start, end_{rate.num_symbols}, one_image)\n"
-        f"half_power_{rate.num_symbols} = ReduceMean <keepdims = 1> (prefix_{rate.num_symbols}, one_image)"
-        for rate in rates
+        f"start_{i} = Constant <value_ints = [{start}]> ()\n"
+        f"end_{i} = Constant <value_ints = [{end}]> ()\n"
+        f"prefix_{i} = Slice (squares, start_{i}, end_{i}, one_image)\n"
+        f"half_power_{i} = ReduceMean <keepdims = 1> (prefix_{i}, one_image)"
+        for i, (start, end) in enumerate(prefixes)
     )
-    half_powers = ", ".join(f"half_power_{rate.num_symbols}" for rate in rates)
+    half_powers = ", ".join(f"half_power_{i}" for i in range(len(prefixes)))
     head = onnx.parser.parse_model(f"""
         <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
-        iq_head (float[batch, {num_reals}] latent) => ({codes_type}[batch, {total}, 2] codes)
-        <int64[3] pairs_shape = {{-1, {total}, 2}}, int64[1] one_image = {{1}}, int64[1] start = {{0}},
+        iq_head (float[batch, {num_codes * longest}] latent) => ({codes_type}[batch, {total}, 2] codes)
+        <int64[3] pairs_shape = {{-1, {total}, 2}}, int64[1] one_image = {{1}},
          float two = {{2.0}}, float floor = {{1.1754943508222875e-38}},
          float codes_per_unit = {{{limit / FULL_SCALE}}},
          float lowest = {{{-limit}.0}}, float highest = {{{limit}.0}}>
@@ -100,7 +105,7 @@ def compose_features(stages: Sequence[Graph]) -> bytes:
 
 
 def compose_transmitter(
-    stages: Sequence[Graph], rates: Sequence[Rate], codes_format: CodesFormat = CodesFormat.SC8
+    stages: Sequence[Graph], rates: Sequence[Rate], codes_format: CodesFormat = CodesFormat.SC8, *, num_codes: int = 1
 ) -> bytes:
     """Join encoder, codec and quantization into one graph.
 
@@ -110,6 +115,7 @@ def compose_transmitter(
         rate; with a key network between the two, where the codec has one
     rates : what to give the codes of
     codes_format : sc8 or sc16
+    num_codes : how many codes the latent holds
 
     Returns
     -------
@@ -120,7 +126,7 @@ def compose_transmitter(
     EngineError
         If a file is no ONNX graph or the graphs do not fit together.
     """
-    return _composed([*stages, iq_head(rates, codes_format)], output="codes")
+    return _composed([*stages, iq_head(rates, codes_format, num_codes=num_codes)], output="codes")
 
 
 def _composed(stages: Sequence[Graph], *, output: str) -> bytes:

@@ -28,11 +28,13 @@ class TransmitterGraph:
     codec : whose codes they are
     onnx : serialised model from `image` (batch, size, size, 3) uint8 to `codes` (batch, sum of n, 2)
     places : where in the codes each rate's are
+    clear_places : the same of the code for a clear channel; empty if there is none
     """
 
     codec: Codec
     onnx: bytes
     places: Mapping[Rate, slice]
+    clear_places: Mapping[Rate, slice]
 
 
 def transmitter_graph(
@@ -42,6 +44,7 @@ def transmitter_graph(
     codec: str | None = None,
     codes_format: CodesFormat = CodesFormat.SC8,
     encoder: Path | onnx.ModelProto | None = None,
+    with_clear: bool = False,
 ) -> TransmitterGraph:
     """Compose a codec: `nested` with all its rates, which one engine serves, others with one rate.
 
@@ -49,6 +52,7 @@ def transmitter_graph(
     ----------
     codec : its name; the set's first if None
     encoder : the set's at another precision; as it is if None
+    with_clear : give the code for a clear channel too, where the codec has one
 
     Raises
     ------
@@ -60,14 +64,22 @@ def transmitter_graph(
     first = encoder or model_set.encoder_path
     if isinstance(chosen, NestedCodec):
         rates = chosen.rates
-        stages = [first, chosen.key_network_path, nested_encoder(chosen.codebook)]
+        shares = [chosen.codebook.coarse_share]
+        if with_clear and chosen.codebook.has_clear_code:
+            shares.append(chosen.codebook.clear_share)
+        stages = [first, chosen.key_network_path, nested_encoder(chosen.codebook, shares)]
     else:
-        rates = (rate,)
+        rates, shares = (rate,), [1.0]
         stages = [first, chosen.encoder_path(rate)]
-    composed = compose_transmitter([stage for stage in stages if stage is not None], rates, codes_format)
+    composed = compose_transmitter(
+        [stage for stage in stages if stage is not None], rates, codes_format, num_codes=len(shares)
+    )
     ends = np.cumsum([rate.num_symbols for rate in rates]).tolist()
+    places = {rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)}
+    clear_places = {rate: slice(ends[-1] + place.start, ends[-1] + place.stop) for rate, place in places.items()}
     return TransmitterGraph(
         codec=chosen,
         onnx=composed,
-        places={rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)},
+        places=places,
+        clear_places=clear_places if len(shares) == 2 else {},
     )

@@ -85,7 +85,7 @@ def make_model_set(
     return ModelSet(folder)
 
 
-def make_codebook(dim: int, rng: np.random.Generator, *, num_cells: int = 6) -> Codebook:
+def make_codebook(dim: int, rng: np.random.Generator, *, num_cells: int = 6, clear_share: float = 0.5) -> Codebook:
     """A codebook to which no direction is familiar, so that every image is sent as its analog part."""
     centroids = rng.standard_normal((num_cells, dim))
     return Codebook(
@@ -96,6 +96,7 @@ def make_codebook(dim: int, rng: np.random.Generator, *, num_cells: int = 6) -> 
         cell_shares=np.full(num_cells, 1 / num_cells, np.float32),
         familiarity_threshold=1e3,
         coarse_share=0.7,
+        clear_share=clear_share,
         analog_scale=dim**0.5,
     )
 
@@ -111,7 +112,9 @@ def _keyed_codec(
         proxies=_save_bytes(save_proxies(categories, proxies), folder / "nested-labels.proxies.npz"),
         key_dim=key_dim,
     )
-    codebook = _save_bytes(make_codebook(key_dim, rng).to_bytes(), folder / "nested-labels.codebook.npz")
+    codebook = _save_bytes(
+        make_codebook(key_dim, rng, clear_share=0.7).to_bytes(), folder / "nested-labels.codebook.npz"
+    )
     return NestedCodecEntry(name="nested-labels", codebook=codebook, keys=keys, **made)
 
 

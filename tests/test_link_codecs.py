@@ -37,7 +37,8 @@ from engines.modelset import ModelSet
 from semlink.channel import ChannelModel
 from semlink.channel_process import SoftwareChannel
 from semlink.errors import ConfigError, KnowledgeBaseError, ModelSetError
-from semlink.image import LoadedImage, RGBImage
+from semlink.image import LoadedImage, RGBImage, preprocess
+from semlink.iq import dequantize
 from semlink.rates import RATES, Rate, parse_rate
 from semlink.receiver_report import ReceiverReport
 from semlink.transport import ReportPublisher, ReportSubscriber
@@ -117,6 +118,34 @@ def test_every_codec_finds_what_was_sent(
     expected = nearest_keys(models, kb, pictures) if "labels" in codec else list(pictures)
     assert found == expected
     assert all(match is not None and 0.5 < match.score <= 1.001 for match in matches)
+
+
+def test_code_for_a_clear_channel_is_for_receivers_that_report(
+    models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
+) -> None:
+    model = load_transmitter_model(models, RATE, codec="nested", with_clear=True)
+    assert model.for_clear_channel is not None
+    receiver = Receiver(Decoders.of(models, kb, with_clear=True), kb)
+    for each in (model, model.for_clear_channel):
+        assert [match and match.source for match in answers(each, RATE, receiver, pictures)] == list(pictures)
+    silent = Receiver(Decoders.of(models, kb), kb)
+    assert answers(model.for_clear_channel, RATE, silent, pictures) == [None] * len(pictures)
+    assert dict(silent.rejected) == {"codec not served": len(pictures)}
+    assert load_transmitter_model(models, RATE, codec="nested-labels", with_clear=True).for_clear_channel is None
+
+
+def test_codes_for_a_clear_channel_are_of_unit_power_and_leave_the_others_as_they_are(
+    models: ModelSet, pictures: dict[str, RGBImage]
+) -> None:
+    picture = next(iter(pictures.values()))
+    model = load_transmitter_model(models, RATE, codec="nested", with_clear=True)
+    alone = load_transmitter_model(models, RATE, codec="nested")
+    tensor = preprocess(picture, model.preprocessing)
+    assert model.for_clear_channel is not None
+    for rate in RATES:
+        np.testing.assert_array_equal(model.codes(tensor, rate), alone.codes(tensor, rate))
+        clear = dequantize(model.for_clear_channel.codes(tensor, rate))
+        assert np.mean(np.abs(clear) ** 2) == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.parametrize("rate", RATES[2:], ids=lambda rate: str(rate.num_symbols))
@@ -315,6 +344,23 @@ class TestAdaptation:
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
         adaptation.prepare(reports, transmitter)
         assert transmitter.rate.num_symbols == 256, "what was heard long ago says nothing"
+
+    def test_power_is_shared_for_a_clear_channel_while_one_is_reported(
+        self, models: ModelSet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        blind, reports = load_transmitter_model(models, RATE, codec="nested", with_clear=True), Reports()
+        transmitter = Transmitter(blind, RATE, lambda data: None)
+        adaptation, chosen = Adaptation(blind, None, RATE, adapts_rate=False), []
+        for snr_db in (None, -4.0, 10.0, -4.0, 0.0):
+            stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
+            reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
+            adaptation.prepare(reports, transmitter)
+            chosen.append(transmitter.model is blind.for_clear_channel)
+        assert chosen == [False, False, True, False, True]
+        now_s = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
+        adaptation.prepare(reports, transmitter)
+        assert transmitter.model is blind
 
     def test_index_ends_when_reports_do(
         self,

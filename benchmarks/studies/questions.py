@@ -18,6 +18,7 @@ from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.nested import NestedFit, fitted_codebook
 from trainer.datasets import open_dataset
 from trainer.evaluation.bounds import message_error_rate
+from trainer.evaluation.feedback_link import FeedbackLink
 from trainer.evaluation.link import CodecGraphs
 from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.record import Record
@@ -218,12 +219,18 @@ def answers(bench: Workbench) -> Iterator[Point]:
 
 
 def feedback(bench: Workbench) -> Iterator[Point]:
-    """What a transmitter that knew the SNR could gain by sharing its power otherwise; 64 symbols."""
-    clean, codebooks = bench.clean(bench.cifar100), _nested(bench)
+    """Shares of the power that never change, and a transmitter that follows the SNR reported to it; 64 symbols."""
+    clean, codebooks, snr_db = bench.clean(bench.cifar100), _nested(bench), (-7.0, -4.0, 0.0, 4.0, 10.0, 15.0)
     for share in (0.5, 0.8, 0.95, 1.0):
         shared = {seed: replace(codebook, coarse_share=share) for seed, codebook in codebooks.items()}
-        records = bench.measure(clean, "nested", _nested_link(shared, clean), snr_db=(-7.0, -4.0, 0.0, 4.0, 10.0, 15.0))
+        records = bench.measure(clean, "nested", _nested_link(shared, clean), snr_db=snr_db)
         yield from _points(records, _by_snr, f"{share:.0%} of the power in the codeword")
+    for error_db, curve in ((0.0, "by reports"), (3.0, "by reports 3 dB too high"), (-3.0, "by reports 3 dB too low")):
+
+        def link_of(rate: Rate, seed: int, error_db: float = error_db) -> FeedbackLink:
+            return FeedbackLink.of("nested-feedback", codebooks[seed], rate, clean, report_error_db=error_db)
+
+        yield from _points(bench.measure(clean, "nested-feedback", link_of, snr_db=snr_db), _by_snr, curve)
 
 
 STUDIES = (
@@ -294,9 +301,9 @@ STUDIES = (
     Study(
         "feedback",
         "What knowing the SNR would bring the encoder",
-        "`nested` at 64 symbols with other shares of the power in the codeword, at both ends: the envelope is what a"
-        " transmitter could reach that is told the SNR. It keeps 95 % instead, and uses a reported SNR to choose the"
-        " rate.",
+        "`nested` at 64 symbols: shares of the power in the codeword that never change, known to both ends, and"
+        " the share that the last report allows (`nested-feedback`, as `tx --feedback` sends): half where the channel"
+        " carries 64 bits an image, 95 % elsewhere and until the first report. A report is up to 64 images old.",
         "SNR Es/N0 [dB]",
         feedback,
     ),

@@ -35,6 +35,7 @@ def codebook() -> Codebook:
         cell_shares=np.full(CELLS, 1 / CELLS, np.float32),
         familiarity_threshold=8.0,
         coarse_share=0.8,
+        clear_share=0.5,
         analog_scale=DIM**0.5,
     )
 
@@ -188,6 +189,7 @@ def test_features_whose_width_no_rate_is_a_multiple_of(entries: np.ndarray) -> N
         cell_shares=np.full(4, 0.25, np.float32),
         familiarity_threshold=30.0,
         coarse_share=0.9,
+        clear_share=0.5,
         analog_scale=5.0,
     )
     for rate in RATES[1:]:

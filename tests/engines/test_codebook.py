@@ -26,6 +26,7 @@ def codebook() -> Codebook:
         cell_shares=np.full(CELLS, 1 / CELLS, np.float32),
         familiarity_threshold=8.0,
         coarse_share=0.9,
+        clear_share=0.5,
         analog_scale=4.0,
     )
 
@@ -50,6 +51,7 @@ def test_code_repeats_until_the_longest_is_full(codebook: Codebook) -> None:
         cell_shares=np.full(2, 0.5, np.float32),
         familiarity_threshold=0.0,
         coarse_share=0.9,
+        clear_share=0.5,
         analog_scale=1.0,
     )
     assert wide.latent(np.eye(768, dtype=np.float32)[:3]).shape == (3, LATENT_DIM)

@@ -91,7 +91,7 @@ def test_model_set_is_measured_in_every_cell(model_set: ModelSet, clean: CleanRe
 
 def test_every_codec_of_a_model_set_is_measured(clean: CleanRetrieval, tmp_path: Path) -> None:
     models = make_model_set(tmp_path / "set", rates=(16,), nested=True, categories=tuple("0123456789"))
-    cells = grid(codecs=("synthetic-codec", "nested", "nested-labels", "index-labels"), seeds=(0,))
+    cells = grid(codecs=("synthetic-codec", "nested", "nested-feedback", "nested-labels", "index-labels"), seeds=(0,))
     records = measurement(cells, clean, tmp_path).model_set(models)
     assert [(r.codec, r.snr_db) for r in records] == [(c, s) for c in cells.codecs for s in (-10.0, 20.0)]
     quiet = {r.codec: r for r in records if r.snr_db == 20.0}

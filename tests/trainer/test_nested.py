@@ -78,6 +78,16 @@ def test_graph_gives_what_numpy_gives(dim: int, tmp_path: Path) -> None:
     np.testing.assert_allclose(latent, expected, atol=2e-5)
 
 
+def test_graph_gives_both_codes_of_a_link_with_reports(codebook: Codebook) -> None:
+    features = clustered(200, 4)[0]
+    graph = load_runner(nested_encoder(codebook, (codebook.coarse_share, codebook.clear_share)).SerializeToString())
+    latent = graph(features)
+    # The graph's matrices are fp16.
+    np.testing.assert_allclose(latent[:, :LATENT_DIM], codebook.latent(features), atol=2e-3)
+    np.testing.assert_allclose(latent[:, LATENT_DIM:], codebook.for_clear_channel().latent(features), atol=2e-3)
+    assert np.abs(latent[:, :LATENT_DIM] - latent[:, LATENT_DIM:]).max() > 0.1
+
+
 def test_bad_data_is_named() -> None:
     features = clustered(1000, 1)[0]
     with pytest.raises(DatasetError, match="too few for 20 cells"):

@@ -68,5 +68,5 @@ def fitted_nested_labels(
     )
     fit = NestedFit.for_keys(seed, len(learning.categories))
     if label_alone:
-        fit = msgspec.structs.replace(fit, coarse_share=1.0, unfamiliar_share=0.0)
+        fit = msgspec.structs.replace(fit, coarse_share=1.0, clear_share=1.0, unfamiliar_share=0.0)
     return fitted_codebook(fit, keyed, runs, proxies=keys.model.proxies)

@@ -28,11 +28,12 @@ from trainer.threads import one_thread
 
 __all__ = ["RECIPE", "NestedFit", "fit_codebook", "fitted_codebook"]
 
-RECIPE = 4
+RECIPE = 5
 """Raise it with every change of this code that changes what is fitted."""
 _MOST_CELLS = 1536
 _IMAGES_PER_CELL = 25
 """Training images that a cell should have, those held out counted too."""
+_COARSE_SHARE = 0.95
 _PSEUDO_COUNT = 3
 """Images that a cell counts on top of those that it has."""
 
@@ -44,6 +45,7 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     num_cells : codewords, one for each cell; 1,536 take 10.6 of the 16.8 bits that 64 symbols can carry at -7 dB
     coarse_share : of the power of a familiar image, what its codeword takes
+    clear_share : the same towards a receiver that reports a clear channel
     unfamiliar_share : of held-out images, those that count as unfamiliar; 0 sends every image as a codeword
     num_symbols : the rate at which the analog part alone has the power of a codeword
     coarse_levels : cells, and up to which real codewords are those cells': 4 and 8 symbols cannot tell 1,536 cells
@@ -53,7 +55,8 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     seed: int = 0
     num_cells: int = _MOST_CELLS
-    coarse_share: float = 0.95
+    coarse_share: float = _COARSE_SHARE
+    clear_share: float = 0.5
     unfamiliar_share: float = 0.05
     num_symbols: int = 64
     max_iterations: int = 20
@@ -67,7 +70,8 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def for_keys(cls, seed: int, num_categories: int) -> NestedFit:
         """What suits the keys of `trainer.codecs.keys`: a cell for each category, around its proxy."""
-        return cls(seed, num_cells=num_categories, unfamiliar_share=0.02)
+        # A category is all that is asked for, and all of the power tells it best at any SNR.
+        return cls(seed, num_cells=num_categories, unfamiliar_share=0.02, clear_share=_COARSE_SHARE)
 
     def key(self, content_key: str, proxies: FloatArray | None) -> str:
         """Name of the fit's file: unique for these values, this recipe and this data."""
@@ -132,6 +136,7 @@ def fit_codebook(
         cell_shares=_cell_shares(directions, centroids),
         familiarity_threshold=0.0,
         coarse_share=fit.coarse_share,
+        clear_share=fit.clear_share,
         analog_scale=float(np.sqrt(num_reals / analog_power)),
     )
     familiarity = codebook.familiarity(codebook.directions(held_out) @ codebook.centroids.T)

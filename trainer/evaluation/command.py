@@ -23,7 +23,7 @@ __all__ = ["app"]
 app = typer.Typer(add_completion=False)
 
 _CODECS = (
-    *("nested", "nested-labels", "index", "index-labels", "kbsc", "kbsc-reference"),
+    *("nested", "nested-feedback", "nested-labels", "index", "index-labels", "kbsc", "kbsc-reference"),
     *("label", "vq", "vq-residual", "vq-product", "uncoded", "index-polar", "bpg-ldpc", "deepjscc"),
 )
 

@@ -21,6 +21,7 @@ from semlink.channel import MAX_SNR_DB, ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import Rate
 from trainer.codecs.training import TrainedCodec
+from trainer.evaluation.feedback_link import FeedbackLink
 from trainer.evaluation.grid import Grid
 from trainer.evaluation.journal import Journal
 from trainer.evaluation.link import AirInterface, CodecGraphs
@@ -31,6 +32,9 @@ from trainer.evaluation.vq_link import StagedQuantizer, VqLink
 from trainer.threads import one_thread
 
 __all__ = ["Link", "Measurement"]
+
+_TAKES_ITS_MODEL_FROM = {"index-labels": "nested-labels", "nested-feedback": "nested"}
+"""Codec of a model set that another one is made of."""
 
 Task: TypeAlias = Callable[[threading.Event], list[Record]]
 """Measures one link's cells, until it is stopped."""
@@ -102,6 +106,15 @@ class Measurement:
             trained_on=trained_on,
         )
 
+    def nested_feedback(self, codebooks: Mapping[int, Codebook], *, trained_on: str) -> list[Record]:
+        """`nested-feedback`: the same code by a transmitter that hears the receiver's reports."""
+        name = "nested-feedback"
+        return self.links(
+            name,
+            lambda rate, seed: FeedbackLink.of(name, codebooks[seed], rate, self.clean),
+            trained_on=trained_on,
+        )
+
     def index(self, *, keys: Mapping[int, KeyModel] | None = None, trained_on: str = "nothing") -> list[Record]:
         """`index`, which learns nothing; a seed draws codewords and noise. With `keys`, `index-labels`."""
         return self.links(
@@ -131,7 +144,7 @@ class Measurement:
         records: list[Record] = []
         held = [codec.name for codec in model_set.codecs]
         for name in self.grid.codecs:
-            needed = "nested-labels" if name == "index-labels" else name
+            needed = _TAKES_ITS_MODEL_FROM.get(name, name)
             if needed not in held:
                 raise ConfigError(
                     f'model set "{model_set.name}" holds {", ".join(held) or "no codec"}, not {needed};'
@@ -146,8 +159,11 @@ class Measurement:
             keys = None if model is None else dict.fromkeys(self.grid.seeds, model)
             if name == "index-labels":
                 records += self.index(keys=keys, trained_on=source)
+                continue
+            codebooks = dict.fromkeys(self.grid.seeds, codec.codebook)
+            if name == "nested-feedback":
+                records += self.nested_feedback(codebooks, trained_on=source)
             else:
-                codebooks = dict.fromkeys(self.grid.seeds, codec.codebook)
                 records += self.nested(name, codebooks, keys=keys, trained_on=source)
         return records
 

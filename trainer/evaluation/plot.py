@@ -19,6 +19,7 @@ _STYLES = {
     "kbsc": "C0o-",
     "kbsc-reference": "C0s--",
     "nested": "C3o-",
+    "nested-feedback": "C3s:",
     "index": "C2o-",
     "nested-labels": "C3^--",
     "index-labels": "C2^--",

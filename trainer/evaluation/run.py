@@ -145,10 +145,13 @@ def _measure_fits(
     """Fit and measure the codecs that one fit serves at every rate and on every channel."""
     grid, progress = measurement.grid, measurement.progress
     records: list[Record] = []
-    if "nested" in grid.codecs:
+    if {"nested", "nested-feedback"} & {*grid.codecs}:
         seeds = progress.track(grid.seeds, description="fitting nested")
         codebooks = {seed: fitted_nested(seed, learning, folder) for seed in seeds}
-        records += measurement.nested("nested", codebooks, trained_on=learning.source)
+        if "nested" in grid.codecs:
+            records += measurement.nested("nested", codebooks, trained_on=learning.source)
+        if "nested-feedback" in grid.codecs:
+            records += measurement.nested_feedback(codebooks, trained_on=learning.source)
     for name in QUANTIZERS:
         if name in grid.codecs:
             seeds = progress.track(grid.seeds, description=f"fitting {name}")

@@ -91,12 +91,15 @@ class SignalLink:
         return score_ranked(self.search.ranked(symbols, noise_variance), clean)
 
 
-def hear(sent: Symbols, air: AirInterface, rng: np.random.Generator) -> tuple[Symbols, npt.NDArray[np.float64]]:
+def hear(
+    sent: Symbols, air: AirInterface, rng: np.random.Generator, *, estimator: NoiseEstimator | None = None
+) -> tuple[Symbols, npt.NDArray[np.float64]]:
     """Send images as one stream, in order, and undo the gain as `edge_rx.noise` does.
 
     Parameters
     ----------
     sent : (batch, n) complex64, of unit mean power in each row
+    estimator : of the stream that these go on with; None begins one
 
     Returns
     -------
@@ -106,7 +109,7 @@ def hear(sent: Symbols, air: AirInterface, rng: np.random.Generator) -> tuple[Sy
     heard, gains = over_the_air(sent, air, rng)
     if air.knowledge is ReceiverKnowledge.GENIE:
         return _undo_known_gains(heard, gains)
-    estimator = NoiseEstimator()
+    estimator = estimator or NoiseEstimator()
     undone = [undo_gain(image, num_pilots=air.num_pilots, estimator=estimator) for image in heard]
     return np.stack([data for data, _ in undone]), np.array([noise for _, noise in undone])
 
