@@ -106,7 +106,12 @@ class Adaptation:
             self._report, self._heard_s = report, time.monotonic()
         snr_db = self._reported_snr_db(transmitter.stream_id)
         rate = self._chosen_rate(snr_db)
-        transmitter.model = self._chosen_model(rate, snr_db)
+        model = self._chosen_model(rate, snr_db)
+        if (model is self._model.for_clear_channel) != (transmitter.model is self._model.for_clear_channel):
+            _log.info(
+                "%s: power shared for %s", model.codec, "the worst" if model is self._model else "a clear channel"
+            )
+        transmitter.model = model
         reason = self._reason()
         if reason != self._told:
             is_news = reason is not None and transmitter.model is not self._index

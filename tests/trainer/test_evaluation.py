@@ -6,6 +6,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from model_sets import make_model_set
+from model_sets import make_codebook, make_model_set
 from rich.console import Console
 from rich.progress import Progress
 
@@ -28,6 +29,7 @@ from trainer.codecs.learning import TrainingFeatures
 from trainer.codecs.training import CodecTraining
 from trainer.evaluation.bounds import message_error_rate
 from trainer.evaluation.command import evaluate
+from trainer.evaluation.feedback_link import FeedbackLink
 from trainer.evaluation.grid import Grid, train_all, trainings_of
 from trainer.evaluation.journal import Journal
 from trainer.evaluation.link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features
@@ -41,6 +43,7 @@ from trainer.evaluation.metrics import (
 from trainer.evaluation.plot import plot_report
 from trainer.evaluation.record import Record
 from trainer.evaluation.report import EvaluationReport, summarize, summary_table
+from trainer.evaluation.signal_link import SignalLink
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -172,6 +175,32 @@ def test_grid_trains_in_processes_and_measures(clean: CleanRetrieval, tmp_path: 
     assert len(records) == 2 * 2 * 2
     assert {r.knowledge for r in records if r.codec == "kbsc-reference"} == {"published"}
     assert {r.knowledge for r in records if r.codec == "kbsc"} == {"none", "pilots"}
+
+
+@pytest.mark.parametrize(
+    ("snr_db", "error_db", "num_blind"), [(20.0, 0.0, 64), (20.0, -30.0, 300), (-10.0, 0.0, 300), (-10.0, 30.0, 64)]
+)
+def test_transmitter_follows_what_is_reported_and_not_what_is(
+    snr_db: float, error_db: float, num_blind: int, clean: CleanRetrieval
+) -> None:
+    """Until the first report it is blind; after a wrong one the receiver still knows which code it hears."""
+    codebook = replace(make_codebook(16, np.random.default_rng(0)), familiarity_threshold=-1e9)
+    link = FeedbackLink.of("nested-feedback", codebook, parse_rate("64"), clean, report_error_db=error_db)
+    sent: dict[str, int] = {"blind": 0, "clear": 0}
+
+    def counted(name: str, link: SignalLink) -> SignalLink:
+        def transmit(features: np.ndarray) -> np.ndarray:
+            sent[name] += len(features)
+            return link.transmit(features)
+
+        return replace(link, transmit=transmit)
+
+    counting = replace(link, blind=counted("blind", link.blind), clear=counted("clear", link.clear))
+    air = AirInterface(ChannelModel.AWGN, snr_db, ReceiverKnowledge.NOTHING)
+    scores = counting.retrieve(clean, air, np.random.default_rng(0))
+    assert sent == {"blind": num_blind, "clear": 300 - num_blind}
+    if snr_db > 0.0:
+        assert scores.semantic_accuracy > 0.3
 
 
 def test_index_sends_the_entry_itself(clean: CleanRetrieval, tmp_path: Path) -> None:
