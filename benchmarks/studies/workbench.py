@@ -18,7 +18,7 @@ from semlink.cache import cache_folder
 from semlink.channel import ChannelModel
 from semlink.rates import Rate, parse_rate
 from trainer.codecs.learning import TrainingFeatures, training_features
-from trainer.codecs.training import CodecTraining
+from trainer.codecs.recipe import CodecTraining
 from trainer.datasets import Dataset, open_dataset
 from trainer.evaluation.grid import Grid, train_all, trainings_of
 from trainer.evaluation.measure import Link, Measurement

@@ -17,7 +17,8 @@ from semlink.errors import ConfigError, DatasetError, ResultsError  # noqa: E402
 from trainer.codecs.export import export_codec  # noqa: E402
 from trainer.codecs.kbsc import KbscNetwork  # noqa: E402
 from trainer.codecs.learning import TrainingFeatures  # noqa: E402
-from trainer.codecs.training import CodecTraining, train_codec  # noqa: E402
+from trainer.codecs.recipe import CodecTraining  # noqa: E402
+from trainer.codecs.training import train_codec  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -26,7 +26,7 @@ from semlink.channel import ChannelModel
 from semlink.errors import ConfigError, ResultsError
 from semlink.rates import parse_rate
 from trainer.codecs.learning import TrainingFeatures
-from trainer.codecs.training import CodecTraining
+from trainer.codecs.recipe import CodecTraining
 from trainer.evaluation.bounds import message_error_rate
 from trainer.evaluation.command import evaluate
 from trainer.evaluation.feedback_link import FeedbackLink

@@ -23,7 +23,7 @@ from semlink.files import replaced_file
 from semlink.rates import Rate
 from trainer.codecs.fits import FittedKeys, fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.learning import TrainingFeatures, training_features
-from trainer.codecs.training import CodecTraining, TrainedCodec
+from trainer.codecs.recipe import CodecTraining, TrainedCodec
 from trainer.codecs.validation import validation_accuracy
 from trainer.datasets import open_dataset
 from trainer.evaluation.grid import train_all

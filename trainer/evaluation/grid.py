@@ -16,7 +16,8 @@ from semlink.constellation import Constellation
 from semlink.errors import ConfigError
 from semlink.rates import Rate
 from trainer.codecs.learning import TrainingFeatures
-from trainer.codecs.training import CodecTraining, TrainedCodec, train_codec
+from trainer.codecs.recipe import CodecTraining, TrainedCodec
+from trainer.codecs.training import train_codec
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge
 from trainer.evaluation.workers import train_in_processes
 

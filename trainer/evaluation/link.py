@@ -17,7 +17,7 @@ from semlink.constellation import Constellation
 from semlink.errors import ConfigError
 from semlink.iq import CodesFormat, Symbols, dequantize, normalize_power, pair_latent, quantize, unpair_symbols
 from semlink.rates import Rate
-from trainer.codecs.training import TrainedCodec
+from trainer.codecs.recipe import TrainedCodec
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_retrieval
 
 __all__ = ["PAPER_BATCH", "AirInterface", "CodecGraphs", "ReceiverKnowledge", "over_the_air", "transmit_features"]

@@ -20,7 +20,7 @@ from engines.modelset import ModelSet
 from semlink.channel import MAX_SNR_DB, ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import Rate
-from trainer.codecs.training import TrainedCodec
+from trainer.codecs.recipe import TrainedCodec
 from trainer.evaluation.feedback_link import FeedbackLink
 from trainer.evaluation.grid import Grid
 from trainer.evaluation.journal import Journal

@@ -16,10 +16,10 @@ from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from semlink import __version__
 from semlink.cache import cache_folder
-from trainer.codecs import keys, nested, training
+from trainer.codecs import keys, nested, recipe
 from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.learning import TrainingFeatures, training_features
-from trainer.codecs.training import CodecTraining
+from trainer.codecs.recipe import CodecTraining
 from trainer.datasets import open_dataset
 from trainer.evaluation import vq_link
 from trainer.evaluation.grid import Grid, train_all, trainings_of
@@ -36,7 +36,7 @@ from trainer.references.evaluation import check_references, check_weights, evalu
 __all__ = ["run_evaluation"]
 
 _LEARNS_NOTHING = {"index", "index-polar", "uncoded"}
-_RECIPES = (keys.RECIPE, nested.RECIPE, training.RECIPE, vq_link.RECIPE, deepjscc_training.RECIPE)
+_RECIPES = (keys.RECIPE, nested.RECIPE, recipe.RECIPE, vq_link.RECIPE, deepjscc_training.RECIPE)
 
 _log = logging.getLogger(__name__)
 

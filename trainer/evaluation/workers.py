@@ -21,7 +21,8 @@ import torch
 from semlink.errors import EngineError
 from semlink.interrupt import interruptions
 from trainer.codecs.learning import TrainingFeatures
-from trainer.codecs.training import CodecTraining, TrainedCodec, train_codec
+from trainer.codecs.recipe import CodecTraining, TrainedCodec
+from trainer.codecs.training import train_codec
 
 __all__ = ["train_in_processes"]
 
