@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.engine_sections import engine_sections
-from benchmarks.studies.questions import STUDIES, Study
+from benchmarks.studies.catalogue import STUDIES, Study
 from benchmarks.studies.report import StudyReport, summary
 from trainer.evaluation.metrics import Interval
 from trainer.evaluation.plot import plot_report

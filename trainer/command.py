@@ -52,6 +52,10 @@ def codec(
     loss: Annotated[
         Literal["proxy", "contrastive"], typer.Option(help="What the keys of nested-labels and label learn by.")
     ] = "proxy",
+    objective: Annotated[
+        Literal["mse", "similarity", "both"],
+        typer.Option(help="What kbsc keeps of the features: every number, whom they resemble, or both."),
+    ] = "mse",
     precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Arithmetic.")] = "bf16",
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time; one a core if not given.", show_default=False)
@@ -80,6 +84,7 @@ def codec(
         epochs=epochs,
         precision=precision,
         loss=loss,
+        objective=objective,
     )
     with Progress(console=console) as progress:
         train_model_set(

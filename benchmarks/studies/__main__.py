@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.studies.questions import STUDIES
+from benchmarks.studies.catalogue import STUDIES
 from benchmarks.studies.report import StudyReport, draw
 from benchmarks.studies.workbench import Workbench
 from semlink.provenance import write_report

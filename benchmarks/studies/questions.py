@@ -1,14 +1,13 @@
-"""The studies: each a question, how it is measured, and what its figure shows."""
+"""How the studies' questions are measured; `benchmarks.studies.catalogue` says what they are."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.studies.key_network import hyperparameters
 from benchmarks.studies.report import Point
 from benchmarks.studies.workbench import SEEDS, Workbench
 from engines.codebook import Codebook
@@ -16,6 +15,7 @@ from semlink.channel import ChannelModel
 from semlink.rates import RATES, Rate, parse_rate
 from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.nested import NestedFit, fitted_codebook
+from trainer.codecs.objectives import Objective
 from trainer.datasets import open_dataset
 from trainer.evaluation.bounds import message_error_rate
 from trainer.evaluation.feedback_link import FeedbackLink
@@ -25,20 +25,20 @@ from trainer.evaluation.record import Record
 from trainer.evaluation.signal_link import SignalLink
 from trainer.references.index_polar import IndexPolarLink
 
-__all__ = ["STUDIES", "Study"]
+__all__ = [
+    "answers",
+    "cross_domain",
+    "error_detection",
+    "feedback",
+    "kb_size",
+    "nesting",
+    "no_compression",
+    "objectives",
+    "other_channel",
+    "rate_sweep",
+]
 
 _SNR_DB = (-7.0, 0.0, 10.0)
-
-
-@dataclass(frozen=True)
-class Study:
-    """A question, and how to answer it."""
-
-    name: str
-    title: str
-    text: str
-    x_label: str
-    measure: Callable[[Workbench], Iterator[Point]]
 
 
 def _points(records: list[Record], x: Callable[[Record], float | str], curve: str | None = None) -> Iterator[Point]:
@@ -144,6 +144,20 @@ def kb_size(bench: Workbench) -> Iterator[Point]:
             yield Point(f"ideal, {kind}", mean_count, 0, clean.ideal_accuracy)
 
 
+def objectives(bench: Workbench) -> Iterator[Point]:
+    """What `kbsc` is trained to keep, none of it by labels, and `nested`, which is not trained; 64 symbols."""
+    clean, snr_db = bench.clean(bench.cifar100), (-7.0, -4.0, 0.0, 4.0, 7.0, 10.0)
+    losses: tuple[tuple[Objective, str], ...] = (
+        ("mse", "kbsc, every number (MSE)"),
+        ("similarity", "kbsc, whom an image resembles"),
+        ("both", "kbsc, both"),
+    )
+    for loss, curve in losses:
+        yield from _points(bench.measure_kbsc(clean, snr_db=snr_db, loss=loss), _by_snr, curve)
+    yield from _points(bench.measure(clean, "nested", _nested_link(_nested(bench), clean), snr_db=snr_db), _by_snr)
+    yield from _ideal(clean, list(snr_db))
+
+
 def cross_domain(bench: Workbench) -> Iterator[Point]:
     """Codecs of CIFAR-100 at 64 symbols, images of other kinds; nothing is trained again."""
     codebooks = _nested(bench)
@@ -231,80 +245,3 @@ def feedback(bench: Workbench) -> Iterator[Point]:
             return FeedbackLink.of("nested-feedback", codebooks[seed], rate, clean, report_error_db=error_db)
 
         yield from _points(bench.measure(clean, "nested-feedback", link_of, snr_db=snr_db), _by_snr, curve)
-
-
-STUDIES = (
-    Study(
-        "no-compression",
-        "No compression: CBR 1/12",
-        "256 symbols hold the 512 features as they are. Learning to send them gains where noise is strong;"
-        " at 10 dB there is next to nothing left to gain.",
-        "SNR Es/N0 [dB]",
-        no_compression,
-    ),
-    Study("rate-sweep", "Every rate at 0 dB", "From 4 to 1,024 symbols an image, AWGN.", "symbols", rate_sweep),
-    Study(
-        "other-channel",
-        "Trained on AWGN, used under block Rayleigh",
-        "64 symbols and 8 pilots. `nested` is fitted to no channel.",
-        "mean SNR Es/N0 [dB]",
-        other_channel,
-    ),
-    Study(
-        "kb-size",
-        "KB size and imbalance",
-        "`nested` at 64 symbols with 1 to 50 images a class in the KB: as many of each, or a long tail of classes"
-        " in which the rarest has a hundredth of the commonest, at least one and at most fifty.",
-        "images a class, mean",
-        kb_size,
-    ),
-    Study(
-        "hyperparameters",
-        "Loss, width and learning rate of the key network",
-        "One value changed at a time; entries' labels are not used here, so that the network alone is compared.",
-        "",
-        hyperparameters,
-    ),
-    Study(
-        "cross-domain",
-        "Other domains",
-        "Codecs trained on CIFAR-100 at 64 symbols, sent digits and photographs.",
-        "",
-        cross_domain,
-    ),
-    Study(
-        "nesting",
-        "What nesting costs",
-        "One code for all rates, and codes fitted for one rate alone: the analog part scaled for that rate, 128, 256 or"
-        " 1,536 cells, and codewords of these cells from the first real on. The one code is within a point of the best"
-        " of them at every rate, and of no other is that true.",
-        "symbols",
-        nesting,
-    ),
-    Study(
-        "error-detection",
-        "What a CRC would cost",
-        "5G protects a message of 13 bits, such as the number of one of 5,000 entries, by a polar code with 6 bits of"
-        " CRC (`index-polar`; list decoding, a list of 8). `index` spends nothing on detection, and always"
-        " answers. The bounds are the normal approximation of the best code for so many messages.",
-        "SNR Es/N0 [dB]",
-        error_detection,
-    ),
-    Study(
-        "answer",
-        "Which entry to answer with",
-        "The likeliest entry, or of the entries of the 64 likeliest keys the one that the others resemble, by their"
-        " probabilities, as `nested` does.",
-        "symbols",
-        answers,
-    ),
-    Study(
-        "feedback",
-        "What knowing the SNR would bring the encoder",
-        "`nested` at 64 symbols: shares of the power in the codeword that never change, known to both ends, and"
-        " the share that the last report allows (`nested-feedback`, as `tx --feedback` sends): half where the channel"
-        " carries 64 bits an image, 95 % elsewhere and until the first report. A report is up to 64 images old.",
-        "SNR Es/N0 [dB]",
-        feedback,
-    ),
-)

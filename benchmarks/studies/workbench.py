@@ -18,6 +18,7 @@ from semlink.cache import cache_folder
 from semlink.channel import ChannelModel
 from semlink.rates import Rate, parse_rate
 from trainer.codecs.learning import TrainingFeatures, training_features
+from trainer.codecs.objectives import Objective
 from trainer.codecs.recipe import CodecTraining
 from trainer.datasets import Dataset, open_dataset
 from trainer.evaluation.grid import Grid, train_all, trainings_of
@@ -98,10 +99,11 @@ class Workbench:
         channel: ChannelModel = ChannelModel.AWGN,
         trained_on: str | None = None,
         codec: str = "kbsc",
+        loss: Objective = "mse",
     ) -> list[Record]:
         """The paper's network, trained if it is not yet, a run for each rate and seed."""
         grid = replace(self.grid(codec, rates, snr_db, channel, SEEDS), trained_on=trained_on)
-        template = CodecTraining(codec="kbsc", num_symbols=64, epochs=60)
+        template = CodecTraining(codec="kbsc", num_symbols=64, epochs=60, loss=loss)
         trainings = trainings_of(grid, template)
         trained = train_all(trainings, self.learning, self.runs, num_jobs=_NUM_CORES, progress=self.progress)
         return Measurement(grid, clean, self.progress, num_jobs=_NUM_CORES).trained(trained)

@@ -17,6 +17,7 @@ from semlink.errors import ConfigError, DatasetError, ResultsError  # noqa: E402
 from trainer.codecs.export import export_codec  # noqa: E402
 from trainer.codecs.kbsc import KbscNetwork  # noqa: E402
 from trainer.codecs.learning import TrainingFeatures  # noqa: E402
+from trainer.codecs.objectives import objective_loss  # noqa: E402
 from trainer.codecs.recipe import CodecTraining  # noqa: E402
 from trainer.codecs.training import train_codec  # noqa: E402
 
@@ -28,6 +29,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+NAMES = ("mse", "similarity", "both")
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +52,15 @@ def training(**changes: object) -> CodecTraining:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"codec": "kbsc-reference"}, {"channel": "rayleigh", "num_pilots": 8}, {"precision": "bf16"}],
-    ids=["kbsc", "reference", "rayleigh", "bf16"],
+    [
+        {},
+        {"codec": "kbsc-reference"},
+        {"channel": "rayleigh", "num_pilots": 8},
+        {"precision": "bf16"},
+        {"loss": "similarity"},
+        {"loss": "both"},
+    ],
+    ids=["kbsc", "reference", "rayleigh", "bf16", "similarity", "both"],
 )
 def test_codec_learns(data: TrainingFeatures, tmp_path: Path, changes: dict[str, object]) -> None:
     told: list[int] = []
@@ -57,6 +68,25 @@ def test_codec_learns(data: TrainingFeatures, tmp_path: Path, changes: dict[str,
     assert told == list(range(1, len(trained.validation_accuracy) + 1))
     # Guessing one of 20 clusters is right in 5 % of the cases.
     assert max(trained.validation_accuracy) > 0.5
+
+
+def test_similarity_heeds_directions_alone() -> None:
+    rng = np.random.default_rng(0)
+    unit = torch.nn.functional.normalize
+    features, sample = (unit(torch.from_numpy(rng.standard_normal((n, 32)).astype(np.float32))) for n in (20, 100))
+    near = features + 0.1 * torch.randn(20, 32)
+    loss = {(name, scale): objective_loss(name, scale * near, features, sample) for name in NAMES for scale in (1, 3)}
+    assert loss["similarity", 3] == pytest.approx(loss["similarity", 1].item(), rel=1e-4)
+    assert loss["mse", 3] > 10 * loss["mse", 1]
+    assert loss["both", 1] == pytest.approx((loss["similarity", 1] + 32 * loss["mse", 1]).item(), rel=1e-4)
+    assert objective_loss("similarity", features, features, sample) == pytest.approx(0.0, abs=1e-6)
+    assert objective_loss("similarity", features.flip(0), features, sample) > 0.1
+
+
+def test_runs_of_before_there_was_a_choice_still_stand() -> None:
+    assert CodecTraining(codec="kbsc", num_symbols=64).key("key") == "kbsc-64-awgn-seed0-05bd7acd85"
+    keys = {training(loss=loss).key("key") for loss in NAMES}
+    assert len(keys) == len(NAMES)
 
 
 def test_killed_run_ends_as_an_uninterrupted_one(data: TrainingFeatures, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from semlink.files import replaced_file
 from semlink.rates import Rate
 from trainer.codecs.fits import FittedKeys, fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.learning import TrainingFeatures, training_features
+from trainer.codecs.objectives import Objective
 from trainer.codecs.recipe import CodecTraining, TrainedCodec
 from trainer.codecs.validation import validation_accuracy
 from trainer.datasets import open_dataset
@@ -44,6 +45,7 @@ class CodecOptions(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     rates, channel, epochs : of `kbsc` alone; `nested` serves every rate and channel
     loss : of the key network of `nested-labels` and `label`
+    objective : what of the features `kbsc` is to keep
     """
 
     codecs: tuple[str, ...]
@@ -53,6 +55,7 @@ class CodecOptions(msgspec.Struct, frozen=True, kw_only=True):
     epochs: int
     precision: Literal["bf16", "fp32"]
     loss: Literal["proxy", "contrastive"] = "proxy"
+    objective: Objective = "mse"
 
     def __post_init__(self) -> None:
         for codec in self.codecs:
@@ -173,11 +176,12 @@ def _trained_kbsc(
             num_pilots=default_num_pilots(ChannelModel(options.channel)),
             epochs=options.epochs,
             precision=options.precision,
+            loss=options.objective,
         )
         for rate in options.rates
     ]
     trained = train_all(trainings, learning, runs, num_jobs=num_jobs, progress=progress)
-    source = f"{learning.source}; {options.channel}, seed {options.seed}"
+    source = f"{learning.source}; {options.channel}, {options.objective}, seed {options.seed}"
     return lambda out: PerRateCodecEntry(
         name="kbsc", rates=[_place_rate(codec, out) for codec in trained], licence=_LICENCE, training_data=source
     )

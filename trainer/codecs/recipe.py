@@ -10,6 +10,7 @@ import msgspec
 
 from semlink.errors import ConfigError
 from semlink.rates import Rate, parse_rate
+from trainer.codecs.objectives import Objective
 
 __all__ = ["RECIPE", "CodecName", "CodecTraining", "TrainedCodec"]
 
@@ -29,6 +30,7 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience : epochs without a better validation accuracy that end the run
     precision : arithmetic of the matrix products; "bf16" is three times as fast where the CPU has
         it, with weights, optimiser and losses in fp32
+    loss : what of the features is to be kept, see `trainer.codecs.objectives`
     """
 
     codec: CodecName
@@ -42,6 +44,7 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_size: int = 128
     learning_rate: float = 1e-4
     precision: Literal["bf16", "fp32"] = "bf16"
+    loss: Objective = "mse"
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.patience) < 1 or self.batch_size < 2 or self.learning_rate <= 0 or not self.snr_db:
@@ -57,7 +60,10 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def key(self, content_key: str) -> str:
         """Name of the run's folder: readable, and unique for these values, this recipe and this data."""
-        parts = (msgspec.json.encode(self), content_key.encode(), str(RECIPE).encode())
+        values = msgspec.structs.asdict(self)
+        if self.loss == "mse":
+            del values["loss"]  # as before there was a choice, so that what was trained then still stands
+        parts = (msgspec.json.encode(values), content_key.encode(), str(RECIPE).encode())
         digest = hashlib.sha256(b"\n".join(parts)).hexdigest()[:10]
         return f"{self.codec}-{self.num_symbols}-{self.channel}-seed{self.seed}-{digest}"
 
