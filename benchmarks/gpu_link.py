@@ -19,6 +19,7 @@ from edge_rx.kb.index import open_search_device
 from edge_rx.pipeline import Match, Receiver
 from edge_tx.model import GraphModel, load_transmitter_model
 from edge_tx.pipeline import Transmitter
+from engines.engine_options import EngineOptions
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from engines.precision import Precision
@@ -62,15 +63,13 @@ def bench_link(bench: DeviceBench, num_entries: int) -> None:
                 name = f"end_to_end_loopback_{num_entries}_entries_{backend}_{precision.value}_search_{search}"
                 with bench.part(name):
                     _require(bench, backend, device)
-                    model = load_transmitter_model(
-                        models,
-                        RATE,
-                        codec="nested",
+                    options = EngineOptions(
                         backend=backend,
-                        num_threads=torch.get_num_threads(),
                         precision=precision,
+                        num_threads=torch.get_num_threads(),
                         engines=Path(folder, "engines"),
                     )
+                    model = load_transmitter_model(models, RATE, options, codec="nested")
                     gpu = open_search_device(device, search_precision)
                     with KnowledgeBase.open(kb, models.encoder_fingerprint, gpu=gpu) as knowledge_base:
                         decoders = Decoders.of(models, knowledge_base, rates=[RATE], gpu=gpu)

@@ -19,6 +19,7 @@ from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
+from engines.engine_options import EngineOptions
 from semlink.channel import complex_normal
 from semlink.frame import Frame, pack, unpack
 from semlink.iq import dequantize, normalize_power, quantize
@@ -138,7 +139,7 @@ def test_receiver_overhead_besides_the_search(benchmark, model_set, codec, rate,
 def test_end_to_end_one_process(benchmark, model_set, codec, rate, camera_picture, knowledge_base_folder, wire):
     """Image in memory to match in memory over loopback TCP, one image at a time."""
     sender, frames = wire
-    model = load_transmitter_model(model_set, rate, codec=codec, num_threads=NUM_THREADS)
+    model = load_transmitter_model(model_set, rate, EngineOptions(num_threads=NUM_THREADS), codec=codec)
     transmitter = Transmitter(model, rate, sender.send)
     with KnowledgeBase.open(knowledge_base_folder) as kb:
         receiver = Receiver(Decoders.of(model_set, kb), kb)

@@ -14,6 +14,7 @@ from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
 from engines.codebook import LATENT_DIM
 from engines.compose import iq_head
+from engines.engine_options import EngineOptions
 from engines.modelset import ModelSet
 from engines.runner import load_runner
 from semlink.frame import Frame, pack, unpack
@@ -90,7 +91,7 @@ def test_pack(benchmark, model_set, rate, latent):
 
 def test_composed_graph(benchmark, model_set, codec, rate, tensor, features):
     """Encoder, codec, unit power and quantization in one engine call."""
-    model = load_transmitter_model(model_set, rate, codec=codec, num_threads=NUM_THREADS)
+    model = load_transmitter_model(model_set, rate, EngineOptions(num_threads=NUM_THREADS), codec=codec)
     codes = benchmark(model.codes, tensor[0], rate)
     assert np.abs(codes.astype(int) - codec_graphs(model_set.codec(codec), rate)(features)).max() <= 1
 
@@ -98,7 +99,7 @@ def test_composed_graph(benchmark, model_set, codec, rate, tensor, features):
 def test_transmitter_run_once(benchmark, model_set, codec, rate, camera_picture):
     """Image in memory to bytes handed over, without a socket."""
     sent: list[bytes] = []
-    model = load_transmitter_model(model_set, rate, codec=codec, num_threads=NUM_THREADS)
+    model = load_transmitter_model(model_set, rate, EngineOptions(num_threads=NUM_THREADS), codec=codec)
     transmitter = Transmitter(model, rate, sent.append)
     benchmark(transmitter.run_once, camera_picture)
     assert unpack(sent[-1]).rate == rate

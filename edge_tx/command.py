@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -28,6 +28,7 @@ from edge_tx.sources import (
 )
 from edge_tx.stream import Pacer, SentLog, TransmitterSummary, stream_images
 from engines.codecs import NestedCodec
+from engines.engine_options import EngineOptions
 from engines.entry_keys import EntryKeys
 from engines.modelset import ModelSet
 from engines.precision import Precision
@@ -130,14 +131,8 @@ def tx(
                 f"--rate auto needs one code for all rates, such as nested; got {models.codec(codec).name}"
             )
         start_rate = _CAREFUL_RATE if adapts_rate else parse_rate(rate)
-        engine: dict[str, Any] = {
-            "codes_format": codes,
-            "backend": backend,
-            "num_threads": num_threads,
-            "precision": precision,
-            "engines": engines,
-        }
-        index = None if keys is None else load_index_model(models, EntryKeys.load(keys), **engine)
+        engine = EngineOptions(backend=backend, precision=precision, num_threads=num_threads, engines=engines)
+        index = None if keys is None else load_index_model(models, EntryKeys.load(keys), engine, codes_format=codes)
         if index is not None:
             require_usable_pilots(pilots, index)  # now, not when the first report makes it the model
         model: TransmitterModel
@@ -145,7 +140,7 @@ def tx(
             model, adaptation = index, None  # at the user's word
         else:
             model = general = load_transmitter_model(
-                models, start_rate, codec=codec, with_clear=feedback is not None, **engine
+                models, start_rate, engine, codec=codec, codes_format=codes, with_clear=feedback is not None
             )
             adaptation = Adaptation(general, index, start_rate, adapts_rate=adapts_rate)
         images = _open_source(

@@ -6,7 +6,6 @@ IndexModel   picture --encoder--> vector --nearest key--> codeword       index
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,18 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.codecs import NestedCodec
+from engines.engine_options import DEFAULT_OPTIONS, EngineOptions
 from engines.entry_keys import EntryKeys, entry_codewords, index_fingerprint
 from engines.modelset import ModelSet
-from engines.precision import Precision
-from engines.runner import GraphRunner, load_runner, resolve_backend
+from engines.runner import GraphRunner
 from semlink.errors import EngineError, ModelSetError
 from semlink.image import Preprocessing
 from semlink.iq import CodesFormat, IQCodes, pair_latent, quantize
 from semlink.rates import RATES, Rate
 
 __all__ = ["GraphModel", "IndexModel", "TransmitterModel", "load_index_model", "load_transmitter_model"]
-
-_log = logging.getLogger(__name__)
 
 Tensor: TypeAlias = npt.NDArray[np.uint8]
 """(size, size, 3): a picture as the encoder takes it."""
@@ -122,21 +119,16 @@ class IndexModel:
 def load_transmitter_model(
     model_set: ModelSet,
     rate: Rate,
+    options: EngineOptions = DEFAULT_OPTIONS,
     *,
     codec: str | None = None,
     codes_format: CodesFormat = CodesFormat.SC8,
-    backend: str = "auto",
-    num_threads: int = 1,
-    precision: Precision = Precision.FP32,
-    engines: Path | None = None,
     with_clear: bool = False,
 ) -> GraphModel:
     """Compose and load a codec: `nested` with all its rates, which one engine serves, others with one rate.
 
     Parameters
     ----------
-    precision : of the image encoder; the codec is fp32
-    engines : where engines are kept; beside the model set if None
     with_clear : load the code for a clear channel too, where the codec has one
 
     Raises
@@ -145,25 +137,14 @@ def load_transmitter_model(
         If a file is missing or altered, the set lacks codec or rate, int8 was not built, or the backend cannot run it.
     """
     # onnx takes longer to import than everything else here together, and is needed once.
-    from engines.encoder_precision import default_store, encoder_graph
-    from engines.transmitter_graph import transmitter_graph
+    from engines.workshop import Workshop
 
-    if codes_format is CodesFormat.SC16 and backend in ("auto", "tensorrt"):
-        if backend == "tensorrt":
-            raise EngineError("TensorRT has no 16-bit integers: use --codes-format sc8, or --backend onnxruntime")
-        _log.info("backend auto: chose onnxruntime (TensorRT has no 16-bit integers)")
-        backend = "onnxruntime"
-    backend, store = resolve_backend(backend, is_one_image=True), default_store(model_set, engines)
-    encoder = encoder_graph(model_set, precision, store, backend=backend)
-    composed = transmitter_graph(
-        model_set, rate, codec=codec, codes_format=codes_format, encoder=encoder, with_clear=with_clear
-    )
-    arithmetic = precision.value
-    engine = load_runner(composed.onnx, backend=backend, num_threads=num_threads, precision=arithmetic, store=store)
+    workshop = Workshop(model_set, options, codes_format=codes_format)
+    composed = workshop.transmitter_graph(rate, codec=codec, with_clear=with_clear)
     chosen = composed.codec
     model = GraphModel(
         codec=chosen.name,
-        graph=engine,
+        graph=workshop.load(composed.onnx),
         places=composed.places,
         fingerprints={rate: chosen.fingerprint(rate) for rate in composed.places},
         preprocessing=model_set.manifest.encoder.preprocessing,
@@ -179,32 +160,22 @@ def load_transmitter_model(
 def load_index_model(
     model_set: ModelSet,
     keys: EntryKeys,
+    options: EngineOptions = DEFAULT_OPTIONS,
     *,
     codes_format: CodesFormat = CodesFormat.SC8,
-    backend: str = "auto",
-    num_threads: int = 1,
-    precision: Precision = Precision.FP32,
-    engines: Path | None = None,
 ) -> IndexModel:
     """Load what `index` needs: the image encoder, and the key network where the keys are of one.
-
-    Parameters
-    ----------
-    precision, engines : see `load_transmitter_model`
 
     Raises
     ------
     ModelSetError
         If the keys are of another encoder, or of a key network that the set does not have.
     """
-    from engines.compose import compose_features
-    from engines.encoder_precision import default_store, encoder_graph
+    from engines.workshop import Workshop
 
     name, behind = _space(model_set, keys.space)
-    backend, store = resolve_backend(backend, is_one_image=True), default_store(model_set, engines)
-    encoder = encoder_graph(model_set, precision, store, backend=backend)
-    composed = compose_features([encoder, *behind])
-    graph = load_runner(composed, backend=backend, num_threads=num_threads, precision=precision.value, store=store)
+    workshop = Workshop(model_set, options)
+    graph = workshop.load(workshop.vectors_graph(behind))
     dim = graph.output.shape[1]
     if dim != keys.codes.shape[1]:
         raise ModelSetError(f"the keys are of {keys.codes.shape[1]} numbers, {model_set.name} gives {dim}")

@@ -7,5 +7,6 @@
 - tensorrt_runner, tensorrt_session: the backend, and an engine made ready to run
 - tensorrt_builder, tensorrt_graph: an engine built, the one module that imports tensorrt; the graph as it takes it
 - cuda, cuda_driver: the device as they need it; the former is the one module that imports pycuda
+- engine_options, workshop: what the commands are told, and the engines made by it
 - engine_store: engines on disk
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +13,12 @@ from rich.console import Console
 from rich.progress import Progress, TaskID, track
 from rich.table import Table
 
-from engines.compose import compose_features
-from engines.encoder_precision import build_encoder, default_store, encoder_graph
+from engines.encoder_precision import default_store
 from engines.engine_checks import EngineBench, precision_loss, time_transmitter
+from engines.engine_options import EngineOptions
 from engines.modelset import ModelSet
 from engines.precision import Precision
-from engines.runner import GraphRunner, load_runner, resolve_backend
-from engines.transmitter_graph import TransmitterGraph, transmitter_graph
+from engines.workshop import Workshop
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError
 from semlink.image import image_files, load_image, preprocess
@@ -70,21 +70,20 @@ def build(
     config: ConfigFile = None,
 ) -> None:
     """Build what `tx --precision` runs, and keep it: an int8 of convolutions from pictures, or TensorRT's engine."""
-    backend = resolve_backend(backend, is_one_image=True)
-    if precision is Precision.FP32 and backend == "onnxruntime":
-        raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
     models = ModelSet.find(model_set)
-    store = default_store(models, engines)
+    workshop = Workshop(models, EngineOptions(backend=backend, precision=precision, engines=engines))
+    if precision is Precision.FP32 and workshop.backend == "onnxruntime":
+        raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
     size = models.manifest.encoder.preprocessing
     files = image_files(calibrate)[:_MOST_CALIBRATION_PICTURES] if calibrate else []
     pictures = [preprocess(load_image(path), size) for path in track(files, "reading pictures", transient=True)]
     console = Console(stderr=True)
     if precision is not Precision.FP32:
         with console.status(f"rewriting {models.name} in {precision.value}"):
-            build_encoder(models, precision, store, backend=backend, pictures=pictures, anew=force)
-    if backend == "tensorrt":
-        _build_plan(models, parse_rate(rate), codec, precision, engines, console, anew=force)
-    print(f"{store.folder}: {precision.value} of {models.name} for {backend}")
+            workshop.build_encoder(pictures, anew=force)
+    if workshop.backend == "tensorrt":
+        _build_plan(workshop, parse_rate(rate), codec, console, anew=force)
+    print(f"{workshop.store.folder}: {precision.value} of {models.name} for {workshop.backend}")
 
 
 @app.command(epilog="Example: semlink engine info --json")
@@ -129,7 +128,10 @@ def bench(
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
     if json_path is not None:
         require_writable(json_path)
-    runner, graph = _transmitter(models, parsed, codec, precision, backend, num_threads, engines)
+    options = EngineOptions(backend=backend, precision=precision, num_threads=num_threads, engines=engines)
+    workshop = Workshop(models, options)
+    graph = workshop.transmitter_graph(parsed, codec=codec)
+    runner = workshop.load(graph.onnx)
     picture = load_image(image) if image else np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
     stages = time_transmitter(
         picture, models.manifest.encoder.preprocessing, runner, graph.places[parsed], num_runs=runs
@@ -169,25 +171,17 @@ def verify(
     config: ConfigFile = None,
 ) -> None:
     """Say how far a precision is from fp32 in ONNX Runtime: features, symbols and codes."""
-    models, parsed, backend = ModelSet.find(model_set), parse_rate(rate), resolve_backend(backend, is_one_image=True)
-    encoder = compose_features([encoder_graph(models, precision, default_store(models, engines), backend=backend)])
-    tested, graph = _transmitter(models, parsed, codec, precision, backend, num_threads, engines)
-    reference, _ = _transmitter(models, parsed, codec, Precision.FP32, "onnxruntime", num_threads, engines)
+    models, parsed = ModelSet.find(model_set), parse_rate(rate)
+    options = EngineOptions(backend=backend, precision=precision, num_threads=num_threads, engines=engines)
+    tested = Workshop(models, options)
+    reference = Workshop(models, replace(options, backend="onnxruntime", precision=Precision.FP32))
+    graphs = [workshop.transmitter_graph(parsed, codec=codec) for workshop in (tested, reference)]
     loss = precision_loss(
         [load_image(path) for path in image_files(folder)[:count]],
         models.manifest.encoder.preprocessing,
-        encoders=(
-            load_runner(
-                encoder,
-                backend=backend,
-                num_threads=num_threads,
-                precision=precision.value,
-                store=default_store(models, engines),
-            ),
-            models.load_encoder(backend="onnxruntime", num_threads=num_threads),
-        ),
-        transmitters=(tested, reference),
-        place=graph.places[parsed],
+        encoders=(tested.load(tested.vectors_graph()), reference.load(reference.vectors_graph())),
+        transmitters=(tested.load(graphs[0].onnx), reference.load(graphs[1].onnx)),
+        place=graphs[0].places[parsed],
     )
     if as_json:
         typer.echo(msgspec.json.encode(loss).decode())
@@ -195,21 +189,8 @@ def verify(
     print_counts(f"{models.name} {precision.value} beside fp32", msgspec.structs.asdict(loss), console=Console())
 
 
-def _build_plan(
-    models: ModelSet,
-    rate: Rate,
-    codec: str | None,
-    precision: Precision,
-    engines: Path | None,
-    console: Console,
-    *,
-    anew: bool,
-) -> None:
-    from engines.tensorrt_runner import TensorRtRunner
-
-    store = default_store(models, engines)
-    encoder = encoder_graph(models, precision, store, backend="tensorrt")
-    graph = transmitter_graph(models, rate, codec=codec, encoder=encoder)
+def _build_plan(workshop: Workshop, rate: Rate, codec: str | None, console: Console, *, anew: bool) -> None:
+    graph = workshop.transmitter_graph(rate, codec=codec)
     with Progress(console=console) as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -218,20 +199,5 @@ def _build_plan(
                 tasks[phase] = progress.add_task(phase, total=1.0)
             progress.update(tasks[phase], completed=share)
 
-        TensorRtRunner(graph.onnx, store=store, precision=precision.value, report=report, anew=anew).close()
-
-
-def _transmitter(
-    models: ModelSet,
-    rate: Rate,
-    codec: str | None,
-    precision: Precision,
-    backend: str,
-    num_threads: int,
-    engines: Path | None,
-) -> tuple[GraphRunner, TransmitterGraph]:
-    backend, store = resolve_backend(backend, is_one_image=True), default_store(models, engines)
-    encoder = encoder_graph(models, precision, store, backend=backend)
-    graph = transmitter_graph(models, rate, codec=codec, encoder=encoder)
-    arithmetic = precision.value
-    return load_runner(graph.onnx, backend=backend, num_threads=num_threads, precision=arithmetic, store=store), graph
+        # What is loaded goes again by itself, with the last reference.
+        workshop.load(graph.onnx, report=report, anew=anew)

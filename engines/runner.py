@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -20,6 +20,7 @@ __all__ = [
     "BACKENDS",
     "Graph",
     "GraphRunner",
+    "Report",
     "TensorSpec",
     "check_input",
     "check_specs",
@@ -31,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 Graph: TypeAlias = Path | bytes
 """An ONNX graph: a file, or a serialised model."""
+
+Report: TypeAlias = Callable[[str, float], None]
+"""Told the phase of a build, and how much of it is done, 0..1."""
 
 BACKENDS: dict[str, str] = {
     "onnxruntime": "engines.onnxruntime_runner:OnnxRuntimeRunner",
@@ -106,6 +110,8 @@ def load_runner(
     num_threads: int = 1,
     precision: str = "fp32",
     store: EngineStore | None = None,
+    report: Report | None = None,
+    anew: bool = False,
 ) -> GraphRunner:
     """Load a graph on a backend.
 
@@ -116,6 +122,8 @@ def load_runner(
     num_threads : CPU threads of one call
     precision : name of the graph's arithmetic, for engines and descriptions
     store : where engines that take long to build are kept; the cache if None
+    report : told of a build's progress
+    anew : build the engine even if it is there
 
     Raises
     ------
@@ -125,8 +133,8 @@ def load_runner(
     backend = resolve_backend(backend, is_one_image=False)
     module, _, class_name = BACKENDS[backend].partition(":")
     kind = getattr(importlib.import_module(module), class_name)
-    kept = {"store": store} if backend == "tensorrt" else {}
-    runner: GraphRunner = kind(graph, num_threads=num_threads, precision=precision, **kept)
+    built = {"store": store, "report": report, "anew": anew} if backend == "tensorrt" else {}
+    runner: GraphRunner = kind(graph, num_threads=num_threads, precision=precision, **built)
     return runner
 
 

@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any
 
 from engines.cuda_driver import probe_driver
+from engines.runner import Report
 from engines.tensorrt_graph import ready_for_tensorrt
 from semlink.errors import EngineError, MissingDependencyError
 from semlink.files import replaced_file
 
-__all__ = ["BUILDING", "WORKSPACE_BYTES", "Report", "build_engine", "load_tensorrt", "progress_monitor", "tensorrt_log"]
+__all__ = ["BUILDING", "WORKSPACE_BYTES", "build_engine", "load_tensorrt", "progress_monitor", "tensorrt_log"]
 
 BUILDING = 1
 """Raise it with every change, here or in `engines.tensorrt_graph`, that changes what is built."""
-
-Report: TypeAlias = Callable[[str, float], None]
-"""Told the phase of a build, and how much of it is done, 0..1."""
 
 WORKSPACE_BYTES = 1 << 30
 """What a layer may use while it runs, unless told otherwise: fits the smallest Jetson beside the camera."""

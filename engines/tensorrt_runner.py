@@ -25,8 +25,8 @@ from typing_extensions import Self
 
 from engines.cuda import CudaDevice, PyCudaDevice
 from engines.engine_store import EngineKey, EngineStore
-from engines.runner import Graph, check_input
-from engines.tensorrt_builder import BUILDING, Report, build_engine, load_tensorrt
+from engines.runner import Graph, Report, check_input
+from engines.tensorrt_builder import BUILDING, build_engine, load_tensorrt
 from engines.tensorrt_session import TensorRtSession
 from semlink.cache import cache_folder
 from semlink.errors import EngineError

@@ -15,6 +15,7 @@ import pytest
 
 from edge_tx.model import load_transmitter_model
 from engines.encoder_precision import build_encoder, default_store, encoder_graph
+from engines.engine_options import EngineOptions
 from engines.modelset import ModelSet
 from engines.precision import Precision
 from engines.quantize import Int8Style, at_precision, int8_style
@@ -90,7 +91,7 @@ def test_arithmetic_is_what_was_asked_for(builtin: ModelSet, engines: Path) -> N
 def test_transmitter_runs_a_precision_and_its_codes_are_alike(
     builtin: ModelSet, tensors: list[np.ndarray], engines: Path, precision: Precision
 ) -> None:
-    tested = load_transmitter_model(builtin, RATE, precision=precision, engines=engines)
+    tested = load_transmitter_model(builtin, RATE, EngineOptions(precision=precision, engines=engines))
     reference = load_transmitter_model(builtin, RATE)
     assert tested.fingerprints == reference.fingerprints, "a receiver need not know"
     symbols, expected = (
@@ -105,7 +106,7 @@ def test_transmitter_runs_a_precision_and_its_codes_are_alike(
 
 def test_int8_that_was_not_calibrated_says_how(builtin: ModelSet, tensors: list[np.ndarray], tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"semlink engine build .*--precision int8 --engines .* --calibrate FOLDER"):
-        load_transmitter_model(builtin, RATE, precision=Precision.INT8, engines=tmp_path)
+        load_transmitter_model(builtin, RATE, EngineOptions(precision=Precision.INT8, engines=tmp_path))
     with pytest.raises(EngineError, match="at least 32 pictures, got 3"):
         build_encoder(builtin, Precision.INT8, default_store(builtin, tmp_path), pictures=tensors[:3])
 
@@ -145,7 +146,7 @@ def test_a_model_set_that_cannot_be_written_has_its_engines_in_the_cache(
 
 def test_sixteen_bits_are_not_for_tensorrt(builtin: ModelSet) -> None:
     with pytest.raises(EngineError, match="no 16-bit integers"):
-        load_transmitter_model(builtin, RATE, codes_format=CodesFormat.SC16, backend="tensorrt")
+        load_transmitter_model(builtin, RATE, EngineOptions(backend="tensorrt"), codes_format=CodesFormat.SC16)
 
 
 def test_no_graph_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""From a model set and options to what runs a picture: the one place where backend, store, precision and graph meet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+
+from engines.compose import compose_features
+from engines.encoder_precision import build_encoder, default_store, encoder_graph
+from engines.engine_options import EngineOptions
+from engines.modelset import ModelSet
+from engines.quantize import Tensor
+from engines.runner import GraphRunner, Report, load_runner, resolve_backend
+from engines.transmitter_graph import TransmitterGraph, transmitter_graph
+from semlink.errors import EngineError
+from semlink.iq import CodesFormat
+from semlink.rates import Rate
+
+__all__ = ["Workshop"]
+
+_log = logging.getLogger(__name__)
+
+
+class Workshop:
+    """Makes one model set's graphs as options say, for one picture at a time.
+
+    Parameters
+    ----------
+    codes_format : of the transmitters that are to be made; TensorRT has no 16-bit integers
+
+    Attributes
+    ----------
+    backend : the one that was named, or that "auto" chose
+    store : where its engines are
+
+    Raises
+    ------
+    EngineError
+        If the backend is not known, or has no such codes.
+    """
+
+    def __init__(
+        self, model_set: ModelSet, options: EngineOptions, *, codes_format: CodesFormat = CodesFormat.SC8
+    ) -> None:
+        self._model_set, self._options, self._codes_format = model_set, options, codes_format
+        self.backend = resolve_backend(_backend_for(options.backend, codes_format), is_one_image=True)
+        self.store = default_store(model_set, options.engines)
+
+    def build_encoder(self, pictures: Sequence[Tensor] = (), *, anew: bool = False) -> None:
+        """Rewrite the image encoder in its precision, and keep it; see `engines.encoder_precision.build_encoder`."""
+        build_encoder(
+            self._model_set, self._options.precision, self.store, backend=self.backend, pictures=pictures, anew=anew
+        )
+
+    def transmitter_graph(self, rate: Rate, *, codec: str | None = None, with_clear: bool = False) -> TransmitterGraph:
+        """Compose a codec behind the encoder; see `engines.transmitter_graph`."""
+        return transmitter_graph(
+            self._model_set,
+            rate,
+            codec=codec,
+            codes_format=self._codes_format,
+            encoder=self._encoder(),
+            with_clear=with_clear,
+        )
+
+    def vectors_graph(self, behind: Sequence[Path] = ()) -> bytes:
+        """Compose the encoder and what takes its features, such as a key network; see `engines.compose`."""
+        return compose_features([self._encoder(), *behind])
+
+    def load(self, graph: bytes, *, report: Report | None = None, anew: bool = False) -> GraphRunner:
+        """Load a graph that was composed here; the other parameters are those of `engines.runner.load_runner`."""
+        return load_runner(
+            graph,
+            backend=self.backend,
+            num_threads=self._options.num_threads,
+            precision=self._options.precision.value,
+            store=self.store,
+            report=report,
+            anew=anew,
+        )
+
+    def _encoder(self) -> Path | onnx.ModelProto:
+        return encoder_graph(self._model_set, self._options.precision, self.store, backend=self.backend)
+
+
+def _backend_for(backend: str, codes_format: CodesFormat) -> str:
+    if codes_format is CodesFormat.SC16 and backend == "tensorrt":
+        raise EngineError("TensorRT has no 16-bit integers: use --codes-format sc8, or --backend onnxruntime")
+    if codes_format is CodesFormat.SC16 and backend == "auto":
+        _log.info("backend auto: chose onnxruntime (TensorRT has no 16-bit integers)")
+        return "onnxruntime"
+    return backend
