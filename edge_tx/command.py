@@ -100,7 +100,10 @@ def tx(
         Constellation | None, typer.Option(help="Send only points of it, for a digital radio.", show_default=False)
     ] = None,
     codes_format: Annotated[str, typer.Option(help="sc8 or sc16.")] = "sc8",
-    backend: Annotated[str, typer.Option(help="Inference backend.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="What runs the graph: onnxruntime, onnxruntime-tensorrt, tensorrt, or auto.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="Where: cpu, gpu, gpu:N for the N-th from 0, or auto.")] = "auto",
     precision: Annotated[
         Precision, typer.Option(help="Arithmetic of the image encoder; int8 is built first: semlink engine build.")
     ] = Precision.FP32,
@@ -131,7 +134,9 @@ def tx(
                 f"--rate auto needs one code for all rates, such as nested; got {models.codec(codec).name}"
             )
         start_rate = _CAREFUL_RATE if adapts_rate else parse_rate(rate)
-        engine = EngineOptions(backend=backend, precision=precision, num_threads=num_threads, engines=engines)
+        engine = EngineOptions(
+            backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
+        )
         index = None if keys is None else load_index_model(models, EntryKeys.load(keys), engine, codes_format=codes)
         if index is not None:
             require_usable_pilots(pilots, index)  # now, not when the first report makes it the model

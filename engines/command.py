@@ -46,7 +46,8 @@ ModelSetName = Annotated[str, typer.Option(help="Built-in model set's name, or a
 Engines = Annotated[
     Path | None, typer.Option(help="Where engines are kept; beside the model set if not given.", show_default=False)
 ]
-Backend = Annotated[str, typer.Option(help="onnxruntime, tensorrt, or auto.")]
+Backend = Annotated[str, typer.Option(help="onnxruntime, onnxruntime-tensorrt, tensorrt, or auto.")]
+Device = Annotated[str, typer.Option(help="cpu, gpu, gpu:N for the N-th from 0, or auto.")]
 CodecName = Annotated[str | None, typer.Option(help="The set's first if not given.", show_default=False)]
 RateName = Annotated[str, typer.Option(help="Symbols per image, or the CBR on CIFAR-100.")]
 NumThreads = Annotated[int, typer.Option(min=1, help="CPU threads of the engine.")]
@@ -59,6 +60,7 @@ _MOST_CALIBRATION_PICTURES = 256
 def build(
     model_set: ModelSetName = "builtin",
     backend: Backend = "auto",
+    device: Device = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
     calibrate: Annotated[
         Path | None, typer.Option(help="Folder of pictures like those of the link, for int8.", show_default=False)
@@ -71,8 +73,8 @@ def build(
 ) -> None:
     """Build what `tx --precision` runs, and keep it: an int8 of convolutions from pictures, or TensorRT's engine."""
     models = ModelSet.find(model_set)
-    workshop = Workshop(models, EngineOptions(backend=backend, precision=precision, engines=engines))
-    if precision is Precision.FP32 and workshop.backend == "onnxruntime":
+    workshop = Workshop(models, EngineOptions(backend=backend, device=device, precision=precision, engines=engines))
+    if precision is Precision.FP32 and not workshop.target.builds:
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
     size = models.manifest.encoder.preprocessing
     files = image_files(calibrate)[:_MOST_CALIBRATION_PICTURES] if calibrate else []
@@ -81,9 +83,9 @@ def build(
     if precision is not Precision.FP32:
         with console.status(f"rewriting {models.name} in {precision.value}"):
             workshop.build_encoder(pictures, anew=force)
-    if workshop.backend == "tensorrt":
-        _build_plan(workshop, parse_rate(rate), codec, console, anew=force)
-    print(f"{workshop.store.folder}: {precision.value} of {models.name} for {workshop.backend}")
+    if workshop.target.builds:
+        _build_engine(workshop, parse_rate(rate), codec, console, anew=force)
+    print(f"{workshop.store.folder}: {precision.value} of {models.name} for {workshop.target}")
 
 
 @app.command(epilog="Example: semlink engine info --json")
@@ -114,6 +116,7 @@ def bench(
     codec: CodecName = None,
     rate: RateName = "1/48",
     backend: Backend = "auto",
+    device: Device = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP32,
     num_threads: NumThreads = 2,
     runs: Annotated[int, typer.Option(min=1, help="Pictures to time, after a warm-up.")] = 200,
@@ -128,7 +131,9 @@ def bench(
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
     if json_path is not None:
         require_writable(json_path)
-    options = EngineOptions(backend=backend, precision=precision, num_threads=num_threads, engines=engines)
+    options = EngineOptions(
+        backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
+    )
     workshop = Workshop(models, options)
     graph = workshop.transmitter_graph(parsed, codec=codec)
     runner = workshop.load(graph.onnx)
@@ -163,6 +168,7 @@ def verify(
     codec: CodecName = None,
     rate: RateName = "1/48",
     backend: Backend = "auto",
+    device: Device = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
     num_threads: NumThreads = 2,
     count: Annotated[int, typer.Option(min=1, help="Most pictures to look at.")] = 200,
@@ -170,11 +176,13 @@ def verify(
     as_json: AsJSON = False,
     config: ConfigFile = None,
 ) -> None:
-    """Say how far a precision is from fp32 in ONNX Runtime: features, symbols and codes."""
+    """Say how far a precision is from fp32 in ONNX Runtime on the CPU: features, symbols and codes."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
-    options = EngineOptions(backend=backend, precision=precision, num_threads=num_threads, engines=engines)
+    options = EngineOptions(
+        backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
+    )
     tested = Workshop(models, options)
-    reference = Workshop(models, replace(options, backend="onnxruntime", precision=Precision.FP32))
+    reference = Workshop(models, replace(options, backend="onnxruntime", device="cpu", precision=Precision.FP32))
     graphs = [workshop.transmitter_graph(parsed, codec=codec) for workshop in (tested, reference)]
     loss = precision_loss(
         [load_image(path) for path in image_files(folder)[:count]],
@@ -189,7 +197,7 @@ def verify(
     print_counts(f"{models.name} {precision.value} beside fp32", msgspec.structs.asdict(loss), console=Console())
 
 
-def _build_plan(workshop: Workshop, rate: Rate, codec: str | None, console: Console, *, anew: bool) -> None:
+def _build_engine(workshop: Workshop, rate: Rate, codec: str | None, console: Console, *, anew: bool) -> None:
     graph = workshop.transmitter_graph(rate, codec=codec)
     with Progress(console=console) as progress:
         tasks: dict[str, TaskID] = {}

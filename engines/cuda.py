@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engines.cuda_driver import open_driver, probe_driver
+from engines.cuda_driver import open_driver, require_gpu
 from semlink.errors import EngineError, MissingDependencyError
 
 __all__ = ["CudaDevice", "PinnedArray", "PyCudaDevice"]
@@ -131,16 +131,13 @@ class PyCudaDevice:
     """
 
     def __init__(self, index: int = 0) -> None:
-        num_devices = probe_driver().num_devices
-        if not 0 <= index < num_devices:
-            raise EngineError(f"device {index} is not there; choose from 0 to {num_devices - 1}")
+        self.name = require_gpu(index)
         self._driver = open_driver()
         self._cuda = _pycuda()
         self._handles: dict[int, Any] = {}
         with self._errors():
             self._cuda.init()
             device = self._cuda.Device(index)
-            self.name: str = device.name()
             self.is_integrated = bool(device.get_attribute(self._cuda.device_attribute.INTEGRATED))
             self._context = device.retain_primary_context()
 
@@ -150,8 +147,7 @@ class PyCudaDevice:
             yield
         except self._cuda.MemoryError as error:
             raise EngineError(
-                f"CUDA on {getattr(self, 'name', 'the device')}: {error}; close what else uses the GPU, or load fewer"
-                " models"
+                f"CUDA on {self.name}: {error}; close what else uses the GPU, or load fewer models"
             ) from None
         except self._cuda.Error as error:
             raise EngineError(f"CUDA: {error}") from None

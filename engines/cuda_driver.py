@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from semlink.errors import EngineError
 
-__all__ = ["MINIMUM_CUDA", "CudaDriver", "DriverInfo", "open_driver", "probe_driver"]
+__all__ = ["MINIMUM_CUDA", "CudaDriver", "DriverInfo", "open_driver", "probe_driver", "require_gpu"]
 
 MINIMUM_CUDA = (11, 4)
 """The first driver with `cuGraphInstantiateWithFlags`."""
@@ -22,6 +22,7 @@ MINIMUM_CUDA = (11, 4)
 _LIBRARY = "libcuda.so.1"
 _OTHERWISE = "or choose the backend onnxruntime"
 _NO_DEVICE, _DRIVER_MISMATCH = 100, 803
+_NAME_BYTES = 256
 _CAPTURE_THREAD_LOCAL = 1
 """Other threads may go on allocating while this one records."""
 
@@ -30,6 +31,8 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
     "cuInit": (ctypes.c_uint,),
     "cuDriverGetVersion": (ctypes.POINTER(ctypes.c_int),),
     "cuDeviceGetCount": (ctypes.POINTER(ctypes.c_int),),
+    "cuDeviceGet": (ctypes.POINTER(ctypes.c_int), ctypes.c_int),
+    "cuDeviceGetName": (ctypes.c_char_p, ctypes.c_int, ctypes.c_int),
     "cuCtxPopCurrent_v2": (ctypes.POINTER(_POINTER),),
     "cuGetErrorString": (ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)),
     "cuStreamBeginCapture_v2": (_POINTER, ctypes.c_int),
@@ -179,6 +182,28 @@ def probe_driver(minimum_cuda: tuple[int, int] = MINIMUM_CUDA, *, otherwise: str
     if not num_devices.value:
         raise EngineError(_startup_error(_NO_DEVICE, "no device", otherwise))
     return DriverInfo(cuda, num_devices.value)
+
+
+def require_gpu(index: int, minimum_cuda: tuple[int, int] = MINIMUM_CUDA, *, otherwise: str = _OTHERWISE) -> str:
+    """Name of a GPU, such as "NVIDIA H200".
+
+    Parameters
+    ----------
+    index : in the driver's order
+    minimum_cuda, otherwise : see `probe_driver`
+
+    Raises
+    ------
+    EngineError
+        See `probe_driver`; or there is no such GPU.
+    """
+    num_devices = probe_driver(minimum_cuda, otherwise=otherwise).num_devices
+    if not 0 <= index < num_devices:
+        raise EngineError(f"device {index} is not there; choose from 0 to {num_devices - 1}, {otherwise}")
+    driver, device, name = open_driver(otherwise), ctypes.c_int(), ctypes.create_string_buffer(_NAME_BYTES)
+    driver.call("cuDeviceGet", ctypes.byref(device), index)
+    driver.call("cuDeviceGetName", name, _NAME_BYTES, device)
+    return name.value.decode(errors="replace")
 
 
 def _startup_error(code: int, words: str, otherwise: str) -> str:

@@ -14,6 +14,7 @@ from engines.modelset import ModelSet
 from engines.onnx_version import IR_VERSION
 from engines.precision import Precision
 from engines.quantize import Int8Style, Tensor, at_precision, converter_version, int8_style
+from engines.target import CPU, DEFAULT_TARGET, Target
 from semlink.cache import cache_folder
 from semlink.errors import ConfigError, EngineError
 
@@ -41,7 +42,7 @@ def build_encoder(
     precision: Precision,
     store: EngineStore,
     *,
-    backend: str = "onnxruntime",
+    target: Target = DEFAULT_TARGET,
     pictures: Sequence[Tensor] = (),
     anew: bool = False,
 ) -> bytes:
@@ -49,7 +50,7 @@ def build_encoder(
 
     Parameters
     ----------
-    backend : which will run it; TensorRT's int8 is another than ONNX Runtime's
+    target : where it will run; int8 for a GPU is another than for a CPU
     pictures : (size, size, 3) uint8 each, what the link will see; for an int8 that is calibrated
     anew : rewrite it even if it is there, such as for other pictures
 
@@ -61,7 +62,7 @@ def build_encoder(
         If the graph cannot be rewritten or kept, or there are too few pictures.
     """
     path = model_set.encoder_path
-    style = _style(path, precision, backend)
+    style = _style(path, precision, target)
     key = _key(model_set, precision, style)
     if pictures and style not in _CALIBRATED:
         raise ConfigError(f"{precision.value} of {model_set.name} needs no pictures; leave out --calibrate")
@@ -75,7 +76,7 @@ def build_encoder(
 
 
 def encoder_graph(
-    model_set: ModelSet, precision: Precision, store: EngineStore, *, backend: str = "onnxruntime"
+    model_set: ModelSet, precision: Precision, store: EngineStore, *, target: Target = DEFAULT_TARGET
 ) -> Path | onnx.ModelProto:
     """The encoder for a composition: the set's own file in fp32, else what was built from it.
 
@@ -88,25 +89,25 @@ def encoder_graph(
     """
     if precision is Precision.FP32:
         return model_set.encoder_path
-    style = _style(model_set.encoder_path, precision, backend)
+    style = _style(model_set.encoder_path, precision, target)
     if style in _CALIBRATED:
         engine = store.find(_key(model_set, precision, style))
         if engine is None:
             raise EngineError(
                 f"int8 of {model_set.name} is calibrated on pictures like those of the link: semlink engine build"
-                f" --model-set {model_set.folder} --backend {backend} --precision int8 --engines {store.folder}"
-                " --calibrate FOLDER"
+                f" --model-set {model_set.folder} --backend {target.backend} --device {target.device} --precision int8"
+                f" --engines {store.folder} --calibrate FOLDER"
             )
     else:
-        engine = build_encoder(model_set, precision, store, backend=backend)
+        engine = build_encoder(model_set, precision, store, target=target)
     model = onnx.load_from_string(engine)
     # What the others that it is composed with have.
     model.ir_version, model.graph.name = IR_VERSION, "encoder"
     return model
 
 
-def _style(path: Path, precision: Precision, backend: str) -> Int8Style | None:
-    return int8_style(path, backend=backend) if precision is Precision.INT8 else None
+def _style(path: Path, precision: Precision, target: Target) -> Int8Style | None:
+    return int8_style(path, on_gpu=target.device != CPU) if precision is Precision.INT8 else None
 
 
 def _key(model_set: ModelSet, precision: Precision, style: Int8Style | None) -> EngineKey:

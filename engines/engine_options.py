@@ -16,13 +16,14 @@ class EngineOptions:
 
     Attributes
     ----------
-    backend : a name of `engines.runner.BACKENDS`, or "auto"
+    backend, device : see `engines.target.choose_target`
     precision : of the image encoder; the codec is fp32
     num_threads : CPU threads of one call
     engines : where engines are kept; beside the model set if None
     """
 
     backend: str = "auto"
+    device: str = "auto"
     precision: Precision = Precision.FP32
     num_threads: int = 1
     engines: Path | None = None

@@ -2,6 +2,7 @@
 
     ENGINES/<backend>-<precision>-<key>.engine        bytes of the backend's own kind
     ENGINES/<backend>-<precision>-<key>.json          sidecar: what it was built from, on and with, and its SHA-256
+    ENGINES/<backend>-<precision>-<key>/              what a backend keeps by itself; believed once it holds "whole"
 
 The key is a digest of all that an engine depends on, so an engine of another graph, runtime version, device or
 precision is simply not found. One whose bytes are not what its sidecar says is built anew, with a warning.
@@ -9,9 +10,11 @@ precision is simply not found. One whose bytes are not what its sidecar says is 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +36,7 @@ class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     graph_sha256 : of the ONNX graph that it is built from, in hex
-    backend : "onnx" for a rewritten graph, which any runtime may run, or "tensorrt"
+    backend : "onnx" for a rewritten graph, which any runtime may run, or the backend that builds engines
     version : of the backend
     device : name of the processor, such as "NVIDIA H200"
     precision : of the image encoder in the graph
@@ -116,20 +119,50 @@ class EngineStore:
         """
         if not anew and (engine := self.find(key)) is not None:
             return engine
-        path = self.path(key)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = path.with_suffix(".lock").open("w")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            raise EngineError(
-                f"{self.folder}: engines cannot be kept: {error.strerror}; name a folder with --engines"
-            ) from None
-        with lock:
+        with self._locked(key):
             if not anew and (engine := self.find(key)) is not None:
                 return engine
             self._tell_what_is_stale(key)
             return self._built(key, build)
+
+    @contextlib.contextmanager
+    def backend_folder(self, key: EngineKey, *, anew: bool = False) -> Iterator[Path]:
+        """A folder for a backend that keeps its engines itself; no other process has it meanwhile.
+
+        What a build left that did not come to its end, or in which something failed since, is thrown away first.
+
+        Raises
+        ------
+        EngineError
+            If the folder cannot be written.
+        """
+        folder = self.folder / key.stem
+        is_whole = folder / "whole"
+        with self._locked(key):
+            try:
+                if anew or not is_whole.exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+                    _log.warning("building an engine for %s, once; this can take minutes", key.device)
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise _cannot_keep(self.folder, error) from None
+            try:
+                yield folder
+            except BaseException:
+                is_whole.unlink(missing_ok=True)
+                raise
+            is_whole.touch()
+
+    @contextlib.contextmanager
+    def _locked(self, key: EngineKey) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = self.path(key).with_suffix(".lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _cannot_keep(self.folder, error) from None
+        with lock:
+            yield
 
     def _tell_what_is_stale(self, key: EngineKey) -> None:
         """Say why an engine is built though there is one of this graph: that one is for another machine or version."""
@@ -175,3 +208,7 @@ class EngineStore:
                 yield msgspec.json.decode(path.read_bytes(), type=StoredEngine)
             except (OSError, msgspec.MsgspecError) as error:
                 _log.warning("%s: not an engine's sidecar (%s)", path, error)
+
+
+def _cannot_keep(folder: Path, error: OSError) -> EngineError:
+    return EngineError(f"{folder}: engines cannot be kept: {error.strerror}; name a folder with --engines")

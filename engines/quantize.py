@@ -61,11 +61,11 @@ class Int8Style(str, enum.Enum):
     """Where the scales of an int8 graph's activations come from."""
 
     CALIBRATED = "calibrated"
-    """Pictures, once: asymmetric, which suits what a ReLU gives. ONNX Runtime."""
+    """Pictures, once: asymmetric, which suits what a ReLU gives. A CPU."""
     SYMMETRIC = "symmetric"
-    """Pictures, once, around zero: all that TensorRT has."""
+    """Pictures, once, around zero and with single biases: all that GPUs have."""
     DYNAMIC = "dynamic"
-    """Each call: ONNX Runtime on a CPU."""
+    """Each call: a CPU."""
 
 
 def converter_version() -> str:
@@ -77,9 +77,9 @@ def converter_version() -> str:
     return f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}, rewriting {_REWRITING}"
 
 
-def int8_style(graph: Path, *, backend: str) -> Int8Style:
-    """What suits a graph on a backend."""
-    if backend != "onnxruntime":
+def int8_style(graph: Path, *, on_gpu: bool) -> Int8Style:
+    """What suits a graph where it will run."""
+    if on_gpu:
         return Int8Style.SYMMETRIC
     kinds = [node.op_type for node in load_onnx(graph).graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
     is_convolutional = kinds.count("Conv") >= _CONVOLUTIONAL_SHARE * max(1, len(kinds))

@@ -1,10 +1,8 @@
-"""What every inference backend looks like, and the choice between them."""
+"""What every inference backend looks like, and how one is loaded."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.engine_store import EngineStore
+from engines.target import choose_target
 from semlink.errors import EngineError
 
 __all__ = [
-    "BACKENDS",
     "Graph",
     "GraphRunner",
     "Report",
@@ -25,22 +23,13 @@ __all__ = [
     "check_input",
     "check_specs",
     "load_runner",
-    "resolve_backend",
 ]
-
-_log = logging.getLogger(__name__)
 
 Graph: TypeAlias = Path | bytes
 """An ONNX graph: a file, or a serialised model."""
 
 Report: TypeAlias = Callable[[str, float], None]
 """Told the phase of a build, and how much of it is done, 0..1."""
-
-BACKENDS: dict[str, str] = {
-    "onnxruntime": "engines.onnxruntime_runner:OnnxRuntimeRunner",
-    "tensorrt": "engines.tensorrt_runner:TensorRtRunner",
-}
-"""Backend name to the class that implements it, imported only when asked for."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +96,19 @@ def load_runner(
     graph: Graph,
     *,
     backend: str = "auto",
+    device: str = "auto",
     num_threads: int = 1,
     precision: str = "fp32",
     store: EngineStore | None = None,
     report: Report | None = None,
     anew: bool = False,
 ) -> GraphRunner:
-    """Load a graph on a backend.
+    """Load a graph.
 
     Parameters
     ----------
     graph : ONNX file or serialised model
-    backend : a name of `BACKENDS`, or "auto", which is for batches of any size: see `resolve_backend`
+    backend, device : see `engines.target.choose_target`; "auto" is for batches of any size
     num_threads : CPU threads of one call
     precision : name of the graph's arithmetic, for engines and descriptions
     store : where engines that take long to build are kept; the cache if None
@@ -127,52 +117,14 @@ def load_runner(
 
     Raises
     ------
-    EngineError
-        If the backend is unknown or cannot load the graph. Never falls back to another one.
+    EngineError, MissingDependencyError
+        If what was named cannot load the graph, or lacks a package. Never falls back to another one.
     """
-    backend = resolve_backend(backend, is_one_image=False)
-    module, _, class_name = BACKENDS[backend].partition(":")
+    target = choose_target(backend, device, is_one_image=False)
+    gpu = target.device.gpu
+    module, _, class_name = target.implementation.partition(":")
     kind = getattr(importlib.import_module(module), class_name)
-    built = {"store": store, "report": report, "anew": anew} if backend == "tensorrt" else {}
-    runner: GraphRunner = kind(graph, num_threads=num_threads, precision=precision, **built)
+    placed = {} if gpu is None else {"device_index": gpu}
+    built = {"store": store, "report": report, "anew": anew} if target.builds else {}
+    runner: GraphRunner = kind(graph, num_threads=num_threads, precision=precision, **placed, **built)
     return runner
-
-
-def resolve_backend(backend: str, *, is_one_image: bool) -> str:
-    """A name of `BACKENDS`: the one that was named, or for "auto" the fastest that this machine has, which is logged.
-
-    Parameters
-    ----------
-    is_one_image : whether every call takes a batch of 1, which is all that an engine of TensorRT takes; "auto"
-        chooses TensorRT only then
-
-    Raises
-    ------
-    EngineError
-        If there is no backend of that name.
-    """
-    if backend == "auto":
-        return _fastest(is_one_image=is_one_image)
-    if backend not in BACKENDS:
-        raise EngineError(f'backend "{backend}" is not known; choose from: auto, {", ".join(BACKENDS)}')
-    return backend
-
-
-def _fastest(*, is_one_image: bool) -> str:
-    """TensorRT where it is installed and a driver is there, else ONNX Runtime; and why, in the log."""
-    reason = "any batch"
-    if is_one_image:
-        packages = [name for name in ("tensorrt", "pycuda") if importlib.util.find_spec(name) is None]
-        reason = f"no {' and no '.join(packages)} here"
-        if not packages:
-            from engines.cuda_driver import probe_driver
-
-            try:
-                driver = probe_driver()
-            except EngineError as error:
-                reason = str(error)
-            else:
-                _log.info("backend auto: chose tensorrt (CUDA %d.%d)", *driver.cuda)
-                return "tensorrt"
-    _log.info("backend auto: chose onnxruntime (%s)", reason)
-    return "onnxruntime"

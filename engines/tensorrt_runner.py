@@ -48,7 +48,8 @@ class TensorRtRunner:
     num_threads : as every backend takes it; the work is the GPU's
     store : where engines are kept; None keeps them in the cache, below `engines`
     precision : name of the graph's arithmetic, for the store and the description
-    cuda : the device, the runner's own from here on; None takes the first
+    device_index : of the GPU, in the driver's order
+    cuda : a device in its place, the runner's own from here on
     use_cuda_graph : False puts the engine on the stream anew in each call, to compare
     report : told of a build's progress
     anew : build the engine even if it is there
@@ -68,6 +69,7 @@ class TensorRtRunner:
         num_threads: int = 1,
         store: EngineStore | None = None,
         precision: str = "fp32",
+        device_index: int = 0,
         cuda: CudaDevice | None = None,
         use_cuda_graph: bool = True,
         report: Report | None = None,
@@ -82,7 +84,7 @@ class TensorRtRunner:
             raise EngineError(f"{graph!s}: {error.strerror}") from None
         trt = load_tensorrt()
         self._lock = threading.Lock()
-        self._device: CudaDevice = cuda or PyCudaDevice()
+        self._device: CudaDevice = cuda or PyCudaDevice(device_index)
         self._session = TensorRtSession(trt, self._device)
         # Runs at the interpreter's end too, while the libraries that it needs are still there.
         self._finalizer = weakref.finalize(self, self._session.close)

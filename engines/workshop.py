@@ -13,7 +13,8 @@ from engines.encoder_precision import build_encoder, default_store, encoder_grap
 from engines.engine_options import EngineOptions
 from engines.modelset import ModelSet
 from engines.quantize import Tensor
-from engines.runner import GraphRunner, Report, load_runner, resolve_backend
+from engines.runner import GraphRunner, Report, load_runner
+from engines.target import choose_target
 from engines.transmitter_graph import TransmitterGraph, transmitter_graph
 from semlink.errors import EngineError
 from semlink.iq import CodesFormat
@@ -33,26 +34,27 @@ class Workshop:
 
     Attributes
     ----------
-    backend : the one that was named, or that "auto" chose
+    target : backend and device that were named, or that "auto" chose
     store : where its engines are
 
     Raises
     ------
     EngineError
-        If the backend is not known, or has no such codes.
+        If the backend is not known, or has no such codes; see `engines.target.choose_target`.
     """
 
     def __init__(
         self, model_set: ModelSet, options: EngineOptions, *, codes_format: CodesFormat = CodesFormat.SC8
     ) -> None:
         self._model_set, self._options, self._codes_format = model_set, options, codes_format
-        self.backend = resolve_backend(_backend_for(options.backend, codes_format), is_one_image=True)
+        backend = _backend_for(options.backend, codes_format)
+        self.target = choose_target(backend, options.device, is_one_image=True)
         self.store = default_store(model_set, options.engines)
 
     def build_encoder(self, pictures: Sequence[Tensor] = (), *, anew: bool = False) -> None:
         """Rewrite the image encoder in its precision, and keep it; see `engines.encoder_precision.build_encoder`."""
         build_encoder(
-            self._model_set, self._options.precision, self.store, backend=self.backend, pictures=pictures, anew=anew
+            self._model_set, self._options.precision, self.store, target=self.target, pictures=pictures, anew=anew
         )
 
     def transmitter_graph(self, rate: Rate, *, codec: str | None = None, with_clear: bool = False) -> TransmitterGraph:
@@ -74,7 +76,8 @@ class Workshop:
         """Load a graph that was composed here; the other parameters are those of `engines.runner.load_runner`."""
         return load_runner(
             graph,
-            backend=self.backend,
+            backend=self.target.backend,
+            device=str(self.target.device),
             num_threads=self._options.num_threads,
             precision=self._options.precision.value,
             store=self.store,
@@ -83,7 +86,7 @@ class Workshop:
         )
 
     def _encoder(self) -> Path | onnx.ModelProto:
-        return encoder_graph(self._model_set, self._options.precision, self.store, backend=self.backend)
+        return encoder_graph(self._model_set, self._options.precision, self.store, target=self.target)
 
 
 def _backend_for(backend: str, codes_format: CodesFormat) -> str:

@@ -115,12 +115,12 @@ def _onnxruntime(distributions: _Distributions) -> Finding:
     if version is None:
         return Finding(topic, "missing", "not installed", install_command("tx"))
     try:
-        # By name: only engines.onnxruntime_runner may depend on it, and that it loads is worth knowing.
+        # By name: only engines.onnxruntime_session may depend on it, and that it loads is worth knowing.
         providers = importlib.import_module("onnxruntime").get_available_providers()
     except ImportError as error:
         fix = "pip install --force-reinstall onnxruntime"
         return Finding(topic, "missing", f"{version} cannot be loaded: {error}", fix)
-    return Finding(topic, "ok", f"{version}: {', '.join(providers)}; this version uses CPUExecutionProvider")
+    return Finding(topic, "ok", f"{version}: {', '.join(providers)}")
 
 
 def _tensorrt(distributions: _Distributions) -> Finding:

@@ -27,7 +27,10 @@ __all__ = [
     "write_report",
 ]
 
-_REPORTED = ("numpy", "pillow", "pyzmq", "onnxruntime", "onnx", "faiss-cpu", "faiss-gpu", "torch", "scikit-learn")
+_REPORTED = (
+    *("numpy", "pillow", "pyzmq", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "pycuda"),
+    *("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "torch", "scikit-learn"),
+)
 
 _CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _QUERY_TIMEOUT_S = 2.0

@@ -1,4 +1,4 @@
-"""A CUDA device and a TensorRT that record what is asked of them; for test_tensorrt_runner alone."""
+"""A driver, a CUDA device and a TensorRT that record what is asked of them; for the tests beside them alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,36 @@ from engines.cuda import PinnedArray
 from semlink.errors import EngineError
 
 ENGINE = b"an engine"
+
+
+class FakeLibrary:
+    """libcuda.so.1 as ctypes gives it."""
+
+    def __init__(self, *, starts: int = 0, cuda: int = 12060, num_devices: int = 1, lacks: str = "") -> None:
+        self._answers = {"cuDriverGetVersion": cuda, "cuDeviceGetCount": num_devices}
+        self._starts, self._lacks = starts, lacks
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        if name == self._lacks:
+            raise AttributeError(name)
+
+        def function(*arguments: Any) -> int:
+            self.calls.append(name)
+            if name in self._answers:
+                arguments[0]._obj.value = self._answers[name]
+            if name == "cuDeviceGetName":
+                arguments[0].value = b"Fake GPU"
+            if name == "cuGetErrorString":
+                arguments[1]._obj.value = b"the driver's words"
+            if name == "cuStreamEndCapture":
+                arguments[1]._obj.value = 0x61
+            if name == "cuGraphInstantiateWithFlags":
+                arguments[0]._obj.value = 0xE1
+            return self._starts if name in ("cuInit", "cuGraphLaunch") else 0
+
+        setattr(self, name, function)
+        return function
 
 
 class FakeDevice:

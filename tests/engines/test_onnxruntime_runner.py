@@ -12,8 +12,9 @@ from onnx import TensorProto, helper
 
 from engines.modelset import ModelSet
 from engines.onnxruntime_runner import OnnxRuntimeRunner
-from engines.runner import BACKENDS, TensorSpec, check_specs, load_runner
-from semlink.errors import EngineError
+from engines.runner import TensorSpec, check_specs, load_runner
+from engines.target import BACKENDS
+from semlink.errors import EngineError, MissingDependencyError
 from semlink.rates import parse_rate
 
 RATE = parse_rate("16")
@@ -146,7 +147,7 @@ class TestLoading:
 
 class TestChoice:
     def test_auto_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level(logging.INFO, "engines.runner"):
+        with caplog.at_level(logging.INFO, "engines.target"):
             runner = load_runner(graph_of("Relu"))
         assert isinstance(runner, OnnxRuntimeRunner)
         assert "backend auto: chose onnxruntime" in caplog.text
@@ -157,7 +158,7 @@ class TestChoice:
 
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_backend_that_cannot_load_is_an_error_and_no_fallback(self, backend: str) -> None:
-        with pytest.raises(EngineError):
+        with pytest.raises((EngineError, MissingDependencyError)):
             load_runner(b"no graph", backend=backend)
 
 

@@ -20,6 +20,7 @@ from engines.modelset import ModelSet
 from engines.precision import Precision
 from engines.quantize import Int8Style, at_precision, int8_style
 from engines.runner import load_runner
+from engines.target import Device, Target
 from semlink.errors import ConfigError, EngineError
 from semlink.iq import CodesFormat, dequantize
 from semlink.rates import parse_rate
@@ -130,9 +131,11 @@ def test_pictures_are_looked_at_or_refused(builtin: ModelSet, tensors: list[np.n
     assert build_encoder(builtin, Precision.INT8, store) == before
 
 
-def test_int8_of_one_backend_is_not_the_others(builtin: ModelSet, engines: Path) -> None:
-    with pytest.raises(EngineError, match="--backend tensorrt"):
-        encoder_graph(builtin, Precision.INT8, default_store(builtin, engines), backend="tensorrt")
+@pytest.mark.parametrize("backend", ["onnxruntime", "onnxruntime-tensorrt", "tensorrt"])
+def test_int8_for_a_gpu_is_not_the_cpus(builtin: ModelSet, engines: Path, backend: str) -> None:
+    target = Target(backend, Device(0))
+    with pytest.raises(EngineError, match=f"engine build .*--backend {backend} --device gpu:0 --precision int8"):
+        encoder_graph(builtin, Precision.INT8, default_store(builtin, engines), target=target)
 
 
 def test_a_model_set_that_cannot_be_written_has_its_engines_in_the_cache(
@@ -166,9 +169,9 @@ def test_transformers_are_scaled_in_each_call(builtin: ModelSet, tmp_path: Path)
            features = Div (y4, length) }}
     """)
     onnx.save(model, tmp_path / "encoder.onnx")
-    assert int8_style(tmp_path / "encoder.onnx", backend="onnxruntime") is Int8Style.DYNAMIC
-    assert int8_style(builtin.encoder_path, backend="onnxruntime") is Int8Style.CALIBRATED
-    assert int8_style(builtin.encoder_path, backend="tensorrt") is Int8Style.SYMMETRIC
+    assert int8_style(tmp_path / "encoder.onnx", on_gpu=False) is Int8Style.DYNAMIC
+    assert int8_style(builtin.encoder_path, on_gpu=False) is Int8Style.CALIBRATED
+    assert int8_style(builtin.encoder_path, on_gpu=True) is Int8Style.SYMMETRIC
     quantized = at_precision(tmp_path / "encoder.onnx", Precision.INT8, style=Int8Style.DYNAMIC)
     assert "DynamicQuantizeLinear" in {node.op_type for node in quantized.graph.node}
 
@@ -181,7 +184,7 @@ def semlink(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_commands_build_list_time_and_check(engines: Path, picture_folder: Path, tmp_path: Path) -> None:
     where = ("--engines", engines)
     built = semlink("engine", "build", *where, "--precision", "fp16", "--force")
-    assert (built.returncode, "fp16 of builtin for onnxruntime" in built.stdout) == (0, True), built.stderr
+    assert (built.returncode, "fp16 of builtin for onnxruntime on cpu" in built.stdout) == (0, True), built.stderr
     listed = json.loads(semlink("engine", "info", *where, "--json").stdout)
     assert {engine["key"]["precision"] for engine in listed} == {"fp16", "int8"}
     checked = semlink("engine", "verify", picture_folder, *where, "--precision", "fp16", "--json")

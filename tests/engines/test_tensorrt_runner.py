@@ -14,47 +14,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tensorrt_fakes import ENGINE, FakeDevice, FakeTensorRt
+from tensorrt_fakes import ENGINE, FakeDevice, FakeLibrary, FakeTensorRt
 
 from engines import tensorrt_runner
 from engines.cuda import PyCudaDevice
 from engines.cuda_driver import open_driver, probe_driver
 from engines.engine_store import EngineStore
-from engines.runner import load_runner, resolve_backend
+from engines.runner import load_runner
 from engines.tensorrt_runner import TensorRtRunner
 from semlink.errors import EngineError, MissingDependencyError
 
 GRAPH = b"a graph"
 PICTURE = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
 HALF = np.arange(6, dtype=np.float32).reshape(1, 6) / 2
-
-
-class FakeLibrary:
-    """libcuda.so.1 as ctypes gives it."""
-
-    def __init__(self, *, starts: int = 0, cuda: int = 12060, num_devices: int = 1, lacks: str = "") -> None:
-        self._answers = {"cuDriverGetVersion": cuda, "cuDeviceGetCount": num_devices}
-        self._starts, self._lacks = starts, lacks
-        self.calls: list[str] = []
-
-    def __getattr__(self, name: str) -> Callable[..., int]:
-        if name == self._lacks:
-            raise AttributeError(name)
-
-        def function(*arguments: Any) -> int:
-            self.calls.append(name)
-            if name in self._answers:
-                arguments[0]._obj.value = self._answers[name]
-            if name == "cuGetErrorString":
-                arguments[1]._obj.value = b"the driver's words"
-            if name == "cuStreamEndCapture":
-                arguments[1]._obj.value = 0x61
-            if name == "cuGraphInstantiateWithFlags":
-                arguments[0]._obj.value = 0xE1
-            return self._starts if name in ("cuInit", "cuGraphLaunch") else 0
-
-        setattr(self, name, function)
-        return function
 
 
 @pytest.fixture
@@ -353,36 +325,3 @@ class TestGraphs:
         monkeypatch.setattr(ctypes, "CDLL", lambda name: FakeLibrary(starts=719))
         with pytest.raises(EngineError, match=r"CUDA: cuGraphLaunch failed: the driver's words \(error 719\)"):
             open_driver().launch(7, 5)
-
-
-class TestAuto:
-    @pytest.mark.parametrize(
-        ("is_one_image", "is_installed", "has_driver", "chosen", "reason"),
-        [
-            (True, True, True, "tensorrt", "CUDA 12.6"),
-            (True, True, False, "onnxruntime", "no NVIDIA driver here"),
-            (True, False, True, "onnxruntime", "no tensorrt and no pycuda here"),
-            (False, True, True, "onnxruntime", "any batch"),
-        ],
-    )
-    def test_takes_tensorrt_where_it_runs_and_says_why(
-        self,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
-        is_one_image: bool,
-        is_installed: bool,
-        has_driver: bool,
-        chosen: str,
-        reason: str,
-    ) -> None:
-        def load(name: str) -> FakeLibrary:
-            if not has_driver:
-                raise OSError
-            return FakeLibrary()
-
-        monkeypatch.setattr(ctypes, "CDLL", load)
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if is_installed else None)
-        with caplog.at_level(logging.INFO, logger="engines.runner"):
-            assert resolve_backend("auto", is_one_image=is_one_image) == chosen
-        assert f"backend auto: chose {chosen} (" in caplog.text
-        assert reason in caplog.text
