@@ -173,6 +173,7 @@ def test_ctrl_c_while_waiting_for_a_receiver_ends_within_two_seconds(model_set: 
         ((".", "--fps", "-1"), "fps must be positive", 2),
         (("nowhere", "--watch"), "no such folder", 2),
         ((".", "--backend", "abacus"), "not known", 5),
+        ((".", "--backend", "tensorrt", "--device", "cpu"), "runs on a GPU only", 2),
         ((".", "--model-set", "nowhere"), "model set", 5),
     ],
 )

@@ -46,7 +46,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
 
     def load(name: str) -> FakeLibrary:
         if not name.startswith("libcuda."):
-            raise OSError(f"{name}: undefined symbol")
+            raise OSError(f"{name}: cannot open shared object file: No such file or directory")
         return library
 
     monkeypatch.setattr(ctypes, "CDLL", load)

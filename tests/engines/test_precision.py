@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.parser
+import onnxruntime
 import pytest
+from typer.testing import CliRunner
 
 from edge_tx.model import load_transmitter_model
+from engines.command import app
 from engines.encoder_precision import build_encoder, default_store, encoder_graph
 from engines.engine_options import EngineOptions
 from engines.modelset import ModelSet
@@ -21,7 +24,7 @@ from engines.precision import Precision
 from engines.quantize import Int8Style, at_precision, int8_style
 from engines.runner import load_runner
 from engines.target import Device, Target
-from semlink.errors import ConfigError, EngineError
+from semlink.errors import ConfigError, EngineError, MissingDependencyError
 from semlink.iq import CodesFormat, dequantize
 from semlink.rates import parse_rate
 
@@ -196,6 +199,16 @@ def test_commands_build_list_time_and_check(engines: Path, picture_folder: Path,
     assert report["precision"] == "int8"
 
 
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="ONNX Runtime here is built for GPUs"
+)
+@pytest.mark.parametrize("arguments", [("build", "--backend", "onnxruntime-tensorrt"), ("bench",), ("verify", ".")])
+def test_every_command_takes_a_device(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    where = ("--device", "gpu:1", "--precision", "fp32", "--engines", str(tmp_path))
+    with pytest.raises(MissingDependencyError, match=r"pip install .*onnxruntime-gpu"):
+        CliRunner().invoke(app, [*arguments, *where], catch_exceptions=False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
@@ -204,6 +217,7 @@ def test_commands_build_list_time_and_check(engines: Path, picture_folder: Path,
         (("build", "--precision", "int8", "--calibrate", "nowhere"), "no such folder", 2),
         (("bench", "--precision", "int8"), "semlink engine build", 5),
         (("bench", "--backend", "abacus"), 'backend "abacus" is not known', 5),
+        (("build", "--backend", "tensorrt", "--device", "cpu"), "backend tensorrt runs on a GPU only", 2),
     ],
 )
 def test_what_cannot_be_is_one_line(arguments: tuple[str, ...], words: str, code: int, tmp_path: Path) -> None:
