@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from engines.nested_graph import nested_encoder
 from engines.onnxruntime_runner import OnnxRuntimeRunner
 from engines.precision import Precision
 from engines.quantize import at_precision
+from engines.runner import load_runner
 from semlink.iq import dequantize
 from trainer.codecs.kbsc import KbscNetwork
 
@@ -30,7 +32,7 @@ NUM_PICTURES = 4
 _DTYPES = {Precision.FP32: torch.float32, Precision.FP16: torch.float16}
 _LEAST_COSINE = {Precision.FP32: 0.9999, Precision.FP16: 0.995}
 """Of codes with those of single precision on the CPU: rounding to int8 falls the other way now and then."""
-_PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+_ON_GPU = ("onnxruntime", "onnxruntime-tensorrt")
 
 
 class VisionTransformer(nn.Module):
@@ -167,9 +169,9 @@ def bench_builtin(bench: DeviceBench) -> None:
         if not graph:
             continue
         check = _CodesChecker(expected, precision)
-        for provider in _PROVIDERS if bench.is_cuda else ["cpu"]:
-            with bench.part(f"{stem}_onnxruntime_{provider}"):
-                _time_onnxruntime(bench, graph, provider, pictures, stem, check, precision)
+        for backend, device in product(_ON_GPU, ["gpu"]) if bench.is_cuda else [("onnxruntime", "cpu")]:
+            with bench.part(f"{stem}_{backend}_{device}"):
+                _time_onnxruntime(bench, graph, backend, device, pictures, stem, check, precision)
         with bench.part(f"{stem}_tensorrt"):
             _time_tensorrt(bench, graph, pictures, stem, check, precision)
 
@@ -185,43 +187,22 @@ def _builtin_graph(precision: Precision) -> bytes:
 def _time_onnxruntime(
     bench: DeviceBench,
     graph: bytes,
-    provider: str,
+    backend: str,
+    device: str,
     pictures: list[np.ndarray],
     stem: str,
     check: _CodesChecker,
     precision: Precision,
 ) -> None:
-    import onnxruntime
-
-    name = f"{stem}_onnxruntime_{provider}"
-    if provider == "cpu":
-        runner = OnnxRuntimeRunner(graph, num_threads=torch.get_num_threads(), precision=precision.value)
-        bench.time(
-            name,
-            lambda number: runner(pictures[number % NUM_PICTURES]),
-            check,
-            precision=precision.value,
-            has_events=False,
-        )
-        return
-    wanted, present = _PROVIDERS[provider], onnxruntime.get_available_providers()
-    if wanted not in present:
-        raise SkipPart(f"onnxruntime {onnxruntime.__version__} here has {', '.join(present)}, not {wanted}")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=[wanted])
-    # It takes the CPU without a word in an exception, and the time would be the CPU's.
-    if wanted not in session.get_providers():
-        raise SkipPart(
-            f"onnxruntime {onnxruntime.__version__} cannot load {wanted}; its log says which library it lacks"
-        )
-    (taken,), (given,) = session.get_inputs(), session.get_outputs()
+    runner = load_runner(
+        graph, backend=backend, device=device, num_threads=torch.get_num_threads(), precision=precision.value
+    )
     bench.time(
-        name,
-        lambda number: session.run([given.name], {taken.name: pictures[number % NUM_PICTURES]})[0],
+        f"{stem}_{backend}_{device}",
+        lambda number: runner(pictures[number % NUM_PICTURES]),
         check,
         precision=precision.value,
-        cuda_graph=False,
+        engine=runner.description,
         has_events=False,
     )
 

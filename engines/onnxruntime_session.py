@@ -69,7 +69,7 @@ class OnnxRuntimeSession:
         # Threads may spin inside a call, which halves its time on two cores, and not after it, when
         # they would take the core from the process at the other end of the link.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        # For `operators`; what is older than 1.24 knows neither.
+        # For `operators`; older releases know neither.
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         # A batch is rarely of the same size twice, and arenas kept per shape only grow.
         options.enable_mem_pattern = False
