@@ -75,7 +75,7 @@ def cuda_provider(device_index: int) -> Provider:
 def tensorrt_provider(device_index: int, folder: Path, *, workspace_bytes: int) -> Provider:
     """The TensorRT provider on one GPU, which keeps engines and timings in a folder.
 
-    With no precision named it takes the types that the graph has (a strongly typed network).
+    With no precision named it takes the types that the graph has: a strongly typed network, from TensorRT 10 on.
     """
     return TENSORRT, {
         "device_id": str(device_index),
