@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -27,6 +27,7 @@ from edge_tx.sources import (
     watched_images,
 )
 from edge_tx.stream import Pacer, SentLog, TransmitterSummary, stream_images
+from engines.build_progress import build_progress
 from engines.codecs import NestedCodec
 from engines.engine_options import EngineOptions
 from engines.entry_keys import EntryKeys
@@ -137,17 +138,16 @@ def tx(
         engine = EngineOptions(
             backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
         )
-        index = None if keys is None else load_index_model(models, EntryKeys.load(keys), engine, codes_format=codes)
-        if index is not None:
-            require_usable_pilots(pilots, index)  # now, not when the first report makes it the model
         model: TransmitterModel
-        if index is not None and feedback is None:
-            model, adaptation = index, None  # at the user's word
-        else:
-            model = general = load_transmitter_model(
-                models, start_rate, engine, codec=codec, codes_format=codes, with_clear=feedback is not None
-            )
-            adaptation = Adaptation(general, index, start_rate, adapts_rate=adapts_rate)
+        index, adaptation = None, None
+        with build_progress(console) as report:
+            made: dict[str, Any] = {"codes_format": codes, "report": report}
+            if keys is not None:
+                model = index = load_index_model(models, EntryKeys.load(keys), engine, **made)
+                require_usable_pilots(pilots, index)  # now, not when the first report makes it the model
+            if index is None or feedback is not None:  # else the keys are trusted, at the user's word
+                model = general = load_transmitter_model(models, start_rate, engine, codec=codec, **made)
+                adaptation = Adaptation(general, index, start_rate, adapts_rate=adapts_rate)
         images = _open_source(
             source,
             watch=watch,

@@ -18,7 +18,7 @@ from engines.codecs import NestedCodec
 from engines.engine_options import DEFAULT_OPTIONS, EngineOptions
 from engines.entry_keys import EntryKeys, entry_codewords, index_fingerprint
 from engines.modelset import ModelSet
-from engines.runner import GraphRunner
+from engines.runner import GraphRunner, Report
 from semlink.errors import EngineError, ModelSetError
 from semlink.image import Preprocessing
 from semlink.iq import CodesFormat, IQCodes, pair_latent, quantize
@@ -123,13 +123,13 @@ def load_transmitter_model(
     *,
     codec: str | None = None,
     codes_format: CodesFormat = CodesFormat.SC8,
-    with_clear: bool = False,
+    report: Report | None = None,
 ) -> GraphModel:
     """Compose and load a codec: `nested` with all its rates, which one engine serves, others with one rate.
 
     Parameters
     ----------
-    with_clear : load the code for a clear channel too, where the codec has one
+    report : told of a build's progress, where an engine is to be built
 
     Raises
     ------
@@ -140,11 +140,11 @@ def load_transmitter_model(
     from engines.workshop import Workshop
 
     workshop = Workshop(model_set, options, codes_format=codes_format)
-    composed = workshop.transmitter_graph(rate, codec=codec, with_clear=with_clear)
+    composed = workshop.transmitter_graph(rate, codec=codec)
     chosen = composed.codec
     model = GraphModel(
         codec=chosen.name,
-        graph=workshop.load(composed.onnx),
+        graph=workshop.load(composed.onnx, report=report),
         places=composed.places,
         fingerprints={rate: chosen.fingerprint(rate) for rate in composed.places},
         preprocessing=model_set.manifest.encoder.preprocessing,
@@ -163,8 +163,13 @@ def load_index_model(
     options: EngineOptions = DEFAULT_OPTIONS,
     *,
     codes_format: CodesFormat = CodesFormat.SC8,
+    report: Report | None = None,
 ) -> IndexModel:
     """Load what `index` needs: the image encoder, and the key network where the keys are of one.
+
+    Parameters
+    ----------
+    report : told of a build's progress, where an engine is to be built
 
     Raises
     ------
@@ -175,7 +180,7 @@ def load_index_model(
 
     name, behind = _space(model_set, keys.space)
     workshop = Workshop(model_set, options)
-    graph = workshop.load(workshop.vectors_graph(behind))
+    graph = workshop.load(workshop.vectors_graph(behind), report=report)
     dim = graph.output.shape[1]
     if dim != keys.codes.shape[1]:
         raise ModelSetError(f"the keys are of {keys.codes.shape[1]} numbers, {model_set.name} gives {dim}")

@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import Progress, TaskID, track
+from rich.progress import track
 from rich.table import Table
 
+from engines.build_progress import build_progress
 from engines.encoder_precision import default_store
 from engines.engine_checks import EngineBench, precision_loss, time_transmitter
 from engines.engine_options import EngineOptions
@@ -199,13 +200,6 @@ def verify(
 
 def _build_engine(workshop: Workshop, rate: Rate, codec: str | None, console: Console, *, anew: bool) -> None:
     graph = workshop.transmitter_graph(rate, codec=codec)
-    with Progress(console=console) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def report(phase: str, share: float) -> None:
-            if phase not in tasks:
-                tasks[phase] = progress.add_task(phase, total=1.0)
-            progress.update(tasks[phase], completed=share)
-
+    with build_progress(console) as report:
         # What is loaded goes again by itself, with the last reference.
         workshop.load(graph.onnx, report=report, anew=anew)

@@ -44,7 +44,6 @@ def transmitter_graph(
     codec: str | None = None,
     codes_format: CodesFormat = CodesFormat.SC8,
     encoder: Path | onnx.ModelProto | None = None,
-    with_clear: bool = False,
 ) -> TransmitterGraph:
     """Compose a codec: `nested` with all its rates, which one engine serves, others with one rate.
 
@@ -52,7 +51,6 @@ def transmitter_graph(
     ----------
     codec : its name; the set's first if None
     encoder : the set's at another precision; as it is if None
-    with_clear : give the code for a clear channel too, where the codec has one
 
     Raises
     ------
@@ -65,7 +63,7 @@ def transmitter_graph(
     if isinstance(chosen, NestedCodec):
         rates = chosen.rates
         shares = [chosen.codebook.coarse_share]
-        if with_clear and chosen.codebook.has_clear_code:
+        if chosen.codebook.has_clear_code:
             shares.append(chosen.codebook.clear_share)
         stages = [first, chosen.key_network_path, nested_encoder(chosen.codebook, shares)]
     else:

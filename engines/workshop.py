@@ -57,7 +57,7 @@ class Workshop:
             self._model_set, self._options.precision, self.store, target=self.target, pictures=pictures, anew=anew
         )
 
-    def transmitter_graph(self, rate: Rate, *, codec: str | None = None, with_clear: bool = False) -> TransmitterGraph:
+    def transmitter_graph(self, rate: Rate, *, codec: str | None = None) -> TransmitterGraph:
         """Compose a codec behind the encoder; see `engines.transmitter_graph`."""
         return transmitter_graph(
             self._model_set,
@@ -65,7 +65,6 @@ class Workshop:
             codec=codec,
             codes_format=self._codes_format,
             encoder=self._encoder(),
-            with_clear=with_clear,
         )
 
     def vectors_graph(self, behind: Sequence[Path] = ()) -> bytes:

@@ -15,6 +15,7 @@ API_FILE = Path(__file__).with_name("tensorrt_api.json")
 HOLDERS = {
     "tensorrt_builder.py": {
         "trt": "",
+        "trt.BuilderFlag": "BuilderFlag",
         "trt.ILogger": "ILogger",
         "trt.MemoryPoolType": "MemoryPoolType",
         "trt.NetworkDefinitionCreationFlag": "NetworkDefinitionCreationFlag",

@@ -46,6 +46,7 @@ class FakeBuilding(ModuleType):
         self.ILogger, self.IProgressMonitor = ILogger, IProgressMonitor
         self.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
         self.MemoryPoolType = SimpleNamespace(WORKSPACE="workspace")
+        self.BuilderFlag = SimpleNamespace(TF32="tf32")
 
     def Builder(self, log: Any) -> FakeBuilding:  # noqa: N802
         self.log = log
@@ -74,6 +75,9 @@ class FakeBuilding(ModuleType):
 
     def set_memory_pool_limit(self, pool: str, size: int) -> None:
         self.asked[pool] = size
+
+    def clear_flag(self, flag: str) -> None:
+        self.asked["without"] = flag
 
     def create_timing_cache(self, content: bytes) -> FakeTimingCache | None:
         return FakeTimingCache(content) if content.startswith((b"measured", b"other")) or not content else None
@@ -104,7 +108,8 @@ def fault(operator: str, node: str, words: str) -> SimpleNamespace:
 
 def test_a_strongly_typed_network_for_one_image(trt: FakeBuilding) -> None:
     assert build_engine(GRAPH, tensorrt=trt) == b"engine"
-    assert trt.asked == {"flags": 2, "profile": ("x", (1, 4), (1, 4), (1, 4)), "workspace": WORKSPACE_BYTES}
+    profile = ("x", (1, 4), (1, 4), (1, 4))
+    assert trt.asked == {"flags": 2, "profile": profile, "workspace": WORKSPACE_BYTES, "without": "tf32"}
 
 
 def test_every_free_axis_becomes_one(trt: FakeBuilding) -> None:

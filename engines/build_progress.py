@@ -1,0 +1,33 @@
+"""A build's progress for people, wherever an engine may have to be built first."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from engines.runner import Report
+
+__all__ = ["build_progress"]
+
+
+@contextlib.contextmanager
+def build_progress(console: Console) -> Iterator[Report]:
+    """Give what draws a bar for each phase of a build; nothing is drawn where nothing is built."""
+    progress = Progress(console=console)
+    phases: dict[str, TaskID] = {}
+
+    def report(phase: str, share: float) -> None:
+        if not phases:
+            progress.start()
+        if phase not in phases:
+            phases[phase] = progress.add_task(phase, total=1.0)
+        progress.update(phases[phase], completed=share)
+
+    try:
+        yield report
+    finally:
+        if phases:
+            progress.stop()
