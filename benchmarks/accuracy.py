@@ -191,8 +191,8 @@ What to keep in mind when reading:
 - Where fewer bits than its 10.6 come through, at 16 symbols below 0 dB, `nested` may be behind a code of fewer cells:
   `vq-residual` has one stage of 256 there. Take more symbols, as `--rate auto` does.
 - `nested-feedback` is the same code by a transmitter that hears the receiver's reports (`tx --feedback`): where the
-  reported SNR leaves room, 64 bits an image, the codeword takes half of the power and not 95 %. The report is the
-  receiver's estimate, up to 64 images old, and none at a stream's beginning.
+  reported SNR leaves room, 64 bits an image, and with pilots 10 dB more for fades, the codeword takes half of the power
+  of 64 symbols and not 95 %. The report is the receiver's estimate, up to 64 images old; a stream begins without.
 - `label` sends the category alone, as a codeword, which may put it ahead of `nested-labels` by a little; it answers
   with one picture for each category. `semlink train codec --codec label` makes it for a link.
 - `index-polar` sends the number that `index` sends, with 5G's polar code and its CRC; without its right CRC there is no

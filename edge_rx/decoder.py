@@ -165,8 +165,8 @@ class Decoders:
         rates : those to serve; at each, `nested` keeps 8 n bytes of keys an entry, up to its features' width,
             and once 4 bytes for each number of its features
         gpu : where to hold those keys and search; None for the CPU
-        with_clear : serve `nested` as it is sent to a receiver that reports a clear channel too, with as many keys
-            again; without reports nobody sends it
+        with_clear : serve `nested` as it is sent to a receiver that reports a clear channel too, with as many keys at
+            each rate again; without reports nobody sends it
 
         Raises
         ------
@@ -180,24 +180,25 @@ class Decoders:
         for codec in model_set.codecs:
             served = [rate for rate in codec.rates if rate in rates]
             unserved |= {
-                codec.fingerprint(rate): _other_rate(codec.name, rate) for rate in codec.rates if rate not in rates
+                fingerprint: _other_rate(codec.name, rate)
+                for rate in codec.rates
+                if rate not in rates
+                for fingerprint in codec.fingerprints(rate)
             }
             if isinstance(codec, PerRateCodec):
                 for rate in served:
                     graph = codec.load_decoder(rate, backend=backend, num_threads=num_threads)
                     decoders[codec.fingerprint(rate)] = GraphDecoder(codec.name, graph, rate, knowledge_base)
                 continue
+            own = {fingerprint: _UNASKED for rate in served for fingerprint in codec.fingerprints(rate)}
             try:
                 vectors = _entry_vectors(codec, knowledge_base)
-                decoders |= _signal_decoders(codec, vectors, served, num_threads, gpu)
+                decoders |= dict(_signal_decoders(codec, vectors, served, num_threads, gpu, with_clear=with_clear))
             except KnowledgeBaseError as error:
                 _log.warning("%s is not served: %s", codec.name, error)
-                unserved |= {codec.fingerprint(rate): f"{codec.name}: {error}" for rate in served}
+                unserved |= dict.fromkeys(own, f"{codec.name}: {error}")
                 continue
-            if codec.codebook.has_clear_code and with_clear:
-                decoders |= _signal_decoders(codec, vectors, served, num_threads, gpu, is_clear=True)
-            elif codec.codebook.has_clear_code:
-                unserved |= {codec.fingerprint(rate, is_clear=True): _UNASKED for rate in served}
+            unserved |= own  # of which those that have a decoder never get here
             if codec.entry.keys is not None:
                 spaces[codec.keys_fingerprint] = "index-labels"
         decoders |= dict(_index_decoders(knowledge_base, rates, spaces, num_threads, gpu))
@@ -246,15 +247,15 @@ def _signal_decoders(
     num_threads: int,
     gpu: GpuSearch | None,
     *,
-    is_clear: bool = False,
-) -> dict[bytes, Decoder]:
-    """`nested` at every rate, as it is sent without reports, or to a receiver that reports a clear channel."""
-    codebook = codec.codebook.for_clear_channel() if is_clear else codec.codebook
-    searches = SignalSearch.of_rates(EntrySounds.of(codebook, vectors), rates, num_threads=num_threads, gpu=gpu)
-    return {
-        codec.fingerprint(rate, is_clear=is_clear): SignalDecoder(codec.name, search, rate)
-        for rate, search in searches.items()
-    }
+    with_clear: bool,
+) -> Iterator[tuple[bytes, Decoder]]:
+    """`nested` at every rate, as it is sent without reports, and to a receiver that reports a clear channel."""
+    codes = {codec.name: codec.codebook}
+    if with_clear and codec.codebook.has_clear_code:
+        codes[codec.clear_name] = codec.codebook.for_clear_channel()
+    for (name, _), sounds in zip(codes.items(), EntrySounds.of_codes([*codes.values()], vectors), strict=True):
+        for rate, search in SignalSearch.of_rates(sounds, rates, num_threads=num_threads, gpu=gpu).items():
+            yield codec.fingerprint(rate, is_clear=name == codec.clear_name), SignalDecoder(name, search, rate)
 
 
 def _index_decoders(

@@ -6,7 +6,8 @@ cells whose centroid it is among the nearest to, for the case that it was sent a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,14 @@ class EntrySounds:
 
     @classmethod
     def of(cls, codebook: Codebook, features: FloatArray, priors: SignalPriors | None = None) -> EntrySounds:
-        """Listen to every entry of (entries, feature_dim) float32 once.
+        """Listen to every entry of (entries, feature_dim) float32 once; see `of_codes`."""
+        return cls.of_codes([codebook], features, priors)[0]
+
+    @classmethod
+    def of_codes(
+        cls, codebooks: Sequence[Codebook], features: FloatArray, priors: SignalPriors | None = None
+    ) -> list[EntrySounds]:
+        """Listen by several codes that differ in how they share the power, and hold all but the keys together.
 
         Raises
         ------
@@ -79,14 +87,16 @@ class EntrySounds:
         if not len(features):
             raise KnowledgeBaseError("a knowledge base without entries answers nothing")
         priors = priors or SignalPriors()
-        directions = codebook.directions(features)
-        analog = codebook.analog(directions)
-        cells, nearest, similarity, log_priors = _cell_entries(codebook, directions, priors)
-        familiar = codebook.superpose(codebook.codewords[cells], priors.agreement * analog[nearest])
+        first, *_ = codebooks
+        directions = first.directions(features)
+        analog = first.analog(directions)
+        cells, nearest, similarity, log_priors = _cell_entries(first, directions, priors)
         ones = np.ones(len(features), np.float32)
         unfamiliar_prior = np.log((1.0 - priors.familiar) / len(features))
-        return cls(
-            keys=np.concatenate([familiar, analog]),
+        refinement = priors.agreement * analog[nearest]
+        keys = [np.concatenate([code.superpose(code.codewords[cells], refinement), analog]) for code in codebooks]
+        sounds = cls(
+            keys=keys[0],
             scale=np.concatenate([np.ones(len(cells), np.float32), priors.agreement * ones]),
             entries=np.concatenate([nearest, np.arange(len(features))]),
             similarity=np.concatenate([similarity, ones]),
@@ -94,6 +104,7 @@ class EntrySounds:
             unexplained=(1.0 - priors.agreement**2) / 2,
             vectors=analog,
         )
+        return [replace(sounds, keys=each) for each in keys]
 
 
 def _cell_entries(

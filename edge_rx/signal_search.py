@@ -50,7 +50,8 @@ class RankedEntries(NamedTuple):
     Attributes
     ----------
     entries : (m,) int64, each once; first the one to answer with
-    probabilities : (m,) float32, that it was meant, by all that the receiver knows; they sum to 1
+    probabilities : (m,) float32, that it was meant, as the model has it: of these candidates alone, with one variance
+        for all keys, and so no calibrated ones; they sum to 1
     """
 
     entries: EntryIds

@@ -154,7 +154,12 @@ def load_transmitter_model(
     if not composed.clear_places or not isinstance(chosen, NestedCodec):
         return model
     fingerprints = {rate: chosen.fingerprint(rate, is_clear=True) for rate in composed.clear_places}
-    return replace(model, for_clear_channel=replace(model, places=composed.clear_places, fingerprints=fingerprints))
+    return replace(
+        model,
+        for_clear_channel=replace(
+            model, codec=chosen.clear_name, places=composed.clear_places, fingerprints=fingerprints
+        ),
+    )
 
 
 def load_index_model(

@@ -79,7 +79,7 @@ class Transmitter:
         self.model = model
         self.rate = rate
         self._send = send
-        self._num_pilots = num_pilots
+        self.num_pilots = num_pilots
         self._constellation = constellation
         self._pilot_codes = quantize(pilot_symbols(num_pilots), model.codes_format)
 
@@ -126,9 +126,9 @@ class Transmitter:
             capture_time_ns=capture_time_ns,
             fingerprint=self.model.fingerprints[self.rate],
             rate=self.rate,
-            codes=np.concatenate([self._pilot_codes, codes]) if self._num_pilots else codes,
+            codes=np.concatenate([self._pilot_codes, codes]) if self.num_pilots else codes,
             codes_format=self.model.codes_format,
-            num_pilots=self._num_pilots,
+            num_pilots=self.num_pilots,
             source_height_px=image.source_height_px,
             source_width_px=image.source_width_px,
         )
@@ -143,6 +143,6 @@ class Transmitter:
             capture_time_ns=capture_time_ns,
             num_bytes=num_bytes,
             payload_cbr=channel_bandwidth_ratio(num_symbols, **size_px),
-            total_cbr=channel_bandwidth_ratio(num_symbols + self._num_pilots, **size_px),
+            total_cbr=channel_bandwidth_ratio(num_symbols + self.num_pilots, **size_px),
             stage_ms=dict(self.clock.last_ms),
         )

@@ -17,12 +17,15 @@ __all__ = ["FloatArray", "load_arrays"]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 
-def load_arrays(path: Path, names: Sequence[str], *, what: str) -> dict[str, npt.NDArray[Any]]:
+def load_arrays(
+    path: Path, names: Sequence[str], *, what: str, optional: Sequence[str] = ()
+) -> dict[str, npt.NDArray[Any]]:
     """Read named arrays from an .npz file.
 
     Parameters
     ----------
     what : what the file should be, for the message
+    optional : of the names, those that the file may lack
 
     Raises
     ------
@@ -35,7 +38,7 @@ def load_arrays(path: Path, names: Sequence[str], *, what: str) -> dict[str, npt
         raise ModelSetError(f"{path}: {error.strerror}") from None
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            return {name: stored[name] for name in names}
+            return {name: stored[name] for name in names if name in stored or name not in optional}
     # numpy reports a damaged archive through zipfile's and its own errors.
     except Exception as error:  # noqa: BLE001
         raise ModelSetError(f"{path}: does not hold {what} ({type(error).__name__})") from None

@@ -191,7 +191,8 @@ class Codebook:
         ModelSetError
             If the file is missing, cut short, or not a codebook.
         """
-        values = load_arrays(path, _FIELDS, what="a codebook")
+        # A codebook of before there was a choice shares its power in one way.
+        values = load_arrays(path, _FIELDS, what="a codebook", optional=("clear_share",))
         try:
             mean = values["mean"].astype(np.float32)
             return cls(
@@ -202,7 +203,7 @@ class Codebook:
                 cell_shares=values["cell_shares"].astype(np.float32),
                 familiarity_threshold=float(values["familiarity_threshold"]),
                 coarse_share=float(values["coarse_share"]),
-                clear_share=float(values["clear_share"]),
+                clear_share=float(values.get("clear_share", values["coarse_share"])),
                 analog_scale=float(values["analog_scale"]),
             )
         except (TypeError, ValueError):

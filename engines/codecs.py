@@ -40,10 +40,14 @@ class PerRateCodec:
         self._files = files
 
     def fingerprint(self, rate: Rate) -> bytes:
-        """What the frames of a rate carry."""
+        """What the frames of a rate carry; ModelSetError if it was not trained for the rate."""
         entry = self._entry(rate)
         parts = (self._files.encoder_fingerprint, entry.encoder.sha256, entry.decoder.sha256, str(rate.num_symbols))
         return link_fingerprint("semlink codec", *parts)
+
+    def fingerprints(self, rate: Rate) -> tuple[bytes, ...]:
+        """All that frames of a rate may carry."""
+        return (self.fingerprint(rate),)
 
     def encoder_path(self, rate: Rate) -> Path:
         """The graph from features to latent, its hash checked."""
@@ -85,7 +89,14 @@ class NestedCodec:
     def __init__(self, files: ModelFiles, entry: NestedCodecEntry) -> None:
         self.entry = entry
         self.name = entry.name
+        self.clear_name = f"{entry.name}-clear"
+        """Of what is sent to a receiver that reports a clear channel, in logs and results."""
         self._files = files
+
+    def fingerprints(self, rate: Rate) -> tuple[bytes, ...]:
+        """All that frames of a rate may carry."""
+        blind = self.fingerprint(rate)
+        return (blind, self.fingerprint(rate, is_clear=True)) if self.codebook.has_clear_code else (blind,)
 
     def fingerprint(self, rate: Rate, *, is_clear: bool = False) -> bytes:
         """What the frames of a rate carry; those of the code for a clear channel another."""

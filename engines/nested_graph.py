@@ -20,7 +20,8 @@ def nested_encoder(codebook: Codebook, coarse_shares: Sequence[float] = ()) -> o
 
     Parameters
     ----------
-    coarse_shares : a code for each, one behind the other; the codebook's own if none is named
+    coarse_shares : of the power; for each the latent holds a code of LATENT_DIM, in this order. The codebook's own
+        share if none is named
     """
     shares = tuple(coarse_shares) or (codebook.coarse_share,)
     tensors: dict[str, np.ndarray] = {

@@ -65,19 +65,21 @@ def transmitter_graph(
         shares = [chosen.codebook.coarse_share]
         if chosen.codebook.has_clear_code:
             shares.append(chosen.codebook.clear_share)
+        num_codes = len(shares)
         stages = [first, chosen.key_network_path, nested_encoder(chosen.codebook, shares)]
     else:
-        rates, shares = (rate,), [1.0]
+        rates, num_codes = (rate,), 1
         stages = [first, chosen.encoder_path(rate)]
     composed = compose_transmitter(
-        [stage for stage in stages if stage is not None], rates, codes_format, num_codes=len(shares)
+        [stage for stage in stages if stage is not None], rates, codes_format, num_codes=num_codes
     )
     ends = np.cumsum([rate.num_symbols for rate in rates]).tolist()
     places = {rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)}
+    # All rates of the one code, then all of the other.
     clear_places = {rate: slice(ends[-1] + place.start, ends[-1] + place.stop) for rate, place in places.items()}
     return TransmitterGraph(
         codec=chosen,
         onnx=composed,
         places=places,
-        clear_places=clear_places if len(shares) == 2 else {},
+        clear_places=clear_places if num_codes == 2 else {},
     )

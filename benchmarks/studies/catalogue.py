@@ -16,6 +16,7 @@ from benchmarks.studies.questions import (
     no_compression,
     objectives,
     other_channel,
+    power_shares,
     rate_sweep,
 )
 from benchmarks.studies.report import Point
@@ -110,11 +111,20 @@ STUDIES = (
     ),
     Study(
         "feedback",
-        "What knowing the SNR would bring the encoder",
-        "`nested` at 64 symbols: shares of the power in the codeword that never change, known to both ends, and"
-        " the share that the last report allows (`nested-feedback`, as `tx --feedback` sends): half where the channel"
-        " carries 64 bits an image, 95 % elsewhere and until the first report. A report is up to 64 images old.",
+        "What knowing the SNR brings the encoder",
+        "`nested` at 64 symbols, AWGN: its power shared for the worst, as without reports; for a clear channel; and as"
+        " the last report says (`nested-feedback`, as `tx --feedback` sends), for a clear channel where it carries 64"
+        " bits an image. A report is up to 64 images old; one that is late costs what a wrong one does, while it lasts.",
         "SNR Es/N0 [dB]",
         feedback,
+    ),
+    Study(
+        "power-shares",
+        "Where sharing the power otherwise pays",
+        "`nested` with its power shared for the worst and for a clear channel, at SNRs that carry so many bits an image"
+        " (Shannon), and under block Rayleigh with 8 pilots by the mean SNR. `tx --feedback` takes the latter from 64 bits"
+        " on, and with pilots 10 dB later.",
+        "",
+        power_shares,
     ),
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -35,6 +35,7 @@ __all__ = [
     "no_compression",
     "objectives",
     "other_channel",
+    "power_shares",
     "rate_sweep",
 ]
 
@@ -233,15 +234,35 @@ def answers(bench: Workbench) -> Iterator[Point]:
 
 
 def feedback(bench: Workbench) -> Iterator[Point]:
-    """Shares of the power that never change, and a transmitter that follows the SNR reported to it; 64 symbols."""
-    clean, codebooks, snr_db = bench.clean(bench.cifar100), _nested(bench), (-7.0, -4.0, 0.0, 4.0, 10.0, 15.0)
-    for share in (0.5, 0.8, 0.95, 1.0):
-        shared = {seed: replace(codebook, coarse_share=share) for seed, codebook in codebooks.items()}
-        records = bench.measure(clean, "nested", _nested_link(shared, clean), snr_db=snr_db)
-        yield from _points(records, _by_snr, f"{share:.0%} of the power in the codeword")
-    for error_db, curve in ((0.0, "by reports"), (3.0, "by reports 3 dB too high"), (-3.0, "by reports 3 dB too low")):
+    """The power shared for the worst, for a clear channel, and as right and wrong reports say; 64 symbols."""
+    clean, codebooks = bench.clean(bench.cifar100), _nested(bench)
+    snr_db = (-7.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 2.0, 4.0, 7.0, 10.0, 15.0)
+    for curve, codes in (("for the worst", codebooks), ("for a clear channel", _clear(codebooks))):
+        yield from _points(bench.measure(clean, "nested", _nested_link(codes, clean), snr_db=snr_db), _by_snr, curve)
+    for error_db, curve in ((0.0, "by reports"), (6.0, "by reports 6 dB too high"), (-6.0, "by reports 6 dB too low")):
 
         def link_of(rate: Rate, seed: int, error_db: float = error_db) -> FeedbackLink:
             return FeedbackLink.of("nested-feedback", codebooks[seed], rate, clean, report_error_db=error_db)
 
         yield from _points(bench.measure(clean, "nested-feedback", link_of, snr_db=snr_db), _by_snr, curve)
+
+
+def power_shares(bench: Workbench) -> Iterator[Point]:
+    """Both ways to share the power, by the capacity that an image has on AWGN, and by the mean SNR under fading."""
+    clean, codebooks = bench.clean(bench.cifar100), _nested(bench)
+    codes = (("for the worst", codebooks), ("for a clear channel", _clear(codebooks)))
+    for num_symbols, num_bits in itertools.product((16, 64, 256), (32, 48, 64, 96, 160)):
+        snr_db = round(10.0 * math.log10(2.0 ** (num_bits / num_symbols) - 1.0), 1)
+        for curve, books in codes:
+            link_of = _nested_link(books, clean)
+            records = bench.measure(clean, "nested", link_of, rates=(str(num_symbols),), snr_db=(snr_db,))
+            yield from _points(records, lambda _: f"{num_bits} bits", f"{num_symbols} symbols, {curve}")  # noqa: B023
+    for snr_db in (0.0, 4.0, 7.0, 10.0, 15.0):
+        for curve, books in codes:
+            link_of = _nested_link(books, clean)
+            records = bench.measure(clean, "nested", link_of, snr_db=(snr_db,), channel=ChannelModel.RAYLEIGH)
+            yield from _points(records, lambda _: f"Rayleigh\n{snr_db:g} dB", f"64 symbols, {curve}")  # noqa: B023
+
+
+def _clear(codebooks: dict[int, Codebook]) -> dict[int, Codebook]:
+    return {seed: codebook.for_clear_channel() for seed, codebook in codebooks.items()}

@@ -61,6 +61,8 @@ class CodecOptions(msgspec.Struct, frozen=True, kw_only=True):
         for codec in self.codecs:
             if codec not in TRAINABLE:
                 raise ConfigError(f'codec "{codec}" cannot be trained; choose from: {", ".join(TRAINABLE)}')
+        if self.objective != "mse" and "kbsc" not in self.codecs:
+            raise ConfigError(f"--objective {self.objective} is for kbsc, which --codec does not name")
 
 
 def train_model_set(

@@ -70,7 +70,7 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def for_keys(cls, seed: int, num_categories: int) -> NestedFit:
         """What suits the keys of `trainer.codecs.keys`: a cell for each category, around its proxy."""
-        # A category is all that is asked for, and all of the power tells it best at any SNR.
+        # A category is all that is asked for, and a clear channel leaves nothing more to tell.
         return cls(seed, num_cells=num_categories, unfamiliar_share=0.02, clear_share=_COARSE_SHARE)
 
     def key(self, content_key: str, proxies: FloatArray | None) -> str:

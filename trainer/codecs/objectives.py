@@ -1,9 +1,11 @@
-"""What `kbsc` may be trained to keep of features; none of them sees a label.
+"""What `kbsc` may be trained to keep of features.
+
+None of them sees a label; labels choose the best epoch, as in the paper, by the accuracy on validation images.
 
 mse          every number: the mean squared error, as in arXiv 2504.01053.
 similarity   whom an image resembles: the distribution of its similarities to a sample of the training images, by the
-             query as by the feature itself. Source: probabilistic knowledge transfer, Passalis, Tefas, ECCV 2018.
-both         the sum of the two, the first as the squared distance, so that both are of one order.
+             query as by the feature itself. Source: SEED, Fang et al., ICLR 2021, which distils encoders so.
+both         the sum of the two, the first as the squared distance.
 """
 
 from __future__ import annotations

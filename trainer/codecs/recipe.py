@@ -53,6 +53,8 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f" not empty, got {self.epochs}, {self.patience}, {self.batch_size}, {self.learning_rate},"
                 f" {self.snr_db}"
             )
+        if self.codec == "kbsc-reference" and self.loss != "mse":
+            raise ConfigError(f"kbsc-reference is trained as published, by mse; got {self.loss}")
         if self.codec == "kbsc" and self.channel == "rayleigh" and self.num_pilots < 1:
             raise ConfigError(
                 "an honest receiver cannot undo a Rayleigh gain without pilots; set num_pilots to 1 or more"

@@ -12,7 +12,7 @@ from edge_tx.adaptation import is_clear
 from engines.codebook import Codebook
 from semlink.iq import normalize_power, pair_latent
 from semlink.rates import Rate
-from trainer.evaluation.link import AirInterface, ReceiverKnowledge
+from trainer.evaluation.link import AirInterface
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_ranked
 from trainer.evaluation.signal_link import SignalLink, hear
 
@@ -65,11 +65,14 @@ class FeedbackLink:
         estimator, ranked = NoiseEstimator(), list[RankedEntries]()
         reported_db: float | None = None
         for start in range(0, len(clean.features), _IMAGES_PER_REPORT):
-            told_clear = reported_db is not None and is_clear(self.rate, reported_db + self.report_error_db)
-            link = self.clear if told_clear else self.blind
+            link = self.clear if self._is_told_clear(reported_db, expects_fades=air.num_pilots > 0) else self.blind
             latent = link.transmit(clean.features[start : start + _IMAGES_PER_REPORT])[:, : self.rate.latent_dim]
             symbols, noise = hear(normalize_power(pair_latent(latent)), air, rng, estimator=estimator)
             ranked += link.search.ranked(symbols, noise)
-            known_db = air.snr_db if air.knowledge is ReceiverKnowledge.GENIE else estimator.snr_db
-            reported_db = None if known_db is None else round(known_db, 1)
+            reported_db = None if estimator.snr_db is None else round(estimator.snr_db, 1)
         return score_ranked(ranked, clean)
+
+    def _is_told_clear(self, reported_db: float | None, *, expects_fades: bool) -> bool:
+        if reported_db is None:
+            return False
+        return is_clear(self.rate, reported_db + self.report_error_db, expects_fades=expects_fades)

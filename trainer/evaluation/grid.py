@@ -59,6 +59,10 @@ class Grid:
             raise ConfigError(
                 f"one pilot cannot tell gain and noise apart, which all codecs but {heedless} need; send 2 or more"
             )
+        if "nested-feedback" in self.codecs and (
+            self.csi is ReceiverKnowledge.GENIE or ChannelModel.RAYLEIGH_FAST in self.channels
+        ):
+            raise ConfigError("nested-feedback follows what a receiver estimates and reports; a genie does neither")
         for channel in self.channels:
             if "kbsc-reference" in self.codecs and channel not in PAPER_CHANNELS:
                 known = ", ".join(channel.value for channel in PAPER_CHANNELS)
