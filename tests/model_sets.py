@@ -38,6 +38,7 @@ def make_model_set(
     name: str = "synthetic",
     *,
     nested: bool = False,
+    is_familiar: bool = False,
     categories: Iterable[str] = (),
 ) -> ModelSet:
     """Write a model set whose manifest holds and whose graphs run.
@@ -51,6 +52,7 @@ def make_model_set(
     rates : numbers of symbols, rows of `semlink.rates.RATES`; none makes a set without a codec
     seed : another seed, another encoder and codec: other fingerprints
     nested : also a codec `nested`, of random cells and directions
+    is_familiar : whether every picture is sent as its cell's codeword with an analog part, or none is
     categories : if any, also a codec `nested-labels`, whose key network is linear
     """
     rng = np.random.default_rng(seed)
@@ -76,7 +78,9 @@ def make_model_set(
     made = {"licence": "CC0-1.0", "training_data": "none: random numbers"}
     codecs: list[CodecEntry] = [PerRateCodecEntry(name=f"{name}-codec", rates=entries, **made)] if entries else []
     if nested:
-        codebook = _save_bytes(make_codebook(feature_dim, rng).to_bytes(), folder / "nested.codebook.npz")
+        codebook = _save_bytes(
+            make_codebook(feature_dim, rng, is_familiar=is_familiar).to_bytes(), folder / "nested.codebook.npz"
+        )
         codecs.append(NestedCodecEntry(name="nested", codebook=codebook, **made))
     if categories:
         codecs.append(_keyed_codec(folder, feature_dim, tuple(categories), rng, made))
@@ -85,8 +89,15 @@ def make_model_set(
     return ModelSet(folder)
 
 
-def make_codebook(dim: int, rng: np.random.Generator, *, num_cells: int = 6, clear_share: float = 0.5) -> Codebook:
-    """A codebook to which no direction is familiar, so that every image is sent as its analog part."""
+def make_codebook(
+    dim: int,
+    rng: np.random.Generator,
+    *,
+    num_cells: int = 6,
+    clear_share: float = 0.4,
+    is_familiar: bool = False,
+) -> Codebook:
+    """A codebook to which every direction is familiar, or none is and every image is sent as its analog part."""
     centroids = rng.standard_normal((num_cells, dim))
     return Codebook(
         mean=np.zeros(dim, np.float32),
@@ -94,7 +105,7 @@ def make_codebook(dim: int, rng: np.random.Generator, *, num_cells: int = 6, cle
         centroids=(centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).astype(np.float32),
         codewords=rng.choice(np.array([-1, 1], np.int8), (num_cells, dim)),
         cell_shares=np.full(num_cells, 1 / num_cells, np.float32),
-        familiarity_threshold=1e3,
+        familiarity_threshold=-1e3 if is_familiar else 1e3,
         coarse_share=0.7,
         clear_share=clear_share,
         analog_scale=dim**0.5,

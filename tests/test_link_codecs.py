@@ -20,12 +20,15 @@ from model_sets import make_model_set
 from PIL import Image
 
 from edge_rx.decoder import Decoders
+from edge_rx.entry_sounds import EntrySounds
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.index import FlatIndex
 from edge_rx.kb.rekey import rekey
+from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Match, Receiver
 from edge_rx.reporter import Reporter
+from edge_rx.signal_search import SignalSearch
 from edge_tx.adaptation import MAX_AGE_S, Adaptation
 from edge_tx.model import TransmitterModel, load_index_model, load_transmitter_model
 from edge_tx.pipeline import Transmitter
@@ -120,29 +123,74 @@ def test_every_codec_finds_what_was_sent(
     assert all(match is not None and 0.5 < match.score <= 1.001 for match in matches)
 
 
-def test_code_for_a_clear_channel_is_for_receivers_that_report(
-    models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
+@pytest.fixture(scope="module")
+def familiar(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
+    """A set whose `nested` sends codewords, so that its two ways to share the power are two codes."""
+    folder = tmp_path_factory.mktemp("models") / "familiar"
+    return make_model_set(folder, nested=True, is_familiar=True, categories=CATEGORIES)
+
+
+@pytest.fixture
+def familiar_kb(familiar: ModelSet, picture_folder: Path, tmp_path: Path) -> Iterator[KnowledgeBase]:
+    encoder = ImageEncoder(familiar)
+    build_knowledge_base(labelled_folder(picture_folder), tmp_path / "KB", encoder, codecs=familiar.codecs)
+    with KnowledgeBase.open(tmp_path / "KB") as knowledge_base:
+        yield knowledge_base
+
+
+def test_each_code_is_heard_by_its_own_keys(
+    familiar: ModelSet, familiar_kb: KnowledgeBase, pictures: dict[str, RGBImage]
 ) -> None:
-    model = load_transmitter_model(models, RATE, codec="nested")
+    codec, features = familiar.codec("nested"), ImageEncoder(familiar).encode(list(pictures.values()))
+    decoders = Decoders.of(familiar, familiar_kb, with_clear=True)
+    codes = {False: codec.codebook, True: codec.codebook.for_clear_channel()}
+    searches = {
+        is_clear: SignalSearch(EntrySounds.of(code, familiar_kb.features()), RATE) for is_clear, code in codes.items()
+    }
+    others: list[bool] = []
+    for is_clear, code in codes.items():
+        decoder = decoders.decoder(codec.fingerprint(RATE, is_clear=is_clear))
+        assert decoder.codec == ("nested-clear" if is_clear else "nested")
+        for latent in code.latent(features)[:, : RATE.latent_dim]:
+            noise = NoiseEstimator()
+            query = decoder.decode(normalize_power(pair_latent(latent)), num_pilots=0, noise=noise)
+            assert decoder.search(query) == searches[is_clear].match(query)
+            others += [decoder.search(query) != searches[not is_clear].match(query)]
+    assert np.mean(others) > 0.5
+
+
+def test_what_is_not_served_says_why_for_both_codes(
+    familiar: ModelSet, familiar_kb: KnowledgeBase, pictures: dict[str, RGBImage], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load_transmitter_model(familiar, RATE, codec="nested")
     assert model.for_clear_channel is not None
-    receiver = Receiver(Decoders.of(models, kb, with_clear=True), kb)
-    for each in (model, model.for_clear_channel):
-        assert [match and match.source for match in answers(each, RATE, receiver, pictures)] == list(pictures)
-    silent = Receiver(Decoders.of(models, kb), kb)
+    silent = Receiver(Decoders.of(familiar, familiar_kb), familiar_kb)
     assert answers(model.for_clear_channel, RATE, silent, pictures) == [None] * len(pictures)
     assert dict(silent.rejected) == {"codec not served": len(pictures)}
-    assert load_transmitter_model(models, RATE, codec="nested-labels").for_clear_channel is None
+    assert "start it with --feedback" in caplog.text
+    caplog.clear()
+    narrow = Receiver(Decoders.of(familiar, familiar_kb, rates=[parse_rate("16")], with_clear=True), familiar_kb)
+    for each in (model, model.for_clear_channel):
+        answers(each, RATE, narrow, pictures)
+    assert dict(narrow.rejected) == {"codec not served": 2 * len(pictures)}
+    assert "told to serve other rates" in caplog.text
+    assert load_transmitter_model(familiar, RATE, codec="nested-labels").for_clear_channel is None
 
 
-def test_one_graph_gives_both_codes_at_every_rate(models: ModelSet, pictures: dict[str, RGBImage]) -> None:
+def test_one_graph_gives_both_codes_at_every_rate(familiar: ModelSet, pictures: dict[str, RGBImage]) -> None:
     picture = next(iter(pictures.values()))
-    model, codebook = load_transmitter_model(models, RATE, codec="nested"), models.codec("nested").codebook
+    model, codebook = load_transmitter_model(familiar, RATE, codec="nested"), familiar.codec("nested").codebook
     assert model.for_clear_channel is not None
-    tensor, features = preprocess(picture, model.preprocessing), ImageEncoder(models).encode([picture])
+    tensor, features = preprocess(picture, model.preprocessing), ImageEncoder(familiar).encode([picture])
+    given = {}
     for each, code in ((model, codebook), (model.for_clear_channel, codebook.for_clear_channel())):
         for rate in RATES:
             expected = quantize(normalize_power(pair_latent(code.latent(features)[:, : rate.latent_dim])))
-            assert np.abs(each.codes(tensor, rate) - expected[0].astype(int)).max() <= 1  # rounding may fall either way
+            given[each.codec, rate] = each.codes(tensor, rate)
+            # Rounding may fall either way.
+            assert np.abs(given[each.codec, rate] - expected[0].astype(int)).max() <= 1
+    for rate in RATES:
+        assert np.abs(given["nested", rate].astype(int) - given["nested-clear", rate]).max() > 1
 
 
 @pytest.mark.parametrize("rate", RATES[2:], ids=lambda rate: str(rate.num_symbols))
@@ -342,18 +390,33 @@ class TestAdaptation:
         adaptation.prepare(reports, transmitter)
         assert transmitter.rate.num_symbols == 256, "what was heard long ago says nothing"
 
+    @pytest.mark.parametrize(
+        ("num_pilots", "expected"),
+        [(0, [False, False, True, True, False, True]), (8, [False, False, False, True, False, False])],
+    )
     def test_power_is_shared_for_a_clear_channel_while_one_is_reported(
-        self, models: ModelSet, monkeypatch: pytest.MonkeyPatch
+        self,
+        models: ModelSet,
+        num_pilots: int,
+        expected: list[bool],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
+        """With pilots, a mean SNR must leave room for fades."""
+        caplog.set_level("INFO")
         blind, reports = load_transmitter_model(models, RATE, codec="nested"), Reports()
-        transmitter = Transmitter(blind, RATE, lambda data: None)
+        transmitter = Transmitter(blind, RATE, lambda data: None, num_pilots=num_pilots)
         adaptation, chosen = Adaptation(blind, None, RATE, adapts_rate=False), []
-        for snr_db in (None, -4.0, 10.0, -4.0, 0.0):
+        for snr_db in (None, -4.0, 4.0, 12.0, -4.0, 0.0):
             stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
             reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
             adaptation.prepare(reports, transmitter)
             chosen.append(transmitter.model is blind.for_clear_channel)
-        assert chosen == [False, False, True, False, True]
+        assert chosen == expected
+        told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("sending with")]
+        assert (
+            told == ["sending with nested-clear", "sending with nested"] + ["sending with nested-clear"] * expected[-1]
+        )
         now_s = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
         adaptation.prepare(reports, transmitter)
@@ -437,6 +500,27 @@ def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
         assert set(sent["sent_by_codec"]) == {expected}, "the first image waits for a report"
         Image.new("RGB", (9, 9), (9, 200, 30)).save(pictures / "apple" / "new.png")
         done("kb", "build", pictures, "--out", folder, *model_set, "--force")
+
+
+def test_power_by_reports_over_sockets(
+    familiar: ModelSet, familiar_kb: KnowledgeBase, picture_folder: Path, tmp_path: Path
+) -> None:
+    """The first image goes out blind; once the receiver has told that nothing is lost, the others do not."""
+    listening = ("--listen", "tcp://127.0.0.1:*", "--feedback", "tcp://127.0.0.1:*", "--results", tmp_path / "results")
+    model_set = ("--model-set", familiar.folder)
+    with semlink("rx", "--kb", tmp_path / "KB", *model_set, *listening, "--until-end", "--json") as rx:
+        assert rx.stderr is not None
+        endpoints = [word.strip(",;") for word in rx.stderr.readline().split() if word.startswith("tcp://")]
+        where = ("--connect", endpoints[0], "--feedback", endpoints[1])
+        sent = json.loads(done("tx", picture_folder, *model_set, "--codec", "nested", *where, "--fps", 8, "--json"))
+        output, errors = rx.communicate(timeout=60.0)
+    assert rx.returncode == 0, errors
+    assert json.loads(output)["frames_rejected"] == {}
+    assert json.loads(output)["matches"] == 12
+    assert sent["sent_by_codec"]["nested"] >= 1
+    assert sent["sent_by_codec"]["nested-clear"] >= 3
+    lines = (tmp_path / "results" / "results.jsonl").read_text().splitlines()
+    assert {json.loads(line)["codec"] for line in lines} == {"nested", "nested-clear"}
 
 
 @pytest.mark.parametrize(

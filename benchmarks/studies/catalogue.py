@@ -114,7 +114,7 @@ STUDIES = (
         "What knowing the SNR brings the encoder",
         "`nested` at 64 symbols, AWGN: its power shared for the worst, as without reports; for a clear channel; and as"
         " the last report says (`nested-feedback`, as `tx --feedback` sends), for a clear channel where it carries 64"
-        " bits an image. A report is up to 64 images old; one that is late costs what a wrong one does, while it lasts.",
+        " bits an image. A report is up to 64 images old; one that is late costs what a wrong one does.",
         "SNR Es/N0 [dB]",
         feedback,
     ),
@@ -122,7 +122,7 @@ STUDIES = (
         "power-shares",
         "Where sharing the power otherwise pays",
         "`nested` with its power shared for the worst and for a clear channel, at SNRs that carry so many bits an image"
-        " (Shannon), and under block Rayleigh with 8 pilots by the mean SNR. `tx --feedback` takes the latter from 64 bits"
+        " (Shannon), and under block Rayleigh with 8 pilots by mean SNR. `tx --feedback` takes the latter from 64 bits"
         " on, and with pilots 10 dB later.",
         "",
         power_shares,

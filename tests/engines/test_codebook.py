@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def test_code_repeats_until_the_longest_is_full(codebook: Codebook) -> None:
         analog_scale=1.0,
     )
     assert wide.latent(np.eye(768, dtype=np.float32)[:3]).shape == (3, LATENT_DIM)
+
+
+def test_codebook_of_before_there_was_a_choice_shares_its_power_in_one_way(codebook: Codebook, tmp_path: Path) -> None:
+    assert codebook.has_clear_code
+    with np.load(io.BytesIO(codebook.to_bytes())) as stored:
+        older = {name: stored[name] for name in stored if name != "clear_share"}
+    np.savez(tmp_path / "older.npz", **older)
+    read = Codebook.load(tmp_path / "older.npz")
+    assert (read.coarse_share, read.has_clear_code) == (codebook.coarse_share, False)
 
 
 def test_image_of_a_batch_has_the_code_that_it_has_alone(codebook: Codebook) -> None:

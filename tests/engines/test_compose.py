@@ -57,6 +57,15 @@ class TestHead:
         assert_same_codes(head(latent), numpy_codes(latent, codes_format), codes_format)
 
     @pytest.mark.parametrize("codes_format", INTEGER_FORMATS)
+    def test_of_two_codes_gives_all_rates_of_each(self, codes_format: CodesFormat) -> None:
+        rates, longest = [RATES[2], RATES[0], RATES[1]], RATES[2].latent_dim
+        head = OnnxRuntimeRunner(iq_head(rates, codes_format, num_codes=2).SerializeToString())
+        latent = np.random.default_rng(0).standard_normal((50, 2 * longest)).astype(np.float32)
+        parts = [latent[:, start : start + rate.latent_dim] for start in (0, longest) for rate in rates]
+        expected = np.concatenate([numpy_codes(part, codes_format) for part in parts], axis=1)
+        assert_same_codes(head(latent), expected, codes_format)
+
+    @pytest.mark.parametrize("codes_format", INTEGER_FORMATS)
     @settings(deadline=None)
     @given(
         latent=hnp.arrays(

@@ -6,7 +6,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from model_sets import make_codebook, make_model_set
 from rich.console import Console
 from rich.progress import Progress
 
+from edge_rx.signal_search import RankedEntries
 from engines.modelset import ModelSet
 from semlink.channel import ChannelModel
 from semlink.errors import ConfigError, ResultsError
@@ -38,12 +39,13 @@ from trainer.evaluation.metrics import (
     CleanRetrieval,
     confidence_interval,
     proportion_interval,
+    score_ranked,
     score_retrieval,
 )
 from trainer.evaluation.plot import plot_report
 from trainer.evaluation.record import Record
 from trainer.evaluation.report import EvaluationReport, summarize, summary_table
-from trainer.evaluation.signal_link import SignalLink
+from trainer.evaluation.signal_link import SignalLink, SymbolSearch
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -184,21 +186,30 @@ def test_transmitter_follows_what_is_reported_and_not_what_is(
     snr_db: float, error_db: float, num_blind: int, clean: CleanRetrieval
 ) -> None:
     """Until the first report it is blind; after a wrong one the receiver still knows which code it hears."""
-    codebook = replace(make_codebook(16, np.random.default_rng(0)), familiarity_threshold=-1e9)
+    codebook = make_codebook(16, np.random.default_rng(0), is_familiar=True)
     link = FeedbackLink.of("nested-feedback", codebook, parse_rate("64"), clean, report_error_db=error_db)
-    sent: dict[str, int] = {"blind": 0, "clear": 0}
+    sent, heard = {"blind": 0, "clear": 0}, {"blind": 0, "clear": 0}
+
+    @dataclass
+    class CountedSearch:
+        name: str
+        search: SymbolSearch
+
+        def ranked(self, symbols: np.ndarray, noise_variance: np.ndarray) -> list[RankedEntries]:
+            heard[self.name] += len(symbols)
+            return self.search.ranked(symbols, noise_variance)
 
     def counted(name: str, link: SignalLink) -> SignalLink:
         def transmit(features: np.ndarray) -> np.ndarray:
             sent[name] += len(features)
             return link.transmit(features)
 
-        return replace(link, transmit=transmit)
+        return replace(link, transmit=transmit, search=CountedSearch(name, link.search))
 
     counting = replace(link, blind=counted("blind", link.blind), clear=counted("clear", link.clear))
     air = AirInterface(ChannelModel.AWGN, snr_db, ReceiverKnowledge.NOTHING)
     scores = counting.retrieve(clean, air, np.random.default_rng(0))
-    assert sent == {"blind": num_blind, "clear": 300 - num_blind}
+    assert sent == heard == {"blind": num_blind, "clear": 300 - num_blind}
     if snr_db > 0.0:
         assert scores.semantic_accuracy > 0.3
 
@@ -397,6 +408,23 @@ def test_noise_of_a_cell_does_not_depend_on_its_neighbours(
         measurement(grid(snr_db=snr_db), clean, tmp_path).model_set(model_set) for snr_db in ((0.0,), (-5.0, 0.0))
     )
     assert alone == [record for record in among if record.snr_db == 0.0]
+
+
+def test_mean_cosine_is_of_what_was_probably_meant(clean: CleanRetrieval) -> None:
+    features = clean.index.vectors(0, 2)
+    two = replace(clean, features=clean.features[:1], labels=clean.labels[:1], entries=clean.entries[:1])
+    found = RankedEntries(np.array([1, 0]), np.array([0.75, 0.25], np.float32))
+    meant = 0.25 * features[0] + 0.75 * features[1]
+    scores = score_ranked([found], two)
+    assert scores.mean_cosine == pytest.approx(meant @ two.features[0] / np.linalg.norm(meant), abs=1e-5)
+    assert scores.match_cosine == pytest.approx(features[1] @ two.features[0], abs=1e-5)
+
+
+def test_a_genie_reports_nothing() -> None:
+    with pytest.raises(ConfigError, match="a genie does neither"):
+        grid(codecs=("nested-feedback",), csi=ReceiverKnowledge.GENIE)
+    with pytest.raises(ConfigError, match="a genie does neither"):
+        grid(codecs=("nested-feedback",), channels=(ChannelModel.RAYLEIGH_FAST,))
 
 
 def test_recall_counts_instances(clean: CleanRetrieval) -> None:

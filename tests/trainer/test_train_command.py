@@ -192,6 +192,7 @@ def test_killed_worker_is_named_and_ends_the_others(
     [
         (("--data", "photos", "--codec", "nested-labels"), "learning categories takes 13 images of each", 4),
         (("--codec", "vq"), 'codec "vq" cannot be trained', 2),
+        (("--codec", "nested", "--objective", "both"), "--objective both is for kbsc", 2),
         (("--num-symbols", "17"), "rate", 2),
         (("--model-set", "nowhere"), "model set", 5),
         (("--precision", "fp8"), "fp8", 2),

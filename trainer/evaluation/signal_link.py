@@ -22,7 +22,7 @@ from semlink.rates import Rate
 from trainer.evaluation.link import AirInterface, ReceiverKnowledge, over_the_air
 from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores, score_ranked
 
-__all__ = ["SignalLink", "hear"]
+__all__ = ["SignalLink", "SymbolSearch", "hear"]
 
 
 class SymbolSearch(Protocol):
