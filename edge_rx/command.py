@@ -17,7 +17,7 @@ from edge_rx.kb.index import open_search_device
 from edge_rx.pipeline import Match, Receiver
 from edge_rx.reporter import Reporter
 from edge_rx.results import ResultsLog
-from edge_rx.service import StopRule, print_summary, serve, summarize
+from edge_rx.service import BatchRule, StopRule, print_summary, serve, summarize
 from engines.modelset import ModelSet
 from semlink.config import ConfigFile, split_list
 from semlink.interrupt import interruptions
@@ -27,6 +27,9 @@ from semlink.transport import FrameReceiver, ReportPublisher
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
+
+_GPU_BATCH = 16
+"""Frames that a search on a GPU answers together, unless told otherwise."""
 
 
 @app.command(
@@ -57,6 +60,16 @@ def rx(
     search_precision: Annotated[
         SearchPrecision, typer.Option(help="How a GPU holds the vectors that it searches.")
     ] = SearchPrecision.FP32,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Frames answered together when they queue up; 1 if not given, or 16 where a GPU searches.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_delay_ms: Annotated[
+        float, typer.Option(help="How long a frame may wait for others, in milliseconds; 0 takes what is there.")
+    ] = 0.0,
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop when every stream heard has ended.")] = False,
     count: Annotated[int | None, typer.Option(help="Stop after this many matches.")] = None,
     idle_timeout_s: Annotated[float | None, typer.Option(help="Stop when nothing came for so many seconds.")] = None,
@@ -73,6 +86,7 @@ def rx(
     with interruptions() as interruption:
         models = ModelSet.find(model_set)
         gpu = open_search_device(search_device, search_precision)
+        together = BatchRule(batch if batch is not None else 1 if gpu is None else _GPU_BATCH, batch_delay_ms)
         with (
             KnowledgeBase.open(
                 kb,
@@ -99,13 +113,17 @@ def rx(
                 soft_wrap=True,
             )
 
+            is_told = False
+
             def tell_first(match: Match) -> None:
-                if receiver.num_matches == 1:
+                nonlocal is_told
+                if not is_told:
                     told = f"first match: {match.label or match.source}, score {match.score:.2f}; all are in {results}"
                     console.print(told, markup=False, highlight=False, soft_wrap=True)
+                is_told = True
 
             reporter = Reporter(publisher) if publisher else None
-            serve(frames, receiver, log, stop, interruption, tell=tell_first, reporter=reporter)
+            serve(frames, receiver, log, stop, interruption, batch=together, tell=tell_first, reporter=reporter)
             summary = summarize(receiver, log, num_entries=entries)
     if summary.frames_rejected and not summary.matches:
         console.print("no frame was answered; those rejected say why, and `semlink -v rx` says more", highlight=False)

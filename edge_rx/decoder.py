@@ -1,9 +1,10 @@
 """What a receiver holds for each codec and rate: from received symbols to an entry of its knowledge base.
 
-    received --decode--> query --search--> entry, score
+    received --hear--> heard --decode--> query --search--> entry, score
 
-`GraphDecoder` runs a decoder network and searches features by cosine. `SignalDecoder` compares signals: its
-search is the decoder. Which one a frame is for, its fingerprint says.
+What is heard of a transmission is its own stream's, and in order; decoding and search take those of many
+transmissions at once. `GraphDecoder` runs a decoder network and searches features by cosine. `SignalDecoder`
+compares signals: its search is the decoder. Which one a frame is for, its fingerprint says.
 """
 
 from __future__ import annotations
@@ -30,14 +31,20 @@ from semlink.errors import DecodeError, KnowledgeBaseError
 from semlink.iq import Symbols, unpair_symbols
 from semlink.rates import RATES, Rate
 
-__all__ = ["Decoder", "Decoders", "GraphDecoder", "Query", "SignalDecoder"]
+__all__ = ["Answer", "Decoder", "Decoders", "GraphDecoder", "Heard", "Query", "SignalDecoder"]
 
 _log = logging.getLogger(__name__)
 
 _UNASKED = "a code for clear channels, of which this receiver has told nobody; start it with --feedback"
 
+Heard: TypeAlias = npt.NDArray[np.float32]
+"""(batch, heard_dim): what is left of transmissions when their channels are undone."""
+
 Query: TypeAlias = npt.NDArray[np.float32]
-"""(1, dim): what one transmission asks the knowledge base."""
+"""(batch, dim): what transmissions ask the knowledge base."""
+
+Answer: TypeAlias = tuple[int, float]
+"""Entry id of the best match, and its score in -1 .. 1."""
 
 
 class Decoder(Protocol):
@@ -48,8 +55,8 @@ class Decoder(Protocol):
         """Its name."""
         ...
 
-    def decode(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Query:
-        """Make of one transmission what to look for.
+    def hear(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Heard:
+        """Undo the channel of one transmission, (1, heard_dim).
 
         Parameters
         ----------
@@ -63,8 +70,12 @@ class Decoder(Protocol):
         """
         ...
 
-    def search(self, query: Query) -> tuple[int, float]:
-        """Entry id of the best match, and its score in -1 .. 1."""
+    def decode(self, heard: Heard) -> Query:
+        """Make of what was heard of each transmission what to look for."""
+        ...
+
+    def search(self, query: Query) -> list[Answer | None]:
+        """The answer to each; None to one that decoded to no direction."""
         ...
 
 
@@ -74,7 +85,7 @@ class GraphDecoder:
     Parameters
     ----------
     codec : its name
-    graph : received latent (1, 2 n) -> query (1, feature_dim); run once here, as is the search, so that the
+    graph : received latent (batch, 2 n) -> query (batch, feature_dim); run once here, as is the search, so that the
         first frame is as fast as the rest
     """
 
@@ -84,18 +95,24 @@ class GraphDecoder:
         knowledge_base.search(np.ones((1, knowledge_base.manifest.feature_dim), dtype=np.float32))
         self._graph, self._rate, self._knowledge_base = graph, rate, knowledge_base
 
-    def decode(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Query:
-        """Turn back by the pilots' phase, and run the network; it knows no noise."""
+    def hear(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Heard:
+        """Turn back by the pilots' phase; the network knows no noise."""
         _require_length(received, self._rate, num_pilots)
-        query: Query = self._graph(unpair_symbols(equalize(received, num_pilots=num_pilots))[None])
-        if not np.isfinite(query).all() or not query.any():
-            raise DecodeError("symbols decode to no direction: the query is zero or not finite")
-        return query
+        return unpair_symbols(equalize(received, num_pilots=num_pilots))[None]
 
-    def search(self, query: Query) -> tuple[int, float]:
-        """The entry of the largest cosine, and that cosine."""
+    def decode(self, heard: Heard) -> Query:
+        """Run the network."""
+        return self._graph(heard)
+
+    def search(self, query: Query) -> list[Answer | None]:
+        """The entries of the largest cosines, and those cosines."""
+        has_direction = np.asarray(np.isfinite(query).all(axis=1) & query.any(axis=1))
+        if not has_direction.all():
+            # Any direction in its place: what is found there is not told.
+            query = np.where(has_direction[:, None], query, np.float32(1.0))
         entry_ids, scores = self._knowledge_base.search(query)
-        return int(entry_ids[0, 0]), float(scores[0, 0])
+        found = zip(entry_ids[:, 0].tolist(), scores[:, 0].tolist(), strict=True)
+        return [answer if told else None for answer, told in zip(found, has_direction, strict=True)]
 
 
 class SignalDecoder:
@@ -105,7 +122,7 @@ class SignalDecoder:
         self.codec = codec
         self._signals, self._rate = signals, rate
 
-    def decode(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Query:
+    def hear(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Heard:
         """Undo the gain that the pilots make likely, and estimate the noise."""
         _require_length(received, self._rate, num_pilots)
         if not received[num_pilots:].any():
@@ -113,9 +130,13 @@ class SignalDecoder:
         symbols, noise_variance = undo_gain(received, num_pilots=num_pilots, estimator=noise)
         return self._signals.queries(symbols[None], np.array([noise_variance]))
 
-    def search(self, query: Query) -> tuple[int, float]:
-        """The entry to answer with; see the searches for which that is, and what their scores say."""
-        return self._signals.match(query)
+    def decode(self, heard: Heard) -> Query:
+        """Leave it as it is: what was heard is what to look for."""
+        return heard
+
+    def search(self, query: Query) -> list[Answer | None]:
+        """The entries to answer with; see the searches for which those are, and what their scores say."""
+        return [*self._signals.match(query)]
 
 
 def _require_length(received: Symbols, rate: Rate, num_pilots: int) -> None:

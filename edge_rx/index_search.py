@@ -71,14 +71,15 @@ class IndexSearch:
         entries, log_likelihoods = self.search(symbols, noise_variance, num_matches=NUM_CANDIDATES)
         return list(map(RankedEntries, entries, probabilities(log_likelihoods)))
 
-    def match(self, query: FloatArray) -> tuple[int, float]:
-        """The likeliest entry for a query of (1, 2 n), and the correlation of signal and codeword, -1 .. 1.
+    def match(self, queries: FloatArray) -> list[tuple[int, float]]:
+        """The likeliest entry for each of (batch, 2 n), and the correlation of signal and codeword, -1 .. 1.
 
         The score tells that the entry's number came through. How alike image and entry are only the transmitter knows.
         """
-        entries, products = self._index.search(query, num_matches=1)
+        entries, products = self._index.search(queries, num_matches=1)
         # Of unit power both: each of the 2 n reals has a mean square of a half.
-        return int(entries[0, 0]), min(1.0, max(-1.0, float(products[0, 0]) / (self._num_reals / 2)))
+        correlations = (products[:, 0].astype(np.float64) / (self._num_reals / 2)).clip(-1.0, 1.0)
+        return list(zip(entries[:, 0].tolist(), correlations.tolist(), strict=True))
 
 
 def _index_of_codewords(

@@ -6,9 +6,12 @@ import logging
 import re
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edge_rx.decoder import Decoders
+import numpy as np
+
+from edge_rx.decoder import Answer, Decoder, Decoders, Heard
 from edge_rx.kb import KnowledgeBase
 from edge_rx.noise import NoiseEstimators
 from semlink.errors import DecodeError
@@ -17,6 +20,7 @@ from semlink.iq import dequantize
 from semlink.rates import channel_bandwidth_ratio
 from semlink.sequence import SequenceTracker
 from semlink.timing import StageClock
+from semlink.transport import Message
 
 __all__ = ["END_TO_END", "Match", "Receiver"]
 
@@ -27,8 +31,6 @@ END_TO_END = "end_to_end"
 
 RECEIVE_TO_MATCH = "receive_to_match"
 """Stage name of the time from a message's bytes in memory to its match."""
-
-_MATCH_STAGES = ("unpack", "dequantize", "decode", "search", RECEIVE_TO_MATCH)
 
 _MAX_COUNT = 2**63 - 1
 """Largest sequence number and time that a database column, or any real transmitter, can hold."""
@@ -48,7 +50,8 @@ class Match:
         memory and the match in the receiver's [ns]
     latency_ms : from the one to the other; means something if both hosts' clocks agree
     stage_ms : milliseconds of unpack, dequantize, decode (with equalising), search and, over
-        all of them, receive_to_match
+        all of them, receive_to_match. Of frames that were answered together, decode and search are
+        those of all, and receive_to_match also what each waited for the others
     num_symbols, num_pilots : channel uses that carried the image, and those that carried pilots
     payload_cbr, total_cbr : CBR without and with the pilots; None if the frame does not tell the
         picture's size
@@ -72,6 +75,18 @@ class Match:
     total_cbr: float | None
 
 
+@dataclass
+class _Transmission:
+    """A new image on the way to its match."""
+
+    frame: Frame
+    received_ns: int
+    decoder: Decoder
+    heard: Heard
+    stage_ms: dict[str, float]
+    answer: Answer | None = None
+
+
 class Receiver:
     """Turns messages into matches, and counts those that are none.
 
@@ -87,6 +102,7 @@ class Receiver:
     rejected : messages that were dropped, by reason
     noise : what each stream's noise is estimated to be
     num_matches, num_accepted : answers given, and those that reached `min_score`
+    batches : how often so many frames were answered together
     """
 
     def __init__(
@@ -103,6 +119,7 @@ class Receiver:
         self.rejected: Counter[str] = Counter()
         self.num_matches = 0
         self.num_accepted = 0
+        self.batches: Counter[int] = Counter()
         self._decoders = decoders
         self.noise = NoiseEstimators()
         self._knowledge_base = knowledge_base
@@ -121,24 +138,67 @@ class Receiver:
         match : None for a repeat, for the end of a stream, and for bytes that are bad, which are
             counted in `rejected`, logged and dropped
         """
-        start_ns = time.perf_counter_ns()
+        matches = self.run_batch([Message(data, time.perf_counter_ns())])
+        return matches[0] if matches else None
+
+    def run_batch(self, messages: Sequence[Message]) -> list[Match]:
+        """Answer messages together: as one after another, but that frames of one decoder share its calls.
+
+        What has an order keeps it: repeats, ends of streams, what is learnt of a stream's noise, and the matches.
+        A frame that is bad is rejected alone. Sums of a batch are rounded otherwise, so that scores may differ in
+        their last digits from those of frames that come alone.
+
+        Returns
+        -------
+        matches : of the messages that have one, see `run_once`, in their order
+        """
+        heard = [new for message in messages if (new := self._hear(message)) is not None]
+        for together in _by_decoder(heard):
+            self._answer(together)
+        matches = []
+        for image in heard:
+            if image.answer is None:
+                self._reject(DecodeError("symbols decode to no direction: the query is zero or not finite"))
+            else:
+                matches.append(self._match(image, *image.answer))
+        if matches:
+            self.batches[len(matches)] += 1
+        return matches
+
+    def _hear(self, message: Message) -> _Transmission | None:
+        """Take one message as far as its own stream goes; None if there is nothing in it to answer."""
         try:
             with self.clock.stage("unpack"):
-                frame = unpack(data)
+                frame = unpack(message.data)
             if not self._is_new_image(frame):
                 return None
             with self.clock.stage("dequantize"):
                 received = dequantize(frame.codes, frame.codes_format)
             decoder = self._decoders.decoder(frame.fingerprint)
-            with self.clock.stage("decode"):
-                noise = self.noise.of(frame.frame_id.stream_id)
-                query = decoder.decode(received, num_pilots=frame.num_pilots, noise=noise)
-            with self.clock.stage("search"):
-                entry_id, score = decoder.search(query)
+            start_ns = time.perf_counter_ns()
+            noise = self.noise.of(frame.frame_id.stream_id)
+            heard = decoder.hear(received, num_pilots=frame.num_pilots, noise=noise)
         except DecodeError as error:
             self._reject(error)
             return None
-        return self._match(frame, decoder.codec, entry_id, score, start_ns)
+        stage_ms = {name: self.clock.last_ms[name] for name in ("unpack", "dequantize")}
+        stage_ms["decode"] = (time.perf_counter_ns() - start_ns) / 1e6
+        return _Transmission(frame, message.received_ns, decoder, heard, stage_ms)
+
+    def _answer(self, together: Sequence[_Transmission]) -> None:
+        """Decode images of one decoder, and search for them."""
+        decoder = together[0].decoder
+        start_ns = time.perf_counter_ns()
+        query = decoder.decode(np.concatenate([image.heard for image in together]))
+        decoded_ns = time.perf_counter_ns()
+        answers = decoder.search(query)
+        found_ns = time.perf_counter_ns()
+        for image, answer in zip(together, answers, strict=True):
+            image.answer = answer
+            image.stage_ms["decode"] += (decoded_ns - start_ns) / 1e6
+            image.stage_ms["search"] = (found_ns - decoded_ns) / 1e6
+            for name in ("decode", "search"):
+                self.clock.record(name, image.stage_ms[name])
 
     def _is_new_image(self, frame: Frame) -> bool:
         if max(frame.sequence, frame.capture_time_ns) > _MAX_COUNT:
@@ -159,11 +219,13 @@ class Receiver:
         # The first of its kind is news; a flood of them must not be a flood in the log.
         _log.log(logging.WARNING if self.rejected[reason] == 1 else logging.INFO, "dropped a message: %s", error)
 
-    def _match(self, frame: Frame, codec: str, entry_id: int, score: float, start_ns: int) -> Match:
+    def _match(self, image: _Transmission, entry_id: int, score: float) -> Match:
+        frame = image.frame
         record = self._knowledge_base.record(entry_id)
         matched_time_ns = time.time_ns()
         latency_ms = (matched_time_ns - frame.capture_time_ns) / 1e6
-        self.clock.record(RECEIVE_TO_MATCH, (time.perf_counter_ns() - start_ns) / 1e6)
+        image.stage_ms[RECEIVE_TO_MATCH] = (time.perf_counter_ns() - image.received_ns) / 1e6
+        self.clock.record(RECEIVE_TO_MATCH, image.stage_ms[RECEIVE_TO_MATCH])
         accepted = self._min_score is None or score >= self._min_score
         self.num_matches += 1
         self.num_accepted += accepted
@@ -173,13 +235,13 @@ class Receiver:
             label=record.label,
             source=record.source,
             image_sha256=record.image_sha256,
-            codec=codec,
+            codec=image.decoder.codec,
             score=score,
             accepted=accepted,
             capture_time_ns=frame.capture_time_ns,
             matched_time_ns=matched_time_ns,
             latency_ms=latency_ms,
-            stage_ms={name: self.clock.last_ms[name] for name in _MATCH_STAGES},
+            stage_ms=image.stage_ms,
             num_symbols=frame.rate.num_symbols,
             num_pilots=frame.num_pilots,
             payload_cbr=_cbr(frame, frame.rate.num_symbols),
@@ -187,6 +249,14 @@ class Receiver:
         )
         self.clock.record(END_TO_END, latency_ms)
         return match
+
+
+def _by_decoder(images: Iterable[_Transmission]) -> list[list[_Transmission]]:
+    """Images of each decoder, order kept."""
+    groups: dict[int, list[_Transmission]] = {}
+    for image in images:
+        groups.setdefault(id(image.decoder), []).append(image)
+    return list(groups.values())
 
 
 def _cbr(frame: Frame, num_symbols: int) -> float | None:

@@ -19,12 +19,16 @@ from semlink.summary import print_counts, print_latency
 from semlink.timing import LatencySummary, summarize_latency
 from semlink.transport import FrameReceiver
 
-__all__ = ["StopRule", "StreamSummary", "Summary", "print_summary", "serve", "summarize"]
+__all__ = ["BatchRule", "StopRule", "StreamSummary", "Summary", "print_summary", "serve", "summarize"]
 
 _log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
 """Longest wait for a message before the loop looks at its reasons to stop."""
+_MAX_BATCH = 256
+"""Frames of one batch: what their candidates hold in memory stays at 32 MB."""
+_MAX_DELAY_MS = 1000
+"""Of a frame that waits for others; who asks the receiver to stop is heard after it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,27 @@ class StopRule:
         return bool(streams) and all(stream.num_sent is not None for stream in streams)
 
 
+@dataclass(frozen=True)
+class BatchRule:
+    """Which frames are answered together.
+
+    Attributes
+    ----------
+    max_frames : how many at most, 1 .. 256; those that wait already are taken
+    delay_ms : how long a frame may wait for more to come, 0 .. 1000 [ms]
+    """
+
+    max_frames: int = 1
+    delay_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_frames <= _MAX_BATCH or not 0.0 <= self.delay_ms <= _MAX_DELAY_MS:
+            raise ConfigError(
+                f"batch must be 1..{_MAX_BATCH} and batch-delay-ms 0..{_MAX_DELAY_MS},"
+                f" got {self.max_frames} and {self.delay_ms:g}"
+            )
+
+
 class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What one stream delivered, see `semlink.sequence.StreamCount`; `sent` is None if its end was not heard."""
 
@@ -89,10 +114,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     frames_reordered : frames that came after a later one
     frames_rejected : messages that were dropped because their bytes were bad, by reason
     matches, matches_accepted : frames answered, and those whose score was high enough
+    batches : how often so many frames were answered together
     num_streams : streams heard
     streams : the same by stream id, in hex; only the `semlink.sequence.MAX_STREAMS` heard last
     latency_ms : from capture to match; means something if both hosts' clocks agree
-    stage_latency_ms : the receiver's stages
+    stage_latency_ms : the receiver's stages; each frame of a batch counts what it and the others took together
     """
 
     frames_received: int
@@ -103,6 +129,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     frames_rejected: dict[str, int]
     matches: int
     matches_accepted: int
+    batches: dict[int, int]
     num_streams: int
     streams: dict[str, StreamSummary]
     latency_ms: LatencySummary
@@ -119,6 +146,7 @@ def serve(
     stop: StopRule,
     interruption: Interruption,
     *,
+    batch: BatchRule | None = None,
     tell: Callable[[Match], None] | None = None,
     reporter: Reporter | None = None,
 ) -> None:
@@ -126,6 +154,7 @@ def serve(
 
     Parameters
     ----------
+    batch : which frames to answer together; each alone if None
     tell : hears of each match
     reporter : tells transmitters what this receiver has and hears
 
@@ -134,25 +163,28 @@ def serve(
     ResultsError
         If results cannot be written any more.
     """
+    batch = batch or BatchRule()
     last_message_s = time.monotonic()
     while not interruption.is_set() and not stop.says_stop(receiver, idle_s=time.monotonic() - last_message_s):
         if reporter is not None:
             reporter.report(receiver)
-        data = frames.receive(_POLL_S)
-        if data is None:
+        # No more than may be answered: what is not taken is still there for the next receiver.
+        wanted = batch.max_frames
+        if stop.max_matches is not None:
+            wanted = min(wanted, stop.max_matches - receiver.num_matches)
+        messages = frames.receive_batch(_POLL_S, max_messages=wanted, delay_s=batch.delay_ms / 1000)
+        if not messages:
             continue
         last_message_s = time.monotonic()
-        match = receiver.run_once(data)
-        if match is None:
-            continue
-        with receiver.clock.stage("store"):
-            is_new = results.write(match)
-        if tell is not None:
-            tell(match)
-        if is_new:
-            _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
-        else:
-            _log.warning("frame %s has a result from an earlier run, which is kept", match.frame_id)
+        for match in receiver.run_batch(messages):
+            with receiver.clock.stage("store"):
+                is_new = results.write(match)
+            if tell is not None:
+                tell(match)
+            if is_new:
+                _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
+            else:
+                _log.warning("frame %s has a result from an earlier run, which is kept", match.frame_id)
 
 
 def summarize(receiver: Receiver, results: ResultsLog, *, num_entries: int) -> Summary:
@@ -179,6 +211,7 @@ def summarize(receiver: Receiver, results: ResultsLog, *, num_entries: int) -> S
         frames_rejected=dict(receiver.rejected),
         matches=receiver.num_matches,
         matches_accepted=receiver.num_accepted,
+        batches=dict(sorted(receiver.batches.items())),
         num_streams=totals.num_streams,
         streams=streams,
         latency_ms=stages.pop(END_TO_END, summarize_latency([])),
@@ -200,6 +233,7 @@ def print_summary(summary: Summary, *, console: Console) -> None:
         **{f"rejected: {reason}": count for reason, count in summary.frames_rejected.items()},
         "matches": summary.matches,
         "matches accepted": summary.matches_accepted,
+        **({"most frames answered together": most} if (most := max(summary.batches, default=1)) > 1 else {}),
         "results": summary.results_jsonl,
     }
     print_counts("Receiver", counts, console=console)

@@ -154,12 +154,12 @@ class SignalSearch:
             ranked += map(_without_repeats, entries, weights)
         return ranked
 
-    def match(self, query: FloatArray) -> tuple[int, float]:
-        """The entry of the largest expected similarity, and how alike what was heard and that entry are.
+    def match(self, queries: FloatArray) -> list[tuple[int, float]]:
+        """For each image the entry of the largest expected similarity, and how alike what was heard and that entry are.
 
         Parameters
         ----------
-        query : (1, dim + 2) float32, of `queries`
+        queries : (batch, dim + 2) float32, of `queries`; each image holds 128 KB meanwhile
 
         Returns
         -------
@@ -167,14 +167,15 @@ class SignalSearch:
             correlation of signal and the entry's likeliest key, which are of known power, times the similarity
             of entry and key
         """
-        keys, log_likelihoods = self.likeliest(query, num_matches=self._num_candidates)
-        place = int(self._expected_similarity(keys, log_likelihoods).argmax())
-        key, variance = int(keys[0, place]), float(query[0, -1])
-        half_energy = float(self._half_energy[key])
-        product = variance * (float(log_likelihoods[0, place]) - float(self._log_priors[key])) + half_energy
-        correlation = product / float(np.sqrt(2 * half_energy * self._dim / 2))
-        score = min(1.0, max(-1.0, correlation)) * float(self._similarity[key])
-        return int(self._entries[key]), score
+        keys, log_likelihoods = self.likeliest(queries, num_matches=self._num_candidates)
+        images = np.arange(len(queries))
+        places = self._expected_similarity(keys, log_likelihoods).argmax(axis=1)
+        key, variance = keys[images, places], queries[:, -1].astype(np.float64)
+        half_energy = self._half_energy[key].astype(np.float64)
+        product = variance * (log_likelihoods[images, places] - self._log_priors[key]) + half_energy
+        correlation = product / np.sqrt(half_energy * self._dim)
+        scores = correlation.clip(-1.0, 1.0) * self._similarity[key]
+        return list(zip(self._entries[key].tolist(), scores.tolist(), strict=True))
 
     def _expected_similarity(self, keys: npt.NDArray[np.int64], log_likelihoods: FloatArray) -> npt.NDArray[np.float32]:
         """Of each candidate's entry and what was meant, by the candidates' probabilities; (batch, m), to a factor."""

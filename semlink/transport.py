@@ -9,10 +9,12 @@ what is on its way when a receiver dies is lost, and shows as a gap in the seque
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 import zmq
 from typing_extensions import Self
@@ -22,7 +24,15 @@ from semlink.frame import MAX_FRAME_BYTES
 from semlink.interrupt import Interruption
 from semlink.receiver_report import MAX_REPORT_BYTES, ReceiverReport
 
-__all__ = ["FrameReceiver", "FrameSender", "ReportPublisher", "ReportSubscriber", "SocketLimits", "zmq_version"]
+__all__ = [
+    "FrameReceiver",
+    "FrameSender",
+    "Message",
+    "ReportPublisher",
+    "ReportSubscriber",
+    "SocketLimits",
+    "zmq_version",
+]
 
 _log = logging.getLogger(__name__)
 _MAX_MESSAGE_BYTES = 16 * MAX_FRAME_BYTES
@@ -55,6 +65,13 @@ class SocketLimits:
                 "high_water_mark must be at least 1, linger_s not negative and peer_timeout_s positive,"
                 f" got {self.high_water_mark}, {self.linger_s} and {self.peer_timeout_s}"
             )
+
+
+class Message(NamedTuple):
+    """The bytes of a message, not yet checked, and the `time.perf_counter_ns` at which they were in memory."""
+
+    data: bytes
+    received_ns: int
 
 
 def zmq_version() -> str:
@@ -205,6 +222,32 @@ class FrameReceiver(_Socket):
         if not self._socket.poll(max(0, int(timeout_s * 1000)), zmq.POLLIN):
             return None
         return bytes(self._socket.recv(zmq.NOBLOCK))
+
+    def receive_batch(self, timeout_s: float, *, max_messages: int, delay_s: float = 0.0) -> list[Message]:
+        """Wait for one message, and take with it those that wait already.
+
+        Parameters
+        ----------
+        timeout_s : how long to wait for the first
+        max_messages : how many to take at most, at least 1
+        delay_s : how long after the first to wait for more, in steps of a millisecond [s]
+
+        Returns
+        -------
+        messages : in the order in which they came; none if `timeout_s` passed without one
+        """
+        data = self.receive(timeout_s)
+        if data is None:
+            return []
+        batch = [Message(data, time.perf_counter_ns())]
+        end_ns = batch[0].received_ns + round(delay_s * 1e9)
+        while len(batch) < max_messages:
+            left_ms = math.ceil((end_ns - time.perf_counter_ns()) / 1e6)
+            data = self.receive(left_ms / 1000)
+            if data is None:
+                break
+            batch.append(Message(data, time.perf_counter_ns()))
+        return batch
 
 
 class ReportPublisher(_Socket):

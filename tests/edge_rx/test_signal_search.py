@@ -121,7 +121,7 @@ def test_what_the_likely_ones_resemble_is_the_answer(codebook: Codebook, entries
         meant = probability / probability.sum() @ directions[candidates[image]]
         best = candidates[image][(directions[candidates[image]] @ meant).argmax()]
         assert ranked[image].entries[0] == best
-        assert search.match(search.queries(noise[image : image + 1], n0s[:1]))[0] == best
+        assert search.match(search.queries(noise[image : image + 1], n0s[:1]))[0][0] == best
         by_entry = np.bincount(candidates[image], probability / probability.sum(), minlength=ENTRIES)
         assert sorted(ranked[image].entries) == np.flatnonzero(by_entry).tolist()
         np.testing.assert_allclose(ranked[image].probabilities, by_entry[ranked[image].entries], rtol=1e-4)
@@ -133,7 +133,7 @@ def test_images_do_not_depend_on_their_batch(codebook: Codebook, entries: np.nda
     heard = symbols_of(codebook, entries, rate)
     noise = np.linspace(0.1, 1.0, ENTRIES)
     together = [row.entries[0] for row in search.ranked(heard, noise)]
-    alone = [search.match(search.queries(heard[i : i + 1], noise[i : i + 1]))[0] for i in range(ENTRIES)]
+    alone = [search.match(search.queries(heard[i : i + 1], noise[i : i + 1]))[0][0] for i in range(ENTRIES)]
     np.testing.assert_array_equal(together, alone)
 
 
@@ -171,7 +171,7 @@ def test_fade_to_nothing_is_answered_all_the_same(codebook: Codebook, entries: n
     heard[8:] = symbols_of(codebook, entries[:1], rate)[0]
     data, noise = undo_gain(heard, num_pilots=8, estimator=estimator)
     search = SignalSearch(EntrySounds.of(codebook, entries), rate)
-    entry, score = search.match(search.queries(data[None], np.array([noise])))
+    ((entry, score),) = search.match(search.queries(data[None], np.array([noise])))
     assert entry in range(ENTRIES)
     assert np.isfinite(score)
 
@@ -222,7 +222,7 @@ def test_a_gpu_answers_as_the_cpu_does(
         on_gpu = SignalSearch.of_rates(sounds, [rate], gpu=gpu)[rate], IndexSearch(b"kb", ENTRIES, rate, gpu=gpu)
         for cpu, other in zip(on_cpu, on_gpu, strict=True):
             expected, got = (
-                [search.match(search.queries(heard[[i]], variances[[i]])) for i in range(len(heard))]
+                [search.match(search.queries(heard[[i]], variances[[i]]))[0] for i in range(len(heard))]
                 for search in (cpu, other)
             )
             same = np.mean([a == b for (a, _), (b, _) in zip(expected, got, strict=True)])

@@ -107,6 +107,27 @@ class TestDelivery:
                 sender.send(index.to_bytes(2, "little") * 1000)
         assert len(receive_all(receiver, 200)) == 200
 
+    def test_what_waits_is_taken_together(self, receiver: FrameReceiver) -> None:
+        with FrameSender(receiver.endpoint) as sender:
+            sent = [bytes([index]) for index in range(6)]
+            before_ns = time.perf_counter_ns()
+            for message in sent:
+                sender.send(message)
+            # A batch that is full waits for nothing more; one that is not, for its delay.
+            first = receiver.receive_batch(DEADLINE_S, max_messages=4, delay_s=DEADLINE_S)
+            rest = receiver.receive_batch(DEADLINE_S, max_messages=4, delay_s=0.2)
+            assert [data for data, _ in first + rest] == sent
+            assert (len(first), len(rest)) == (4, 2)
+            times_ns = [before_ns, *(received_ns for _, received_ns in first + rest), time.perf_counter_ns()]
+            assert times_ns == sorted(times_ns)
+            assert times_ns[-1] - rest[0].received_ns > 0.19e9
+            assert receiver.receive_batch(0.0, max_messages=4, delay_s=DEADLINE_S) == []
+
+    def test_a_batch_without_delay_does_not_wait(self, receiver: FrameReceiver) -> None:
+        with FrameSender(receiver.endpoint) as sender:
+            sender.send(b"alone")
+            assert [data for data, _ in receiver.receive_batch(DEADLINE_S, max_messages=64)] == [b"alone"]
+
     def test_silence(self, receiver: FrameReceiver) -> None:
         start_s = time.monotonic()
         assert receiver.receive(0.2) is None

@@ -1,0 +1,195 @@
+"""Frames that queue up are answered together, and as if each had come alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from frame_maker import FrameMaker
+from model_sets import make_model_set
+
+from edge_rx.decoder import Decoders
+from edge_rx.kb import KnowledgeBase
+from edge_rx.pipeline import Match, Receiver
+from edge_rx.results import ResultsLog, read_results
+from edge_rx.service import BatchRule, StopRule, serve, summarize
+from engines.entry_keys import entry_codewords, index_fingerprint
+from engines.modelset import ModelSet
+from semlink.channel import complex_normal, pilot_symbols
+from semlink.errors import ConfigError
+from semlink.frame import Frame, end_of_stream, pack
+from semlink.image import RGBImage
+from semlink.interrupt import Interruption
+from semlink.iq import CodesFormat, Symbols, normalize_power, pair_latent, quantize
+from semlink.rates import parse_rate
+from semlink.transport import FrameReceiver, FrameSender, Message
+
+
+@pytest.fixture(scope="module")
+def every_codec(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
+    return make_model_set(tmp_path_factory.mktemp("every"), rates=(16, 64), nested=True)
+
+
+@pytest.fixture
+def receivers(every_codec: ModelSet, built_kb: Path) -> Iterator[tuple[Receiver, Receiver]]:
+    with KnowledgeBase.open(built_kb, every_codec.encoder_fingerprint) as knowledge_base:
+        decoders = Decoders.of(every_codec, knowledge_base)
+        yield Receiver(decoders, knowledge_base), Receiver(decoders, knowledge_base)
+
+
+def frame_of(fingerprint: bytes, sent: Symbols, stream_id: int, sequence: int, *, num_pilots: int = 0) -> Frame:
+    return Frame(
+        stream_id=stream_id,
+        sequence=sequence,
+        capture_time_ns=1_700_000_000_000_000_000,
+        fingerprint=fingerprint,
+        rate=parse_rate(str(sent.size)),
+        codes=quantize(np.concatenate([pilot_symbols(num_pilots), sent])),
+        num_pilots=num_pilots,
+    )
+
+
+def mixed_messages(models: ModelSet, kb: Path, pictures: dict[str, RGBImage], *, num_rounds: int = 3) -> list[bytes]:
+    """Two streams of every codec and several rates, in noise, with all that can be wrong between them."""
+    rng = np.random.default_rng(0)
+    with KnowledgeBase.open(kb) as knowledge_base:
+        fingerprint = knowledge_base.fingerprint
+    makers = [FrameMaker(models, num_symbols) for num_symbols in (16, 64)]
+    nested, rates = models.codec("nested"), [parse_rate(text) for text in ("8", "16", "64", "256")]
+    messages, sequence = [], 0
+    for picture in list(pictures.values())[:num_rounds]:
+        for stream_id in (1, 2):
+            frames = [
+                replace(maker.frame(picture, 0, num_pilots=num_pilots, codes_format=codes_format), stream_id=stream_id)
+                for maker in makers
+                for num_pilots, codes_format in ((0, CodesFormat.SC8), (1, CodesFormat.SC16), (8, CodesFormat.CF32))
+            ]
+            for rate in rates:
+                noise = 0.3 * complex_normal((rate.num_symbols,), rng)
+                said = normalize_power(complex_normal((rate.num_symbols,), rng))
+                frames.append(frame_of(nested.fingerprint(rate), said + noise, stream_id, 0, num_pilots=2))
+                codeword = pair_latent(entry_codewords(fingerprint, rng.integers(0, 12, 1), rate))[0]
+                space = index_fingerprint(models.encoder_fingerprint, fingerprint, rate)
+                frames.append(frame_of(space, codeword + noise, stream_id, 0))
+            frames.append(replace(frames[0], codes=np.zeros_like(frames[0].codes)))  # decodes to no direction
+            frames.append(replace(frames[0], fingerprint=bytes(16)))  # of unknown models
+            for frame in frames:
+                messages.append(pack(replace(frame, sequence=sequence)))
+                sequence += 1
+        messages += [b"noise", messages[-3][:-1], messages[-5], messages[0]]  # bad twice, repeated twice
+    for stream_id in (1, 2):
+        rate = parse_rate("16")
+        messages.insert(-3, pack(end_of_stream(stream_id, sequence, makers[0].fingerprint, rate, 0)))
+    return messages
+
+
+def lasting(match: Match) -> tuple[object, ...]:
+    """All of a match that no clock tells, but its score."""
+    return (match.frame_id, match.entry_id, match.source, match.codec, match.num_symbols, match.num_pilots)
+
+
+@pytest.mark.parametrize("batch", [2, 7, 256])
+def test_a_batch_answers_as_one_frame_after_another(
+    receivers: tuple[Receiver, Receiver],
+    every_codec: ModelSet,
+    built_kb: Path,
+    pictures: dict[str, RGBImage],
+    batch: int,
+) -> None:
+    alone, together = receivers
+    messages = mixed_messages(every_codec, built_kb, pictures)
+    expected = [match for data in messages if (match := alone.run_once(data)) is not None]
+    got: list[Match] = []
+    for start in range(0, len(messages), batch):
+        got += together.run_batch([Message(data, time.perf_counter_ns()) for data in messages[start : start + batch]])
+    assert len(expected) > 70
+    assert {match.codec for match in expected} == {"synthetic-codec", "nested", "index"}
+    assert [lasting(match) for match in got] == [lasting(match) for match in expected]
+    np.testing.assert_allclose([match.score for match in got], [match.score for match in expected], atol=1e-5)
+    assert together.rejected == alone.rejected
+    assert set(alone.rejected) >= {"unknown models", "truncated", "symbols decode to no direction"}
+    assert together.tracker.streams == alone.tracker.streams
+    assert together.noise.snr_db() == alone.noise.snr_db()
+    assert together.num_matches == len(got)
+    assert sum(size * count for size, count in together.batches.items()) == len(got)
+    assert alone.batches == {1: len(got)}
+
+
+def test_frames_of_one_decoder_share_its_calls(
+    receivers: tuple[Receiver, Receiver], maker: FrameMaker, pictures: dict[str, RGBImage]
+) -> None:
+    _, receiver = receivers
+    calls: list[int] = []
+    decoder = receiver._decoders.decoder(maker.fingerprint)
+    decode = decoder.decode
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "decode", lambda heard: calls.append(len(heard)) or decode(heard))
+        frames = [pack(maker.frame(picture, sequence)) for sequence, picture in enumerate(pictures.values())]
+        receiver.run_batch([Message(data, time.perf_counter_ns()) for data in frames])
+    assert calls == [len(pictures)]
+
+
+def test_each_frame_tells_its_own_wait(receiver: Receiver, maker: FrameMaker, pictures: dict[str, RGBImage]) -> None:
+    now_ns = time.perf_counter_ns()
+    frames = [pack(maker.frame(picture, sequence)) for sequence, picture in enumerate(pictures.values())][:3]
+    waited_ms = (500, 100, 0)
+    matches = receiver.run_batch(
+        [Message(data, now_ns - ms * 1_000_000) for data, ms in zip(frames, waited_ms, strict=True)]
+    )
+    for match, ms in zip(matches, waited_ms, strict=True):
+        assert match.stage_ms["receive_to_match"] > ms + match.stage_ms["decode"] + match.stage_ms["search"]
+        assert list(match.stage_ms) == ["unpack", "dequantize", "decode", "search", "receive_to_match"]
+    assert len({match.stage_ms["search"] for match in matches}) == 1, "the search was one call"
+    stages = receiver.clock.summary()
+    assert {stages[name].num_samples for name in ("decode", "search", "receive_to_match")} == {3}
+
+
+class TestService:
+    """The loop over a real socket in which frames wait."""
+
+    @pytest.fixture
+    def frames(self, maker: FrameMaker, pictures: dict[str, RGBImage]) -> list[bytes]:
+        return [pack(maker.frame(picture, sequence)) for sequence, picture in enumerate(pictures.values())]
+
+    def run(
+        self, receiver: Receiver, sent: list[bytes], folder: Path, stop: StopRule, batch: BatchRule | None = None
+    ) -> int:
+        """Serve what was sent before; how many messages are left in the socket."""
+        with FrameReceiver("tcp://127.0.0.1:*") as socket:
+            with FrameSender(socket.endpoint) as sender:
+                for data in sent:
+                    sender.send(data)
+            with ResultsLog(folder) as log:
+                serve(socket, receiver, log, stop, Interruption(), batch=batch)
+            return sum(1 for _ in iter(lambda: socket.receive(0.1), None))
+
+    def test_count_is_exact_and_leaves_the_rest(self, receiver: Receiver, frames: list[bytes], tmp_path: Path) -> None:
+        sent = [frames[0], frames[0], b"noise", *frames[1:]]
+        left = self.run(receiver, sent, tmp_path, StopRule(max_matches=5), BatchRule(8))
+        assert receiver.num_matches == len(read_results(tmp_path)) == 5
+        assert left == len(sent) - 7, "neither the repeat nor the bad one is a match"
+
+    def test_results_keep_the_order_until_every_stream_ends(
+        self, receiver: Receiver, maker: FrameMaker, frames: list[bytes], tmp_path: Path
+    ) -> None:
+        sent = [*frames, pack(maker.end(len(frames)))]
+        rule = BatchRule(len(sent), 1000.0)
+        assert self.run(receiver, sent, tmp_path, StopRule(until_end=True, grace_s=0.1), rule) == 0
+        assert [result.sequence for result in read_results(tmp_path)] == list(range(len(frames)))
+        assert receiver.batches == {len(frames): 1}
+        with ResultsLog(tmp_path / "other") as log:
+            assert summarize(receiver, log, num_entries=12).batches == {len(frames): 1}
+
+    def test_without_a_batch_each_is_alone(self, receiver: Receiver, frames: list[bytes], tmp_path: Path) -> None:
+        self.run(receiver, frames, tmp_path, StopRule(max_matches=len(frames)))
+        assert receiver.batches == {1: len(frames)}
+
+
+@pytest.mark.parametrize(("frames", "delay_ms"), [(0, 0.0), (257, 0.0), (2, -1.0), (2, 1001.0), (2, float("nan"))])
+def test_a_batch_that_cannot_be(frames: int, delay_ms: float) -> None:
+    with pytest.raises(ConfigError, match=r"batch must be 1\.\.256 and batch-delay-ms 0\.\.1000"):
+        BatchRule(frames, delay_ms)
