@@ -1,4 +1,4 @@
-"""Compose the transmitter's graphs into one: a picture in, I/Q codes out, one engine call.
+"""Compose graphs into one; the transmitter's are a picture in, I/Q codes out, one engine call.
 
     image --encoder--> features --codec encoder--> latent --pair, unit power, quantize--> codes of every rate
 
@@ -23,7 +23,7 @@ from semlink.errors import EngineError
 from semlink.iq import FULL_SCALE, CodesFormat
 from semlink.rates import Rate
 
-__all__ = ["compose_features", "compose_transmitter", "iq_head"]
+__all__ = ["Graph", "compose", "compose_features", "compose_transmitter", "iq_head", "with_batch"]
 
 Graph: TypeAlias = Path | onnx.ModelProto
 """A stage of a composition: a file, or a graph that was made here."""
@@ -101,7 +101,7 @@ def compose_features(stages: Sequence[Graph]) -> bytes:
     -------
     graph : serialised ONNX model from `image` to `vectors` (batch, dim) float32
     """
-    return _composed(stages, output="vectors")
+    return compose(stages, taken="image", given="vectors")
 
 
 def compose_transmitter(
@@ -126,22 +126,42 @@ def compose_transmitter(
     EngineError
         If a file is no ONNX graph or the graphs do not fit together.
     """
-    return _composed([*stages, iq_head(rates, codes_format, num_codes=num_codes)], output="codes")
+    return compose([*stages, iq_head(rates, codes_format, num_codes=num_codes)], taken="image", given="codes")
 
 
-def _composed(stages: Sequence[Graph], *, output: str) -> bytes:
+def compose(stages: Sequence[Graph], *, taken: str, given: str) -> bytes:
+    """Join graphs of one input and one output, each of which takes what the one before it gives.
+
+    Parameters
+    ----------
+    taken, given : names of the input and the output of the whole
+
+    Raises
+    ------
+    EngineError
+        If a file is no ONNX graph or the graphs do not fit together.
+    """
     models = [_load(stage) for stage in stages]
     names = " and ".join(stage.name for stage in stages if isinstance(stage, Path))
     try:
         whole, *rest = (onnx.compose.add_prefix(model, f"{model.graph.name}/") for model in models)
         for model in rest:
             whole = onnx.compose.merge_models(whole, model, io_map=_join(whole, model))
-        _rename_ends(whole, taken="image", given=output)
+        _rename_ends(whole, taken=taken, given=given)
         onnx.checker.check_model(whole)
     except (ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().splitlines()[0]
         raise EngineError(f"{names} do not compose: {reason}") from None
     serialized: bytes = whole.SerializeToString()
+    return serialized
+
+
+def with_batch(graph: bytes, batch: int) -> bytes:
+    """The same graph for batches of one size, which an engine that is built for one shape keeps."""
+    model = load_onnx(graph)
+    for end in (*model.graph.input, *model.graph.output):
+        end.type.tensor_type.shape.dim[0].dim_value = batch
+    serialized: bytes = model.SerializeToString()
     return serialized
 
 

@@ -13,14 +13,17 @@ import numpy as np
 import onnx
 import pytest
 
-from engines.codecs import NestedCodec
+from engines.codecs import NestedCodec, PerRateCodec
 from engines.compose import compose_transmitter
 from engines.modelset import ModelSet
 from engines.nested_graph import nested_encoder
 from engines.precision import Precision
 from engines.quantize import Int8Style, at_precision
+from engines.receiver_graph import compose_receiver
 from engines.tensorrt_builder import build_engine
 from semlink.errors import EngineError
+from semlink.frame import MAX_PILOTS
+from semlink.iq import CodesFormat
 
 pytestmark = [
     pytest.mark.trt,
@@ -70,6 +73,25 @@ def test_graphs_of_every_per_rate_codec_build(rtx: ModuleType, builtin: ModelSet
             for rate in codec.rates:
                 for path in (codec.encoder_path(rate), codec.decoder_path(rate)):
                     assert build_engine(path.read_bytes(), tensorrt=rtx), path
+
+
+@pytest.mark.parametrize("codes_format", [CodesFormat.SC8, CodesFormat.CF32])
+@pytest.mark.parametrize(("num_pilots", "batch"), [(0, None), (8, None), (MAX_PILOTS, 16)])
+def test_the_receivers_graph_builds(
+    rtx: ModuleType, builtin: ModelSet, codes_format: CodesFormat, num_pilots: int, batch: int | None
+) -> None:
+    codec = builtin.codec("kbsc")
+    assert isinstance(codec, PerRateCodec)
+    rate = codec.rates[0]
+    graph = compose_receiver(
+        codec.decoder_path(rate),
+        rate,
+        feature_dim=builtin.feature_dim,
+        num_pilots=num_pilots,
+        codes_format=codes_format,
+        batch=batch,
+    )
+    assert build_engine(graph, tensorrt=rtx)
 
 
 def test_an_unknown_operator_is_named(rtx: ModuleType) -> None:
