@@ -16,6 +16,8 @@ from engines.target import choose_target
 from semlink.errors import EngineError
 
 __all__ = [
+    "DeviceRunner",
+    "DeviceTensor",
     "Graph",
     "GraphRunner",
     "Report",
@@ -51,6 +53,37 @@ class TensorSpec:
         return all(
             wanted is None or got is None or wanted == got for wanted, got in zip(self.shape, shape, strict=True)
         )
+
+
+@dataclass(frozen=True)
+class DeviceTensor:
+    """A float32 tensor in a GPU's memory, computed: whoever reads it there need not wait for it.
+
+    Attributes
+    ----------
+    pointer : its address, in the first device's primary context
+    shape : row-major, nothing between the rows
+    """
+
+    pointer: int
+    shape: tuple[int, ...]
+
+    def rows(self, count: int) -> DeviceTensor:
+        """Its first `count` rows."""
+        return DeviceTensor(self.pointer, (count, *self.shape[1:]))
+
+
+class DeviceRunner(Protocol):
+    """A loaded graph whose output stays on the device."""
+
+    @property
+    def input(self) -> TensorSpec:
+        """What the graph takes; its batch is of one size."""
+        ...
+
+    def on_device(self, tensor: npt.NDArray[Any]) -> DeviceTensor:
+        """Run once; the result stands until the next call."""
+        ...
 
 
 class GraphRunner(Protocol):

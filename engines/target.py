@@ -111,7 +111,7 @@ def choose_target(backend: str = "auto", device: str = "auto", *, is_one_image: 
     ----------
     backend : a name of `BACKENDS`, or "auto"
     device : see `Device.parse`
-    is_one_image : whether every call takes a batch of 1, which is all that an engine of TensorRT takes; "auto"
+    is_one_image : whether every call takes one batch size, which is all that an engine of TensorRT takes; "auto"
         chooses TensorRT only then
 
     Raises

@@ -93,7 +93,7 @@ def build_engine(
     workspace_bytes: int = WORKSPACE_BYTES,
     tensorrt: ModuleType | None = None,
 ) -> bytes:
-    """Build an engine for one image at a time.
+    """Build an engine for one image at a time, or for the batch that the graph fixes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Runs a graph in TensorRT, one image at a time: one engine, one stream, one CUDA graph that is replayed.
+"""Runs a graph in TensorRT, one shape at a time: one engine, one stream, one CUDA graph that is replayed.
 
     tensor --copy--> pinned host memory --[copy in, engine, copy out: one launch]--> pinned host memory --copy--> result
 
@@ -25,7 +25,7 @@ from typing_extensions import Self
 
 from engines.cuda import CudaDevice, PyCudaDevice
 from engines.engine_store import EngineKey, EngineStore
-from engines.runner import Graph, Report, check_input
+from engines.runner import DeviceTensor, Graph, Report, check_input
 from engines.tensorrt_builder import BUILDING, build_engine, load_tensorrt
 from engines.tensorrt_session import TensorRtSession
 from semlink.cache import cache_folder
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class TensorRtRunner:
-    """A graph of one input and one output in TensorRT, for one image at a time.
+    """A graph of one input and one output in TensorRT, for one image at a time, or the batch that the graph fixes.
 
     It may be called from any thread; calls from several wait for one another. Close it, or leave it to the
     garbage collector.
@@ -51,6 +51,7 @@ class TensorRtRunner:
     device_index : of the GPU, in the driver's order
     cuda : a device in its place, the runner's own from here on
     use_cuda_graph : False puts the engine on the stream anew in each call, to compare
+    stays_on_device : leave the output on the device, for `on_device`; such a runner is not called
     report : told of a build's progress
     anew : build the engine even if it is there
 
@@ -72,6 +73,7 @@ class TensorRtRunner:
         device_index: int = 0,
         cuda: CudaDevice | None = None,
         use_cuda_graph: bool = True,
+        stays_on_device: bool = False,
         report: Report | None = None,
         anew: bool = False,
     ) -> None:
@@ -96,7 +98,7 @@ class TensorRtRunner:
         try:
             with self._on_device():
                 engines.load_into(self._session)
-                self._session.make_ready(use_cuda_graph=use_cuda_graph)
+                self._session.make_ready(use_cuda_graph=use_cuda_graph, stays_on_device=stays_on_device)
         except BaseException as error:
             # What went wrong first is what is told, whatever freeing says after it.
             with contextlib.suppress(EngineError):
@@ -105,6 +107,7 @@ class TensorRtRunner:
                 raise EngineError(f"{self._name}: {error}") from None
             raise
         self.input, self.output = self._session.input, self._session.output
+        self._stays_on_device = stays_on_device
         self.description = (
             f"tensorrt {trt.__version__}, {self._device.name}, {precision},"
             f" {'CUDA graph' if use_cuda_graph else 'no CUDA graph'}"
@@ -112,12 +115,28 @@ class TensorRtRunner:
 
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`; the result is the caller's own."""
+        if self._stays_on_device:
+            raise EngineError(f"{self._name}: the result stays on the device; ask for it with on_device")
         check_input(self.input, tensor, graph=self._name)
         session = self._session
         with self._lock, self._on_device():
             np.copyto(session.taken.array, tensor)
             session.run()
             return session.given.array.copy()
+
+    def on_device(self, tensor: npt.NDArray[Any]) -> DeviceTensor:
+        """Run the graph once; where its float32 result is on the device, until the next call or `close`.
+
+        The stream has been waited for: what reads the result on another one need not.
+        """
+        if not self._stays_on_device or self.output.dtype != np.float32:
+            raise EngineError(f"{self._name}: only a float32 result that stays on the device can be read there")
+        check_input(self.input, tensor, graph=self._name)
+        session = self._session
+        with self._lock, self._on_device():
+            np.copyto(session.taken.array, tensor)
+            session.run()
+            return DeviceTensor(session.given_pointer, tuple(axis or 1 for axis in self.output.shape))
 
     def device_ms(self, tensor: npt.NDArray[Any]) -> float:
         """Time of one call on the device, its copies included [ms]: CUDA events before and after."""

@@ -29,7 +29,7 @@ class TensorRtSession:
 
     Attributes
     ----------
-    input, output : of the graph, with the batch axis 1
+    input, output : of the graph, with the batch axis 1 unless the graph fixes another
     taken, given : where a call's input is put, and its output found
     stream : where all of it runs
     log : TensorRT's
@@ -49,6 +49,7 @@ class TensorRtSession:
         self._engine: Any = None
         self._context: Any = None
         self._pointers: tuple[int, int] = (0, 0)
+        self._stays_on_device = False
         self._undo = contextlib.ExitStack()
 
     def deserialize(self, engine: bytes) -> bool:
@@ -64,8 +65,9 @@ class TensorRtSession:
         self._undo.callback(setattr, self, "_engine", None)
         return self._engine is not None
 
-    def make_ready(self, *, use_cuda_graph: bool) -> None:
-        """Allocate everything, run once, and record the call."""
+    def make_ready(self, *, use_cuda_graph: bool, stays_on_device: bool = False) -> None:
+        """Allocate everything, run once, and record the call; the output need not come back to the host."""
+        self._stays_on_device = stays_on_device
         self._context = self._engine.create_execution_context()
         self._undo.callback(setattr, self, "_context", None)
         if self._context is None:
@@ -88,6 +90,11 @@ class TensorRtSession:
             self._graph = self._device.capture(self.stream, self._enqueue)
             self._undo.callback(self._device.destroy_graph, self._graph)
 
+    @property
+    def given_pointer(self) -> int:
+        """Where the output is on the device."""
+        return self._pointers[1]
+
     def run(self) -> None:
         """From pinned memory to pinned memory, and wait."""
         self.put_on_stream()
@@ -105,7 +112,7 @@ class TensorRtSession:
         if is_copied:
             self._device.copy_in(self._pointers[0], self.taken.array, self.stream)
         self._must(self._context.execute_async_v3(self.stream))
-        if is_copied:
+        if is_copied and not self._stays_on_device:
             self._device.copy_out(self.given.array, self._pointers[1], self.stream)
 
     def _tensor(self, names: list[str], mode: Any) -> TensorSpec:
@@ -117,7 +124,8 @@ class TensorRtSession:
             raise EngineError(f"{name} is a {kind}, which the link does not use")
         shape = tuple(int(axis) for axis in self._context.get_tensor_shape(name))
         if mode == self._trt.TensorIOMode.INPUT:
-            shape = (1, *shape[1:])
+            # A free batch is 1; one that the graph fixes stays.
+            shape = (max(1, shape[0]), *shape[1:])
         # The context knows the output's shape once it knows the input's.
         if min(shape, default=1) < 0:
             raise EngineError(f"{name} is of a size that depends on what is in the picture: {shape}; no buffer fits it")

@@ -221,10 +221,12 @@ class _Context(_Part):
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self.batch = shape[0]
-        return shape[0] == 1
+        return shape[0] == max(1, self.trt.shapes["image"][0])
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return (self.batch, *self.trt.shapes[name][1:])
+        # A batch that the graph fixes is known from the beginning.
+        batch = self.batch if self.trt.shapes[name][0] < 0 else self.trt.shapes[name][0]
+        return (batch, *self.trt.shapes[name][1:])
 
     def set_tensor_address(self, name: str, pointer: int) -> bool:
         self.trt.device.said(f"address {name}")

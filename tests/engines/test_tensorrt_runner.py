@@ -102,6 +102,42 @@ class TestRunning:
             np.testing.assert_array_equal(runner(PICTURE), HALF)
             assert device.calls == ["push", "copy_in", "execute", "copy_out", "synchronize", "pop"]
 
+    @pytest.mark.parametrize("use_cuda_graph", [True, False])
+    @pytest.mark.parametrize("is_integrated", [True, False])
+    def test_a_result_that_stays_on_the_device(
+        self, make: Callable[..., TensorRtRunner], device: FakeDevice, use_cuda_graph: bool, is_integrated: bool
+    ) -> None:
+        device.is_integrated = is_integrated
+        with make(stays_on_device=True, use_cuda_graph=use_cuda_graph) as runner:
+            device.calls.clear()
+            for times in (1, 2):
+                result = runner.on_device((times * PICTURE).astype(np.uint8))
+                assert result.shape == (1, 6)
+                held = device.memory[result.pointer].reshape(-1).view(np.float32).reshape(result.shape)
+                np.testing.assert_array_equal(held, times * HALF)
+            # It is waited for, and nothing comes back.
+            assert device.calls.count("synchronize") == 2
+            assert "copy_out" not in device.calls
+            with pytest.raises(EngineError, match="the result stays on the device; ask for it with on_device"):
+                runner(PICTURE)
+
+    def test_a_result_that_comes_back_is_not_on_the_device(self, make: Callable[..., TensorRtRunner]) -> None:
+        with make() as runner, pytest.raises(EngineError, match="only a float32 result that stays on the device"):
+            runner.on_device(PICTURE)
+
+    def test_a_batch_that_the_graph_fixes(
+        self, make: Callable[..., TensorRtRunner], device: FakeDevice, trt: FakeTensorRt
+    ) -> None:
+        trt.shapes = {"image": (4, 2, 3), "features": (4, 6)}
+        pictures = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
+        with make() as runner:
+            assert (runner.input.shape, runner.output.shape) == ((4, 2, 3), (4, 6))
+            np.testing.assert_array_equal(runner(pictures), pictures.reshape(4, 6) / 2)
+            with pytest.raises(EngineError, match=r"input expects image: uint8 \(4, 2, 3\)"):
+                runner(PICTURE)
+        with make(stays_on_device=True) as runner:
+            assert runner.on_device(pictures).rows(3).shape == (3, 6)
+
     def test_time_on_the_device(self, make: Callable[..., TensorRtRunner]) -> None:
         with make() as runner:
             assert runner.device_ms(PICTURE) == 0.25
