@@ -130,6 +130,11 @@ class Receiver:
         """What `index` transmitters compare with that of their keys, in hex."""
         return self._knowledge_base.fingerprint.hex()
 
+    @property
+    def features_index(self) -> str:
+        """What features are searched with, and where."""
+        return self._knowledge_base.search_description
+
     def run_once(self, data: bytes) -> Match | None:
         """Answer one message.
 

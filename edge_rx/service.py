@@ -118,6 +118,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     num_streams : streams heard
     streams : the same by stream id, in hex; only the `semlink.sequence.MAX_STREAMS` heard last
     latency_ms : from capture to match; means something if both hosts' clocks agree
+    features_index : what features were searched with, and where; signals are compared with all
     stage_latency_ms : the receiver's stages; each frame of a batch counts what it and the others took together
     """
 
@@ -137,6 +138,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     results_jsonl: str
     results_sqlite: str
     kb_entries: int
+    features_index: str
 
 
 def serve(
@@ -219,6 +221,7 @@ def summarize(receiver: Receiver, results: ResultsLog, *, num_entries: int) -> S
         results_jsonl=str(results.lines_path),
         results_sqlite=str(results.table_path),
         kb_entries=num_entries,
+        features_index=receiver.features_index,
     )
 
 
@@ -233,6 +236,7 @@ def print_summary(summary: Summary, *, console: Console) -> None:
         **{f"rejected: {reason}": count for reason, count in summary.frames_rejected.items()},
         "matches": summary.matches,
         "matches accepted": summary.matches_accepted,
+        **({} if summary.features_index.startswith("flat") else {"features searched by": summary.features_index}),
         **({"most frames answered together": most} if (most := max(summary.batches, default=1)) > 1 else {}),
         "results": summary.results_jsonl,
     }

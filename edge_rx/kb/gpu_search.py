@@ -1,8 +1,9 @@
-"""Exact search on a GPU: vectors are copied there once, queries and answers go to and fro.
+"""Search on a GPU: vectors are copied there once, answers come back; queries go there, or are there already.
 
 Nothing here imports faiss: `edge_rx.kb.index` does, and hands it over.
 
-Source: FAISS wiki, "Faiss on the GPU"; faiss/gpu/GpuIndexFlat.h.
+Source: FAISS wiki, "Faiss on the GPU"; faiss/gpu/GpuIndexFlat.h; GpuIndex.h, whose search takes queries "resident on
+the CPU or any GPU".
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from edge_rx.kb.approximate import SearchIndex, cagra_on_gpu, lists_on_gpu
 from engines.cuda_driver import probe_driver
+from engines.runner import DeviceTensor
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, install_command
 
 __all__ = ["GpuSearch", "HeldVectors", "SearchDevice", "SearchPrecision", "choose_gpu_search", "last_line"]
@@ -25,8 +28,8 @@ _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_MAX_MATCHES = 2048
-"""What one search on a GPU can give (faiss, `getMaxKSelection`)."""
+_MAX_MATCHES = {SearchIndex.FLAT: 2048, SearchIndex.IVF: 2048, SearchIndex.CAGRA: 64}
+"""What one search on a GPU can give (faiss, `getMaxKSelection`; SearchParametersCagra, `itopk_size`)."""
 _TEMPORARY_BYTES = 256 * 2**20
 """Scratch memory that faiss takes once; left to itself it takes 1.5 GiB of a large GPU."""
 _FIX = f"pip uninstall faiss-cpu, then {install_command('gpu')}; or --search-device cpu"
@@ -58,25 +61,39 @@ class GpuSearch:
 
     def __init__(self, faiss: Any, precision: SearchPrecision = SearchPrecision.FP32) -> None:
         self.precision = precision
-        self._faiss = faiss
+        self.faiss = faiss
         self._resources = self.guarded(faiss.StandardGpuResources, _TEMPORARY_BYTES)
         self.guarded(lambda: self._resources.setTempMemory(_TEMPORARY_BYTES), _TEMPORARY_BYTES)
 
-    def hold(self, index: Any) -> HeldVectors:
+    def hold(self, index: Any, kind: SearchIndex = SearchIndex.FLAT) -> HeldVectors:
         """Copy the vectors of a flat index of inner products to the GPU.
+
+        Parameters
+        ----------
+        kind : how to search them there; any but flat is for vectors of unit length
 
         Raises
         ------
         EngineError
-            If they do not fit, or the GPU fails.
+            If they do not fit, the GPU fails, or faiss has no such index.
         """
-        config = self._faiss.GpuIndexFlatConfig()
+        is_half = self.precision is SearchPrecision.FP16
+        num_bytes = index.ntotal * index.d * (2 if is_half else 4)
+        make = {
+            SearchIndex.FLAT: lambda: self._flat(index, is_half=is_half),
+            SearchIndex.IVF: lambda: lists_on_gpu(self.faiss, self._resources, index, is_half=is_half),
+            SearchIndex.CAGRA: lambda: cagra_on_gpu(self.faiss, self._resources, index),
+        }
+        held = self.guarded(make[kind], num_bytes)
+        description = (kind.value, index.ntotal, index.d, self.precision.value, num_bytes)
+        _log.info("search: %s, %d x %d on the GPU, %s, %d bytes", *description)
+        return HeldVectors(self, held, num_bytes, kind)
+
+    def _flat(self, index: Any, *, is_half: bool) -> Any:
+        config = self.faiss.GpuIndexFlatConfig()
         config.device = 0
-        config.useFloat16 = self.precision is SearchPrecision.FP16
-        num_bytes = index.ntotal * index.d * (2 if config.useFloat16 else 4)
-        held = self.guarded(lambda: self._faiss.GpuIndexFlatIP(self._resources, index, config), num_bytes)
-        _log.info("search: %d x %d on the GPU, %s, %d bytes", index.ntotal, index.d, self.precision.value, num_bytes)
-        return HeldVectors(self, held, num_bytes)
+        config.useFloat16 = is_half
+        return self.faiss.GpuIndexFlatIP(self._resources, index, config)
 
     def guarded(self, work: Callable[[], _T], num_bytes: int) -> _T:
         """Run what may fail on the GPU, and needs so many bytes of it; EngineError then."""
@@ -99,8 +116,8 @@ class GpuSearch:
 class HeldVectors:
     """Vectors on the GPU; `GpuSearch.hold` makes them."""
 
-    def __init__(self, gpu: GpuSearch, index: Any, num_bytes: int) -> None:
-        self._gpu, self._index, self._num_bytes = gpu, index, num_bytes
+    def __init__(self, gpu: GpuSearch, index: Any, num_bytes: int, kind: SearchIndex) -> None:
+        self._gpu, self._index, self._num_bytes, self._kind = gpu, index, num_bytes, kind
 
     def search(
         self, queries: npt.NDArray[np.float32], num_matches: int
@@ -114,13 +131,10 @@ class HeldVectors:
         KnowledgeBaseError
             If more matches are asked for than a GPU gives.
         """
-        if num_matches > _MAX_MATCHES:
-            raise KnowledgeBaseError(
-                f"num_matches must be at most {_MAX_MATCHES} on a GPU, got {num_matches}; search on the CPU for more"
-            )
+        self._check(num_matches)
         if self._gpu.precision is SearchPrecision.FP32:
             products, places = self._gpu.guarded(lambda: self._index.search(queries, num_matches), self._num_bytes)
-            return products, places
+            return self._products(products), places
         # The GPU rounds queries to half precision too, which ends at 65504: with much noise a query is beyond that.
         largest = np.maximum(np.abs(queries).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         products, places = self._gpu.guarded(
@@ -128,23 +142,57 @@ class HeldVectors:
         )
         return np.asarray(products * largest, dtype=np.float32), places
 
+    def search_on_device(
+        self, queries: DeviceTensor, num_matches: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """The same for queries of unit length (q, dim) float32 in the GPU's memory; place -1 for one that is NaN."""
+        self._check(num_matches)
+        faiss, num_queries = self._gpu.faiss, queries.shape[0]
+        products = np.empty((num_queries, num_matches), np.float32)
+        places = np.empty((num_queries, num_matches), np.int64)
+        # faiss copies back what it is given host memory for, and waits for it.
+        results = (faiss.swig_ptr(products), faiss.swig_ptr(places))
+        pointer = faiss.cast_integer_to_float_ptr(queries.pointer)
+        self._gpu.guarded(lambda: self._index.search_c(num_queries, pointer, num_matches, *results), self._num_bytes)
+        products = self._products(products)
+        return products, np.where(np.isfinite(products), places, -1)
+
+    def _check(self, num_matches: int) -> None:
+        most = _MAX_MATCHES[self._kind]
+        if num_matches > most:
+            raise KnowledgeBaseError(
+                f"num_matches must be at most {most} on a GPU, got {num_matches}; search on the CPU for more"
+            )
+
+    def _products(self, found: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """What cagra gives are squared distances of unit vectors, 2 - 2 cos."""
+        return np.asarray(1 - found / 2, dtype=np.float32) if self._kind is SearchIndex.CAGRA else found
+
 
 def choose_gpu_search(
-    load_faiss: Callable[[], Any], device: SearchDevice, precision: SearchPrecision
+    load_faiss: Callable[[], Any],
+    device: SearchDevice,
+    precision: SearchPrecision,
+    kind: SearchIndex = SearchIndex.FLAT,
 ) -> GpuSearch | None:
     """The GPU to search on, or None for the CPU; what `auto` chose, and why, is logged.
 
     Parameters
     ----------
     load_faiss : imports faiss; called where a GPU may be chosen
+    kind : of the index that features will be searched with
 
     Raises
     ------
     ConfigError
-        If the CPU is asked for another precision than its own.
+        If the CPU is asked for another precision than its own, or for an index that needs a GPU.
     EngineError
         If the GPU is asked for and cannot be used; the message says what would change that.
     """
+    if kind is SearchIndex.CAGRA and device is not SearchDevice.GPU:
+        raise ConfigError("--search-index cagra needs --search-device gpu")
+    if kind is SearchIndex.CAGRA and precision is not SearchPrecision.FP32:
+        raise ConfigError("--search-index cagra holds fp32 vectors; leave --search-precision out")
     if device is SearchDevice.CPU:
         if precision is not SearchPrecision.FP32:
             raise ConfigError(f"--search-precision {precision.value} needs --search-device gpu; a CPU searches in fp32")

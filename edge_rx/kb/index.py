@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
+from edge_rx.kb.approximate import InvertedLists, SearchIndex, lists_on_cpu
 from edge_rx.kb.gpu_search import (
     GpuSearch,
     HeldVectors,
@@ -18,16 +20,19 @@ from edge_rx.kb.gpu_search import (
     choose_gpu_search,
     last_line,
 )
-from semlink.errors import KnowledgeBaseError, MissingDependencyError, install_command
+from engines.runner import DeviceTensor
+from semlink.errors import ConfigError, KnowledgeBaseError, MissingDependencyError, install_command
 from semlink.files import replaced_file
 
 __all__ = ["INDEX_KIND", "EntryIds", "FlatIndex", "InnerProductIndex", "Vectors", "open_search_device"]
+
+_log = logging.getLogger(__name__)
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 EntryIds: TypeAlias = npt.NDArray[np.int64]
 
 INDEX_KIND = "flat-ip"
-"""Exact search, by inner product of unit vectors: the cosine."""
+"""What is kept: every vector, for exact search by inner product of unit vectors, the cosine."""
 
 
 class FlatIndex:
@@ -38,9 +43,12 @@ class FlatIndex:
     feature_dim : length of every vector, at least 1
     num_threads : CPU threads of one search, at least 1
     gpu : where to search, a copy of the vectors made there by the first search; None for the CPU
+    kind : how to search; one that is not flat is made of the vectors by the first search, and kept in memory alone
 
     Raises
     ------
+    ConfigError
+        If the index needs a GPU and there is none.
     MissingDependencyError
         If faiss is not installed.
 
@@ -53,7 +61,14 @@ class FlatIndex:
     (1, 1.0)
     """
 
-    def __init__(self, feature_dim: int, *, num_threads: int = 1, gpu: GpuSearch | None = None) -> None:
+    def __init__(
+        self,
+        feature_dim: int,
+        *,
+        num_threads: int = 1,
+        gpu: GpuSearch | None = None,
+        kind: SearchIndex = SearchIndex.FLAT,
+    ) -> None:
         if feature_dim < 1 or num_threads < 1:
             raise KnowledgeBaseError(
                 f"feature_dim and num_threads must be at least 1, got {feature_dim} and {num_threads}"
@@ -62,8 +77,11 @@ class FlatIndex:
         self._index = self._faiss.IndexFlatIP(feature_dim)
         self.feature_dim = feature_dim
         self.num_threads = num_threads
-        self._gpu = gpu
+        if kind is SearchIndex.CAGRA and gpu is None:
+            raise ConfigError("search index cagra needs a GPU: --search-device gpu")
+        self._gpu, self._kind = gpu, kind
         self._held: HeldVectors | None = None
+        self._lists: Any = None
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -81,7 +99,7 @@ class FlatIndex:
             If the shape is another, or a vector has no direction.
         """
         self._index.add(self._unit(vectors, "vectors"))
-        self._held = None
+        self._held = self._lists = None
 
     def search(self, queries: Vectors, *, num_matches: int) -> tuple[EntryIds, Vectors]:
         """Find the entries that point most nearly the same way.
@@ -107,13 +125,43 @@ class FlatIndex:
             raise KnowledgeBaseError(f"num_matches must be at least 1, got {num_matches}")
         unit, num_matches = self._unit(queries, "queries"), min(num_matches, len(self))
         if self._gpu is not None:
-            self._held = self._held or self._gpu.hold(self._index)
-            scores, entry_ids = self._held.search(unit, num_matches)
+            scores, entry_ids = self._on_gpu(self._gpu).search(unit, num_matches)
             return entry_ids, scores
         # OpenMP keeps the number per calling thread, so it is set where it is used.
         self._faiss.omp_set_num_threads(self.num_threads)
-        scores, entry_ids = self._index.search(unit, num_matches)
+        scores, entry_ids = self._on_cpu().search(unit, num_matches)
         return entry_ids, scores
+
+    def search_on_device(self, queries: DeviceTensor, *, num_matches: int) -> tuple[EntryIds, Vectors]:
+        """Find the same for (q, feature_dim) float32 of unit length in the GPU's memory; id -1 for one that is NaN.
+
+        Raises
+        ------
+        ConfigError
+            If the index searches on the CPU.
+        """
+        if self._gpu is None:
+            raise ConfigError("a query on a GPU is searched there: --search-device gpu")
+        scores, entry_ids = self._on_gpu(self._gpu).search_on_device(queries, min(num_matches, len(self)))
+        return entry_ids, scores
+
+    @property
+    def description(self) -> str:
+        """Which index answers, how much of it a search looks at, where and at which precision."""
+        kind = str(InvertedLists.of(len(self))) if self._kind is SearchIndex.IVF else self._kind.value
+        return f"{kind}, CPU, fp32" if self._gpu is None else f"{kind}, GPU, {self._gpu.precision.value}"
+
+    def _on_gpu(self, gpu: GpuSearch) -> HeldVectors:
+        self._held = self._held or gpu.hold(self._index, self._kind)
+        return self._held
+
+    def _on_cpu(self) -> Any:
+        if self._kind is SearchIndex.FLAT:
+            return self._index
+        if self._lists is None:
+            _log.info("search: sorting %d entries into lists", len(self))
+            self._lists = lists_on_cpu(self._faiss, self._index)
+        return self._lists
 
     def vectors(self, start: int, count: int) -> Vectors:
         """(count, feature_dim) float32: a copy of the entries from `start` on."""
@@ -136,7 +184,15 @@ class FlatIndex:
             raise KnowledgeBaseError(f"{path}: cannot be written: {last_line(error)}") from None
 
     @classmethod
-    def load(cls, path: Path, *, feature_dim: int, num_threads: int = 1, gpu: GpuSearch | None = None) -> Self:
+    def load(
+        cls,
+        path: Path,
+        *,
+        feature_dim: int,
+        num_threads: int = 1,
+        gpu: GpuSearch | None = None,
+        kind: SearchIndex = SearchIndex.FLAT,
+    ) -> Self:
         """Read an index of vectors of `feature_dim`.
 
         Raises
@@ -144,7 +200,7 @@ class FlatIndex:
         KnowledgeBaseError
             If the file is missing, cut short, or not such an index.
         """
-        index = cls(feature_dim, num_threads=num_threads, gpu=gpu)
+        index = cls(feature_dim, num_threads=num_threads, gpu=gpu, kind=kind)
         if not path.is_file():
             raise KnowledgeBaseError(f"{path}: no such file; the knowledge base is incomplete, build it again")
         try:
@@ -203,9 +259,13 @@ class InnerProductIndex:
         return places, products
 
 
-def open_search_device(device: SearchDevice, precision: SearchPrecision = SearchPrecision.FP32) -> GpuSearch | None:
+def open_search_device(
+    device: SearchDevice,
+    precision: SearchPrecision = SearchPrecision.FP32,
+    kind: SearchIndex = SearchIndex.FLAT,
+) -> GpuSearch | None:
     """The GPU to search on, or None for the CPU; see `edge_rx.kb.gpu_search.choose_gpu_search`."""
-    return choose_gpu_search(_import_faiss, device, precision)
+    return choose_gpu_search(_import_faiss, device, precision, kind)
 
 
 def _import_faiss() -> Any:

@@ -11,12 +11,14 @@ import numpy as np
 from typing_extensions import Self
 
 from edge_rx.closing import Closing
+from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.images import ImageStore
 from edge_rx.kb.index import EntryIds, FlatIndex, Vectors
 from edge_rx.kb.manifest import IMAGES_FOLDER, INDEX_FILE, RECORDS_FILE, Manifest, read_manifest
 from edge_rx.kb.records import Record, RecordTable
 from engines.manifest import file_sha256
+from engines.runner import DeviceTensor
 from semlink.errors import KnowledgeBaseError
 
 __all__ = ["KnowledgeBase", "Neighbour"]
@@ -43,9 +45,12 @@ class KnowledgeBase(Closing):
     Use `open`, and close it, or use it in a with statement.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, index: FlatIndex, records: RecordTable) -> None:
+    def __init__(
+        self, folder: Path, manifest: Manifest, index: FlatIndex, records: RecordTable, search_index: SearchIndex
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.search_index = search_index
         self._index = index
         self._records = records
         self._images = ImageStore(folder / IMAGES_FOLDER)
@@ -59,6 +64,7 @@ class KnowledgeBase(Closing):
         encoder_name: str = "the model set's encoder",
         num_threads: int = 1,
         gpu: GpuSearch | None = None,
+        search_index: SearchIndex = SearchIndex.FLAT,
     ) -> Self:
         """Open a knowledge base.
 
@@ -74,6 +80,7 @@ class KnowledgeBase(Closing):
         encoder_name : what to call that encoder in an error
         num_threads : CPU threads of one search
         gpu : where to search, from the first search on; None for the CPU
+        search_index : how to search features
 
         Raises
         ------
@@ -92,7 +99,7 @@ class KnowledgeBase(Closing):
                     " was built with, or build it again with this one: semlink kb build FOLDER --out KB --model-set ..."
                 )
             try:
-                knowledge_base = cls._load(folder, manifest, num_threads, gpu)
+                knowledge_base = cls._load(folder, manifest, num_threads, gpu, search_index)
             except KnowledgeBaseError:
                 if read_manifest(folder) == manifest:
                     raise
@@ -103,11 +110,15 @@ class KnowledgeBase(Closing):
         raise KnowledgeBaseError(f"{folder}: replaced {_OPEN_ATTEMPTS} times while it was opened; let the builds end")
 
     @classmethod
-    def _load(cls, folder: Path, manifest: Manifest, num_threads: int, gpu: GpuSearch | None) -> Self:
+    def _load(
+        cls, folder: Path, manifest: Manifest, num_threads: int, gpu: GpuSearch | None, kind: SearchIndex
+    ) -> Self:
         """Load what the manifest describes, if sizes agree."""
-        index = FlatIndex.load(folder / INDEX_FILE, feature_dim=manifest.feature_dim, num_threads=num_threads, gpu=gpu)
+        index = FlatIndex.load(
+            folder / INDEX_FILE, feature_dim=manifest.feature_dim, num_threads=num_threads, gpu=gpu, kind=kind
+        )
         records = RecordTable.open(folder / RECORDS_FILE)
-        knowledge_base = cls(folder, manifest, index, records)
+        knowledge_base = cls(folder, manifest, index, records, kind)
         try:
             if problems := list(knowledge_base._size_problems()):
                 raise KnowledgeBaseError(f"{folder}: damaged, build it again: {'; '.join(problems)}")
@@ -153,6 +164,15 @@ class KnowledgeBase(Closing):
     def search(self, queries: Vectors, *, num_matches: int = 1) -> tuple[EntryIds, Vectors]:
         """Find the entries nearest in meaning; see `edge_rx.kb.index.FlatIndex.search`."""
         return self._index.search(queries, num_matches=num_matches)
+
+    def search_on_device(self, queries: DeviceTensor) -> tuple[EntryIds, Vectors]:
+        """Find the nearest entry to each query on the GPU; see `edge_rx.kb.index.FlatIndex.search_on_device`."""
+        return self._index.search_on_device(queries, num_matches=1)
+
+    @property
+    def search_description(self) -> str:
+        """Which index finds features, and where."""
+        return self._index.description
 
     def nearest(self, query: Vectors, *, num_matches: int) -> list[Neighbour]:
         """Find the entries nearest to one query of (feature_dim,), best first, with all that is known of them."""

@@ -7,8 +7,10 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs faiss-gpu")
 
+from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision
 from edge_rx.kb.index import FlatIndex, InnerProductIndex, open_search_device
+from engines.runner import DeviceTensor
 from semlink.errors import EngineError
 
 pytestmark = pytest.mark.gpu
@@ -41,6 +43,38 @@ def test_cosines_are_those_of_the_cpu(gpu: GpuSearch, vectors: np.ndarray) -> No
     _, expected = on_cpu.search(vectors[:50], num_matches=4)
     np.testing.assert_array_equal(places[:, 0], np.arange(50))
     np.testing.assert_allclose(scores, expected, atol=TOLERANCE[gpu.precision])
+
+
+@pytest.fixture(scope="module")
+def gathered() -> np.ndarray:
+    """Vectors of unit length around 200 points, as features are."""
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((200, DIM))
+    vectors = points[rng.integers(0, 200, NUM_VECTORS)] + 0.6 * rng.standard_normal((NUM_VECTORS, DIM))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", list(SearchIndex))
+def test_queries_that_are_on_the_gpu_already(gpu: GpuSearch, gathered: np.ndarray, kind: SearchIndex) -> None:
+    """Every index, by the address of a tensor of torch's; a query that is not a number finds nothing."""
+    torch = pytest.importorskip("torch")
+    if kind is SearchIndex.CAGRA and gpu.precision is not SearchPrecision.FP32:
+        pytest.skip("cagra holds fp32 vectors")
+    on_gpu = FlatIndex(DIM, gpu=gpu, kind=kind)
+    on_gpu.add(gathered)
+    queries = torch.tensor(gathered[:50]).cuda()
+    queries[7] = float("nan")
+    torch.cuda.synchronize()
+    try:
+        places, scores = on_gpu.search_on_device(DeviceTensor(queries.data_ptr(), (50, DIM)), num_matches=1)
+    except EngineError as error:
+        if "built without cuVS" not in str(error):
+            raise
+        pytest.skip(str(error))
+    assert places[7, 0] == -1
+    sound = np.delete(np.arange(50), 7)
+    assert np.mean(places[sound, 0] == sound) >= (1.0 if kind is SearchIndex.FLAT else 0.95)
+    np.testing.assert_allclose(scores[sound, 0], 1.0, atol=0.1 if kind is SearchIndex.CAGRA else 1e-2)
 
 
 @pytest.mark.parametrize("loudness", [1e-5, 1.0, 1e6])
