@@ -12,6 +12,7 @@ from rich.console import Console
 
 from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
+from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
 from edge_rx.kb.index import open_search_device
 from edge_rx.pipeline import Match, Receiver
@@ -53,10 +54,18 @@ def rx(
         str | None,
         typer.Option(help="Where to report KB and SNR to transmitters, such as tcp://*:5557.", show_default=False),
     ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(help="What runs decoder networks: onnxruntime, or tensorrt, where a GPU searches; auto chooses."),
+    ] = "auto",
     num_threads: Annotated[int, typer.Option(min=1, help="CPU threads of decoding and search.")] = 1,
     search_device: Annotated[
         SearchDevice, typer.Option(help="Where to search; auto takes a GPU where faiss and a driver have one.")
     ] = SearchDevice.CPU,
+    search_index: Annotated[
+        SearchIndex,
+        typer.Option(help="How to search features: flat is exact; ivf and cagra (a GPU, faiss with cuVS) approximate."),
+    ] = SearchIndex.FLAT,
     search_precision: Annotated[
         SearchPrecision, typer.Option(help="How a GPU holds the vectors that it searches.")
     ] = SearchPrecision.FP32,
@@ -85,7 +94,7 @@ def rx(
     stop = StopRule(until_end=until_end, max_matches=count, idle_timeout_s=idle_timeout_s)
     with interruptions() as interruption:
         models = ModelSet.find(model_set)
-        gpu = open_search_device(search_device, search_precision)
+        gpu = open_search_device(search_device, search_precision, search_index)
         together = BatchRule(batch if batch is not None else 1 if gpu is None else _GPU_BATCH, batch_delay_ms)
         with (
             KnowledgeBase.open(
@@ -94,12 +103,20 @@ def rx(
                 encoder_name=models.manifest.encoder.name,
                 num_threads=num_threads,
                 gpu=gpu,
+                search_index=search_index,
             ) as knowledge_base,
             contextlib.ExitStack() as stack,
         ):
             # Before anything is bound or written: what is wrong with the models stops the start.
             decoders = Decoders.of(
-                models, knowledge_base, rates=served, num_threads=num_threads, gpu=gpu, with_clear=feedback is not None
+                models,
+                knowledge_base,
+                rates=served,
+                backend=backend,
+                num_threads=num_threads,
+                gpu=gpu,
+                batch=together.max_frames,
+                with_clear=feedback is not None,
             )
             receiver = Receiver(decoders, knowledge_base, min_score=min_score)
             frames = stack.enter_context(FrameReceiver(listen))

@@ -3,48 +3,46 @@
     received --hear--> heard --decode--> query --search--> entry, score
 
 What is heard of a transmission is its own stream's, and in order; decoding and search take those of many
-transmissions at once. `GraphDecoder` runs a decoder network and searches features by cosine. `SignalDecoder`
-compares signals: its search is the decoder. Which one a frame is for, its fingerprint says.
+transmissions at once. The decoders of `edge_rx.feature_decoder` run a network and search features by cosine.
+`SignalDecoder` compares signals: its search is the decoder. Which one a frame is for, its fingerprint says.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_rx.entry_sounds import EntrySounds
-from edge_rx.equalizer import equalize
+from edge_rx.feature_decoder import Answer, decoder_backend, feature_decoders, require_length
 from edge_rx.index_search import IndexSearch
 from edge_rx.kb import KnowledgeBase
+from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.noise import NoiseEstimator, undo_gain
 from edge_rx.signal_search import SignalSearch
 from engines.codecs import NestedCodec, PerRateCodec
 from engines.entry_keys import index_fingerprint
 from engines.modelset import ModelSet
-from engines.runner import GraphRunner
-from semlink.errors import DecodeError, KnowledgeBaseError
-from semlink.iq import Symbols, unpair_symbols
+from semlink.errors import ConfigError, DecodeError, KnowledgeBaseError
+from semlink.iq import Symbols
 from semlink.rates import RATES, Rate
 
-__all__ = ["Answer", "Decoder", "Decoders", "GraphDecoder", "Heard", "Query", "SignalDecoder"]
+__all__ = ["Answer", "Decoder", "Decoders", "Heard", "Query", "SignalDecoder"]
 
 _log = logging.getLogger(__name__)
 
 _UNASKED = "a code for clear channels, of which this receiver has told nobody; start it with --feedback"
 
 Heard: TypeAlias = npt.NDArray[np.float32]
-"""(batch, heard_dim): what is left of transmissions when their channels are undone."""
+"""(batch, ...): what is left of transmissions when their channels are undone, as far as the host does it."""
 
-Query: TypeAlias = npt.NDArray[np.float32]
-"""(batch, dim): what transmissions ask the knowledge base."""
-
-Answer: TypeAlias = tuple[int, float]
-"""Entry id of the best match, and its score in -1 .. 1."""
+Query: TypeAlias = Any
+"""(batch, dim) float32, what transmissions ask the knowledge base: where the decoder's own search takes it from, an
+array, or a `engines.runner.DeviceTensor`."""
 
 
 class Decoder(Protocol):
@@ -56,7 +54,7 @@ class Decoder(Protocol):
         ...
 
     def hear(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Heard:
-        """Undo the channel of one transmission, (1, heard_dim).
+        """Undo the channel of one transmission, (1, ...).
 
         Parameters
         ----------
@@ -79,42 +77,6 @@ class Decoder(Protocol):
         ...
 
 
-class GraphDecoder:
-    """A decoder network in front of the search for the nearest features: `kbsc`.
-
-    Parameters
-    ----------
-    codec : its name
-    graph : received latent (batch, 2 n) -> query (batch, feature_dim); run once here, as is the search, so that the
-        first frame is as fast as the rest
-    """
-
-    def __init__(self, codec: str, graph: GraphRunner, rate: Rate, knowledge_base: KnowledgeBase) -> None:
-        self.codec = codec
-        graph(np.zeros((1, rate.latent_dim), dtype=np.float32))
-        knowledge_base.search(np.ones((1, knowledge_base.manifest.feature_dim), dtype=np.float32))
-        self._graph, self._rate, self._knowledge_base = graph, rate, knowledge_base
-
-    def hear(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Heard:
-        """Turn back by the pilots' phase; the network knows no noise."""
-        _require_length(received, self._rate, num_pilots)
-        return unpair_symbols(equalize(received, num_pilots=num_pilots))[None]
-
-    def decode(self, heard: Heard) -> Query:
-        """Run the network."""
-        return self._graph(heard)
-
-    def search(self, query: Query) -> list[Answer | None]:
-        """The entries of the largest cosines, and those cosines."""
-        has_direction = np.asarray(np.isfinite(query).all(axis=1) & query.any(axis=1))
-        if not has_direction.all():
-            # Any direction in its place: what is found there is not told.
-            query = np.where(has_direction[:, None], query, np.float32(1.0))
-        entry_ids, scores = self._knowledge_base.search(query)
-        found = zip(entry_ids[:, 0].tolist(), scores[:, 0].tolist(), strict=True)
-        return [answer if told else None for answer, told in zip(found, has_direction, strict=True)]
-
-
 class SignalDecoder:
     """A search among what entries sound like: `nested` and `index`."""
 
@@ -124,27 +86,19 @@ class SignalDecoder:
 
     def hear(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Heard:
         """Undo the gain that the pilots make likely, and estimate the noise."""
-        _require_length(received, self._rate, num_pilots)
+        require_length(received, self._rate, num_pilots)
         if not received[num_pilots:].any():
             raise DecodeError("symbols decode to no direction: nothing was heard")
         symbols, noise_variance = undo_gain(received, num_pilots=num_pilots, estimator=noise)
         return self._signals.queries(symbols[None], np.array([noise_variance]))
 
-    def decode(self, heard: Heard) -> Query:
+    def decode(self, heard: Heard) -> Heard:
         """Leave it as it is: what was heard is what to look for."""
         return heard
 
-    def search(self, query: Query) -> list[Answer | None]:
+    def search(self, query: Heard) -> list[Answer | None]:
         """The entries to answer with; see the searches for which those are, and what their scores say."""
         return [*self._signals.match(query)]
-
-
-def _require_length(received: Symbols, rate: Rate, num_pilots: int) -> None:
-    if received.shape != (num_pilots + rate.num_symbols,):
-        raise DecodeError(
-            f"symbols do not fit their models: received {received.shape},"
-            f" rate {rate.name} with {num_pilots} pilots has ({num_pilots + rate.num_symbols},)"
-        )
 
 
 class Decoders:
@@ -177,6 +131,7 @@ class Decoders:
         backend: str = "auto",
         num_threads: int = 1,
         gpu: GpuSearch | None = None,
+        batch: int = 1,
         with_clear: bool = False,
     ) -> Decoders:
         """Load every codec of a model set, and `index`, for one knowledge base.
@@ -185,7 +140,9 @@ class Decoders:
         ----------
         rates : those to serve; at each, `nested` keeps 8 n bytes of keys an entry, up to its features' width,
             and once 4 bytes for each number of its features
+        backend : of decoder networks, see `edge_rx.feature_decoder.decoder_backend`
         gpu : where to hold those keys and search; None for the CPU
+        batch : frames of one decoder that may come together
         with_clear : serve `nested` as it is sent to a receiver that reports a clear channel too, with as many keys at
             each rate again; without reports nobody sends it
 
@@ -193,6 +150,8 @@ class Decoders:
         ------
         ModelSetError, EngineError
             If the set has no codec, a file is missing or altered, the backend cannot run it, or the GPU has no room.
+        ConfigError
+            If an index is asked for that nothing here is searched with, or TensorRT without a search on the GPU.
         """
         model_set.codec()  # a set without codecs says so
         decoders: dict[bytes, Decoder] = {}
@@ -207,9 +166,15 @@ class Decoders:
                 for fingerprint in codec.fingerprints(rate)
             }
             if isinstance(codec, PerRateCodec):
-                for rate in served:
-                    graph = codec.load_decoder(rate, backend=backend, num_threads=num_threads)
-                    decoders[codec.fingerprint(rate)] = GraphDecoder(codec.name, graph, rate, knowledge_base)
+                decoders |= feature_decoders(
+                    model_set,
+                    codec,
+                    served,
+                    knowledge_base,
+                    backend=decoder_backend(backend, gpu=gpu),
+                    num_threads=num_threads,
+                    batch=batch,
+                )
                 continue
             own = {fingerprint: _UNASKED for rate in served for fingerprint in codec.fingerprints(rate)}
             try:
@@ -228,6 +193,7 @@ class Decoders:
                 if rate not in rates:
                     fingerprint = index_fingerprint(space, knowledge_base.fingerprint, rate)
                     unserved[fingerprint] = _other_rate(name, rate)
+        _tell_what_is_exact(knowledge_base.search_index, decoders.values())
         return cls(model_set.name, decoders, unserved=unserved)
 
     def decoder(self, fingerprint: bytes) -> Decoder:
@@ -248,6 +214,21 @@ class Decoders:
             f" {len(self._decoders)} others; give both ends the same model set, and a transmitter with --keys the keys"
             " of this knowledge base: semlink kb export-keys"
         )
+
+
+def _tell_what_is_exact(index: SearchIndex, decoders: Collection[Decoder]) -> None:
+    """Say for whom an approximate index is not; refuse it where it is for nobody."""
+    if index is SearchIndex.FLAT:
+        return
+    # Energies and priors are coordinates of signals, of another scale than the rest: no list or graph keeps together
+    # what is likely together.
+    exact = sorted({decoder.codec for decoder in decoders if isinstance(decoder, SignalDecoder)})
+    if all(isinstance(decoder, SignalDecoder) for decoder in decoders):
+        raise ConfigError(
+            f"--search-index {index.value} is for codecs that search features, and {', '.join(exact)} search signals;"
+            " --search-index flat"
+        )
+    _log.warning("search index %s: for features alone; %s search signals, all of them", index.value, ", ".join(exact))
 
 
 def _other_rate(codec: str, rate: Rate) -> str:

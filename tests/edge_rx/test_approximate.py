@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,22 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
+from frame_maker import FrameMaker
+from model_sets import make_model_set
 from recording_faiss import RecordingFaiss
 
+from edge_rx.decoder import Decoders
+from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import InvertedLists, SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision
 from edge_rx.kb.index import FlatIndex, open_search_device
+from edge_rx.pipeline import Receiver
+from edge_rx.results import ResultsLog
+from edge_rx.service import summarize
+from engines.modelset import ModelSet
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError
+from semlink.frame import pack
+from semlink.image import RGBImage
 
 NUM_ENTRIES, DIM = 5_000, 32
 LEAST_RECALL = 0.98
@@ -157,3 +168,42 @@ class TestChoice:
     def test_a_graph_of_neighbours_has_no_half_precision(self) -> None:
         with pytest.raises(ConfigError, match="cagra holds fp32 vectors"):
             open_search_device(SearchDevice.GPU, SearchPrecision.FP16, SearchIndex.CAGRA)
+
+
+class TestReceiver:
+    def test_features_are_searched_so_and_the_summary_says_it(
+        self,
+        built_kb: Path,
+        model_set: ModelSet,
+        maker: FrameMaker,
+        pictures: dict[str, RGBImage],
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        with KnowledgeBase.open(built_kb, search_index=SearchIndex.IVF) as knowledge_base:
+            receiver = Receiver(Decoders.of(model_set, knowledge_base), knowledge_base)
+            assert "search index ivf: for features alone; index search signals, all of them" in caplog.text
+            for sequence, (name, picture) in enumerate(pictures.items()):
+                match = receiver.run_once(pack(maker.frame(picture, sequence)))
+                assert match is not None
+                assert match.source == name
+            with ResultsLog(tmp_path) as log:
+                summary = summarize(receiver, log, num_entries=12)
+        assert summary.features_index == "ivf: 1 lists, 1 of them searched, CPU, fp32"
+
+    def test_who_searches_no_features_is_refused_by_name(self, built_kb: Path, tmp_path: Path) -> None:
+        only_nested = make_model_set(tmp_path, rates=(), nested=True)
+        with (
+            KnowledgeBase.open(built_kb, search_index=SearchIndex.IVF) as knowledge_base,
+            pytest.raises(
+                ConfigError, match="ivf is for codecs that search features, and index, nested search signals"
+            ),
+        ):
+            Decoders.of(only_nested, knowledge_base)
+
+    def test_exact_search_says_nothing(
+        self, model_set: ModelSet, knowledge_base: KnowledgeBase, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.WARNING):
+            Decoders.of(model_set, knowledge_base)
+        assert "search index" not in caplog.text
