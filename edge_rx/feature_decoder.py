@@ -21,7 +21,7 @@ from engines.codecs import PerRateCodec
 from engines.modelset import ModelSet
 from engines.runner import DeviceRunner, DeviceTensor, GraphRunner
 from engines.target import choose_target
-from semlink.errors import ConfigError, DecodeError, EngineError
+from semlink.errors import ConfigError, DecodeError, EngineError, KnowledgeBaseError
 from semlink.frame import MAX_PILOTS
 from semlink.iq import CodesFormat, Symbols, unpair_symbols
 from semlink.rates import Rate
@@ -59,11 +59,15 @@ class GraphDecoder:
 
     def search(self, query: FloatArray) -> list[Answer | None]:
         """The entries of the largest cosines, and those cosines."""
-        has_direction = np.asarray(np.isfinite(query).all(axis=1) & query.any(axis=1))
-        if not has_direction.all():
-            # Any direction in its place: what is found there is not told.
-            query = np.where(has_direction[:, None], query, np.float32(1.0))
-        return _answers(*self._knowledge_base.search(query), has_direction)
+        try:
+            return _answers(*self._knowledge_base.search(query))
+        except KnowledgeBaseError:
+            # The search looks at every query before it starts, so who it was is asked only where there is one.
+            has_direction = np.asarray(np.isfinite(query).all(axis=1) & query.any(axis=1))
+            if has_direction.all():
+                raise
+        entry_ids, scores = self._knowledge_base.search(np.where(has_direction[:, None], query, np.float32(1.0)))
+        return _answers(np.where(has_direction[:, None], entry_ids, -1), scores)
 
 
 class GpuDecoder:
@@ -101,16 +105,13 @@ class GpuDecoder:
 
     def search(self, query: DeviceTensor) -> list[Answer | None]:
         """The entries of the largest cosines, and those cosines."""
-        entry_ids, scores = self._knowledge_base.search_on_device(query)
-        return _answers(entry_ids, scores, np.ones(len(entry_ids), bool))
+        return _answers(*self._knowledge_base.search_on_device(query))
 
 
-def _answers(
-    entry_ids: npt.NDArray[np.int64], scores: FloatArray, has_direction: npt.NDArray[np.bool_]
-) -> list[Answer | None]:
-    """One for each row but those without a direction; an index gives entry -1 where it finds nothing."""
+def _answers(entry_ids: npt.NDArray[np.int64], scores: FloatArray) -> list[Answer | None]:
+    """One for each row; none where the search found entry -1, which is nothing."""
     found = zip(entry_ids[:, 0].tolist(), scores[:, 0].tolist(), strict=True)
-    return [answer if told and answer[0] >= 0 else None for answer, told in zip(found, has_direction, strict=True)]
+    return [answer if answer[0] >= 0 else None for answer in found]
 
 
 def decoder_backend(backend: str, *, gpu: GpuSearch | None) -> str:

@@ -75,7 +75,7 @@ class Match:
     total_cbr: float | None
 
 
-@dataclass
+@dataclass(slots=True)
 class _Transmission:
     """A new image on the way to its match."""
 
@@ -172,13 +172,16 @@ class Receiver:
 
     def _hear(self, message: Message) -> _Transmission | None:
         """Take one message as far as its own stream goes; None if there is nothing in it to answer."""
+        stage_ms: dict[str, float] = {}
         try:
-            with self.clock.stage("unpack"):
-                frame = unpack(message.data)
+            start_ns = time.perf_counter_ns()
+            frame = unpack(message.data)
+            self._took("unpack", start_ns, stage_ms)
             if not self._is_new_image(frame):
                 return None
-            with self.clock.stage("dequantize"):
-                received = dequantize(frame.codes, frame.codes_format)
+            start_ns = time.perf_counter_ns()
+            received = dequantize(frame.codes, frame.codes_format)
+            self._took("dequantize", start_ns, stage_ms)
             decoder = self._decoders.decoder(frame.fingerprint)
             start_ns = time.perf_counter_ns()
             noise = self.noise.of(frame.frame_id.stream_id)
@@ -186,15 +189,19 @@ class Receiver:
         except DecodeError as error:
             self._reject(error)
             return None
-        stage_ms = {name: self.clock.last_ms[name] for name in ("unpack", "dequantize")}
         stage_ms["decode"] = (time.perf_counter_ns() - start_ns) / 1e6
         return _Transmission(frame, message.received_ns, decoder, heard, stage_ms)
+
+    def _took(self, stage: str, start_ns: int, stage_ms: dict[str, float]) -> None:
+        stage_ms[stage] = (time.perf_counter_ns() - start_ns) / 1e6
+        self.clock.record(stage, stage_ms[stage])
 
     def _answer(self, together: Sequence[_Transmission]) -> None:
         """Decode images of one decoder, and search for them."""
         decoder = together[0].decoder
         start_ns = time.perf_counter_ns()
-        query = decoder.decode(np.concatenate([image.heard for image in together]))
+        alone = len(together) == 1
+        query = decoder.decode(together[0].heard if alone else np.concatenate([image.heard for image in together]))
         decoded_ns = time.perf_counter_ns()
         answers = decoder.search(query)
         found_ns = time.perf_counter_ns()
@@ -229,8 +236,7 @@ class Receiver:
         record = self._knowledge_base.record(entry_id)
         matched_time_ns = time.time_ns()
         latency_ms = (matched_time_ns - frame.capture_time_ns) / 1e6
-        image.stage_ms[RECEIVE_TO_MATCH] = (time.perf_counter_ns() - image.received_ns) / 1e6
-        self.clock.record(RECEIVE_TO_MATCH, image.stage_ms[RECEIVE_TO_MATCH])
+        self._took(RECEIVE_TO_MATCH, image.received_ns, image.stage_ms)
         accepted = self._min_score is None or score >= self._min_score
         self.num_matches += 1
         self.num_accepted += accepted

@@ -20,6 +20,7 @@ What it brings, and costs, is measured: docs/results.md, "Which entry to answer 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import copy
 from typing import NamedTuple
@@ -168,14 +169,18 @@ class SignalSearch:
             of entry and key
         """
         keys, log_likelihoods = self.likeliest(queries, num_matches=self._num_candidates)
-        images = np.arange(len(queries))
-        places = self._expected_similarity(keys, log_likelihoods).argmax(axis=1)
-        key, variance = keys[images, places], queries[:, -1].astype(np.float64)
-        half_energy = self._half_energy[key].astype(np.float64)
-        product = variance * (log_likelihoods[images, places] - self._log_priors[key]) + half_energy
-        correlation = product / np.sqrt(half_energy * self._dim)
-        scores = correlation.clip(-1.0, 1.0) * self._similarity[key]
-        return list(zip(self._entries[key].tolist(), scores.tolist(), strict=True))
+        places = self._expected_similarity(keys, log_likelihoods).argmax(axis=1).tolist()
+        return [
+            self._scored(int(keys[image, place]), float(log_likelihoods[image, place]), float(queries[image, -1]))
+            for image, place in enumerate(places)
+        ]
+
+    def _scored(self, key: int, log_likelihood: float, variance: float) -> tuple[int, float]:
+        """A key's entry, and its score; plain numbers, because most often there is one image."""
+        half_energy = float(self._half_energy[key])
+        product = variance * (log_likelihood - float(self._log_priors[key])) + half_energy
+        correlation = product / math.sqrt(half_energy * self._dim)
+        return int(self._entries[key]), min(1.0, max(-1.0, correlation)) * float(self._similarity[key])
 
     def _expected_similarity(self, keys: npt.NDArray[np.int64], log_likelihoods: FloatArray) -> npt.NDArray[np.float32]:
         """Of each candidate's entry and what was meant, by the candidates' probabilities; (batch, m), to a factor."""
