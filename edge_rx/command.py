@@ -19,6 +19,7 @@ from edge_rx.pipeline import Match, Receiver
 from edge_rx.reporter import Reporter
 from edge_rx.results import ResultsLog
 from edge_rx.service import BatchRule, StopRule, print_summary, serve, summarize
+from engines.build_progress import build_progress
 from engines.modelset import ModelSet
 from semlink.config import ConfigFile, split_list
 from semlink.interrupt import interruptions
@@ -108,16 +109,18 @@ def rx(
             contextlib.ExitStack() as stack,
         ):
             # Before anything is bound or written: what is wrong with the models stops the start.
-            decoders = Decoders.of(
-                models,
-                knowledge_base,
-                rates=served,
-                backend=backend,
-                num_threads=num_threads,
-                gpu=gpu,
-                batch=together.max_frames,
-                with_clear=feedback is not None,
-            )
+            with build_progress(console) as report:
+                decoders = Decoders.of(
+                    models,
+                    knowledge_base,
+                    rates=served,
+                    backend=backend,
+                    num_threads=num_threads,
+                    gpu=gpu,
+                    batch=together.max_frames,
+                    report=report,
+                    with_clear=feedback is not None,
+                )
             receiver = Receiver(decoders, knowledge_base, min_score=min_score)
             frames = stack.enter_context(FrameReceiver(listen))
             publisher = stack.enter_context(ReportPublisher(feedback)) if feedback else None

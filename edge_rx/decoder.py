@@ -27,6 +27,7 @@ from edge_rx.signal_search import SignalSearch
 from engines.codecs import NestedCodec, PerRateCodec
 from engines.entry_keys import index_fingerprint
 from engines.modelset import ModelSet
+from engines.runner import Report
 from semlink.errors import ConfigError, DecodeError, KnowledgeBaseError
 from semlink.iq import Symbols
 from semlink.rates import RATES, Rate
@@ -132,6 +133,7 @@ class Decoders:
         num_threads: int = 1,
         gpu: GpuSearch | None = None,
         batch: int = 1,
+        report: Report | None = None,
         with_clear: bool = False,
     ) -> Decoders:
         """Load every codec of a model set, and `index`, for one knowledge base.
@@ -143,6 +145,7 @@ class Decoders:
         backend : of decoder networks, see `edge_rx.feature_decoder.decoder_backend`
         gpu : where to hold those keys and search; None for the CPU
         batch : frames of one decoder that may come together
+        report : told of the build of engines, where there are any to build
         with_clear : serve `nested` as it is sent to a receiver that reports a clear channel too, with as many keys at
             each rate again; without reports nobody sends it
 
@@ -174,6 +177,7 @@ class Decoders:
                     backend=decoder_backend(backend, gpu=gpu),
                     num_threads=num_threads,
                     batch=batch,
+                    report=report,
                 )
                 continue
             own = {fingerprint: _UNASKED for rate in served for fingerprint in codec.fingerprints(rate)}

@@ -19,7 +19,7 @@ from edge_rx.noise import NoiseEstimator
 from engines.arrays import FloatArray
 from engines.codecs import PerRateCodec
 from engines.modelset import ModelSet
-from engines.runner import DeviceRunner, DeviceTensor, GraphRunner
+from engines.runner import DeviceRunner, DeviceTensor, GraphRunner, Report
 from engines.target import choose_target
 from semlink.errors import ConfigError, DecodeError, EngineError, KnowledgeBaseError
 from semlink.frame import MAX_PILOTS
@@ -146,6 +146,7 @@ def feature_decoders(
     backend: str,
     num_threads: int,
     batch: int,
+    report: Report | None = None,
 ) -> dict[bytes, GraphDecoder | GpuDecoder]:
     """A decoder for each rate, by the fingerprint of its frames.
 
@@ -153,6 +154,7 @@ def feature_decoders(
     ----------
     backend : of `decoder_backend`
     batch : frames that are decoded together at most
+    report : told of the build of engines
     """
     if backend != "tensorrt":
         graphs = {rate: codec.load_decoder(rate, backend=backend, num_threads=num_threads) for rate in rates}
@@ -176,7 +178,7 @@ def feature_decoders(
             codes_format=CodesFormat.CF32,
             batch=batch,
         )
-        runner = TensorRtRunner(graph, store=default_store(model_set), stays_on_device=True)
+        runner = TensorRtRunner(graph, store=default_store(model_set), stays_on_device=True, report=report)
         decoders[codec.fingerprint(rate)] = GpuDecoder(codec.name, runner, rate, knowledge_base)
     return decoders
 

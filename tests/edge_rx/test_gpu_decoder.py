@@ -27,7 +27,7 @@ from edge_rx.pipeline import Match, Receiver
 from engines.engine_store import EngineStore
 from engines.modelset import ModelSet
 from engines.onnxruntime_runner import OnnxRuntimeRunner
-from engines.runner import DeviceTensor
+from engines.runner import DeviceTensor, Report
 from semlink.errors import ConfigError, EngineError
 from semlink.frame import MAX_PILOTS, pack
 from semlink.image import RGBImage
@@ -40,7 +40,7 @@ BATCH = 4
 class StandIn:
     """A TensorRT runner whose device is the host: ONNX Runtime computes, and the result is where its address says."""
 
-    def __init__(self, graph: bytes, *, store: EngineStore, stays_on_device: bool) -> None:
+    def __init__(self, graph: bytes, *, store: EngineStore, stays_on_device: bool, report: Report | None) -> None:
         assert stays_on_device
         self._runner = OnnxRuntimeRunner(graph)
         self.input = self._runner.input
