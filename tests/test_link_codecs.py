@@ -152,8 +152,8 @@ def test_each_code_is_heard_by_its_own_keys(
         decoder = decoders.decoder(codec.fingerprint(RATE, is_clear=is_clear))
         assert decoder.codec == ("nested-clear" if is_clear else "nested")
         for latent in code.latent(features)[:, : RATE.latent_dim]:
-            noise = NoiseEstimator()
-            query = decoder.decode(normalize_power(pair_latent(latent)), num_pilots=0, noise=noise)
+            received = normalize_power(pair_latent(latent))
+            query = decoder.decode(decoder.hear(received, num_pilots=0, noise=NoiseEstimator()))
             assert decoder.search(query) == searches[is_clear].match(query)
             others += [decoder.search(query) != searches[not is_clear].match(query)]
     assert np.mean(others) > 0.5
