@@ -17,10 +17,10 @@ from edge_rx.noise import NoiseEstimators
 from semlink.errors import DecodeError
 from semlink.frame import Frame, FrameId, unpack
 from semlink.iq import dequantize
+from semlink.message import Message
 from semlink.rates import channel_bandwidth_ratio
 from semlink.sequence import SequenceTracker
 from semlink.timing import StageClock
-from semlink.transport import Message
 
 __all__ = ["END_TO_END", "Match", "Receiver"]
 

@@ -14,7 +14,6 @@ import re
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple
 
 import zmq
 from typing_extensions import Self
@@ -22,12 +21,12 @@ from typing_extensions import Self
 from semlink.errors import ConfigError, DecodeError, TransportError
 from semlink.frame import MAX_FRAME_BYTES
 from semlink.interrupt import Interruption
+from semlink.message import Message
 from semlink.receiver_report import MAX_REPORT_BYTES, ReceiverReport
 
 __all__ = [
     "FrameReceiver",
     "FrameSender",
-    "Message",
     "ReportPublisher",
     "ReportSubscriber",
     "SocketLimits",
@@ -65,13 +64,6 @@ class SocketLimits:
                 "high_water_mark must be at least 1, linger_s not negative and peer_timeout_s positive,"
                 f" got {self.high_water_mark}, {self.linger_s} and {self.peer_timeout_s}"
             )
-
-
-class Message(NamedTuple):
-    """The bytes of a message, not yet checked, and the `time.perf_counter_ns` at which they were in memory."""
-
-    data: bytes
-    received_ns: int
 
 
 def zmq_version() -> str:

@@ -51,7 +51,8 @@ def test_everything_that_a_cpu_can_run(tmp_path: Path) -> None:
         *(f"search_5000_x_512_fp32_faiss_top_{count}" for count in (1, 64)),
         *(f"picture_to_codes_vit_b32_{precision}_torch" for precision in ("fp32", "fp16")),
         *(f"picture_to_codes_builtin_{precision}_onnxruntime_cpu" for precision in ("fp32", "fp16")),
-        "end_to_end_loopback_40_entries_onnxruntime_fp32_search_cpu_fp32",
+        "end_to_end_loopback_40_entries_nested_onnxruntime_fp32_search_cpu_fp32",
+        "end_to_end_loopback_40_entries_kbsc_onnxruntime_fp32_decoder_onnxruntime_search_cpu_fp32",
     }
     for row in report["benchmarks"]:
         assert (row["device"], row["num_rounds"], row["clock"]) == ("cpu", 2, "host wall")
@@ -64,10 +65,15 @@ def test_everything_that_a_cpu_can_run(tmp_path: Path) -> None:
         *(f"picture_to_codes_builtin_{precision}_tensorrt" for precision in ("fp32", "fp16")),
         "search_5000_x_512_fp16_faiss",
         *(
-            f"end_to_end_loopback_40_entries_{transmitter}_search_{search}"
+            f"end_to_end_loopback_40_entries_{codec}_{transmitter}_{receiver}"
             for transmitter in ("onnxruntime_fp32", "tensorrt_fp32", "tensorrt_fp16")
-            for search in ("cpu_fp32", "gpu_fp32", "gpu_fp16")
-            if (transmitter, search) != ("onnxruntime_fp32", "cpu_fp32")
+            for codec, receiver in (
+                *(("nested", f"search_{search}") for search in ("cpu_fp32", "gpu_fp32", "gpu_fp16")),
+                ("kbsc", "decoder_onnxruntime_search_cpu_fp32"),
+                ("kbsc", "decoder_onnxruntime_search_gpu_fp16"),
+                ("kbsc", "decoder_tensorrt_search_gpu_fp16"),
+            )
+            if not (transmitter == "onnxruntime_fp32" and receiver.endswith("cpu_fp32"))
         ),
     }
     assert all(skipped.values())

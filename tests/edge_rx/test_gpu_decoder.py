@@ -32,7 +32,7 @@ from semlink.errors import ConfigError, EngineError
 from semlink.frame import MAX_PILOTS, pack
 from semlink.image import RGBImage
 from semlink.iq import CodesFormat
-from semlink.transport import Message
+from semlink.message import Message
 
 BATCH = 4
 

@@ -25,8 +25,9 @@ from semlink.frame import Frame, end_of_stream, pack
 from semlink.image import RGBImage
 from semlink.interrupt import Interruption
 from semlink.iq import CodesFormat, Symbols, normalize_power, pair_latent, quantize
+from semlink.message import Message
 from semlink.rates import parse_rate
-from semlink.transport import FrameReceiver, FrameSender, Message
+from semlink.transport import FrameReceiver, FrameSender
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from semlink.channel import complex_normal, pilot_symbols
 from semlink.errors import EngineError
 from semlink.frame import Frame, pack
 from semlink.iq import CodesFormat, normalize_power, quantize
-from semlink.transport import Message
+from semlink.message import Message
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 

@@ -1,0 +1,14 @@
+"""What a socket gives and a receiver takes; here, because a receiver without sockets takes it too."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Message"]
+
+
+class Message(NamedTuple):
+    """The bytes of a message, not yet checked, and the `time.perf_counter_ns` at which they were in memory."""
+
+    data: bytes
+    received_ns: int
