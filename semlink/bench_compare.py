@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from semlink.bench_files import BenchFile, Stage
+from semlink.bench_files import BenchFile
+from semlink.bench_kinds import Stage
 from semlink.errors import ConfigError
 
 __all__ = ["DEFAULT_LEAST_CHANGE", "MIN_SAMPLES", "Comparison", "StageChange", "compare", "judge", "older_of"]

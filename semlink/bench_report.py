@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from semlink.bench_compare import MIN_SAMPLES, Comparison
-from semlink.bench_files import KINDS, BenchFile, Stage
+from semlink.bench_files import BenchFile
+from semlink.bench_kinds import KINDS, Stage
 from semlink.errors import ConfigError
 from semlink.provenance import MachineState
 
@@ -117,11 +118,16 @@ def _file_section(file: BenchFile, peaks: Peaks) -> Section:
     floors = {id(stage): peaks.floor_ms(stage) for stage in stages}
     has_floor = any(floor is not None for floor in floors.values())
     has_notes = any(stage.notes for stage in stages)
+    has_max = any(stage.max is not None for stage in stages)
     headers = ["stage", "samples", "p50 ms", "p95 ms", "p99 ms", "p99.9 ms"]
+    if has_max:
+        headers.append("max ms")
     headers += ["floor ms", "floor / p50"] * has_floor + ["besides"] * has_notes
     rows = []
     for stage in stages:
         row = [stage.name, str(stage.num_samples), *map(_ms, (stage.p50, stage.p95, stage.p99, stage.p999))]
+        if has_max:
+            row.append(_ms(stage.max))
         if has_floor:
             row += [_ms(floors[id(stage)]), _share(floors[id(stage)], stage.p50)]
         if has_notes:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from semlink import bench_report
 from semlink.bench_compare import MIN_SAMPLES, compare, judge, older_of
-from semlink.bench_files import BenchFile, Stage, read_bench_file
+from semlink.bench_files import BenchFile, read_bench_file
+from semlink.bench_kinds import Stage
 from semlink.bench_render import as_html, as_markdown, write_page
 from semlink.bench_report import Peaks, build_page
 from semlink.errors import ConfigError, MissingDependencyError, ResultsError
