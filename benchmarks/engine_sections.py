@@ -12,14 +12,14 @@ from benchmarks.precision import PrecisionReport
 from benchmarks.side_by_side import SideBySide
 from benchmarks.soak import SoakReport
 
-__all__ = ["engine_sections"]
+__all__ = ["engine_sections", "side_by_side_section"]
 
 Report = TypeVar("Report", PrecisionReport, SideBySide, SoakReport)
 
 
 def engine_sections() -> str:
     """All of them, from the committed JSON."""
-    return "\n".join((_precision(), _side_by_side(), _soak()))
+    return "\n".join((_precision(), side_by_side_section(), _soak()))
 
 
 def _precision() -> str:
@@ -43,15 +43,24 @@ def _precision() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _side_by_side() -> str:
-    report = _read(side_by_side.REPORT, SideBySide)
+def side_by_side_section(path: Path = side_by_side.REPORT) -> str:
+    """Torch eager and this link, from a report of `make bench-side-by-side`."""
+    report = _read(path, SideBySide)
     width_px, height_px = report.picture_px
     lines = [
         "## Beside what a user would write\n",
-        f"A picture of {width_px} x {height_px} in memory to codes, batch 1, {report.num_threads} threads, in turns in"
-        " one process: the paper repository's way (CLIP in torch's eager mode, torchvision's preprocessing, the MLP)"
-        " and this transmitter's graph; random weights."
-        f" {report.device}, {report.date[:10]}. Command: `{report.command}`.\n",
+        "The paper repository's way (CLIP in torch's eager mode, torchvision's preprocessing, the MLP, FAISS) and this"
+        f" link, batch 1, {report.num_threads} threads, in turns in one process; random weights. A picture of"
+        f" {width_px} x {height_px} in memory to codes, or torch's latent; those to the match in a KB of"
+        f" {report.num_kb_entries:,}; and the whole, ours with its frames packed, checked and unpacked and the entry's"
+        f" record looked up. {report.device}, {report.date[:10]}. Command: `{report.command}`.\n",
+        *(
+            f"- {name}: torch's networks and weights; over {same.num_pictures} photographs without noise"
+            f" {same.same_entries} answers are the same, features agree to a cosine of at least"
+            f" {same.feature_cosine:.5f} and symbols, quantized, to {same.symbol_cosine:.4f}."
+            for name, same in report.same_work.items()
+        ),
+        *([""] if report.same_work else []),
         "| | p50 ms | p95 ms | p99 ms | of torch's p50 |",
         "|---|---:|---:|---:|---:|",
     ]

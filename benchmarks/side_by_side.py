@@ -1,51 +1,68 @@
-"""`make bench-side-by-side`: this transmitter beside what a user would write, timed in turns on one machine.
+"""`make bench-side-by-side`: this link beside what a user would write, timed in turns on one machine.
 
-What a user would write is what the paper's repository does: a CLIP ViT-B/32 in torch's eager mode with torchvision's
-preprocessing, an MLP, all in one process. Ours is the same network as one graph from picture to codes. Weights are
-random, of which the time does not depend; the picture is a real photograph of 1280 x 720.
+What a user would write is what the paper's repository does: `benchmarks.torch_eager`. Ours is the same CLIP ViT-B/32
+and the same `kbsc`, exported and run by transmitter and receiver as ever. The weights are random, of which the time
+does not depend; that both do the same work is checked before anything is timed, without noise: features and symbols
+within `LEAST_COSINE`, and for every photograph the same entry. Where they differ the run fails.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
+import contextlib
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from rich.progress import Progress
-from torch import nn
 
-from engines.compose import Graph, compose_transmitter
-from engines.encoder_precision import default_store, encoder_graph
+from benchmarks.same_models import Link, as_model_set, knowledge_base_of
+from benchmarks.torch_eager import FEATURE_DIM, NUM_THREADS, TorchEager, random_clip
 from engines.modelset import ModelSet
-from engines.nested_graph import nested_encoder
 from engines.precision import Precision
-from engines.runner import load_runner
-from semlink.image import RGBImage, preprocess
+from semlink.image import RGBImage
+from semlink.iq import pair_latent
 from semlink.provenance import MachineState, describe_device, installed_versions, machine_state, now_utc, write_report
-from semlink.rates import RATES, parse_rate
+from semlink.rates import parse_rate
 from semlink.timing import LatencySummary, StageClock
 from trainer.codecs.kbsc import KbscNetwork
 from trainer.datasets import open_dataset
-from trainer.encoders.export import EncoderNetwork, write_encoder_model_set
-from trainer.encoders.open_clip_encoder import declare_torchvision_operators
 
-NUM_THREADS = len(os.sched_getaffinity(0))
-NUM_ROUNDS, WARM_UP = 100, 5
 RATE = parse_rate("64")
+NUM_KB_ENTRIES = 5_000
+NUM_ROUNDS, WARM_UP = 100, 5
 REPORT = Path(__file__).parent / "results" / "side-by-side.json"
 
-Pipeline = Callable[[RGBImage], np.ndarray]
-"""Picture in memory to what goes on the air."""
+TO_CODES, TO_MATCH, WHOLE = "picture to codes", "codes to match", "picture to match"
+EAGER = "torch eager, ViT-B/32, fp32"
+LEAST_COSINE = {Precision.FP32: 0.9995, Precision.INT8: 0.99}
+"""With torch, of features and of symbols; the latter are quantized to 8 bits."""
+
+Call = Callable[[], object]
+
+
+class SameWork(msgspec.Struct, frozen=True):
+    """How one of ours compares with torch over `num_pictures`, without noise: least cosines, and equal answers."""
+
+    num_pictures: int
+    feature_cosine: float
+    symbol_cosine: float
+    same_entries: int
 
 
 class SideBySide(msgspec.Struct, frozen=True):
-    """The report: milliseconds from a picture in memory to codes, and the ratio of medians to torch's."""
+    """The report: milliseconds of each path in each way, and the ratio of medians to torch's of the same path.
+
+    Attributes
+    ----------
+    same_work : by the name of each of ours that has torch's networks
+    """
 
     command: str
     date: str
@@ -56,112 +73,150 @@ class SideBySide(msgspec.Struct, frozen=True):
     latency_ms: dict[str, LatencySummary]
     ratio_to_torch_eager: dict[str, float]
     machine_state: MachineState | None = None
+    num_kb_entries: int = 0
+    same_work: dict[str, SameWork] = {}
 
 
-def main() -> None:
-    """Time all of them in turns, so that whatever else the machine does is shared, and write the report."""
-    torch.set_num_threads(NUM_THREADS)
-    picture = camera_picture()
-    with Progress() as progress, tempfile.TemporaryDirectory() as folder:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Check and time all of them, and write the report."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--runs", type=int, default=NUM_ROUNDS, help="rounds that are timed")
+    parser.add_argument("--out", type=Path, default=REPORT, help="the JSON to write")
+    options = parser.parse_args(arguments)
+    torch.manual_seed(0)
+    eager = TorchEager(*random_clip(), KbscNetwork(FEATURE_DIM, RATE.latent_dim).eval())
+    report = measured(eager, photographs(), num_rounds=options.runs)
+    write_report(report, options.out)
+    for name, stage in report.latency_ms.items():
+        ratio = report.ratio_to_torch_eager[name]
+        print(f"{name:52} p50 {stage.p50:7.2f}  p95 {stage.p95:7.2f}  p99 {stage.p99:7.2f} ms  {ratio:.2f}")
+
+
+def measured(eager: TorchEager, pictures: Sequence[RGBImage], *, num_rounds: int) -> SideBySide:
+    """Make ours of the same networks, check that they do the same work, and time all in turns on the first picture."""
+    with Progress() as progress, tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         task = progress.add_task("preparing", total=4)
-        clip, clip_preprocess = random_clip()
-        pipelines: dict[str, Pipeline] = {"torch eager, ViT-B/32, fp32": torch_eager(clip, clip_preprocess)}
+        engines = Path(folder, "engines")
+        models = as_model_set(Path(folder, "models"), eager.clip, eager.codec, RATE)
         progress.advance(task)
-        models = write_encoder_model_set(Path(folder), shaped_like_clip(clip))
-        for precision in (Precision.FP32, Precision.INT8):
-            encoder = encoder_graph(models, precision, default_store(models))
-            pipelines[f"semlink, ViT-B/32, {precision.value}"] = one_graph(models, encoder)
+        entries = plausible_entries(eager, pictures)
+        eager.know(entries)
+        kb = knowledge_base_of(entries, models, Path(folder, "kb"))
+        links, same = {}, {}
+        for precision in LEAST_COSINE:
+            name = f"semlink, ViT-B/32, {precision.value}"
+            link = stack.enter_context(Link(models, "kbsc", RATE, kb, precision=precision, engines=engines))
+            links[name], same[name] = link, compared(eager, link, pictures)
+            require_same_work(name, same[name], least_cosine=LEAST_COSINE[precision])
             progress.advance(task)
         builtin = ModelSet.find("builtin")
-        pipelines["semlink, built-in encoder, fp32"] = one_graph(builtin, builtin.encoder_path)
+        kb = knowledge_base_of(entries, builtin, Path(folder, "builtin-kb"))
+        links["semlink, built-in encoder and nested, fp32"] = stack.enter_context(
+            Link(builtin, "nested", RATE, kb, precision=Precision.FP32, engines=engines)
+        )
         progress.advance(task)
-        clock = StageClock()
-        rounds = progress.add_task("timing", total=WARM_UP + NUM_ROUNDS)
-        for number in range(WARM_UP + NUM_ROUNDS):
-            for name, pipeline in pipelines.items():
-                with (clock if number >= WARM_UP else StageClock()).stage(name):
-                    codes = pipeline(picture)
-                if not codes.any():
-                    raise RuntimeError(f"{name}: gave nothing")
-            progress.advance(rounds)
-    state, stages = machine_state(), clock.summary()
-    eager = next(iter(stages.values())).p50
-    report = SideBySide(
+        stages = timed(calls(eager, links, pictures[0]), num_rounds, progress)
+    return SideBySide(
         command="make bench-side-by-side",
         date=now_utc(),
         device=describe_device(),
         versions=installed_versions(),
         num_threads=NUM_THREADS,
-        picture_px=(picture.shape[1], picture.shape[0]),
-        latency_ms=stages,
-        ratio_to_torch_eager={name: round(stage.p50 / eager, 3) for name, stage in stages.items()},
-        machine_state=state,
-    )
-    write_report(report, REPORT)
-    for name, stage in stages.items():
-        print(f"{name:34} p50 {stage.p50:7.2f}  p95 {stage.p95:7.2f}  p99 {stage.p99:7.2f} ms  {stage.p50 / eager:.2f}")
-
-
-def camera_picture() -> RGBImage:
-    """A real photograph at a camera's 1280 x 720."""
-    photograph = open_dataset("photos").knowledge_base.image(0)
-    return np.asarray(Image.fromarray(photograph).resize((1280, 720), Image.Resampling.BICUBIC))
-
-
-def random_clip() -> tuple[nn.Module, Any]:
-    """ViT-B/32 with random weights, and the preprocessing that open_clip gives with it."""
-    declare_torchvision_operators()
-    import open_clip
-
-    torch.manual_seed(0)
-    clip, _, clip_preprocess = open_clip.create_model_and_transforms("ViT-B-32", pretrained=None, device="cpu")
-    return clip.eval(), clip_preprocess
-
-
-def torch_eager(clip: nn.Module, clip_preprocess: Any) -> Pipeline:
-    """As in the paper's repository: preprocess with torchvision, encode_image, the MLP."""
-    mlp = KbscNetwork(512, RATE.latent_dim).eval().encoder
-
-    def pipeline(picture: RGBImage) -> np.ndarray:
-        with torch.no_grad():
-            pixels = clip_preprocess(Image.fromarray(picture))[None]
-            features = clip.encode_image(pixels)
-            latent: np.ndarray = mlp(features / features.norm(dim=-1, keepdim=True)).numpy()
-        return latent
-
-    return pipeline
-
-
-def shaped_like_clip(clip: nn.Module) -> EncoderNetwork:
-    """The same network, for the export."""
-
-    class ImageTower(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.clip = clip
-
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return self.clip.encode_image(pixels)
-
-    return EncoderNetwork(
-        name="vit-b32-random",
-        network=ImageTower().eval(),
-        feature_dim=512,
-        size_px=224,
-        mean=(122.77, 116.75, 104.09),
-        std=(68.5, 66.63, 70.32),
-        licence="none",
-        training_data="none: random weights",
+        picture_px=(pictures[0].shape[1], pictures[0].shape[0]),
+        latency_ms={f"{path}: {who}": summary for (path, who), summary in stages.items()},
+        ratio_to_torch_eager={
+            f"{path}: {who}": round(summary.p50 / stages[path, EAGER].p50, 3) for (path, who), summary in stages.items()
+        },
+        machine_state=machine_state(),
+        num_kb_entries=len(entries),
+        same_work=same,
     )
 
 
-def one_graph(models: ModelSet, encoder: Graph) -> Pipeline:
-    """Preprocessing, then one engine call to the codes of every rate of `nested`."""
-    codebook = ModelSet.find("builtin").codec("nested").codebook
-    graph = compose_transmitter([encoder, nested_encoder(codebook)], RATES)
-    runner = load_runner(graph, backend="onnxruntime", num_threads=NUM_THREADS)
-    preprocessing = models.manifest.encoder.preprocessing
-    return lambda picture: runner(preprocess(picture, preprocessing)[None])
+def photographs() -> list[RGBImage]:
+    """Real ones, at a camera's 1280 x 720."""
+    images = open_dataset("photos").knowledge_base
+    return [
+        np.asarray(Image.fromarray(images.image(index)).resize((1280, 720), Image.Resampling.BICUBIC))
+        for index in range(len(images))
+    ]
+
+
+def plausible_entries(eager: TorchEager, pictures: Sequence[RGBImage]) -> npt.NDArray[np.float32]:
+    """(NUM_KB_ENTRIES, FEATURE_DIM): what each picture decodes to, and others that are scattered as these are.
+
+    So each picture has one right answer, and wrong ones around it.
+    """
+    known = torch.cat([eager.query(eager.latent(picture)) for picture in pictures]).numpy()
+    others = np.random.default_rng(0).standard_normal((NUM_KB_ENTRIES - len(known), FEATURE_DIM))
+    entries = np.concatenate([known, known.mean(axis=0) + known.std(axis=0) * others])
+    return (entries / np.linalg.norm(entries, axis=1, keepdims=True)).astype(np.float32)
+
+
+def compared(eager: TorchEager, link: Link, pictures: Sequence[RGBImage]) -> SameWork:
+    """Run both over the pictures, without noise."""
+    feature_cosines, symbol_cosines, same_entries = [], [], 0
+    for picture in pictures:
+        latent, codes = eager.latent(picture), link.codes(picture)
+        feature_cosines.append(cosine(eager.features(picture).numpy(), link.features(picture)))
+        symbol_cosines.append(cosine(pair_latent(latent.numpy()), link.symbols(codes)))
+        same_entries += eager.match(latent) == link.match(codes) == link.send_and_match(picture)
+    return SameWork(len(pictures), min(feature_cosines), min(symbol_cosines), same_entries)
+
+
+def cosine(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> float:
+    """Of two vectors; complex ones are not turned onto each other."""
+    return float(np.vdot(one, other).real / (np.linalg.norm(one) * np.linalg.norm(other)))
+
+
+def require_same_work(name: str, found: SameWork, *, least_cosine: float) -> None:
+    """End the run, with what differs, unless both did the same."""
+    if found.same_entries < found.num_pictures or not min(found.feature_cosine, found.symbol_cosine) >= least_cosine:
+        sys.exit(
+            f"{name} and torch do not do the same work, so their times say nothing: of {found.num_pictures} pictures"
+            f" {found.same_entries} have the same entry, features agree to a cosine of {found.feature_cosine:.6f} and"
+            f" symbols to {found.symbol_cosine:.6f}, at least {least_cosine} expected"
+        )
+
+
+def calls(
+    eager: TorchEager, links: Mapping[str, Link], picture: RGBImage
+) -> dict[tuple[str, str], tuple[Call, object]]:
+    """What is timed, by path and by who does it; and what a call must give, None where that is codes."""
+    latent = eager.latent(picture)
+    entry = eager.match(latent)
+    found: dict[tuple[str, str], tuple[Call, object]] = {
+        (TO_CODES, EAGER): (lambda: eager.latent(picture), None),
+        (TO_MATCH, EAGER): (lambda: eager.match(latent), entry),
+        (WHOLE, EAGER): (lambda: eager.match(eager.latent(picture)), entry),
+    }
+    for who, link in links.items():
+        found |= _calls_of(link, picture, who)
+    return {place: found[place] for path in (TO_CODES, TO_MATCH, WHOLE) for place in found if place[0] == path}
+
+
+def _calls_of(link: Link, picture: RGBImage, who: str) -> dict[tuple[str, str], tuple[Call, object]]:
+    codes = link.codes(picture)
+    entry = link.match(codes)
+    return {
+        (TO_CODES, who): (lambda: link.codes(picture), None),
+        (TO_MATCH, who): (lambda: link.match(codes), entry),
+        (WHOLE, who): (lambda: link.send_and_match(picture), entry),
+    }
+
+
+def timed(
+    calls: Mapping[tuple[str, str], tuple[Call, object]], num_rounds: int, progress: Progress
+) -> dict[tuple[str, str], LatencySummary]:
+    """Time all in turns, so that whatever else the machine does is shared; every answer is looked at."""
+    clocks = {place: StageClock() for place in calls}
+    for number in progress.track(range(WARM_UP + num_rounds), description="timing"):
+        for place, (call, expected) in calls.items():
+            with (clocks[place] if number >= WARM_UP else StageClock()).stage("call"):
+                answer = call()
+            if (answer != expected) if expected is not None else not answer.any():
+                raise RuntimeError(f"{': '.join(place)}: gave {answer}, expected {expected}")
+    return {place: clock.summary()["call"] for place, clock in clocks.items()}
 
 
 if __name__ == "__main__":

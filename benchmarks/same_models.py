@@ -1,0 +1,162 @@
+"""The networks of `benchmarks.torch_eager` as a model set and a knowledge base, and the link that runs them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace, TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from benchmarks.torch_eager import FEATURE_DIM, NUM_THREADS
+from edge_rx.decoder import Decoders
+from edge_rx.kb import KnowledgeBase
+from edge_rx.kb.build import LabelledImage, build_knowledge_base
+from edge_rx.noise import NoiseEstimator
+from edge_rx.pipeline import Receiver
+from edge_tx.model import load_transmitter_model
+from edge_tx.pipeline import Transmitter
+from engines.encoder_precision import default_store, encoder_graph
+from engines.manifest import CodecRateEntry, PerRateCodecEntry
+from engines.modelset import ModelSet
+from engines.precision import Precision
+from engines.runner import GraphRunner, load_runner
+from semlink.image import LoadedImage, RGBImage, preprocess
+from semlink.iq import IQCodes, Symbols, dequantize
+from semlink.rates import Rate
+from trainer.codecs.export import export_codec
+from trainer.codecs.kbsc import KbscNetwork
+from trainer.encoders.export import EncoderNetwork, write_encoder_model_set
+from trainer.modelset_writer import model_file, set_codec
+
+__all__ = ["Link", "as_model_set", "knowledge_base_of"]
+
+SIZE_PX = 224
+
+
+def as_model_set(folder: Path, clip: nn.Module, codec: KbscNetwork, rate: Rate) -> ModelSet:
+    """Export both networks as training does, `codec` for one rate.
+
+    Exported weights are stored in half precision, so those of `clip` are rounded to it first, in place.
+    """
+
+    class ImageTower(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.clip = clip
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return self.clip.encode_image(pixels)
+
+    with torch.no_grad():
+        for weights in clip.parameters():
+            weights.copy_(weights.half().float())
+    encoder = EncoderNetwork(
+        name="vit-b32-random",
+        network=ImageTower().eval(),
+        feature_dim=FEATURE_DIM,
+        size_px=SIZE_PX,
+        mean=(122.7709383, 116.7460125, 104.09373615),
+        std=(68.5005327, 66.6321579, 70.32316305),
+        licence="none",
+        training_data="none: random weights",
+    )
+    write_encoder_model_set(folder, encoder)
+    halves = [folder / f"kbsc-{rate.num_symbols}.{half}.onnx" for half in ("encoder", "decoder")]
+    export_codec(codec, *halves)
+    entry = CodecRateEntry(rate.num_symbols, *map(model_file, halves))
+    set_codec(folder, PerRateCodecEntry("kbsc", [entry], licence="none", training_data="none: random weights"))
+    return ModelSet(folder)
+
+
+def knowledge_base_of(vectors: npt.NDArray[np.float32], models: ModelSet, folder: Path) -> Path:
+    """Build a knowledge base of given vectors; their pictures are one grey square."""
+    remaining = iter(vectors)
+    encoder = SimpleNamespace(
+        name=models.manifest.encoder.name,
+        fingerprint=models.encoder_fingerprint,
+        feature_dim=models.feature_dim,
+        preprocessing=models.manifest.encoder.preprocessing,
+        encode=lambda pictures: np.stack([next(remaining) for _ in pictures]),
+    )
+    square = np.full((8, 8, 3), 128, np.uint8)
+    pictures = (LabelledImage("", f"{number}.png", square) for number in range(len(vectors)))
+    build_knowledge_base(pictures, folder, encoder, codecs=models.codecs)
+    return folder
+
+
+class Link(AbstractContextManager["Link"]):
+    """Transmitter and receiver in one process, frames handed over in memory, and their parts.
+
+    Parameters
+    ----------
+    models : with `codec`
+    knowledge_base : folder of one that was built with them
+    precision : of the image encoder
+    engines : where engines are kept
+    """
+
+    def __init__(
+        self, models: ModelSet, codec: str, rate: Rate, knowledge_base: Path, *, precision: Precision, engines: Path
+    ) -> None:
+        self._rate, self._precision, self._engines, self._models = rate, precision, engines, models
+        self._model = load_transmitter_model(
+            models,
+            rate,
+            codec=codec,
+            backend="onnxruntime",
+            num_threads=NUM_THREADS,
+            precision=precision,
+            engines=engines,
+        )
+        self._knowledge_base = KnowledgeBase.open(knowledge_base, models.encoder_fingerprint)
+        decoders = Decoders.of(models, self._knowledge_base, rates=[rate])
+        self._decoder = decoders.decoder(self._model.fingerprints[rate])
+        self._noise = NoiseEstimator()
+        self._on_air: list[bytes] = []
+        self._transmitter = Transmitter(self._model, rate, self._on_air.append)
+        self._receiver = Receiver(decoders, self._knowledge_base)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._knowledge_base.close()
+
+    @cached_property
+    def _encoder(self) -> GraphRunner:
+        """The one inside the transmitter's graph, by itself."""
+        encoder = encoder_graph(self._models, self._precision, default_store(self._models, self._engines))
+        graph = encoder if isinstance(encoder, Path) else encoder.SerializeToString()
+        return load_runner(graph, backend="onnxruntime", num_threads=NUM_THREADS)
+
+    def features(self, picture: RGBImage) -> npt.NDArray[np.float32]:
+        """(1, FEATURE_DIM), which otherwise never leave the graph."""
+        return np.asarray(self._encoder(self._tensor(picture)[None]))
+
+    def codes(self, picture: RGBImage) -> IQCodes:
+        """(n, 2): preprocessing, and the transmitter's one engine call."""
+        return self._model.codes(self._tensor(picture), self._rate)
+
+    def _tensor(self, picture: RGBImage) -> npt.NDArray[np.uint8]:
+        return preprocess(picture, self._model.preprocessing)
+
+    def symbols(self, codes: IQCodes) -> Symbols:
+        """(n,) complex64, as a receiver hears them without a channel."""
+        return dequantize(codes, self._model.codes_format)
+
+    def match(self, codes: IQCodes) -> int:
+        """Dequantize, decode and search: the entry."""
+        query = self._decoder.decode(self.symbols(codes), num_pilots=0, noise=self._noise)
+        return self._decoder.search(query)[0]
+
+    def send_and_match(self, picture: RGBImage) -> int:
+        """The whole path, with frames packed, checked and unpacked, and the entry's record looked up."""
+        self._transmitter.run_once(LoadedImage(picture, *picture.shape[:2]))
+        match = self._receiver.run_once(self._on_air.pop())
+        if match is None:
+            raise RuntimeError(f"dropped: {dict(self._receiver.rejected)}")
+        return match.entry_id
