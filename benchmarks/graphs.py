@@ -1,10 +1,12 @@
-"""The transmitter's graphs without the image encoder, which takes a hundred times as long."""
+"""The transmitter's graphs without the image encoder, which takes a hundred times as long; and what graphs cost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import onnx
 
 from engines.codecs import Codec, NestedCodec
 from engines.compose import iq_head
@@ -13,7 +15,9 @@ from engines.runner import GraphRunner, load_runner
 from semlink.iq import IQCodes
 from semlink.rates import Rate
 
-__all__ = ["codec_encoder", "codec_graphs", "unit_features"]
+__all__ = ["codec_encoder", "codec_encoder_graph", "codec_graphs", "graph_cost", "unit_features"]
+
+_LAYERS = ("Conv", "Gemm", "MatMul")
 
 
 def unit_features() -> np.ndarray:
@@ -22,11 +26,16 @@ def unit_features() -> np.ndarray:
     return features / np.linalg.norm(features)
 
 
-def codec_encoder(codec: Codec, rate: Rate) -> GraphRunner:
+def codec_encoder_graph(codec: Codec, rate: Rate) -> Path | bytes:
     """Features -> latent: of one rate, or of all at once."""
     if isinstance(codec, NestedCodec):
-        return load_runner(nested_encoder(codec.codebook).SerializeToString())
-    return codec.load_encoder(rate)
+        return nested_encoder(codec.codebook).SerializeToString()
+    return codec.encoder_path(rate)
+
+
+def codec_encoder(codec: Codec, rate: Rate) -> GraphRunner:
+    """The same, loaded."""
+    return load_runner(codec_encoder_graph(codec, rate))
 
 
 def codec_graphs(codec: Codec, rate: Rate) -> Callable[[np.ndarray], IQCodes]:
@@ -36,3 +45,26 @@ def codec_graphs(codec: Codec, rate: Rate) -> Callable[[np.ndarray], IQCodes]:
     head = load_runner(iq_head(rates).SerializeToString())
     end = int(np.cumsum([each.num_symbols for each in rates])[rates.index(rate)])
     return lambda features: head(encoder(features))[0, end - rate.num_symbols : end]
+
+
+def graph_cost(graph: Path | bytes) -> dict[str, float]:
+    """Least bytes and operations of one image, as a benchmark's row has them.
+
+    Bytes are those of the weights of convolutions and matrix products, each read once in fp32, as ONNX Runtime holds
+    them; operations are their multiplications and additions, two for each weight that an output meets.
+    """
+    model = onnx.load(graph) if isinstance(graph, Path) else onnx.load_from_string(graph)
+    model = onnx.shape_inference.infer_shapes(model)
+    values = [*model.graph.value_info, *model.graph.output, *model.graph.input]
+    # A free axis is the batch.
+    shapes = {value.name: [axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim] for value in values}
+    shapes |= {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    weights: dict[str, int] = {}
+    operations = 0
+    for node in (node for node in model.graph.node if node.op_type in _LAYERS):
+        weight, output = shapes[node.input[1]], shapes[node.output[0]]
+        weights[node.input[1]] = int(np.prod(weight))
+        # What is neither the output's features nor its places is summed over.
+        num_features = output[1] if node.op_type == "Conv" else output[-1]
+        operations += 2 * int(np.prod(output)) * int(np.prod(weight)) // num_features
+    return {"bytes_moved": 4.0 * sum(weights.values()), "operations": float(operations)}

@@ -13,6 +13,10 @@ import pytest
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PERCENTILES = (50, 95, 99, 99.9)
+_MEMORY = {
+    "tx_peak_resident_mb": "transmitter's peak resident memory",
+    "peak_resident_mb": "its peak resident memory",
+}
 
 
 def main() -> None:
@@ -65,19 +69,28 @@ def table(report: dict[str, Any]) -> str:
         "# Latency",
         "",
         f"{report['device']}; {report['date'][:10]}; encoder on {report['encoder_threads']} threads, everything else"
-        " on one; fp32; batch 1.",
+        " on one; fp32; batch 1. Cold rows are of fresh processes, of which there are too few for percentiles.",
         "",
-        "| stage | rounds | p50 ms | p95 ms | p99 ms | p99.9 ms |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| stage | rounds | p50 ms | p95 ms | p99 ms | p99.9 ms | max ms |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in report["benchmarks"]:
-        cells = row if "latency_ms" not in row else {f"{_name(p)}_ms": row["latency_ms"][_name(p)] for p in PERCENTILES}
-        rounds = row["latency_ms"]["num_samples"] if "latency_ms" in row else row["num_rounds"]
-        values = " | ".join(f"{cells[f'{_name(p)}_ms']:.3f}" for p in PERCENTILES)
-        lines.append(f"| {row['name'].replace('_', ' ')} | {rounds} | {values} |")
-        if "tx_peak_resident_mb" in row:
-            lines.append(f"| transmitter's peak resident memory: {row['tx_peak_resident_mb']:.0f} MB | | | | | |")
+        name = row["name"].replace("_", " ")
+        timed = {_name(p): row[f"{_name(p)}_ms"] for p in PERCENTILES} | {"num_samples": row["num_rounds"]}
+        lines.append(_row(name, row.get("latency_ms", timed)))
+        lines += [_row(f"{name}: {part}", of_part) for part, of_part in row.get("stage_latency_ms", {}).items()]
+        lines += [
+            f"| {memory}: {row[key]:.0f} MB | | | | | | |"
+            for key, memory in _MEMORY.items()
+            if row.get(key) is not None
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _row(name: str, timed: dict[str, Any]) -> str:
+    values = (timed.get(key) for key in (*map(_name, PERCENTILES), "max"))
+    cells = " | ".join("" if value is None else f"{value:.3f}" for value in values)
+    return f"| {name} | {timed['num_samples']} | {cells} |"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.conftest import NUM_KB_ENTRIES
+from benchmarks.graphs import graph_cost
 from edge_rx.decoder import Decoders
+from edge_rx.entry_sounds import EntrySounds
 from edge_rx.equalizer import equalize
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.index import FlatIndex
@@ -26,6 +28,22 @@ def symbols(rate):
 def codec_decoder(model_set, codec, rate, knowledge_base_folder):
     with KnowledgeBase.open(knowledge_base_folder) as kb:
         yield Decoders.of(model_set, kb, rates=[rate]).decoder(model_set.codec(codec).fingerprint(rate))
+
+
+@pytest.fixture(scope="session")
+def decoder_cost(model_set, codec, rate):
+    """Of the decoder's network; none for `nested`, which has none."""
+    return graph_cost(model_set.codec(codec).decoder_path(rate)) if codec == "kbsc" else {}
+
+
+@pytest.fixture(scope="session")
+def num_searched_bytes(model_set, codec, rate, knowledge_base_folder):
+    """An exact search reads every vector: features, or what entries sound like and two numbers more of each."""
+    with KnowledgeBase.open(knowledge_base_folder) as kb:
+        if codec == "kbsc":
+            return kb.features().nbytes
+        sounds = EntrySounds.of(model_set.codec(codec).codebook, kb.features())
+        return len(sounds.keys) * (rate.latent_dim + 2) * sounds.keys.itemsize
 
 
 @pytest.fixture(scope="session")
@@ -59,16 +77,19 @@ def test_equalize_with_pilots(benchmark, symbols):
     assert cosine.real > 0.95  # the phase is undone, the magnitude left
 
 
-def test_decode(benchmark, codec_decoder, symbols):
+def test_decode(benchmark, codec_decoder, symbols, decoder_cost):
     """Received symbols to query: equalise and run the network, or weigh by the noise."""
     noise = NoiseEstimator()
+    benchmark.extra_info.update(decoder_cost)
     query = benchmark(lambda: codec_decoder.decode(codec_decoder.hear(symbols, num_pilots=0, noise=noise)))
     assert np.isfinite(query).all()
 
 
-def test_decode_and_search(benchmark, codec_decoder, symbols):
+def test_decode_and_search(benchmark, codec_decoder, symbols, decoder_cost, num_searched_bytes):
     """Received symbols to entry; for `nested` the search among 5,000 entries and 6,144 codewords is the decoder."""
     noise = NoiseEstimator()
+    benchmark.extra_info["bytes_moved"] = decoder_cost.get("bytes_moved", 0) + num_searched_bytes
+    benchmark.extra_info["operations"] = decoder_cost.get("operations", 0) + 2 * num_searched_bytes // 4
 
     def answer():
         return codec_decoder.search(codec_decoder.decode(codec_decoder.hear(symbols, num_pilots=0, noise=noise)))
@@ -83,6 +104,7 @@ def test_search(benchmark, unit_vectors, num_entries):
     index.add(unit_vectors[:num_entries])
     query = unit_vectors[num_entries // 2][None]
     benchmark.extra_info["bytes_moved"] = unit_vectors[:num_entries].nbytes  # an exact search reads every vector
+    benchmark.extra_info["operations"] = 2 * unit_vectors[:num_entries].size
     entries, scores = benchmark(lambda: index.search(query, num_matches=1))
     assert entries[0, 0] == num_entries // 2
     assert scores[0, 0] == pytest.approx(1.0, abs=1e-4)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.conftest import NUM_THREADS
-from benchmarks.graphs import codec_encoder, codec_graphs
+from benchmarks.graphs import codec_encoder, codec_encoder_graph, codec_graphs, graph_cost
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
 from engines.codebook import LATENT_DIM
@@ -17,6 +17,7 @@ from engines.compose import iq_head
 from engines.engine_options import EngineOptions
 from engines.modelset import ModelSet
 from engines.runner import load_runner
+from engines.transmitter_graph import transmitter_graph
 from semlink.frame import Frame, pack, unpack
 from semlink.image import LoadedImage, preprocess
 from semlink.iq import normalize_power, pair_latent, quantize
@@ -39,6 +40,7 @@ def latent(model_set: ModelSet, rate: Rate, features: np.ndarray) -> np.ndarray:
 
 
 def test_preprocess_1280x720(benchmark, model_set, camera_picture):
+    benchmark.extra_info["bytes_moved"] = camera_picture.pixels.nbytes  # every pixel is read
     result = benchmark(preprocess, camera_picture.pixels, model_set.manifest.encoder.preprocessing)
     assert result.shape == (224, 224, 3)
     assert 10 < result.mean() < 245
@@ -47,23 +49,27 @@ def test_preprocess_1280x720(benchmark, model_set, camera_picture):
 def test_encoder(benchmark, model_set, tensor):
     runner = model_set.load_encoder(num_threads=NUM_THREADS)
     benchmark.extra_info["runs on"] = f"{runner.description}, fp32 (weights stored as fp16)"
+    benchmark.extra_info.update(graph_cost(model_set.encoder_path))
     features = benchmark(runner, tensor)
     assert np.linalg.norm(features) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_encoder_one_thread(benchmark, model_set, tensor):
+    benchmark.extra_info.update(graph_cost(model_set.encoder_path))
     features = benchmark(model_set.load_encoder(num_threads=1), tensor)
     assert np.linalg.norm(features) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_codec_encoder(benchmark, model_set, codec, rate, features):
     """Features to latent: for `nested` that of every rate."""
+    benchmark.extra_info.update(graph_cost(codec_encoder_graph(model_set.codec(codec), rate)))
     latent = benchmark(codec_encoder(model_set.codec(codec), rate), features)
     assert latent.shape[1] in (rate.latent_dim, LATENT_DIM)
 
 
 def test_codec_to_codes(benchmark, model_set, codec, rate, features):
     """Features to codes: codec, unit power, quantization; for `nested` those of every rate."""
+    benchmark.extra_info.update(graph_cost(codec_encoder_graph(model_set.codec(codec), rate)))
     codes = benchmark(codec_graphs(model_set.codec(codec), rate), features)
     assert codes.shape == (rate.num_symbols, 2)
     assert codes.any()
@@ -92,6 +98,7 @@ def test_pack(benchmark, model_set, rate, latent):
 def test_composed_graph(benchmark, model_set, codec, rate, tensor, features):
     """Encoder, codec, unit power and quantization in one engine call."""
     model = load_transmitter_model(model_set, rate, EngineOptions(num_threads=NUM_THREADS), codec=codec)
+    benchmark.extra_info.update(graph_cost(transmitter_graph(model_set, rate, codec=codec).onnx))
     codes = benchmark(model.codes, tensor[0], rate)
     assert np.abs(codes.astype(int) - codec_graphs(model_set.codec(codec), rate)(features)).max() <= 1
 

@@ -16,6 +16,7 @@ from edge_tx.pipeline import SentFrame, Transmitter
 from edge_tx.sources import SkippedImages, SourceImage
 from semlink.errors import ConfigError, ResultsError
 from semlink.interrupt import Interruption
+from semlink.provenance import peak_resident_mb
 from semlink.timing import LatencySummary
 
 __all__ = ["Pacer", "SentLog", "TransmitterSummary", "stream_images"]
@@ -136,7 +137,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
             skipped=skipped.reasons,
             interrupted=interrupted,
             throughput_images_s=transmitter.num_sent / duration_s if duration_s > 0 else 0.0,
-            peak_resident_mb=_peak_resident_mb(),
+            peak_resident_mb=peak_resident_mb(),
             stage_latency_ms=transmitter.clock.summary(),
         )
 
@@ -155,14 +156,3 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
     def to_json(self) -> str:
         """One line of JSON."""
         return msgspec.json.encode(self).decode()
-
-
-def _peak_resident_mb() -> float:
-    """Most memory that this process has held.
-
-    From /proc, since getrusage counts what the parent held before it started this one.
-    """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return float("nan")

@@ -23,6 +23,7 @@ __all__ = [
     "installed_versions",
     "machine_state",
     "now_utc",
+    "peak_resident_mb",
     "require_writable",
     "write_report",
 ]
@@ -153,6 +154,17 @@ def _number(field: str) -> float | None:
         return float(field)
     except ValueError:
         return None
+
+
+def peak_resident_mb() -> float:
+    """Most memory that this process has held.
+
+    From /proc, since getrusage counts what the parent held before it started this one.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
 
 
 def now_utc() -> str:

@@ -1,0 +1,131 @@
+"""One end of the link in a process that has run nothing before: what its start takes, and its first picture or frame.
+
+`first_picture` and `first_frame` start it; `python -m benchmarks.fresh_process` is what they start.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from semlink.provenance import peak_resident_mb
+
+__all__ = ["FirstCall", "first_frame", "first_picture", "summarize_starts"]
+
+
+class FirstCall(msgspec.Struct, frozen=True):
+    """What a fresh process did, from its start to its first answer.
+
+    Attributes
+    ----------
+    stages_ms : Python and this module; imports; load: model set, and the KB; then the first picture, or frame
+    peak_resident_mb : most memory that it has held
+    answer : bytes of the frame sent, or id of the entry found
+    """
+
+    stages_ms: dict[str, float]
+    peak_resident_mb: float
+    answer: int
+
+
+def first_picture(pixels: Path, num_symbols: int, num_threads: int) -> FirstCall:
+    """Start a transmitter of the built-in models, and send one picture: an .npy file, (height, width, 3) uint8."""
+    return _start("transmitter", str(pixels), str(num_symbols), str(num_threads))
+
+
+def first_frame(knowledge_base: Path, message: Path, num_symbols: int) -> FirstCall:
+    """Start a receiver of the built-in models that serves one rate, and answer one frame: a file of its bytes."""
+    return _start("receiver", str(knowledge_base), str(message), str(num_symbols))
+
+
+def _start(*arguments: str) -> FirstCall:
+    # All processes of a machine share the clock that `time.monotonic_ns` reads.
+    command = [sys.executable, "-m", "benchmarks.fresh_process", str(time.monotonic_ns()), *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=Path(__file__).parents[1])
+    return msgspec.json.decode(done.stdout, type=FirstCall)
+
+
+def summarize_starts(calls: list[FirstCall]) -> dict[str, Any]:
+    """What a benchmark's row holds of several processes: median and maximum; so few tell nothing of percentiles."""
+    parts = {part: [call.stages_ms[part] for call in calls] for part in calls[0].stages_ms}
+    return {
+        "latency_ms": _median_and_max([sum(call.stages_ms.values()) for call in calls]),
+        "stage_latency_ms": {part: _median_and_max(values) for part, values in parts.items()},
+        "peak_resident_mb": max(call.peak_resident_mb for call in calls),
+    }
+
+
+def _median_and_max(values_ms: list[float]) -> dict[str, Any]:
+    untold = dict.fromkeys(("p95", "p99", "p999"))
+    return {"num_samples": len(values_ms), "p50": float(np.median(values_ms)), **untold, "max": max(values_ms)}
+
+
+class _Laps:
+    """Milliseconds from one lap to the next, the first from a time that another process noted."""
+
+    def __init__(self, start_ns: int) -> None:
+        self._last_ns = start_ns
+        self.stages_ms: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now_ns = time.monotonic_ns()
+        self.stages_ms[name] = (now_ns - self._last_ns) / 1e6
+        self._last_ns = now_ns
+
+
+def _transmitter(laps: _Laps, pixels: str, num_symbols: str, num_threads: str) -> int:
+    picture = np.load(pixels)
+    from edge_tx.model import load_transmitter_model
+    from edge_tx.pipeline import Transmitter
+    from engines.modelset import ModelSet
+    from semlink.image import LoadedImage
+    from semlink.rates import parse_rate
+
+    laps.lap("imports")
+    rate = parse_rate(num_symbols)
+    sent: list[bytes] = []
+    model = load_transmitter_model(ModelSet.find("builtin"), rate, num_threads=int(num_threads))
+    transmitter = Transmitter(model, rate, sent.append)
+    laps.lap("load")
+    transmitter.run_once(LoadedImage(picture, *picture.shape[:2]))
+    laps.lap("first picture")
+    return len(sent[0])
+
+
+def _receiver(laps: _Laps, knowledge_base: str, message: str, num_symbols: str) -> int:
+    data = Path(message).read_bytes()
+    from edge_rx.decoder import Decoders
+    from edge_rx.kb import KnowledgeBase
+    from edge_rx.pipeline import Receiver
+    from engines.modelset import ModelSet
+    from semlink.rates import parse_rate
+
+    laps.lap("imports")
+    models = ModelSet.find("builtin")
+    with KnowledgeBase.open(Path(knowledge_base), models.encoder_fingerprint) as kb:
+        receiver = Receiver(Decoders.of(models, kb, rates=[parse_rate(num_symbols)]), kb)
+        laps.lap("load")
+        match = receiver.run_once(data)
+        laps.lap("first frame")
+    if match is None:
+        sys.exit(f"the first frame was dropped: {dict(receiver.rejected)}")
+    return match.entry_id
+
+
+def _main() -> None:
+    start_ns, end, *arguments = sys.argv[1:]
+    laps = _Laps(int(start_ns))
+    laps.lap("python")
+    answer = {"transmitter": _transmitter, "receiver": _receiver}[end](laps, *arguments)
+    call = FirstCall(laps.stages_ms, peak_resident_mb(), answer)
+    sys.stdout.buffer.write(msgspec.json.encode(call))
+
+
+if __name__ == "__main__":
+    _main()
