@@ -219,7 +219,12 @@ class Receiver:
                 f" neither can exceed {_MAX_COUNT}"
             )
         # A stranger's streams are not counted, so they can neither fill the memory nor keep the receiver waiting.
-        self._decoders.decoder(frame.fingerprint)
+        try:
+            self._decoders.decoder(frame.fingerprint)
+        except DecodeError:
+            if frame.is_end_of_stream:
+                return False  # as many are counted as rejected as pictures were sent
+            raise
         if frame.is_end_of_stream:
             self.tracker.close(frame.frame_id)
             return False
