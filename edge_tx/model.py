@@ -133,8 +133,10 @@ def load_transmitter_model(
 
     Raises
     ------
+    ConfigError
+        If the set has no codec of that name.
     ModelSetError, EngineError
-        If a file is missing or altered, the set lacks codec or rate, int8 was not built, or the backend cannot run it.
+        If a file is missing or altered, the codec lacks the rate, int8 was not built, or the backend cannot run it.
     """
     # onnx takes longer to import than everything else here together, and is needed once.
     from engines.workshop import Workshop

@@ -21,7 +21,7 @@ from engines.codecs import Codec, NestedCodec, PerRateCodec
 from engines.manifest import PerRateCodecEntry
 from engines.model_files import ModelFiles
 from engines.runner import GraphRunner, TensorSpec
-from semlink.errors import ModelSetError
+from semlink.errors import ConfigError, ModelSetError
 
 __all__ = ["BUILTIN_MODEL_SETS", "ModelSet"]
 
@@ -65,8 +65,10 @@ class ModelSet(ModelFiles):
 
         Raises
         ------
+        ConfigError
+            If it has none of that name.
         ModelSetError
-            If the set has none, or none of that name.
+            If it has none at all.
         """
         for codec in self.codecs:
             if name in (None, codec.name):
@@ -75,7 +77,7 @@ class ModelSet(ModelFiles):
             raise ModelSetError(f'model set "{self.name}" has no codec; a link needs a set with one')
         held = ", ".join(codec.name for codec in self.codecs)
         hint = "; index takes keys instead of a codec: semlink tx --keys" if name in ("index", "index-labels") else ""
-        raise ModelSetError(f'model set "{self.name}" has no codec {name}; it has: {held}{hint}')
+        raise ConfigError(f'model set "{self.name}" has no codec {name}; it has: {held}{hint}')
 
     @property
     def encoder_path(self) -> Path:

@@ -54,8 +54,10 @@ def transmitter_graph(
 
     Raises
     ------
+    ConfigError
+        If the set has no codec of that name.
     ModelSetError, EngineError
-        If a file is missing or altered, the set lacks codec or rate, or the graphs do not fit together.
+        If a file is missing or altered, the codec lacks the rate, or the graphs do not fit together.
     """
     chosen = model_set.codec(codec)
     chosen.fingerprint(rate)  # a rate that it lacks is said before anything is loaded

@@ -19,7 +19,7 @@ from engines.image_encoder import ImageEncoder
 from engines.manifest import file_sha256
 from engines.modelset import ModelSet
 from engines.runner import TensorSpec
-from semlink.errors import EngineError, ModelSetError
+from semlink.errors import ConfigError, EngineError, ModelSetError
 from semlink.frame import FINGERPRINT_BYTES
 from semlink.image import Preprocessing, preprocess
 from semlink.rates import RATES, parse_rate
@@ -63,7 +63,7 @@ class TestOpening:
         assert [codec.name for codec in models.codecs] == ["synthetic-codec", "nested", "nested-labels"]
         assert models.codec() is models.codec("synthetic-codec")
         assert models.codec("nested").rates == RATES
-        with pytest.raises(ModelSetError, match="has no codec vq; it has: synthetic-codec, nested, nested-labels"):
+        with pytest.raises(ConfigError, match="has no codec vq; it has: synthetic-codec, nested, nested-labels"):
             models.codec("vq")
 
     def test_graphs_are_loaded_and_run(self, model_set: ModelSet) -> None:
