@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
@@ -448,9 +449,9 @@ def record(seed: int, accuracy: float) -> Record:
     return Record("kbsc", 64, 0.0, "awgn", seed, accuracy, 0.1, 0.2, 0.5, 0.6, "x", "none", 0)
 
 
-def test_report_holds_what_readers_need(tmp_path: Path) -> None:
-    report = EvaluationReport.of(
-        [record(0, 0.4), record(1, 0.5)],
+def report_of(*records: Record) -> EvaluationReport:
+    return EvaluationReport.of(
+        list(records),
         command="semlink evaluate",
         encoder="e",
         encoder_fingerprint="f",
@@ -460,6 +461,10 @@ def test_report_holds_what_readers_need(tmp_path: Path) -> None:
         weights="trained",
         ideal_accuracy=0.6,
     )
+
+
+def test_report_holds_what_readers_need(tmp_path: Path) -> None:
+    report = report_of(record(0, 0.4), record(1, 0.5))
     loaded = msgspec.json.decode(msgspec.json.encode(report))
     assert {"ideal_accuracy", "encoder", "dataset", "versions", "records"} <= loaded.keys()
     wanted = {"codec", "num_symbols", "snr_db", "channel", "seed", "semantic_accuracy", "recall_at_1", "mean_cosine"}
@@ -468,6 +473,17 @@ def test_report_holds_what_readers_need(tmp_path: Path) -> None:
     assert summary_table(report).row_count == 1
     plot_report(report, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_drawn_of_a_wide_interval_stays_on_the_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seeds have 12.7 standard errors, here of an accuracy of -2.5 to 3.8."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: figures.append(figure))
+    plot_report(report_of(record(0, 0.4), record(1, 0.9)), tmp_path / "plot.png")
+    (bars,) = figures[0].axes[0].containers
+    ((low, high),) = ([y for _, y in segment] for segment in bars.lines[2][0].get_segments())
+    assert (low, high) == (0.0, 1.0)
+    assert figures[0].axes[0].get_ylim()[1] >= 1.0
 
 
 def test_one_seed_claims_no_interval() -> None:

@@ -85,9 +85,10 @@ def _draw(panel: Any, report: EvaluationReport, cells: list[CellSummary]) -> Non
     """One channel at one rate."""
     for codec in dict.fromkeys(cell.codec for cell in cells):
         curve = sorted((cell for cell in cells if cell.codec == codec), key=lambda cell: cell.snr_db)
-        means = [cell.semantic_accuracy for cell in curve]
-        spread = [(cell.semantic_accuracy_high or cell.semantic_accuracy) - cell.semantic_accuracy for cell in curve]
+        means = np.array([cell.semantic_accuracy for cell in curve])
+        ends = np.array([_interval(cell) for cell in curve]).T
         snr_db = [cell.snr_db for cell in curve]
+        spread = np.abs(ends - means)
         panel.errorbar(snr_db, means, yerr=spread, fmt=_STYLES.get(codec, "o-"), markersize=3, capsize=2, label=codec)
     panel.axhline(report.ideal_accuracy, color="grey", linestyle=":", label="ideal: no codec, no channel")
     if cells[0].channel == ChannelModel.AWGN and any(cell.codec == "index" for cell in cells):
@@ -97,6 +98,13 @@ def _draw(panel: Any, report: EvaluationReport, cells: list[CellSummary]) -> Non
     if cells[0].channel == ChannelModel.AWGN and labelled and report.num_categories:
         label = "bound of a category's number, of the best that labels reach here"
         _draw_bound(panel, cells, report.num_categories, max(labelled), style="k--", label=label)
-    highest = max([report.ideal_accuracy, *(cell.semantic_accuracy for cell in report.summary)])
+    highest = max([report.ideal_accuracy, *(_interval(cell)[1] for cell in report.summary)])
     panel.set_ylim(0, min(1.03, highest * 1.1))
     panel.grid(alpha=0.3)
+
+
+def _interval(cell: CellSummary) -> tuple[float, float]:
+    """What is drawn of it, within 0 .. 1: Student's t knows nothing of shares, and is wide for two seeds."""
+    if cell.semantic_accuracy_low is None or cell.semantic_accuracy_high is None:
+        return cell.semantic_accuracy, cell.semantic_accuracy
+    return max(0.0, cell.semantic_accuracy_low), min(1.0, cell.semantic_accuracy_high)
