@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # Where the transmitter must run besides $(PYTHON): JetPack 6 has 3.10.
 OTHER_PYTHONS ?= 3.10 3.12 3.13
+ON_OTHER_PYTHONS := not (slow or gpu or trt or radio or main_python)
 INSTALLED := setup.py constraints.txt
 # Python bindings of TensorRT, without TensorRT: what JetPack 6 has, and the newest.
 TENSORRT_BINDINGS := tensorrt-10.3:tensorrt-cu12-bindings==10.3.0 tensorrt-11.4:tensorrt-cu13-bindings==11.4.0.106
@@ -60,7 +61,7 @@ test-pythons:
 	  echo "python$$version: $$interpreter"; \
 	  [ -x .venv-$$version/bin/python ] || $$interpreter -m venv .venv-$$version || exit 1; \
 	  .venv-$$version/bin/python -m pip install --quiet -c constraints.txt -e '.[tx]' pytest pytest-timeout hypothesis || exit 1; \
-	  .venv-$$version/bin/python -m pytest -p no:cacheprovider tests/semlink tests/engines tests/edge_tx || exit 1; \
+	  .venv-$$version/bin/python -m pytest -p no:cacheprovider -m "$(ON_OTHER_PYTHONS)" tests/semlink tests/engines tests/edge_tx || exit 1; \
 	done
 
 # Our graphs through TensorRT's parser and builder, on the CPU; 95 MB to fetch, in a folder of its own.

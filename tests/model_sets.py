@@ -40,6 +40,7 @@ def make_model_set(
     nested: bool = False,
     is_familiar: bool = False,
     categories: Iterable[str] = (),
+    convolutional: bool = False,
 ) -> ModelSet:
     """Write a model set whose manifest holds and whose graphs run.
 
@@ -54,12 +55,14 @@ def make_model_set(
     nested : also a codec `nested`, of random cells and directions
     is_familiar : whether every picture is sent as its cell's codeword with an analog part, or none is
     categories : if any, also a codec `nested-labels`, whose key network is linear
+    convolutional : two layers of random convolutions in front of the encoder's projection; `size_px` is a multiple of 4
     """
     rng = np.random.default_rng(seed)
+    make_encoder = _convolutional_encoder if convolutional else _encoder
     folder.mkdir(parents=True, exist_ok=True)
     encoder = EncoderEntry(
         name=f"{name}-encoder-{seed}",
-        graph=_save(_encoder(size_px, feature_dim, rng), folder / "encoder.onnx"),
+        graph=_save(make_encoder(size_px, feature_dim, rng), folder / "encoder.onnx"),
         feature_dim=feature_dim,
         preprocessing=Preprocessing(size_px=size_px),
         licence="CC0-1.0",
@@ -156,6 +159,36 @@ def _encoder(size_px: int, feature_dim: int, rng: np.random.Generator) -> onnx.M
         helper.make_node("Div", ["centred", "scale"], ["normal"]),
         helper.make_node("MatMul", ["normal", "weight"], ["projected"]),
         helper.make_node("Add", ["projected", "bias"], ["raw"]),
+        helper.make_node("ReduceL2", ["raw", "one_image"], ["length"], keepdims=1),
+        helper.make_node("Div", ["raw", "length"], ["features"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size_px, size_px, 3])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", feature_dim])
+    return _model("encoder", nodes, image, features, constants)
+
+
+def _convolutional_encoder(size_px: int, feature_dim: int, rng: np.random.Generator) -> onnx.ModelProto:
+    num_reals = 16 * (size_px // 4) ** 2
+    constants = {
+        "middle": np.float32(127.0),
+        "scale": np.float32(128.0),
+        "filters_1": (rng.standard_normal((8, 3, 3, 3)) / 27**0.5).astype(np.float32),
+        "filters_2": (rng.standard_normal((16, 8, 3, 3)) / 72**0.5).astype(np.float32),
+        "weight": (rng.standard_normal((num_reals, feature_dim)) / num_reals**0.5).astype(np.float32),
+        "one_image": np.array([1], np.int64),
+    }
+    halve = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["pixels"], ["channels"], perm=[0, 3, 1, 2]),
+        helper.make_node("Sub", ["channels", "middle"], ["centred"]),
+        helper.make_node("Div", ["centred", "scale"], ["normal"]),
+        helper.make_node("Conv", ["normal", "filters_1"], ["maps_1"], **halve),
+        helper.make_node("Relu", ["maps_1"], ["active_1"]),
+        helper.make_node("Conv", ["active_1", "filters_2"], ["maps_2"], **halve),
+        helper.make_node("Relu", ["maps_2"], ["active_2"]),
+        helper.make_node("Flatten", ["active_2"], ["vector"]),
+        helper.make_node("MatMul", ["vector", "weight"], ["raw"]),
         helper.make_node("ReduceL2", ["raw", "one_image"], ["length"], keepdims=1),
         helper.make_node("Div", ["raw", "length"], ["features"]),
     ]
