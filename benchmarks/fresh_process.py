@@ -83,6 +83,7 @@ def _transmitter(laps: _Laps, pixels: str, num_symbols: str, num_threads: str) -
     picture = np.load(pixels)
     from edge_tx.model import load_transmitter_model
     from edge_tx.pipeline import Transmitter
+    from engines.engine_options import EngineOptions
     from engines.modelset import ModelSet
     from semlink.image import LoadedImage
     from semlink.rates import parse_rate
@@ -90,7 +91,7 @@ def _transmitter(laps: _Laps, pixels: str, num_symbols: str, num_threads: str) -
     laps.lap("imports")
     rate = parse_rate(num_symbols)
     sent: list[bytes] = []
-    model = load_transmitter_model(ModelSet.find("builtin"), rate, num_threads=int(num_threads))
+    model = load_transmitter_model(ModelSet.find("builtin"), rate, EngineOptions(num_threads=int(num_threads)))
     transmitter = Transmitter(model, rate, sent.append)
     laps.lap("load")
     transmitter.run_once(LoadedImage(picture, *picture.shape[:2]))

@@ -21,6 +21,7 @@ from edge_rx.pipeline import Receiver
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
 from engines.encoder_precision import default_store, encoder_graph
+from engines.engine_options import EngineOptions
 from engines.manifest import CodecRateEntry, PerRateCodecEntry
 from engines.modelset import ModelSet
 from engines.precision import Precision
@@ -104,15 +105,10 @@ class Link(AbstractContextManager["Link"]):
         self, models: ModelSet, codec: str, rate: Rate, knowledge_base: Path, *, precision: Precision, engines: Path
     ) -> None:
         self._rate, self._precision, self._engines, self._models = rate, precision, engines, models
-        self._model = load_transmitter_model(
-            models,
-            rate,
-            codec=codec,
-            backend="onnxruntime",
-            num_threads=NUM_THREADS,
-            precision=precision,
-            engines=engines,
+        options = EngineOptions(
+            backend="onnxruntime", device="cpu", num_threads=NUM_THREADS, precision=precision, engines=engines
         )
+        self._model = load_transmitter_model(models, rate, options, codec=codec)
         self._knowledge_base = KnowledgeBase.open(knowledge_base, models.encoder_fingerprint)
         decoders = Decoders.of(models, self._knowledge_base, rates=[rate])
         self._decoder = decoders.decoder(self._model.fingerprints[rate])
@@ -131,7 +127,7 @@ class Link(AbstractContextManager["Link"]):
         """The one inside the transmitter's graph, by itself."""
         encoder = encoder_graph(self._models, self._precision, default_store(self._models, self._engines))
         graph = encoder if isinstance(encoder, Path) else encoder.SerializeToString()
-        return load_runner(graph, backend="onnxruntime", num_threads=NUM_THREADS)
+        return load_runner(graph, backend="onnxruntime", device="cpu", num_threads=NUM_THREADS)
 
     def features(self, picture: RGBImage) -> npt.NDArray[np.float32]:
         """(1, FEATURE_DIM), which otherwise never leave the graph."""
