@@ -146,8 +146,9 @@ class Link(AbstractContextManager["Link"]):
 
     def match(self, codes: IQCodes) -> int:
         """Dequantize, decode and search: the entry."""
-        query = self._decoder.decode(self.symbols(codes), num_pilots=0, noise=self._noise)
-        return self._decoder.search(query)[0]
+        heard = self._decoder.hear(self.symbols(codes), num_pilots=0, noise=self._noise)
+        ((entry, _),) = self._decoder.search(self._decoder.decode(heard))
+        return entry
 
     def send_and_match(self, picture: RGBImage) -> int:
         """The whole path, with frames packed, checked and unpacked, and the entry's record looked up."""
