@@ -23,6 +23,8 @@ from trainer.evaluation.report import CellSummary, EvaluationReport
 ROOT = Path(__file__).parent.parent
 RESULTS = Path("benchmarks", "results")
 LATENCY = RESULTS / "latency.md"
+INTRODUCTION = Path("benchmarks", "introduction.md")
+"""Of the page, before its tables; with places for what is measured."""
 PAGE = Path("docs", "results.md")
 
 PAPER_SNR_DB = "-7,-6,-5,-4,-2,0,2,4,5,6,7,10"
@@ -162,60 +164,6 @@ EVALUATIONS = (
     Evaluation("photos", "Photographs, never seen in training", "photos", _ON_STRANGERS, "64", "awgn", _STRANGERS),
 )
 
-_INTRODUCTION = """# Results
-
-Written by `make results`; every table and figure is drawn from the JSON files in `benchmarks/results/`.
-
-## Semantic accuracy
-
-The share of images sent that come back as an image of the same category: mean of {num_seeds} seeds, and the half
-width of its 95 % interval (Student's t). A seed is that of the weights, the split, the order, and the noise.
-Encoder `{encoder}`; {device}; {date}.
-
-What to keep in mind when reading:
-
-- `kbsc` is honest: power is normalised for each image, a symbol belongs to one image, every hop is
-  quantized to sc8. Under Rayleigh its gain is complex and constant over an image, and the receiver
-  undoes the phase that it estimates from 8 pilots, which are counted in the total CBR.
-- `kbsc-reference` is the paper's, with its shortcuts: power and I/Q pairs mix the images of a batch,
-  the receiver knows the power, nothing is quantized, and Rayleigh gains are real, positive and new for
-  every symbol, so that the phase is known for nothing and fading averages out within an image. Its
-  Rayleigh columns are therefore not the same channel as the others'.
-- Both are trained on the channel on which they are shown, at -7, -4, 0, 4, 7 and 10 dB, a network for each
-  rate, for at most 60 epochs (the published code: 100), with the matrix products of training in bf16.
-- `nested` is one code for all rates, fitted to the same training features without their labels, and to no
-  channel: its transmitter knows neither the SNR nor the KB, and its receiver estimates the noise from what it
-  hears of the stream. Under Rayleigh it has the same 8 pilots. Its settings were chosen at 64 symbols on
-  validation images of CIFAR-100's training set, and so that digits, photographs and views of ImageNet pictures
-  keep what `kbsc` gives them: those sets took no part in any fit, but they were looked at.
-- Where fewer bits than its 10.6 come through, at 16 symbols below 0 dB, `nested` may be behind a code of fewer cells:
-  `vq-residual` has one stage of 256 there. Take more symbols, as `--rate auto` does.
-- `nested-feedback` is the same code by a transmitter that hears the receiver's reports (`tx --feedback`): where the
-  reported SNR leaves room, 64 bits an image, and with pilots 10 dB more for fades, the codeword takes half of the power
-  of 64 symbols and not 95 %. The report is the receiver's estimate, up to 64 images old; a stream begins without.
-- `label` sends the category alone, as a codeword, which may put it ahead of `nested-labels` by a little; it answers
-  with one picture for each category. `semlink train codec --codec label` makes it for a link.
-- `index-polar` sends the number that `index` sends, with 5G's polar code and its CRC; without its right CRC there is no
-  answer. It has one answer, so recall@10 is recall@1.
-- `index` learns nothing: its transmitter holds the KB's keys, a byte for each number, and sends the codeword
-  of the entry that it finds. The bound in the plots is that of the best code for so many entries (normal
-  approximation); who needs only the category is not bound by it. Of 4 symbols there are but 256 codewords.
-- `nested-labels` and `index-labels` look at keys in place of features: a network that was trained on the same
-  training images with their labels, and a receiver that knows its entries' labels. Their settings were chosen on
-  the same validation images. They know the categories of CIFAR-100 and nothing else, and on digits and photographs
-  stand beside the others to show it. Their accuracy may exceed the ideal, which is that of the encoder's features;
-  recall is of the entry that those retrieve.
-- `bpg-ldpc` sends each picture by itself as a HEVC still with 5G's LDPC code, in the best of 14 modes for the SNR,
-  which its transmitter knows; parameter sets are sent once and not counted; a picture that does not fit or cannot be
-  decoded is wrong. `deepjscc` is a convolutional network of our own, one for each rate, trained for 14 epochs with MSE;
-  its three seeds are of the noise alone. Both pictures go through the same encoder and KB. SwinJSCC itself has not
-  been run.
-- The encoder is not the paper's CLIP, so the figures compare with each other, not with the paper's.
-- The encoder's linear head was fitted to CIFAR-100's training images and their labels, all 100
-  categories, and the kind of head was chosen on CIFAR-100's test images. The ideal on CIFAR-100, and
-  everything below it, is therefore of categories that the encoder has met.
-"""
-
 
 def main() -> None:
     """Evaluate all and write the page; evaluate those named; or only write the page."""
@@ -237,7 +185,9 @@ def page() -> str:
     """The whole of docs/results.md."""
     first = EVALUATIONS[0].report()
     sections = [
-        _INTRODUCTION.format(
+        (ROOT / INTRODUCTION)
+        .read_text(encoding="utf-8")
+        .format(
             encoder=first.encoder,
             num_seeds=first.summary[0].num_seeds,
             device=first.device,
