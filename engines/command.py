@@ -74,6 +74,8 @@ def build(
 ) -> None:
     """Build what `tx --precision` runs, and keep it: an int8 of convolutions from pictures, or TensorRT's engine."""
     models = ModelSet.find(model_set)
+    if codec is not None:
+        models.codec(codec)  # a name that the set lacks is said, though not every backend builds a codec
     workshop = Workshop(models, EngineOptions(backend=backend, device=device, precision=precision, engines=engines))
     if precision is Precision.FP32 and not workshop.target.builds:
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
