@@ -7,6 +7,7 @@ the estimate is a running mean over the stream's images.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import OrderedDict
 
@@ -20,6 +21,8 @@ from semlink.sequence import MAX_STREAMS
 
 __all__ = ["MIN_NOISE_VARIANCE", "NoiseEstimator", "NoiseEstimators", "undo_gain"]
 
+_log = logging.getLogger(__name__)
+
 MIN_NOISE_VARIANCE = 1e-3
 """Floor of every estimate: 30 dB, the noise of the codes themselves."""
 
@@ -31,6 +34,12 @@ _PLAUSIBLE_DEFICIT = 0.02
 
 _MEMORY = 64
 """The first so many images of a stream count alike; a later one counts as one part in so many."""
+
+_LEAST_IMAGES, _LEAST_SYMBOLS = 8, 256
+"""Of a stream, before the spread of its images' powers says anything."""
+
+_MOST_SPREAD = 9.0
+"""Of images' powers around their mean, in units of the variance that noise gives them: more is a gain that changes."""
 
 _MIN_STRENGTH = 1e-6
 """Of a gain: a fade of 60 dB is told as one, and not as an infinite noise."""
@@ -49,15 +58,17 @@ class NoiseEstimator:
     def __init__(self) -> None:
         self._mean = 0.0
         self._count = 0
+        self._variance = self._per_symbol = 0.0
+        self._is_told = False
 
     @property
     def snr_db(self) -> float | None:
         """Es/N0 as far as it is known [dB], 30 dB at the most.
 
-        None before the first image, and where less power came than was sent: then the gain is not 1, or a
-        burst erases symbols, and what is heard above 1 says nothing of the noise.
+        None before the first image, and where less power came than was sent, or powers vary more than noise explains:
+        then the gain is not 1, or a burst erases symbols, and what is heard above 1 says nothing of the noise.
         """
-        if not self._count or self._mean < -_PLAUSIBLE_DEFICIT:
+        if not self._count or self._mean < -_PLAUSIBLE_DEFICIT or self._hears_fades:
             return None
         return -10.0 * math.log10(max(self._mean, MIN_NOISE_VARIANCE))
 
@@ -67,6 +78,28 @@ class NoiseEstimator:
         noise_variance = min(noise_variance, _MAX_NOISE_VARIANCE)
         self._mean += (noise_variance - self._mean) / min(self._count, _MEMORY)
         return max(self._mean, MIN_NOISE_VARIANCE)
+
+    def update_by_power(self, power: float, *, num_symbols: int) -> float:
+        """The same for an image without pilots, from its symbols' mean power; a stream that fades is told once."""
+        estimate = self.update(power - 1.0)
+        share = 1.0 / min(self._count, _MEMORY)
+        self._variance += ((power - 1.0 - self._mean) ** 2 - self._variance) * share
+        self._per_symbol += (1.0 / num_symbols - self._per_symbol) * share
+        if self._hears_fades and not self._is_told:
+            self._is_told = True
+            _log.warning(
+                "a stream without pilots comes with powers that noise does not explain: it fades, and then nobody can"
+                " know its phase; send pilots: semlink tx --pilots 8"
+            )
+        return estimate
+
+    @property
+    def _hears_fades(self) -> bool:
+        noise_variance = max(self._mean, MIN_NOISE_VARIANCE)
+        # Of unit power and circular noise, the mean power of n symbols has the variance (2 N0 + N0^2) / n.
+        explained = (2.0 * noise_variance + noise_variance**2) * self._per_symbol + _PLAUSIBLE_DEFICIT**2
+        is_known = self._count >= max(_LEAST_IMAGES, _LEAST_SYMBOLS * self._per_symbol)
+        return is_known and self._variance > _MOST_SPREAD * explained
 
 
 class NoiseEstimators:
@@ -115,7 +148,8 @@ def undo_gain(received: Symbols, *, num_pilots: int, estimator: NoiseEstimator) 
     if num_pilots == 1:
         raise DecodeError("one pilot cannot tell gain and noise apart; the transmitter must send none, or at least 2")
     if num_pilots == 0:
-        return received, estimator.update(float(np.mean(np.abs(received) ** 2)) - 1.0)
+        power = float(np.mean(np.abs(received) ** 2))
+        return received, estimator.update_by_power(power, num_symbols=len(received))
     pilots, data = received[:num_pilots], received[num_pilots:]
     gain = estimate_gain(pilots)
     rest = pilots - gain * pilot_symbols(num_pilots)

@@ -76,13 +76,14 @@ def precision_loss(
             features[number].append(encoders[number](tensor)[0])
             codes[number].append(transmitters[number](tensor)[0, place])
     cosine = np.sum(np.stack(features[0]) * np.stack(features[1]), axis=1)
-    # Each image's symbols have unit mean power, up to the last bit of a code.
     first, second = (np.stack([dequantize(each, codes_format) for each in some]) for some in codes)
+    products = np.real(np.sum(first * second.conj(), axis=1))
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return PrecisionLoss(
         num_pictures=len(pictures),
         feature_cosine=float(cosine.mean()),
         feature_cosine_least=float(cosine.min()),
-        symbol_cosine=float(np.mean(np.real(first * second.conj()))),
+        symbol_cosine=float(np.mean(products / lengths)),
         same_codes=float(np.mean(np.stack(codes[0]) == np.stack(codes[1]))),
     )
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from semlink.channel import ChannelModel
 from semlink.channel_process import SoftwareChannel
 from semlink.config import ConfigFile
+from semlink.errors import ConfigError
 from semlink.interrupt import interruptions
 from semlink.summary import print_counts, print_latency
 from semlink.transport import FrameReceiver, FrameSender, SocketLimits
@@ -43,6 +44,8 @@ def channel(
 ) -> None:
     """Add what the air adds: noise and fading between a transmitter and a receiver."""
     console = Console(stderr=True)
+    if listen == connect:
+        raise ConfigError(f"the channel would send to itself: --listen and --connect are both {listen}")
     limits = SocketLimits(peer_timeout_s=peer_timeout_s)
     with (
         interruptions() as interruption,

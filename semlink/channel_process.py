@@ -49,7 +49,7 @@ class SoftwareChannel:
         self._num_values = self._num_clipped = 0
         self._has_heard = False
         self._open_streams: set[int] = set()
-        self._is_fading = model in (ChannelModel.RAYLEIGH, ChannelModel.RAYLEIGH_FAST)
+        self._turns_phase = model.is_block_fading or model is ChannelModel.RAYLEIGH_FAST
         noise_variance(snr_db)  # a level that no frame could cross is refused before the first one
         self._model, self._snr_db, self._rng, self._send = model, snr_db, rng, send
 
@@ -82,7 +82,7 @@ class SoftwareChannel:
         (self._open_streams.discard if frame.is_end_of_stream else self._open_streams.add)(frame.stream_id)
 
     def _through_the_air(self, frame: Frame) -> Frame:
-        if self._is_fading and not frame.num_pilots and not self._has_heard:
+        if self._turns_phase and not frame.num_pilots and frame.stream_id not in self._open_streams:
             _log.warning("this stream has no pilots, so no receiver can undo the fading; use: semlink tx --pilots 8")
         sent = dequantize(frame.codes, frame.codes_format)
         heard = apply_channel(sent, self._model, snr_db=self._snr_db, rng=self._rng)

@@ -37,6 +37,26 @@ def test_stream_tells_its_noise(model: ChannelModel, num_pilots: int, snr_db: fl
     assert np.mean(told[64:]) == pytest.approx(noise_variance(snr_db), rel=0.1)
 
 
+@pytest.mark.parametrize("num_symbols", [4, 64, 1024])
+@pytest.mark.parametrize("snr_db", [-10.0, 0.0, 15.0, 30.0])
+def test_fading_without_pilots_is_told_and_no_snr_is_reported(
+    num_symbols: int, snr_db: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    for model in (ChannelModel.AWGN, ChannelModel.RAYLEIGH):
+        caplog.clear()
+        rng, estimator = np.random.default_rng(2), NoiseEstimator()
+        data = normalize_power(complex_normal((200, num_symbols), rng))
+        for image in apply_channel(data, model, snr_db=snr_db, rng=rng).symbols:
+            undo_gain(image, num_pilots=0, estimator=estimator)
+        if model is ChannelModel.AWGN:
+            # Four symbols an image say little, and how little, is not the question here.
+            assert estimator.snr_db == pytest.approx(snr_db, abs=1.5 if num_symbols > 4 else 15.0)
+            assert not caplog.records
+        elif num_symbols > 4 and snr_db >= 0.0:
+            assert estimator.snr_db is None
+            assert caplog.text.count("semlink tx --pilots 8") == 1
+
+
 @pytest.mark.parametrize("snr_db", [-7.0, 0.0])
 def test_undone_symbols_are_neither_too_large_nor_their_noise_too_small(snr_db: float) -> None:
     rng = np.random.default_rng(1)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,11 +97,24 @@ def test_one_open_stream_keeps_the_channel_open() -> None:
     assert not process.all_streams_ended
 
 
-def test_fading_without_pilots_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    process = channel([], ChannelModel.RAYLEIGH)
-    for sequence in range(3):
-        process.run_once(message(sequence))
-    assert [record.message for record in caplog.records if "--pilots" in record.message] == [caplog.messages[0]]
+@pytest.mark.parametrize("model", [ChannelModel.RAYLEIGH, ChannelModel.RICIAN])
+def test_fading_without_pilots_is_warned_of_once_a_stream(
+    model: ChannelModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = channel([], model)
+    for stream_id in (1, 2):
+        caplog.clear()
+        for sequence in (0, 1):
+            process.run_once(pack(replace(unpack(message(sequence)), stream_id=stream_id)))
+        assert sum("--pilots" in text for text in caplog.messages) == 1
+
+
+def test_a_channel_does_not_send_to_itself() -> None:
+    endpoint = "tcp://127.0.0.1:5599"
+    command = [sys.executable, "-m", "semlink", "channel", "--listen", endpoint, "--connect", endpoint]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.strip().count("\n")) == (2, 0)
+    assert "send to itself" in done.stderr
 
 
 def test_two_channels_in_a_row_add_up() -> None:
