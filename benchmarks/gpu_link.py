@@ -16,7 +16,8 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
 from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
 from edge_rx.kb.index import open_search_device
-from edge_rx.pipeline import Match, Receiver
+from edge_rx.match import Match
+from edge_rx.pipeline import Receiver
 from edge_tx.model import GraphModel, load_transmitter_model
 from edge_tx.pipeline import Transmitter
 from engines.engine_options import EngineOptions

@@ -10,5 +10,6 @@ __all__ = ["Decoders", "KnowledgeBase", "Match", "Receiver", "ResultsLog"]
 
 from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
-from edge_rx.pipeline import Match, Receiver
+from edge_rx.match import Match
+from edge_rx.pipeline import Receiver
 from edge_rx.results import ResultsLog

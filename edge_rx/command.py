@@ -15,7 +15,8 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
 from edge_rx.kb.index import open_search_device
-from edge_rx.pipeline import Match, Receiver
+from edge_rx.match import Match
+from edge_rx.pipeline import Receiver
 from edge_rx.reporter import Reporter
 from edge_rx.results import ResultsLog
 from edge_rx.service import BatchRule, StopRule, print_summary, serve, summarize

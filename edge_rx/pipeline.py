@@ -13,16 +13,17 @@ import numpy as np
 
 from edge_rx.decoder import Answer, Decoder, Decoders, Heard
 from edge_rx.kb import KnowledgeBase
+from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimators
 from semlink.errors import DecodeError
-from semlink.frame import Frame, FrameId, unpack
+from semlink.frame import Frame, unpack
 from semlink.iq import dequantize
 from semlink.message import Message
 from semlink.rates import channel_bandwidth_ratio
 from semlink.sequence import SequenceTracker
 from semlink.timing import StageClock
 
-__all__ = ["END_TO_END", "Match", "Receiver"]
+__all__ = ["END_TO_END", "Receiver"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,45 +35,6 @@ RECEIVE_TO_MATCH = "receive_to_match"
 
 _MAX_COUNT = 2**63 - 1
 """Largest sequence number and time that a database column, or any real transmitter, can hold."""
-
-
-@dataclass(frozen=True)
-class Match:
-    """The answer to one frame.
-
-    Attributes
-    ----------
-    entry_id, label, source, image_sha256 : the knowledge base's entry; see `edge_rx.kb.Record`
-    codec : with which the image was sent; it decides what the score means
-    score : how alike entry and what was sent are, as far as the codec tells; -1 .. 1, see docs/definitions.md
-    accepted : whether the score reaches the receiver's `min_score`
-    capture_time_ns, matched_time_ns : Unix times at which the image was in the transmitter's
-        memory and the match in the receiver's [ns]
-    latency_ms : from the one to the other; means something if both hosts' clocks agree
-    stage_ms : milliseconds of unpack, dequantize, decode (with equalising), search and, over
-        all of them, receive_to_match. Of frames that were answered together, decode and search are
-        those of all, and receive_to_match also what each waited for the others
-    num_symbols, num_pilots : channel uses that carried the image, and those that carried pilots
-    payload_cbr, total_cbr : CBR without and with the pilots; None if the frame does not tell the
-        picture's size
-    """
-
-    frame_id: FrameId
-    entry_id: int
-    label: str
-    source: str
-    image_sha256: str
-    codec: str
-    score: float
-    accepted: bool
-    capture_time_ns: int
-    matched_time_ns: int
-    latency_ms: float
-    stage_ms: dict[str, float]
-    num_symbols: int
-    num_pilots: int
-    payload_cbr: float | None
-    total_cbr: float | None
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from edge_rx.closing import Closing
-from edge_rx.pipeline import Match
+from edge_rx.match import Match
 from semlink.errors import ResultsError
 
 __all__ = ["LINES_FILE", "TABLE_FILE", "Result", "ResultsLog", "read_results"]
@@ -29,7 +29,7 @@ TABLE_FILE = "results.sqlite"
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of results.jsonl and one row of the table `results`; see `edge_rx.pipeline.Match`.
+    """One line of results.jsonl and one row of the table `results`; see `edge_rx.match.Match`.
 
     Attributes
     ----------

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import msgspec
 from rich.console import Console
 
-from edge_rx.pipeline import END_TO_END, Match, Receiver
+from edge_rx.match import Match
+from edge_rx.pipeline import END_TO_END, Receiver
 from edge_rx.reporter import Reporter
 from edge_rx.results import ResultsLog
 from semlink.errors import ConfigError

@@ -25,8 +25,9 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.index import FlatIndex
 from edge_rx.kb.rekey import rekey
+from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimator
-from edge_rx.pipeline import Match, Receiver
+from edge_rx.pipeline import Receiver
 from edge_rx.reporter import Reporter
 from edge_rx.signal_search import SignalSearch
 from edge_tx.adaptation import MAX_AGE_S, Adaptation

@@ -22,8 +22,9 @@ from edge_rx.feature_decoder import GpuDecoder, GraphDecoder, decoder_backend
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
+from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimator
-from edge_rx.pipeline import Match, Receiver
+from edge_rx.pipeline import Receiver
 from engines.engine_store import EngineStore
 from engines.modelset import ModelSet
 from engines.onnxruntime_runner import OnnxRuntimeRunner

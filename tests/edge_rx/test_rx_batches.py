@@ -14,7 +14,8 @@ from model_sets import make_model_set
 
 from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
-from edge_rx.pipeline import Match, Receiver
+from edge_rx.match import Match
+from edge_rx.pipeline import Receiver
 from edge_rx.results import ResultsLog, read_results
 from edge_rx.service import BatchRule, StopRule, serve, summarize
 from engines.entry_keys import entry_codewords, index_fingerprint

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_rx.pipeline import Match
+from edge_rx.match import Match
 from edge_rx.results import LINES_FILE, TABLE_FILE, Result, ResultsLog, read_results
 from semlink.errors import ResultsError
 from semlink.frame import FrameId
@@ -23,7 +23,7 @@ from semlink.frame import FrameId
 WRITER = """
 import sys
 from pathlib import Path
-from edge_rx.pipeline import Match
+from edge_rx.match import Match
 from edge_rx.results import ResultsLog
 from semlink.frame import FrameId
 

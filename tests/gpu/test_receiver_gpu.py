@@ -17,7 +17,8 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
 from edge_rx.kb.index import open_search_device
-from edge_rx.pipeline import Match, Receiver
+from edge_rx.match import Match
+from edge_rx.pipeline import Receiver
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from semlink.channel import complex_normal, pilot_symbols
