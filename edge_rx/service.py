@@ -40,7 +40,7 @@ class StopRule:
     ----------
     until_end : stop when every stream heard so far has ended and nothing came for `grace_s`
     max_matches : stop after so many matches, at least 1
-    idle_timeout_s : stop when nothing came for so long, the start included [s]
+    idle_timeout_s : stop when nothing came for so long since the start, or since the last was answered [s]
     grace_s : how long a late stream or repeat may take after the last end [s]
     """
 
@@ -59,7 +59,7 @@ class StopRule:
             )
 
     def says_stop(self, receiver: Receiver, *, idle_s: float) -> bool:
-        """Whether to end now; `idle_s` is the time since the last message, or the start."""
+        """Whether to end now; `idle_s` is the time since the last message was answered, or the start."""
         if self.max_matches is not None and receiver.num_matches >= self.max_matches:
             return True
         if self.idle_timeout_s is not None and idle_s >= self.idle_timeout_s:
@@ -167,8 +167,8 @@ def serve(
         If results cannot be written any more.
     """
     batch = batch or BatchRule()
-    last_message_s = time.monotonic()
-    while not interruption.is_set() and not stop.says_stop(receiver, idle_s=time.monotonic() - last_message_s):
+    idle_since_s = time.monotonic()
+    while not interruption.is_set() and not stop.says_stop(receiver, idle_s=time.monotonic() - idle_since_s):
         if reporter is not None:
             reporter.report(receiver)
         # No more than may be answered: what is not taken is still there for the next receiver.
@@ -178,7 +178,6 @@ def serve(
         messages = frames.receive_batch(_POLL_S, max_messages=wanted, delay_s=batch.delay_ms / 1000)
         if not messages:
             continue
-        last_message_s = time.monotonic()
         for match in receiver.run_batch(messages):
             with receiver.clock.stage("store"):
                 is_new = results.write(match)
@@ -188,6 +187,8 @@ def serve(
                 _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
             else:
                 _log.warning("frame %s has a result from an earlier run, which is kept", match.frame_id)
+        # Not before they are answered: more may have come meanwhile, and wait.
+        idle_since_s = time.monotonic()
 
 
 def summarize(receiver: Receiver, results: ResultsLog, *, num_entries: int) -> Summary:

@@ -22,7 +22,7 @@ from engines.entry_keys import entry_codewords, index_fingerprint
 from engines.modelset import ModelSet
 from semlink.channel import complex_normal, pilot_symbols
 from semlink.errors import ConfigError
-from semlink.frame import Frame, end_of_stream, pack
+from semlink.frame import Frame, end_of_stream, pack, unpack
 from semlink.image import RGBImage
 from semlink.interrupt import Interruption
 from semlink.iq import CodesFormat, Symbols, normalize_power, pair_latent, quantize
@@ -185,6 +185,22 @@ class TestService:
         assert receiver.batches == {len(frames): 1}
         with ResultsLog(tmp_path / "other") as log:
             assert summarize(receiver, log, num_entries=12).batches == {len(frames): 1}
+
+    @pytest.mark.parametrize(
+        "stop", [StopRule(until_end=True, grace_s=0.05), StopRule(idle_timeout_s=0.05)], ids=["end", "idle"]
+    )
+    def test_the_time_that_a_batch_takes_is_no_idle_time(
+        self, receiver: Receiver, maker: FrameMaker, frames: list[bytes], tmp_path: Path, stop: StopRule
+    ) -> None:
+        decoder = receiver._decoders.decoder(maker.fingerprint)
+        first = [*map(unpack, frames[:3]), maker.end(3)]
+        second = [replace(frame, stream_id=frame.stream_id + 1) for frame in first]
+        sent = [pack(frame) for frame in (*first, *second)]
+        with pytest.MonkeyPatch.context() as patch:
+            decode = decoder.decode
+            patch.setattr(decoder, "decode", lambda heard: time.sleep(0.1) or decode(heard))
+            assert self.run(receiver, sent, tmp_path, stop, BatchRule(4)) == 0
+        assert receiver.num_matches == 6
 
     def test_without_a_batch_each_is_alone(self, receiver: Receiver, frames: list[bytes], tmp_path: Path) -> None:
         self.run(receiver, frames, tmp_path, StopRule(max_matches=len(frames)))
