@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,7 @@ class _Transmission:
     heard: Heard
     stage_ms: dict[str, float]
     answer: Answer | None = None
+    is_rejected: bool = False
 
 
 class Receiver:
@@ -63,7 +64,7 @@ class Receiver:
     ----------
     rejected : messages that were dropped, by reason
     noise : what each stream's noise is estimated to be
-    num_matches, num_accepted : answers given, and those that reached `min_score`
+    num_matches, num_accepted : answers handed out, and those that reached `min_score`
     batches : how often so many frames were answered together
     """
 
@@ -105,32 +106,52 @@ class Receiver:
         match : None for a repeat, for the end of a stream, and for bytes that are bad, which are
             counted in `rejected`, logged and dropped
         """
-        matches = self.run_batch([Message(data, time.perf_counter_ns())])
-        return matches[0] if matches else None
+        return next(self.run_batch([Message(data, time.perf_counter_ns())]), None)
 
-    def run_batch(self, messages: Sequence[Message]) -> list[Match]:
+    def run_batch(self, messages: Sequence[Message]) -> Generator[Match, None, None]:
         """Answer messages together: as one after another, but that frames of one decoder share its calls.
 
         What has an order keeps it: repeats, ends of streams, what is learnt of a stream's noise, and the matches.
         A frame that is bad is rejected alone. Sums of a batch are rounded otherwise, so that scores may differ in
         their last digits from those of frames that come alone.
 
-        Returns
-        -------
-        matches : of the messages that have one, see `run_once`, in their order
+        Yields
+        ------
+        match : of each message that has one, see `run_once`, in their order. An error comes after those that were
+            found before it, and the log says how many frames were taken and are left without an answer
         """
         heard = [new for message in messages if (new := self._hear(message)) is not None]
-        for together in _by_decoder(heard):
-            self._answer(together)
-        matches = []
-        for image in heard:
-            if image.answer is None:
-                self._reject(DecodeError("symbols decode to no direction: the query is zero or not finite"))
-            else:
-                matches.append(self._match(image, *image.answer))
-        if matches:
-            self.batches[len(matches)] += 1
-        return matches
+        matches: list[Match] = []
+        failure: Exception | None = None
+        try:
+            self._find(heard, matches)
+        except Exception as error:  # noqa: BLE001  raised again, when what was found before it is handed out
+            failure = error
+        num_left = sum(not image.is_rejected for image in heard)
+        try:
+            for match in matches:
+                self.num_matches += 1
+                self.num_accepted += match.accepted
+                num_left -= 1
+                yield match
+        finally:
+            if num_left:
+                _log.error("%d frames were taken and are left unanswered", num_left)
+        if failure is not None:
+            raise failure
+
+    def _find(self, heard: Sequence[_Transmission], matches: list[Match]) -> None:
+        """Fill in the match of each image that has one, in order; also of those found before a decoder fails."""
+        try:
+            for together in _by_decoder(heard):
+                self._answer(together)
+        finally:
+            for image in heard:
+                if image.answer is not None:
+                    # One by one: what is there already stays when a record is missing.
+                    matches.append(self._match(image, *image.answer))  # noqa: PERF401
+            if matches:
+                self.batches[len(matches)] += 1
 
     def _hear(self, message: Message) -> _Transmission | None:
         """Take one message as far as its own stream goes; None if there is nothing in it to answer."""
@@ -169,6 +190,9 @@ class Receiver:
         found_ns = time.perf_counter_ns()
         for image, answer in zip(together, answers, strict=True):
             image.answer = answer
+            if answer is None:
+                self._reject(DecodeError("symbols decode to no direction: the query is zero or not finite"))
+                image.is_rejected = True
             image.stage_ms["decode"] += (decoded_ns - start_ns) / 1e6
             image.stage_ms["search"] = (found_ns - decoded_ns) / 1e6
             for name in ("decode", "search"):
@@ -205,8 +229,6 @@ class Receiver:
         latency_ms = (matched_time_ns - frame.capture_time_ns) / 1e6
         self._took(RECEIVE_TO_MATCH, image.received_ns, image.stage_ms)
         accepted = self._min_score is None or score >= self._min_score
-        self.num_matches += 1
-        self.num_accepted += accepted
         match = Match(
             frame_id=frame.frame_id,
             entry_id=entry_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -163,8 +164,9 @@ def serve(
 
     Raises
     ------
-    ResultsError
-        If results cannot be written any more.
+    ResultsError, EngineError, KnowledgeBaseError
+        If results cannot be written any more, or a decoder or the knowledge base fails; what was found before is
+        written.
     """
     batch = batch or BatchRule()
     idle_since_s = time.monotonic()
@@ -178,15 +180,16 @@ def serve(
         messages = frames.receive_batch(_POLL_S, max_messages=wanted, delay_s=batch.delay_ms / 1000)
         if not messages:
             continue
-        for match in receiver.run_batch(messages):
-            with receiver.clock.stage("store"):
-                is_new = results.write(match)
-            if tell is not None:
-                tell(match)
-            if is_new:
-                _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
-            else:
-                _log.warning("frame %s has a result from an earlier run, which is kept", match.frame_id)
+        with contextlib.closing(receiver.run_batch(messages)) as matches:
+            for match in matches:
+                with receiver.clock.stage("store"):
+                    is_new = results.write(match)
+                if tell is not None:
+                    tell(match)
+                if is_new:
+                    _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
+                else:
+                    _log.warning("frame %s has a result from an earlier run, which is kept", match.frame_id)
         # Not before they are answered: more may have come meanwhile, and wait.
         idle_since_s = time.monotonic()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from edge_rx.service import BatchRule, StopRule, serve, summarize
 from engines.entry_keys import entry_codewords, index_fingerprint
 from engines.modelset import ModelSet
 from semlink.channel import complex_normal, pilot_symbols
-from semlink.errors import ConfigError
+from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, ResultsError
 from semlink.frame import Frame, end_of_stream, pack, unpack
 from semlink.image import RGBImage
 from semlink.interrupt import Interruption
@@ -41,6 +43,13 @@ def receivers(every_codec: ModelSet, built_kb: Path) -> Iterator[tuple[Receiver,
     with KnowledgeBase.open(built_kb, every_codec.encoder_fingerprint) as knowledge_base:
         decoders = Decoders.of(every_codec, knowledge_base)
         yield Receiver(decoders, knowledge_base), Receiver(decoders, knowledge_base)
+
+
+def failing(error: Exception) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    return fail
 
 
 def frame_of(fingerprint: bytes, sent: Symbols, stream_id: int, sequence: int, *, num_pilots: int = 0) -> Frame:
@@ -131,7 +140,7 @@ def test_frames_of_one_decoder_share_its_calls(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "decode", lambda heard: calls.append(len(heard)) or decode(heard))
         frames = [pack(maker.frame(picture, sequence)) for sequence, picture in enumerate(pictures.values())]
-        receiver.run_batch([Message(data, time.perf_counter_ns()) for data in frames])
+        list(receiver.run_batch([Message(data, time.perf_counter_ns()) for data in frames]))
     assert calls == [len(pictures)]
 
 
@@ -139,9 +148,8 @@ def test_each_frame_tells_its_own_wait(receiver: Receiver, maker: FrameMaker, pi
     now_ns = time.perf_counter_ns()
     frames = [pack(maker.frame(picture, sequence)) for sequence, picture in enumerate(pictures.values())][:3]
     waited_ms = (500, 100, 0)
-    matches = receiver.run_batch(
-        [Message(data, now_ns - ms * 1_000_000) for data, ms in zip(frames, waited_ms, strict=True)]
-    )
+    messages = [Message(data, now_ns - ms * 1_000_000) for data, ms in zip(frames, waited_ms, strict=True)]
+    matches = list(receiver.run_batch(messages))
     for match, ms in zip(matches, waited_ms, strict=True):
         assert match.stage_ms["receive_to_match"] > ms + match.stage_ms["decode"] + match.stage_ms["search"]
         assert list(match.stage_ms) == ["unpack", "dequantize", "decode", "search", "receive_to_match"]
@@ -201,6 +209,64 @@ class TestService:
             patch.setattr(decoder, "decode", lambda heard: time.sleep(0.1) or decode(heard))
             assert self.run(receiver, sent, tmp_path, stop, BatchRule(4)) == 0
         assert receiver.num_matches == 6
+
+    @pytest.mark.parametrize("batch", [1, 8])
+    def test_what_was_found_before_a_decoder_fails_is_written(
+        self,
+        receivers: tuple[Receiver, Receiver],
+        every_codec: ModelSet,
+        frames: list[bytes],
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        batch: int,
+    ) -> None:
+        receiver, _ = receivers
+        rate = parse_rate("16")
+        fingerprint = every_codec.codec("nested").fingerprint(rate)
+        said = normalize_power(complex_normal((16,), np.random.default_rng(0)))
+        ours = FrameMaker(every_codec).fingerprint
+        sent = [
+            *(pack(replace(unpack(data), fingerprint=ours)) for data in frames[:7]),
+            pack(frame_of(fingerprint, said, 0xDEF, 0)),
+        ]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(receiver._decoders.decoder(fingerprint), "search", failing(EngineError("the GPU is gone")))
+            with pytest.raises(EngineError, match="the GPU is gone"):
+                self.run(receiver, sent, tmp_path, StopRule(max_matches=8), BatchRule(batch, 1000.0))
+        assert [result.sequence for result in read_results(tmp_path)] == list(range(7))
+        assert receiver.num_matches == receiver.num_accepted == 7
+        assert "1 frames were taken and are left unanswered" in caplog.text
+
+    @pytest.mark.parametrize(("batch", "num_left"), [(1, 1), (8, 3)])
+    def test_what_was_found_before_a_record_is_missing_is_written(
+        self,
+        receiver: Receiver,
+        frames: list[bytes],
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        batch: int,
+        num_left: int,
+    ) -> None:
+        known = receiver._knowledge_base.record
+        calls = itertools.count()
+        with pytest.MonkeyPatch.context() as patch:
+            missing = failing(KnowledgeBaseError("no record"))
+            record = lambda entry_id: known(entry_id) if next(calls) < 5 else missing()  # noqa: E731
+            patch.setattr(receiver._knowledge_base, "record", record)
+            with pytest.raises(KnowledgeBaseError, match="no record"):
+                self.run(receiver, frames[:8], tmp_path, StopRule(max_matches=8), BatchRule(batch, 1000.0))
+        assert [result.sequence for result in read_results(tmp_path)] == list(range(5))
+        assert receiver.num_matches == receiver.num_accepted == 5
+        assert f"{num_left} frames were taken and are left unanswered" in caplog.text
+
+    def test_what_cannot_be_written_is_told_of_too(
+        self, receiver: Receiver, frames: list[bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ResultsLog, "write", failing(ResultsError("the disk is full")))
+            with pytest.raises(ResultsError, match="the disk is full"):
+                self.run(receiver, frames[:4], tmp_path, StopRule(max_matches=4), BatchRule(4, 1000.0))
+        assert "3 frames were taken and are left unanswered" in caplog.text
 
     def test_without_a_batch_each_is_alone(self, receiver: Receiver, frames: list[bytes], tmp_path: Path) -> None:
         self.run(receiver, frames, tmp_path, StopRule(max_matches=len(frames)))
