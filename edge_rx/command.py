@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -89,63 +90,62 @@ def rx(
 ) -> None:
     """Receive frames and answer each with the image of the knowledge base that means the same.
 
-    Runs until Ctrl-C or SIGTERM, which end it in good order: with a summary and exit code 0.
+    Runs until Ctrl-C or SIGTERM, which end it in good order: with a summary and exit code 0, or 130 if it is loading.
     """
     console = Console(stderr=True)
     served = tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate else RATES
     stop = StopRule(until_end=until_end, max_matches=count, idle_timeout_s=idle_timeout_s)
-    with interruptions() as interruption:
-        models = ModelSet.find(model_set)
-        gpu = open_search_device(search_device, search_precision, search_index)
-        together = BatchRule(batch if batch is not None else 1 if gpu is None else _GPU_BATCH, batch_delay_ms)
-        with (
-            KnowledgeBase.open(
-                kb,
-                models.encoder_fingerprint,
-                encoder_name=models.manifest.encoder.name,
-                num_threads=num_threads,
-                gpu=gpu,
-                search_index=search_index,
-            ) as knowledge_base,
-            contextlib.ExitStack() as stack,
-        ):
-            # Before anything is bound or written: what is wrong with the models stops the start.
-            with build_progress(console) as report:
-                decoders = Decoders.of(
-                    models,
-                    knowledge_base,
-                    rates=served,
-                    backend=backend,
-                    num_threads=num_threads,
-                    gpu=gpu,
-                    batch=together.max_frames,
-                    report=report,
-                    with_clear=feedback is not None,
-                )
-            receiver = Receiver(decoders, knowledge_base, min_score=min_score)
-            frames = stack.enter_context(FrameReceiver(listen))
-            publisher = stack.enter_context(ReportPublisher(feedback)) if feedback else None
-            log = stack.enter_context(ResultsLog(results))
-            entries = knowledge_base.num_entries
-            console.print(
-                f"listening on {frames.endpoint} with {entries} entries"
-                f"{f', reporting on {publisher.endpoint}' if publisher else ''}; Ctrl-C to stop",
-                highlight=False,
-                soft_wrap=True,
-            )
+    models = ModelSet.find(model_set)
+    gpu = open_search_device(search_device, search_precision, search_index)
+    together = BatchRule(batch if batch is not None else 1 if gpu is None else _GPU_BATCH, batch_delay_ms)
+    with (
+        KnowledgeBase.open(
+            kb,
+            models.encoder_fingerprint,
+            encoder_name=models.manifest.encoder.name,
+            num_threads=num_threads,
+            gpu=gpu,
+            search_index=search_index,
+        ) as knowledge_base,
+        contextlib.ExitStack() as stack,
+    ):
+        # Before anything is bound or written: what is wrong with the models stops the start.
+        decoders = Decoders.of(
+            models,
+            knowledge_base,
+            rates=served,
+            backend=backend,
+            num_threads=num_threads,
+            gpu=gpu,
+            batch=together.max_frames,
+            building=partial(build_progress, console),
+            with_clear=feedback is not None,
+        )
+        receiver = Receiver(decoders, knowledge_base, min_score=min_score)
+        interruption = stack.enter_context(interruptions())
+        frames = stack.enter_context(FrameReceiver(listen))
+        publisher = stack.enter_context(ReportPublisher(feedback)) if feedback else None
+        log = stack.enter_context(ResultsLog(results))
+        entries = knowledge_base.num_entries
+        console.print(
+            f"listening on {frames.endpoint} with {entries} entries"
+            f"{f', reporting on {publisher.endpoint}' if publisher else ''}; Ctrl-C to stop",
+            highlight=False,
+            soft_wrap=True,
+        )
 
-            is_told = False
+        is_told = False
 
-            def tell_first(match: Match) -> None:
-                nonlocal is_told
-                if not is_told:
-                    told = f"first match: {match.label or match.source}, score {match.score:.2f}; all are in {results}"
-                    console.print(told, markup=False, highlight=False, soft_wrap=True)
-                is_told = True
+        def tell_first(match: Match) -> None:
+            nonlocal is_told
+            if not is_told:
+                told = f"first match: {match.label or match.source}, score {match.score:.2f}; all are in {results}"
+                console.print(told, markup=False, highlight=False, soft_wrap=True)
+            is_told = True
 
-            reporter = Reporter(publisher) if publisher else None
-            serve(frames, receiver, log, stop, interruption, batch=together, tell=tell_first, reporter=reporter)
-            summary = summarize(receiver, log, num_entries=entries)
+        reporter = Reporter(publisher) if publisher else None
+        serve(frames, receiver, log, stop, interruption, batch=together, tell=tell_first, reporter=reporter)
+        summary = summarize(receiver, log, num_entries=entries)
     if summary.frames_rejected and not summary.matches:
         console.print("no frame was answered; those rejected say why, and `semlink -v rx` says more", highlight=False)
     if as_json:

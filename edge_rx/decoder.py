@@ -9,6 +9,7 @@ transmissions at once. The decoders of `edge_rx.feature_decoder` run a network a
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rx.entry_sounds import EntrySounds
-from edge_rx.feature_decoder import Answer, decoder_backend, feature_decoders, require_length
+from edge_rx.feature_decoder import Answer, Building, decoder_backend, feature_decoders, require_length
 from edge_rx.index_search import IndexSearch
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
@@ -27,7 +28,6 @@ from edge_rx.signal_search import SignalSearch
 from engines.codecs import NestedCodec, PerRateCodec
 from engines.entry_keys import index_fingerprint
 from engines.modelset import ModelSet
-from engines.runner import Report
 from semlink.errors import ConfigError, DecodeError, KnowledgeBaseError
 from semlink.iq import Symbols
 from semlink.rates import RATES, Rate
@@ -133,7 +133,7 @@ class Decoders:
         num_threads: int = 1,
         gpu: GpuSearch | None = None,
         batch: int = 1,
-        report: Report | None = None,
+        building: Building = contextlib.nullcontext,
         with_clear: bool = False,
     ) -> Decoders:
         """Load every codec of a model set, and `index`, for one knowledge base.
@@ -145,7 +145,7 @@ class Decoders:
         backend : of decoder networks, see `edge_rx.feature_decoder.decoder_backend`
         gpu : where to hold those keys and search; None for the CPU
         batch : frames of one decoder that may come together
-        report : told of the build of engines, where there are any to build
+        building : what engines are built within, where there are any; see `edge_rx.feature_decoder.Building`
         with_clear : serve `nested` as it is sent to a receiver that reports a clear channel too, with as many keys at
             each rate again; without reports nobody sends it
 
@@ -177,7 +177,7 @@ class Decoders:
                     backend=decoder_backend(backend, gpu=gpu),
                     num_threads=num_threads,
                     batch=batch,
-                    report=report,
+                    building=building,
                 )
                 continue
             own = {fingerprint: _UNASKED for rate in served for fingerprint in codec.fingerprints(rate)}

@@ -6,7 +6,9 @@ the GPU, and the search there takes the query from where it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeAlias
 
 import numpy as np
@@ -26,10 +28,13 @@ from semlink.frame import MAX_PILOTS
 from semlink.iq import CodesFormat, Symbols, unpair_symbols
 from semlink.rates import Rate
 
-__all__ = ["Answer", "GpuDecoder", "GraphDecoder", "decoder_backend", "feature_decoders", "require_length"]
+__all__ = ["Answer", "Building", "GpuDecoder", "GraphDecoder", "decoder_backend", "feature_decoders", "require_length"]
 
 Answer: TypeAlias = tuple[int, float]
 """Entry id of the best match, and its score in -1 .. 1."""
+
+Building: TypeAlias = Callable[[], AbstractContextManager[Report | None]]
+"""What an engine is built within, such as `engines.build_progress.build_progress`."""
 
 
 class GraphDecoder:
@@ -146,7 +151,7 @@ def feature_decoders(
     backend: str,
     num_threads: int,
     batch: int,
-    report: Report | None = None,
+    building: Building = contextlib.nullcontext,
 ) -> dict[bytes, GraphDecoder | GpuDecoder]:
     """A decoder for each rate, by the fingerprint of its frames.
 
@@ -154,7 +159,7 @@ def feature_decoders(
     ----------
     backend : of `decoder_backend`
     batch : frames that are decoded together at most
-    report : told of the build of engines
+    building : what engines are built within; it gives what is told how far the build is
     """
     if backend != "tensorrt":
         graphs = {rate: codec.load_decoder(rate, backend=backend, num_threads=num_threads) for rate in rates}
@@ -168,6 +173,7 @@ def feature_decoders(
     from engines.tensorrt_runner import TensorRtRunner
 
     decoders: dict[bytes, GraphDecoder | GpuDecoder] = {}
+    store = default_store(model_set)
     for rate in rates:
         graph = compose_receiver(
             codec.decoder_path(rate),
@@ -178,7 +184,8 @@ def feature_decoders(
             codes_format=CodesFormat.CF32,
             batch=batch,
         )
-        runner = TensorRtRunner(graph, store=default_store(model_set), stays_on_device=True, report=report)
+        with building() as report:
+            runner = TensorRtRunner(graph, store=store, stays_on_device=True, report=report)
         decoders[codec.fingerprint(rate)] = GpuDecoder(codec.name, runner, rate, knowledge_base)
     return decoders
 

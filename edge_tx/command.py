@@ -120,34 +120,30 @@ def tx(
     """Say what a camera sees: image, features, symbols, frames."""
     console = Console(stderr=True)
     skipped = SkippedImages()
+    models = ModelSet.find(model_set)
+    codes = CodesFormat.parse(codes_format)
+    adapts_rate = rate == "auto"
+    if adapts_rate and feedback is None:
+        raise ConfigError("--rate auto follows what the receiver reports; name where with --feedback")
+    if codec is not None and keys is not None and feedback is None:
+        raise ConfigError("--codec beside --keys is what to fall back to when the receiver says so: name --feedback")
+    if adapts_rate and not isinstance(models.codec(codec), NestedCodec):
+        raise ConfigError(f"--rate auto needs one code for all rates, such as nested; got {models.codec(codec).name}")
+    start_rate = _CAREFUL_RATE if adapts_rate else parse_rate(rate)
+    engine = EngineOptions(
+        backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
+    )
+    model: TransmitterModel
+    index, adaptation = None, None
+    with build_progress(console) as report:
+        made: dict[str, Any] = {"codes_format": codes, "report": report}
+        if keys is not None:
+            model = index = load_index_model(models, EntryKeys.load(keys), engine, **made)
+            require_usable_pilots(pilots, index)  # now, not when the first report makes it the model
+        if index is None or feedback is not None:  # else the keys are trusted, at the user's word
+            model = general = load_transmitter_model(models, start_rate, engine, codec=codec, **made)
+            adaptation = Adaptation(general, index, start_rate, adapts_rate=adapts_rate)
     with interruptions() as interruption:
-        models = ModelSet.find(model_set)
-        codes = CodesFormat.parse(codes_format)
-        adapts_rate = rate == "auto"
-        if adapts_rate and feedback is None:
-            raise ConfigError("--rate auto follows what the receiver reports; name where with --feedback")
-        if codec is not None and keys is not None and feedback is None:
-            raise ConfigError(
-                "--codec beside --keys is what to fall back to when the receiver says so: name --feedback"
-            )
-        if adapts_rate and not isinstance(models.codec(codec), NestedCodec):
-            raise ConfigError(
-                f"--rate auto needs one code for all rates, such as nested; got {models.codec(codec).name}"
-            )
-        start_rate = _CAREFUL_RATE if adapts_rate else parse_rate(rate)
-        engine = EngineOptions(
-            backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
-        )
-        model: TransmitterModel
-        index, adaptation = None, None
-        with build_progress(console) as report:
-            made: dict[str, Any] = {"codes_format": codes, "report": report}
-            if keys is not None:
-                model = index = load_index_model(models, EntryKeys.load(keys), engine, **made)
-                require_usable_pilots(pilots, index)  # now, not when the first report makes it the model
-            if index is None or feedback is not None:  # else the keys are trusted, at the user's word
-                model = general = load_transmitter_model(models, start_rate, engine, codec=codec, **made)
-                adaptation = Adaptation(general, index, start_rate, adapts_rate=adapts_rate)
         images = _open_source(
             source,
             watch=watch,

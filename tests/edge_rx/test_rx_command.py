@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import faiss
 import pytest
 from frame_maker import FrameMaker
+from typer.testing import CliRunner
 
+from edge_rx.command import app
 from edge_rx.results import read_results
 from engines.modelset import ModelSet
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, ResultsError, TransportError
@@ -123,6 +126,22 @@ def test_a_signal_ends_it_within_two_seconds_with_a_summary(
         summary = rx.end()
         assert time.monotonic() - asked_s < 2.0
     assert summary["frames_received"] == 1
+
+
+def test_ctrl_c_while_it_loads_ends_it_at_once(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went_on = []
+
+    def load(*_: object, **__: object) -> NoReturn:
+        signal.raise_signal(signal.SIGINT)
+        went_on.append(True)
+        raise EngineError("was loaded to the end")
+
+    monkeypatch.setattr("edge_rx.command.Decoders.of", load)
+    done = CliRunner().invoke(app, ["--listen", "tcp://127.0.0.1:*", *arguments])
+    assert (done.exit_code, went_on) == (130, [])
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_gpu_that_cannot_be_used(arguments: list[str]) -> None:

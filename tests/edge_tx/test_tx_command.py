@@ -8,12 +8,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from edge_tx.command import app
 from engines.modelset import ModelSet
+from engines.runner import Report
+from semlink.cli import EXIT_INTERRUPTED
+from semlink.errors import EngineError
 from semlink.frame import unpack
 from semlink.transport import FrameReceiver
 
@@ -53,6 +59,19 @@ def photos(tmp_path: Path) -> Path:
     rgb.resize((1, 1)).save(folder / "tiny.png")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
     return folder
+
+
+def test_ctrl_c_while_it_loads_ends_it_there(
+    model_set: ModelSet, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, report: Report, **__: object) -> NoReturn:
+        signal.raise_signal(signal.SIGINT)
+        report("Building", 0.5)
+        raise EngineError("was built to the end")
+
+    monkeypatch.setattr("edge_tx.command.load_transmitter_model", load)
+    done = CliRunner().invoke(app, [str(photos), "--model-set", str(model_set.folder), "--rate", "16"])
+    assert done.exit_code == EXIT_INTERRUPTED
 
 
 def test_folder_is_streamed_and_summed_up(model_set: ModelSet, photos: Path, tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import signal
 
+import pytest
 from rich.console import Console
 
 from engines.build_progress import build_progress
+from engines.runner import Report
 
 
 def test_bars_are_drawn_for_what_is_built_and_for_nothing_else() -> None:
@@ -21,3 +24,26 @@ def test_bars_are_drawn_for_what_is_built_and_for_nothing_else() -> None:
         report("Timing", 1.0)
     assert "Building" in drawn.getvalue()
     assert "100%" in drawn.getvalue()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_ends_where_it_next_reports(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    steps: list[float] = []
+
+    def build(report: Report) -> None:
+        for share in (0.0, 0.5, 1.0):
+            report("Building", share)
+            if share == 0.5:
+                signal.raise_signal(number)
+            steps.append(share)
+
+    with pytest.raises(KeyboardInterrupt), build_progress(Console(file=io.StringIO())) as report:
+        build(report)
+    assert steps == [0.0, 0.5], "neither in the midst of a step, nor after the next"
+    assert signal.getsignal(number) is before
+
+
+def test_an_interruption_after_the_last_report_is_not_lost() -> None:
+    with pytest.raises(KeyboardInterrupt), build_progress(Console(file=io.StringIO())):
+        signal.raise_signal(signal.SIGTERM)
