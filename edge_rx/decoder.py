@@ -157,6 +157,9 @@ class Decoders:
             If an index is asked for that nothing here is searched with, or TensorRT without a search on the GPU.
         """
         model_set.codec()  # a set without codecs says so
+        backend = decoder_backend(
+            backend, gpu=gpu
+        )  # also where no codec has a network: a wrong name is wrong there too
         decoders: dict[bytes, Decoder] = {}
         unserved: dict[bytes, str] = {}
         spaces = {model_set.encoder_fingerprint: "index"}
@@ -174,7 +177,7 @@ class Decoders:
                     codec,
                     served,
                     knowledge_base,
-                    backend=decoder_backend(backend, gpu=gpu),
+                    backend=backend,
                     num_threads=num_threads,
                     batch=batch,
                     building=building,

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from frame_maker import FrameMaker
+from model_sets import make_model_set
 from recording_faiss import RecordingFaiss
 
 from edge_rx.decoder import Decoders
@@ -34,6 +35,7 @@ from semlink.frame import MAX_PILOTS, pack
 from semlink.image import RGBImage
 from semlink.iq import CodesFormat
 from semlink.message import Message
+from semlink.rates import RATES
 
 BATCH = 4
 
@@ -160,6 +162,17 @@ class TestChoice:
         for searches in (gpu, None):
             with pytest.raises(ConfigError, match="onnxruntime-tensorrt is not for a receiver"):
                 decoder_backend("onnxruntime-tensorrt", gpu=searches)
+
+    @pytest.mark.parametrize(
+        ("backend", "error"),
+        [("nonsense", EngineError), ("tensorrt", ConfigError), ("onnxruntime-tensorrt", ConfigError)],
+    )
+    def test_it_is_looked_at_where_no_codec_has_a_network_too(
+        self, built_kb: Path, tmp_path: Path, backend: str, error: type[Exception]
+    ) -> None:
+        only_nested = make_model_set(tmp_path, rates=(), nested=True)
+        with KnowledgeBase.open(built_kb) as knowledge_base, pytest.raises(error, match=backend):
+            Decoders.of(only_nested, knowledge_base, rates=RATES[:1], backend=backend)
 
     def test_the_network_may_stay_on_the_cpu(
         self, gpu: GpuSearch, built_kb: Path, model_set: ModelSet, maker: FrameMaker
