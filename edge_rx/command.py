@@ -61,6 +61,9 @@ def rx(
         str,
         typer.Option(help="What runs decoder networks: onnxruntime, or tensorrt, where a GPU searches; auto chooses."),
     ] = "auto",
+    engines: Annotated[
+        Path | None, typer.Option(help="Where engines are kept; beside the model set.", show_default=False)
+    ] = None,
     num_threads: Annotated[int, typer.Option(min=1, help="CPU threads of decoding and search.")] = 1,
     search_device: Annotated[
         SearchDevice, typer.Option(help="Where to search; auto takes a GPU where faiss and a driver have one.")
@@ -118,6 +121,7 @@ def rx(
             num_threads=num_threads,
             gpu=gpu,
             batch=together.max_frames,
+            engines=engines,
             building=partial(build_progress, console),
             with_clear=feedback is not None,
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -133,6 +134,7 @@ class Decoders:
         num_threads: int = 1,
         gpu: GpuSearch | None = None,
         batch: int = 1,
+        engines: Path | None = None,
         building: Building = contextlib.nullcontext,
         with_clear: bool = False,
     ) -> Decoders:
@@ -145,6 +147,7 @@ class Decoders:
         backend : of decoder networks, see `edge_rx.feature_decoder.decoder_backend`
         gpu : where to hold those keys and search; None for the CPU
         batch : frames of one decoder that may come together
+        engines : where they are kept; beside the model set if None
         building : what engines are built within, where there are any; see `edge_rx.feature_decoder.Building`
         with_clear : serve `nested` as it is sent to a receiver that reports a clear channel too, with as many keys at
             each rate again; without reports nobody sends it
@@ -157,9 +160,8 @@ class Decoders:
             If an index is asked for that nothing here is searched with, or TensorRT without a search on the GPU.
         """
         model_set.codec()  # a set without codecs says so
-        backend = decoder_backend(
-            backend, gpu=gpu
-        )  # also where no codec has a network: a wrong name is wrong there too
+        # Also where no codec has a network: a wrong name is wrong there too.
+        backend = decoder_backend(backend, gpu=gpu)
         decoders: dict[bytes, Decoder] = {}
         unserved: dict[bytes, str] = {}
         spaces = {model_set.encoder_fingerprint: "index"}
@@ -180,6 +182,7 @@ class Decoders:
                     backend=backend,
                     num_threads=num_threads,
                     batch=batch,
+                    engines=engines,
                     building=building,
                 )
                 continue

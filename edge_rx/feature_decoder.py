@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -151,6 +152,7 @@ def feature_decoders(
     backend: str,
     num_threads: int,
     batch: int,
+    engines: Path | None = None,
     building: Building = contextlib.nullcontext,
 ) -> dict[bytes, GraphDecoder | GpuDecoder]:
     """A decoder for each rate, by the fingerprint of its frames.
@@ -159,6 +161,7 @@ def feature_decoders(
     ----------
     backend : of `decoder_backend`
     batch : frames that are decoded together at most
+    engines : where they are kept; beside the model set if None
     building : what engines are built within; it gives what is told how far the build is
     """
     if backend != "tensorrt":
@@ -173,7 +176,7 @@ def feature_decoders(
     from engines.tensorrt_runner import TensorRtRunner
 
     decoders: dict[bytes, GraphDecoder | GpuDecoder] = {}
-    store = default_store(model_set)
+    store = default_store(model_set, engines)
     for rate in rates:
         graph = compose_receiver(
             codec.decoder_path(rate),

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -43,8 +43,11 @@ BATCH = 4
 class StandIn:
     """A TensorRT runner whose device is the host: ONNX Runtime computes, and the result is where its address says."""
 
+    folders: ClassVar[list[Path]] = []
+
     def __init__(self, graph: bytes, *, store: EngineStore, stays_on_device: bool, report: Report | None) -> None:
         assert stays_on_device
+        StandIn.folders.append(store.folder)
         self._runner = OnnxRuntimeRunner(graph)
         self.input = self._runner.input
         self._given = np.empty((BATCH, *self._runner.output.shape[1:]), np.float32)
@@ -63,13 +66,15 @@ def make_receiver(
     monkeypatch.setattr("engines.tensorrt_runner.TensorRtRunner", StandIn)
 
     def make(
-        precision: SearchPrecision = SearchPrecision.FP32, kind: SearchIndex = SearchIndex.FLAT
+        precision: SearchPrecision = SearchPrecision.FP32,
+        kind: SearchIndex = SearchIndex.FLAT,
+        engines: Path | None = None,
     ) -> tuple[Receiver, RecordingFaiss]:
         recording = RecordingFaiss()
         gpu = GpuSearch(recording, precision)
         opened = KnowledgeBase.open(built_kb, model_set.encoder_fingerprint, gpu=gpu, search_index=kind)
         knowledge_base = stack.enter_context(opened)
-        decoders = Decoders.of(model_set, knowledge_base, backend="tensorrt", gpu=gpu, batch=BATCH)
+        decoders = Decoders.of(model_set, knowledge_base, backend="tensorrt", gpu=gpu, batch=BATCH, engines=engines)
         return Receiver(decoders, knowledge_base), recording
 
     with contextlib.ExitStack() as stack:
@@ -134,6 +139,16 @@ def test_a_batch_larger_than_the_engines(
     heard = decoder.hear(np.ones(64, np.complex64), num_pilots=0, noise=NoiseEstimator())
     with pytest.raises(EngineError, match="the engine decodes 4 frames together, got 5"):
         decoder.decode(np.repeat(heard, 5, axis=0))
+
+
+def test_engines_are_kept_where_it_is_told(
+    make_receiver: Callable[..., tuple[Receiver, RecordingFaiss]], model_set: ModelSet, tmp_path: Path
+) -> None:
+    StandIn.folders.clear()
+    make_receiver()
+    make_receiver(engines=tmp_path / "kept")
+    beside, named = model_set.folder / "engines", tmp_path / "kept"
+    assert StandIn.folders == [beside] * (len(StandIn.folders) // 2) + [named] * (len(StandIn.folders) // 2)
 
 
 class TestChoice:

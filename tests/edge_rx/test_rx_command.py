@@ -144,6 +144,17 @@ def test_ctrl_c_while_it_loads_ends_it_at_once(
     assert not (tmp_path / "results").exists()
 
 
+def test_engines_are_kept_where_it_is_told(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, engines: Path, **__: object) -> NoReturn:
+        raise EngineError(f"kept in {engines}")
+
+    monkeypatch.setattr("edge_rx.command.Decoders.of", load)
+    done = CliRunner().invoke(app, [*arguments, "--engines", str(tmp_path / "kept")])
+    assert str(done.exception) == f"kept in {tmp_path / 'kept'}"
+
+
 def test_a_gpu_that_cannot_be_used(arguments: list[str]) -> None:
     """`gpu` is an error that says what would fix it, `auto` takes the CPU and says why."""
     options = ["rx", "--listen", "tcp://127.0.0.1:*", "--idle-timeout-s", "0.2", *arguments, "--search-device"]
