@@ -65,7 +65,7 @@ class Receiver:
     rejected : messages that were dropped, by reason
     noise : what each stream's noise is estimated to be
     num_matches, num_accepted : answers handed out, and those that reached `min_score`
-    batches : how often so many frames were answered together
+    batches : how often so many frames shared one call of a decoder and its search, also those without an answer
     """
 
     def __init__(
@@ -150,8 +150,6 @@ class Receiver:
                 if image.answer is not None:
                     # One by one: what is there already stays when a record is missing.
                     matches.append(self._match(image, *image.answer))  # noqa: PERF401
-            if matches:
-                self.batches[len(matches)] += 1
 
     def _hear(self, message: Message) -> _Transmission | None:
         """Take one message as far as its own stream goes; None if there is nothing in it to answer."""
@@ -188,6 +186,7 @@ class Receiver:
         decoded_ns = time.perf_counter_ns()
         answers = decoder.search(query)
         found_ns = time.perf_counter_ns()
+        self.batches[len(together)] += 1
         for image, answer in zip(together, answers, strict=True):
             image.answer = answer
             if answer is None:

@@ -116,7 +116,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     frames_reordered : frames that came after a later one
     frames_rejected : messages that were dropped because their bytes were bad, by reason
     matches, matches_accepted : frames answered, and those whose score was high enough
-    batches : how often so many frames were answered together
+    batches : how often so many frames, of one codec and rate, shared one call of the decoder and its search
     num_streams : streams heard
     streams : the same by stream id, in hex; only the `semlink.sequence.MAX_STREAMS` heard last
     latency_ms : from capture to match; means something if both hosts' clocks agree

@@ -126,8 +126,9 @@ def test_a_batch_answers_as_one_frame_after_another(
     assert together.tracker.streams == alone.tracker.streams
     assert together.noise.snr_db() == alone.noise.snr_db()
     assert together.num_matches == len(got)
-    assert sum(size * count for size, count in together.batches.items()) == len(got)
-    assert alone.batches == {1: len(got)}
+    num_searched = len(got) + alone.rejected["symbols decode to no direction"]
+    assert sum(size * count for size, count in together.batches.items()) == num_searched
+    assert alone.batches == {1: num_searched}
 
 
 def test_frames_of_one_decoder_share_its_calls(
@@ -142,6 +143,18 @@ def test_frames_of_one_decoder_share_its_calls(
         frames = [pack(maker.frame(picture, sequence)) for sequence, picture in enumerate(pictures.values())]
         list(receiver.run_batch([Message(data, time.perf_counter_ns()) for data in frames]))
     assert calls == [len(pictures)]
+    assert receiver.batches == {len(pictures): 1}
+
+
+def test_frames_of_several_decoders_are_no_batch(
+    receivers: tuple[Receiver, Receiver], every_codec: ModelSet, pictures: dict[str, RGBImage]
+) -> None:
+    receiver, _ = receivers
+    makers = [FrameMaker(every_codec, num_symbols) for num_symbols in (16, 64)]
+    few = list(pictures.values())[:6]
+    frames = [pack(makers[place % 3 == 0].frame(picture, place)) for place, picture in enumerate(few)]
+    assert len(list(receiver.run_batch([Message(data, time.perf_counter_ns()) for data in frames]))) == 6
+    assert receiver.batches == {2: 1, 4: 1}
 
 
 def test_each_frame_tells_its_own_wait(receiver: Receiver, maker: FrameMaker, pictures: dict[str, RGBImage]) -> None:
