@@ -113,18 +113,22 @@ def rx(
         contextlib.ExitStack() as stack,
     ):
         # Before anything is bound or written: what is wrong with the models stops the start.
-        decoders = Decoders.of(
-            models,
-            knowledge_base,
-            rates=served,
-            backend=backend,
-            num_threads=num_threads,
-            gpu=gpu,
-            batch=together.max_frames,
-            engines=engines,
-            building=partial(build_progress, console),
-            with_clear=feedback is not None,
-        )
+        # Beside a search on a GPU an engine may be built, and its bars and this would be in each other's way.
+        sorts_long = search_index is SearchIndex.IVF and gpu is None
+        told = f"sorting {knowledge_base.num_entries} entries into lists, for --search-index ivf"
+        with console.status(told) if sorts_long else contextlib.nullcontext():
+            decoders = Decoders.of(
+                models,
+                knowledge_base,
+                rates=served,
+                backend=backend,
+                num_threads=num_threads,
+                gpu=gpu,
+                batch=together.max_frames,
+                engines=engines,
+                building=partial(build_progress, console),
+                with_clear=feedback is not None,
+            )
         receiver = Receiver(decoders, knowledge_base, min_score=min_score)
         interruption = stack.enter_context(interruptions())
         frames = stack.enter_context(FrameReceiver(listen))

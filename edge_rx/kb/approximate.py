@@ -12,6 +12,7 @@ Source: FAISS wiki, "Guidelines to choose an index" and "Faster search"; faiss/g
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -73,11 +74,16 @@ def _vectors(faiss: Any, index: Any) -> npt.NDArray[np.float32]:
 
 
 def lists_on_cpu(faiss: Any, index: Any) -> Any:
-    """Sort the vectors of a flat index of inner products into lists, beside it."""
+    """Sort the vectors of a flat index of inner products into lists, beside it; on every core, for it takes long."""
     lists = InvertedLists.of(index.ntotal)
     centroids = faiss.IndexFlatIP(index.d)
     sorted_index = faiss.IndexIVFFlat(centroids, index.d, lists.num_lists, faiss.METRIC_INNER_PRODUCT)
-    return _filled(sorted_index, lists, _vectors(faiss, index))
+    num_threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        return _filled(sorted_index, lists, _vectors(faiss, index))
+    finally:
+        faiss.omp_set_num_threads(num_threads)
 
 
 def lists_on_gpu(faiss: Any, resources: Any, index: Any, *, is_half: bool) -> Any:

@@ -21,7 +21,7 @@ from edge_rx.kb.gpu_search import (
     last_line,
 )
 from engines.runner import DeviceTensor
-from semlink.errors import ConfigError, KnowledgeBaseError, MissingDependencyError, install_command
+from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, MissingDependencyError, install_command
 from semlink.files import replaced_file
 
 __all__ = ["INDEX_KIND", "EntryIds", "FlatIndex", "InnerProductIndex", "Vectors", "open_search_device"]
@@ -119,7 +119,7 @@ class FlatIndex:
         KnowledgeBaseError
             If the shape is another, a query has no direction, or `num_matches` is below 1.
         EngineError
-            If the GPU has no room for the vectors, or fails.
+            If the GPU has no room for the vectors, or fails; or the lists of `ivf` cannot be made.
         """
         if num_matches < 1:
             raise KnowledgeBaseError(f"num_matches must be at least 1, got {num_matches}")
@@ -160,7 +160,11 @@ class FlatIndex:
             return self._index
         if self._lists is None:
             _log.info("search: sorting %d entries into lists", len(self))
-            self._lists = lists_on_cpu(self._faiss, self._index)
+            try:
+                self._lists = lists_on_cpu(self._faiss, self._index)
+            except (RuntimeError, MemoryError) as error:
+                words = f"{len(self)} entries cannot be sorted into lists: {last_line(error)}"
+                raise EngineError(f"{words}; --search-index flat needs none") from None
         return self._lists
 
     def vectors(self, start: int, count: int) -> Vectors:

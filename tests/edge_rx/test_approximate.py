@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
+import faiss
 from frame_maker import FrameMaker
 from model_sets import make_model_set
 from recording_faiss import RecordingFaiss
@@ -97,6 +99,58 @@ class TestOnTheCpu:
         found, _ = index.search(entries[:count], num_matches=1)
         np.testing.assert_array_equal(found[:, 0], np.arange(count))
         assert capfd.readouterr() == ("", ""), "faiss has nothing to warn of"
+
+
+class TestSorting:
+    """Entries into lists, on a CPU: it takes long, and may fail."""
+
+    @pytest.fixture
+    def index(self, entries: np.ndarray) -> FlatIndex:
+        index = FlatIndex(DIM, num_threads=1, kind=SearchIndex.IVF)
+        index.add(entries[:200])
+        return index
+
+    def train_with(self, monkeypatch: pytest.MonkeyPatch, train: Callable[..., None]) -> None:
+        monkeypatch.setattr(faiss.IndexIVFFlat, "train", train)
+
+    def test_every_core_sorts_and_the_search_has_its_own_number(
+        self, index: FlatIndex, entries: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        train, used = faiss.IndexIVFFlat.train, []
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 5})
+        self.train_with(monkeypatch, lambda *given: used.append(faiss.omp_get_max_threads()) or train(*given))
+        index.search(entries[:1], num_matches=1)
+        assert used == [3]
+        assert faiss.omp_get_max_threads() == 1
+
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (
+                RuntimeError("Error in void faiss::x(int) at x.cpp:12: Error: 'n > 0' failed: why"),
+                "'n > 0' failed: why",
+            ),
+            (MemoryError("std::bad_alloc"), "std::bad_alloc"),
+        ],
+    )
+    def test_what_faiss_refuses_is_one_line(
+        self,
+        index: FlatIndex,
+        entries: np.ndarray,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+        words: str,
+    ) -> None:
+        def train(*_: object) -> None:
+            raise error
+
+        self.train_with(monkeypatch, train)
+        with pytest.raises(EngineError) as raised:
+            index.search(entries[:1], num_matches=1)
+        assert str(raised.value).startswith("200 entries cannot be sorted into lists: ")
+        assert str(raised.value).endswith(f"{words}; --search-index flat needs none")
+        assert "\n" not in str(raised.value)
+        assert faiss.omp_get_max_threads() == 1
 
 
 def test_lists_grow_with_the_entries_and_stay_full() -> None:

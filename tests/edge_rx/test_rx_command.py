@@ -17,6 +17,7 @@ from typing import NoReturn
 import faiss
 import pytest
 from frame_maker import FrameMaker
+from rich.console import Console
 from typer.testing import CliRunner
 
 from edge_rx.command import app
@@ -153,6 +154,31 @@ def test_engines_are_kept_where_it_is_told(
     monkeypatch.setattr("edge_rx.command.Decoders.of", load)
     done = CliRunner().invoke(app, [*arguments, "--engines", str(tmp_path / "kept")])
     assert str(done.exception) == f"kept in {tmp_path / 'kept'}"
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("ivf", ["start", "load", "end"]), ("flat", ["load"])])
+def test_who_waits_for_lists_is_told(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[str]
+) -> None:
+    heard: list[str] = []
+
+    @contextmanager
+    def status(_: Console, told: str) -> Iterator[None]:
+        assert "sorting 12 entries into lists" in told
+        heard.append("start")
+        try:
+            yield
+        finally:
+            heard.append("end")
+
+    def load(*_: object, **__: object) -> NoReturn:
+        heard.append("load")
+        raise EngineError("enough")
+
+    monkeypatch.setattr(Console, "status", status)
+    monkeypatch.setattr("edge_rx.command.Decoders.of", load)
+    CliRunner().invoke(app, [*arguments, "--search-index", kind])
+    assert heard == expected
 
 
 def test_a_gpu_that_cannot_be_used(arguments: list[str]) -> None:
