@@ -24,6 +24,7 @@ from edge_rx.service import BatchRule, StopRule, print_summary, serve, summarize
 from engines.build_progress import build_progress
 from engines.modelset import ModelSet
 from semlink.config import ConfigFile, split_list
+from semlink.errors import ConfigError
 from semlink.interrupt import interruptions
 from semlink.rates import RATES, parse_rate
 from semlink.transport import FrameReceiver, ReportPublisher
@@ -48,7 +49,9 @@ def rx(
     results: Annotated[Path, typer.Option(help="Folder for results.jsonl and results.sqlite.")] = Path("results"),
     min_score: Annotated[
         float | None,
-        typer.Option(help="Score from -1 to 1 below which a match is not accepted; its scale is the codec's."),
+        typer.Option(
+            min=-1.0, max=1.0, help="Score from -1 to 1 below which a match is not accepted; its scale is the codec's."
+        ),
     ] = None,
     rate: Annotated[
         str | None, typer.Option(help="Rates to serve, for less memory; all if not given.", show_default=False)
@@ -96,6 +99,8 @@ def rx(
     Runs until Ctrl-C or SIGTERM, which end it in good order: with a summary and exit code 0, or 130 if it is loading.
     """
     console = Console(stderr=True)
+    if feedback == listen:
+        raise ConfigError(f"--feedback and --listen are both {listen}; reports need a port of their own")
     served = tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate else RATES
     stop = StopRule(until_end=until_end, max_matches=count, idle_timeout_s=idle_timeout_s)
     models = ModelSet.find(model_set)

@@ -42,8 +42,10 @@ BITS_PER_IMAGE = 48.0
 """Of capacity: from there on `nested` keeps all but a point or two of the noiseless accuracy."""
 
 CLEAR_BITS_PER_IMAGE = 64.0
-"""Of capacity: where sharing the power for a clear channel begins to pay, at every rate; docs/results.md, "Where
-sharing the power otherwise pays"."""
+"""Of capacity: where sharing the power for a clear channel begins to pay, at every rate.
+
+Source: docs/results.md, "Where sharing the power otherwise pays".
+"""
 
 FADE_DEPTH_DB = 10.0
 """Nine of ten Rayleigh fades are shallower: |h|^2 is below 0.105 with probability 0.1 [dB]."""

@@ -260,6 +260,8 @@ def test_a_receiver_that_starts_after_the_transmitter(
         (["--count", "0"], ConfigError.exit_code, "count must be at least 1"),
         (["--listen", "udp://x"], ConfigError.exit_code, "endpoint must start with tcp:// or ipc://"),
         (["--num-threads", "0"], ConfigError.exit_code, "num-threads"),
+        (["--min-score", "7"], ConfigError.exit_code, "min-score"),
+        (["--listen", "ipc:///tmp/x", "--feedback", "ipc:///tmp/x"], ConfigError.exit_code, "a port of their own"),
     ],
 )
 def test_mistakes_are_one_line_and_an_exit_code(
