@@ -109,8 +109,10 @@ class Link(AbstractContextManager["Link"]):
             backend="onnxruntime", device="cpu", num_threads=NUM_THREADS, precision=precision, engines=engines
         )
         self._model = load_transmitter_model(models, rate, options, codec=codec)
-        self._knowledge_base = KnowledgeBase.open(knowledge_base, models.encoder_fingerprint)
-        decoders = Decoders.of(models, self._knowledge_base, rates=[rate])
+        self._knowledge_base = KnowledgeBase.open(knowledge_base, models.encoder_fingerprint, num_threads=NUM_THREADS)
+        decoders = Decoders.of(
+            models, self._knowledge_base, rates=[rate], backend="onnxruntime", num_threads=NUM_THREADS
+        )
         self._decoder = decoders.decoder(self._model.fingerprints[rate])
         self._noise = NoiseEstimator()
         self._on_air: list[bytes] = []

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmarks import side_by_side
+from benchmarks import same_models, side_by_side
 from benchmarks.engine_sections import side_by_side_section
 from benchmarks.same_models import SIZE_PX, Link, as_model_set, knowledge_base_of
 from benchmarks.torch_eager import FEATURE_DIM, TorchEager
@@ -96,6 +96,29 @@ def test_every_path_of_all_is_timed_and_compared(eager: TorchEager, pictures: li
     assert rows[f"picture to match: {OURS[0]}"].is_end_to_end
     assert rows[f"codes to match: {OURS[1]}"].notes["same answers as torch"] == "4 of 4"
     assert "same answers as torch" not in rows[f"codes to match: {OURS[2]}"].notes
+
+
+def test_ours_runs_on_as_many_threads_as_torch(
+    eager: TorchEager, models: ModelSet, pictures: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report has one number of threads, for all."""
+    opened: dict[str, int] = {}
+
+    def told(name: str, kind: type, make: str) -> None:
+        original = getattr(kind, make)
+
+        def recorded(*arguments: object, num_threads: int = 1, **options: object) -> object:
+            opened[name] = num_threads
+            return original(*arguments, num_threads=num_threads, **options)
+
+        monkeypatch.setattr(kind, make, recorded)
+
+    told("search", same_models.KnowledgeBase, "open")
+    told("decoder", same_models.Decoders, "of")
+    monkeypatch.setattr(same_models, "NUM_THREADS", 2)
+    kb = knowledge_base_of(side_by_side.plausible_entries(eager, pictures), models, tmp_path / "kb")
+    with Link(models, "kbsc", side_by_side.RATE, kb, precision=Precision.FP32, engines=tmp_path):
+        assert opened == {"search": 2, "decoder": 2}
 
 
 @pytest.mark.parametrize("half", ["clip", "codec"])
