@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.graphs import BACKEND, DEVICE
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
+from engines.engine_options import EngineOptions
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
 from semlink.image import LoadedImage
@@ -23,6 +25,9 @@ NUM_KB_ENTRIES = 5_000
 
 NUM_THREADS = len(os.sched_getaffinity(0))
 """Threads of the image encoder; every other stage runs on one."""
+
+OPTIONS = EngineOptions(backend=BACKEND, device=DEVICE, num_threads=NUM_THREADS)
+"""Of transmitters: named, because "auto" would take TensorRT where it is installed."""
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +74,9 @@ def knowledge_base_folder(model_set: ModelSet, tmp_path_factory: pytest.TempPath
         picture = Image.fromarray(digits.image(source)).rotate(float(rng.uniform(-20, 20)))
         pictures.append(LabelledImage(digits.labels[source], f"{index}.png", np.asarray(picture)))
     folder = tmp_path_factory.mktemp("benchmark") / "kb"
-    build_knowledge_base(pictures, folder, ImageEncoder(model_set, num_threads=NUM_THREADS), codecs=model_set.codecs)
+    build_knowledge_base(
+        pictures, folder, ImageEncoder(model_set, backend=BACKEND, num_threads=NUM_THREADS), codecs=model_set.codecs
+    )
     return folder
 
 
@@ -80,6 +87,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
         device=describe_device(),
         versions=installed_versions(),
         precision="fp32",
+        backend=f"{BACKEND} on {DEVICE}",
         encoder_threads=NUM_THREADS,
         machine_state=msgspec.to_builtins(machine_state()),
     )

@@ -15,7 +15,10 @@ from engines.runner import GraphRunner, load_runner
 from semlink.iq import IQCodes
 from semlink.rates import Rate
 
-__all__ = ["codec_encoder", "codec_encoder_graph", "codec_graphs", "graph_cost", "unit_features"]
+__all__ = ["BACKEND", "DEVICE", "codec_encoder", "codec_encoder_graph", "codec_graphs", "graph_cost", "unit_features"]
+
+BACKEND, DEVICE = "onnxruntime", "cpu"
+"""What runs every graph of `make bench`, whatever else a machine has."""
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
 
@@ -35,14 +38,14 @@ def codec_encoder_graph(codec: Codec, rate: Rate) -> Path | bytes:
 
 def codec_encoder(codec: Codec, rate: Rate) -> GraphRunner:
     """The same, loaded."""
-    return load_runner(codec_encoder_graph(codec, rate))
+    return load_runner(codec_encoder_graph(codec, rate), backend=BACKEND, device=DEVICE)
 
 
 def codec_graphs(codec: Codec, rate: Rate) -> Callable[[np.ndarray], IQCodes]:
     """Features (1, 512) -> codes (n, 2); `nested` makes those of every rate, of which one is taken."""
     encoder = codec_encoder(codec, rate)
     rates = codec.rates if isinstance(codec, NestedCodec) else (rate,)
-    head = load_runner(iq_head(rates).SerializeToString())
+    head = load_runner(iq_head(rates).SerializeToString(), backend=BACKEND, device=DEVICE)
     end = int(np.cumsum([each.num_symbols for each in rates])[rates.index(rate)])
     return lambda features: head(encoder(features))[0, end - rate.num_symbols : end]
 

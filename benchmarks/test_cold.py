@@ -8,11 +8,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmarks.conftest import NUM_KB_ENTRIES, NUM_THREADS
+from benchmarks.conftest import NUM_KB_ENTRIES, NUM_THREADS, OPTIONS
 from benchmarks.fresh_process import FirstCall, first_frame, first_picture, summarize_starts
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
-from engines.engine_options import EngineOptions
 
 NUM_PROCESSES = 5
 
@@ -35,7 +34,7 @@ def test_cold_first_picture(benchmark, camera_picture, rate, tmp_path):
 def test_cold_first_frame(benchmark, model_set, camera_picture, rate, knowledge_base_folder, tmp_path):
     """Start of Python, imports, load of models and a KB of 5,000, and a frame in memory to its match."""
     path = tmp_path / "message"
-    model = load_transmitter_model(model_set, rate, EngineOptions(num_threads=NUM_THREADS))
+    model = load_transmitter_model(model_set, rate, OPTIONS)
     Transmitter(model, rate, path.write_bytes).run_once(camera_picture)
     start = partial(first_frame, knowledge_base_folder, path, rate.num_symbols)
     answers = {call.answer for call in start_several(benchmark, start)}

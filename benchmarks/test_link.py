@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.conftest import NUM_THREADS
-from benchmarks.graphs import codec_graphs, unit_features
+from benchmarks.conftest import NUM_THREADS, OPTIONS
+from benchmarks.graphs import BACKEND, DEVICE, codec_graphs, unit_features
 from edge_rx.decoder import Decoders
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
-from engines.engine_options import EngineOptions
 from semlink.channel import complex_normal
 from semlink.frame import Frame, pack, unpack
 from semlink.iq import dequantize, normalize_power, quantize
@@ -125,7 +124,7 @@ def test_receiver_overhead_besides_the_search(benchmark, model_set, codec, rate,
         time.sleep(0.002)  # time for the frame to be in the socket, so that the wait for it is not timed
 
     with KnowledgeBase.open(knowledge_base_folder) as kb:
-        decoders = Decoders.of(model_set, kb, rates=[rate])
+        decoders = Decoders.of(model_set, kb, rates=[rate], backend=BACKEND)
 
         def receive():
             frame = unpack(frames.receive(timeout_s=5.0))
@@ -140,10 +139,10 @@ def test_receiver_overhead_besides_the_search(benchmark, model_set, codec, rate,
 def test_end_to_end_one_process(benchmark, model_set, codec, rate, camera_picture, knowledge_base_folder, wire):
     """Image in memory to match in memory over loopback TCP, one image at a time."""
     sender, frames = wire
-    model = load_transmitter_model(model_set, rate, EngineOptions(num_threads=NUM_THREADS), codec=codec)
+    model = load_transmitter_model(model_set, rate, OPTIONS, codec=codec)
     transmitter = Transmitter(model, rate, sender.send)
     with KnowledgeBase.open(knowledge_base_folder) as kb:
-        receiver = Receiver(Decoders.of(model_set, kb), kb)
+        receiver = Receiver(Decoders.of(model_set, kb, backend=BACKEND), kb)
 
         def send_and_match():
             transmitter.run_once(camera_picture)
@@ -163,11 +162,12 @@ def test_end_to_end_two_processes(benchmark, tmp_path, knowledge_base_folder):
         Image.fromarray(digits.image(index % len(digits))).save(images / f"{index:04d}.png")
     results = tmp_path / "results"
     receive = ("rx", "--kb", str(knowledge_base_folder), "--listen", "tcp://127.0.0.1:*", "--results", str(results))
+    how = ("--backend", BACKEND, "--device", DEVICE, "--num-threads", str(NUM_THREADS))
 
     def stream():
-        with CommandProcess(*receive, "--until-end", "--json") as rx:
+        with CommandProcess(*receive, "--backend", BACKEND, "--until-end", "--json") as rx:
             send = ("tx", str(images), "--connect", rx.endpoint(), "--fps", "30", "--json")
-            with CommandProcess(*send, "--num-threads", str(NUM_THREADS)) as tx:
+            with CommandProcess(*send, *how) as tx:
                 return tx.summary(), rx.summary()
 
     tx, rx = benchmark.pedantic(stream, rounds=1)

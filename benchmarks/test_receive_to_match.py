@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.frame_sender import frame_sender
-from benchmarks.graphs import codec_graphs
+from benchmarks.graphs import BACKEND, codec_graphs
 from edge_rx.decoder import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.pipeline import Receiver
@@ -36,7 +36,7 @@ def test_receive_to_match_with_transport(
     ):
         sent = np.linspace(0, kb.num_entries - 1, NUM_CODES).astype(int)
         codes = np.stack([to_codes(features) for features in kb.features()[sent][:, None]])
-        receiver = Receiver(Decoders.of(model_set, kb, rates=[rate]), kb)
+        receiver = Receiver(Decoders.of(model_set, kb, rates=[rate], backend=BACKEND), kb)
         with frame_sender(frames.endpoint, codes, chosen.fingerprint(rate), tmp_path) as go:
 
             def next_match():

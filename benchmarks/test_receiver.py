@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.conftest import NUM_KB_ENTRIES
-from benchmarks.graphs import graph_cost
+from benchmarks.graphs import BACKEND, graph_cost
 from edge_rx.decoder import Decoders
 from edge_rx.entry_sounds import EntrySounds
 from edge_rx.equalizer import equalize
@@ -27,7 +27,9 @@ def symbols(rate):
 @pytest.fixture
 def codec_decoder(model_set, codec, rate, knowledge_base_folder):
     with KnowledgeBase.open(knowledge_base_folder) as kb:
-        yield Decoders.of(model_set, kb, rates=[rate]).decoder(model_set.codec(codec).fingerprint(rate))
+        yield Decoders.of(model_set, kb, rates=[rate], backend=BACKEND).decoder(
+            model_set.codec(codec).fingerprint(rate)
+        )
 
 
 @pytest.fixture(scope="session")

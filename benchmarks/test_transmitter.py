@@ -8,13 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.conftest import NUM_THREADS
-from benchmarks.graphs import codec_encoder, codec_encoder_graph, codec_graphs, graph_cost
+from benchmarks.conftest import NUM_THREADS, OPTIONS
+from benchmarks.graphs import BACKEND, DEVICE, codec_encoder, codec_encoder_graph, codec_graphs, graph_cost
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
 from engines.codebook import LATENT_DIM
 from engines.compose import iq_head
-from engines.engine_options import EngineOptions
 from engines.modelset import ModelSet
 from engines.runner import load_runner
 from engines.transmitter_graph import transmitter_graph
@@ -31,12 +30,12 @@ def tensor(model_set: ModelSet, camera_picture: LoadedImage) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def features(model_set: ModelSet, tensor: np.ndarray) -> np.ndarray:
-    return model_set.load_encoder(num_threads=NUM_THREADS)(tensor)
+    return model_set.load_encoder(backend=BACKEND, num_threads=NUM_THREADS)(tensor)
 
 
 @pytest.fixture(scope="session")
 def latent(model_set: ModelSet, rate: Rate, features: np.ndarray) -> np.ndarray:
-    return model_set.codec("kbsc").load_encoder(rate)(features)
+    return model_set.codec("kbsc").load_encoder(rate, backend=BACKEND)(features)
 
 
 def test_preprocess_1280x720(benchmark, model_set, camera_picture):
@@ -47,7 +46,7 @@ def test_preprocess_1280x720(benchmark, model_set, camera_picture):
 
 
 def test_encoder(benchmark, model_set, tensor):
-    runner = model_set.load_encoder(num_threads=NUM_THREADS)
+    runner = model_set.load_encoder(backend=BACKEND, num_threads=NUM_THREADS)
     benchmark.extra_info["runs on"] = f"{runner.description}, fp32 (weights stored as fp16)"
     benchmark.extra_info.update(graph_cost(model_set.encoder_path))
     features = benchmark(runner, tensor)
@@ -56,7 +55,7 @@ def test_encoder(benchmark, model_set, tensor):
 
 def test_encoder_one_thread(benchmark, model_set, tensor):
     benchmark.extra_info.update(graph_cost(model_set.encoder_path))
-    features = benchmark(model_set.load_encoder(num_threads=1), tensor)
+    features = benchmark(model_set.load_encoder(backend=BACKEND, num_threads=1), tensor)
     assert np.linalg.norm(features) == pytest.approx(1.0, abs=1e-4)
 
 
@@ -82,7 +81,7 @@ def test_quantize_numpy(benchmark, latent, rate):
 
 
 def test_quantize_graph(benchmark, latent, rate):
-    codes = benchmark(load_runner(iq_head([rate]).SerializeToString()), latent)
+    codes = benchmark(load_runner(iq_head([rate]).SerializeToString(), backend=BACKEND, device=DEVICE), latent)
     assert np.array_equal(codes, quantize(normalize_power(pair_latent(latent))))
 
 
@@ -97,7 +96,7 @@ def test_pack(benchmark, model_set, rate, latent):
 
 def test_composed_graph(benchmark, model_set, codec, rate, tensor, features):
     """Encoder, codec, unit power and quantization in one engine call."""
-    model = load_transmitter_model(model_set, rate, EngineOptions(num_threads=NUM_THREADS), codec=codec)
+    model = load_transmitter_model(model_set, rate, OPTIONS, codec=codec)
     benchmark.extra_info.update(graph_cost(transmitter_graph(model_set, rate, codec=codec).onnx))
     codes = benchmark(model.codes, tensor[0], rate)
     assert np.abs(codes.astype(int) - codec_graphs(model_set.codec(codec), rate)(features)).max() <= 1
@@ -106,7 +105,7 @@ def test_composed_graph(benchmark, model_set, codec, rate, tensor, features):
 def test_transmitter_run_once(benchmark, model_set, codec, rate, camera_picture):
     """Image in memory to bytes handed over, without a socket."""
     sent: list[bytes] = []
-    model = load_transmitter_model(model_set, rate, EngineOptions(num_threads=NUM_THREADS), codec=codec)
+    model = load_transmitter_model(model_set, rate, OPTIONS, codec=codec)
     transmitter = Transmitter(model, rate, sent.append)
     benchmark(transmitter.run_once, camera_picture)
     assert unpack(sent[-1]).rate == rate

@@ -78,6 +78,7 @@ class Head(msgspec.Struct, kw_only=True):
 class _Stages(Head, kw_only=True):
     benchmarks: list[dict[str, Any]]
     precision: str | None = None
+    backend: str | None = None
     encoder_threads: int | None = None
 
 
@@ -174,7 +175,11 @@ def read_kind(kind: str, content: Mapping[str, Any]) -> tuple[Head, dict[str, st
 
 
 def _of_stages(report: _Stages) -> tuple[Mapping[str, object], Iterator[Stage]]:
-    settings = {"precision": report.precision, "encoder threads": report.encoder_threads}
+    settings = {
+        "precision": report.precision,
+        "backend": report.backend,
+        "encoder threads": report.encoder_threads,
+    }
     return settings, (stage for row in report.benchmarks for stage in _row_stages(row))
 
 

@@ -131,14 +131,15 @@ class TestReading:
             "tx_peak_resident_mb": 176.4,
         }
         content = stage_bench({**search, "bytes_moved": 10_240_000, "runs on": "one thread"}, whole, precision="fp32")
-        file = read_bench_file(write({**content, "encoder_threads": 2, "commit": {"id": "ab" * 20, "dirty": True}}))
+        of_run = {"backend": "onnxruntime on cpu", "encoder_threads": 2, "commit": {"id": "ab" * 20, "dirty": True}}
+        file = read_bench_file(write({**content, **of_run}))
         found, end_to_end, encode = file.stages
         assert (found.name, found.num_samples, found.p999) == ("search[5000]", 30, 0.4)
         assert (found.bytes_moved, found.notes) == (10_240_000, {"runs on": "one thread"})
         assert (end_to_end.p50, end_to_end.num_samples, end_to_end.is_end_to_end) == (12.0, 1000, True)
         assert end_to_end.memory_mb == {"tx_peak_resident_mb": 176.4}
         assert encode.name == "end to end two processes: tx encode"
-        assert file.settings == {"precision": "fp32", "encoder threads": "2"}
+        assert file.settings == {"precision": "fp32", "backend": "onnxruntime on cpu", "encoder threads": "2"}
         assert file.commit == "ababababab and changes"
 
     def test_side_by_side_and_demo(self, write: Write) -> None:
