@@ -43,20 +43,21 @@ def wire():
 def wire_there_and_back(wire):
     """The same, and a second process that sends back what it hears."""
     _, receiver = wire
-    with FrameReceiver("tcp://127.0.0.1:*") as probe:
-        there = probe.endpoint
-    command = [sys.executable, "-c", _ECHO, there, receiver.endpoint]
-    with FrameSender(there) as forth, subprocess.Popen(command) as echo:
-        forth.send(b"connects")
-        assert receiver.receive(timeout_s=30.0) == b"connects"
-        yield forth, receiver
-        echo.terminate()
+    with subprocess.Popen([sys.executable, "-c", _ECHO, receiver.endpoint]) as echo:
+        try:
+            there = receiver.receive(timeout_s=30.0)
+            assert there is not None, f"no word from the process that sends back: {echo.poll()}"
+            with FrameSender(there.decode()) as forth:
+                yield forth, receiver
+        finally:
+            echo.terminate()
 
 
 _ECHO = """
 import sys
 from semlink.transport import FrameReceiver, FrameSender
-with FrameReceiver(sys.argv[1]) as receiver, FrameSender(sys.argv[2]) as sender:
+with FrameReceiver("tcp://127.0.0.1:*") as receiver, FrameSender(sys.argv[1]) as sender:
+    sender.send(receiver.endpoint.encode())
     while True:
         data = receiver.receive(timeout_s=1.0)
         if data is not None:

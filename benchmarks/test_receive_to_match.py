@@ -37,12 +37,13 @@ def test_receive_to_match_with_transport(
         sent = np.linspace(0, kb.num_entries - 1, NUM_CODES).astype(int)
         codes = np.stack([to_codes(features) for features in kb.features()[sent][:, None]])
         receiver = Receiver(Decoders.of(model_set, kb, rates=[rate], backend=BACKEND), kb)
-        with frame_sender(frames.endpoint, codes, chosen.fingerprint(rate), tmp_path) as go:
+        with frame_sender(frames, codes, chosen.fingerprint(rate), tmp_path) as next_frame:
 
             def next_match():
                 time.sleep(idle_s)
-                go.send(b"go")
-                return receiver.run_once(frames.receive(timeout_s=30.0))
+                match = receiver.run_once(next_frame())
+                assert match is not None, receiver.rejected
+                return match
 
             def stream():
                 return [next_match() for _ in range(NUM_WARM_UP + num_frames)]

@@ -76,17 +76,25 @@ def test_cold_rows_have_a_median_and_a_maximum_and_no_percentiles(tmp_path: Path
 
 def test_frames_leave_when_they_are_told_to_and_say_when(tmp_path: Path) -> None:
     codes = np.random.default_rng(0).integers(-127, 128, (2, RATE.num_symbols, 2)).astype(np.int8)
-    with FrameReceiver("tcp://127.0.0.1:*") as frames, frame_sender(frames.endpoint, codes, bytes(16), tmp_path) as go:
+    with FrameReceiver("tcp://127.0.0.1:*") as frames, frame_sender(frames, codes, bytes(16), tmp_path) as next_frame:
         assert frames.receive(timeout_s=0.05) is None
         for sequence in range(3):
             before_ns = time.time_ns()
-            go.send(b"go")
-            data = frames.receive(timeout_s=30.0)
-            assert data is not None
-            frame = unpack(data)
+            frame = unpack(next_frame())
             assert frame.sequence == sequence
             assert np.array_equal(frame.codes, codes[sequence % 2])
             assert before_ns < frame.capture_time_ns < time.time_ns()
+
+
+def test_a_sender_that_ends_is_told(tmp_path: Path) -> None:
+    """And no wait for what never comes: no rate has 63 symbols."""
+    codes = np.zeros((2, 63, 2), np.int8)
+    with (
+        FrameReceiver("tcp://127.0.0.1:*") as frames,
+        pytest.raises(RuntimeError, match="process ended with 1"),
+        frame_sender(frames, codes, bytes(16), tmp_path),
+    ):
+        pass
 
 
 def test_cost_of_a_graph() -> None:
