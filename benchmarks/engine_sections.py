@@ -60,7 +60,7 @@ def side_by_side_section(path: Path = side_by_side.REPORT) -> str:
             f" {same.feature_cosine:.5f} and symbols, quantized, to {same.symbol_cosine:.4f}."
             for name, same in report.same_work.items()
         ),
-        *([""] if report.same_work else []),
+        "",
         "| | p50 ms | p95 ms | p99 ms | of torch's p50 |",
         "|---|---:|---:|---:|---:|",
     ]

@@ -72,9 +72,9 @@ class SideBySide(msgspec.Struct, frozen=True):
     picture_px: tuple[int, int]
     latency_ms: dict[str, LatencySummary]
     ratio_to_torch_eager: dict[str, float]
+    num_kb_entries: int
+    same_work: dict[str, SameWork]
     machine_state: MachineState | None = None
-    num_kb_entries: int = 0
-    same_work: dict[str, SameWork] = {}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -91,6 +92,11 @@ def test_every_path_of_all_is_timed_and_compared(eager: TorchEager, pictures: li
     section = side_by_side_section(tmp_path / "side-by-side.json")
     assert "over 4 photographs without noise 4 answers are the same" in section
     assert section.count("picture to match: semlink") == 3
+    older = msgspec.json.decode((tmp_path / "side-by-side.json").read_bytes())
+    del older["num_kb_entries"]
+    (tmp_path / "older.json").write_bytes(msgspec.json.encode(older))
+    with pytest.raises(msgspec.ValidationError, match="num_kb_entries"):
+        side_by_side_section(tmp_path / "older.json")
     file = read_bench_file(tmp_path / "side-by-side.json")
     rows = {stage.name: stage for stage in file.stages}
     assert rows[f"picture to match: {OURS[0]}"].is_end_to_end
