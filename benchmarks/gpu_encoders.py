@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import product
@@ -215,11 +214,7 @@ def _time_tensorrt(
     check: _CodesChecker,
     precision: Precision,
 ) -> None:
-    packages = [name for name in ("tensorrt", "pycuda") if importlib.util.find_spec(name) is None]
-    if packages:
-        raise SkipPart(f"not installed: {', '.join(packages)}")
-    if not bench.is_cuda:
-        raise SkipPart("TensorRT needs a GPU")
+    bench.require_tensorrt()
     from engines.tensorrt_runner import TensorRtRunner
 
     for use_cuda_graph in (False, True):

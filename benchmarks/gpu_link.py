@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from pathlib import Path
 
@@ -102,10 +101,8 @@ def _time_link(
 def _require(bench: DeviceBench, backends: set[str], device: SearchDevice) -> None:
     """Skip what needs a GPU where there is none, or packages that are not here."""
     if "tensorrt" in backends:
-        packages = [name for name in ("tensorrt", "pycuda") if importlib.util.find_spec(name) is None]
-        if packages:
-            raise SkipPart(f"not installed: {', '.join(packages)}")
-    if not bench.is_cuda and ("tensorrt" in backends or device is SearchDevice.GPU):
+        bench.require_tensorrt()
+    if not bench.is_cuda and device is SearchDevice.GPU:
         raise SkipPart("needs a GPU")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.run import percentiles_ms
+from engines.target import missing_for_tensorrt
 from semlink.errors import EngineError, MissingDependencyError
 from semlink.provenance import machine_state
 
@@ -138,6 +139,13 @@ class DeviceBench:
         if num_bytes > 0.9 * free:
             where = "the GPU" if self.is_cuda else "the host"
             raise SkipPart(f"needs {num_bytes / 2**30:.1f} GiB of {where}, of which {free / 2**30:.1f} GiB are free")
+
+    def require_tensorrt(self) -> None:
+        """Skip what runs in TensorRT where it is not installed, or there is no GPU."""
+        if missing := missing_for_tensorrt():
+            raise SkipPart(f"not installed: {', '.join(missing)}")
+        if not self.is_cuda:
+            raise SkipPart("TensorRT needs a GPU")
 
     def pinned(self, tensor: torch.Tensor) -> torch.Tensor:
         """Host memory that the GPU copies from and to by itself; plain memory without one."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from engines.cuda_driver import probe_driver
 from semlink.errors import ConfigError, EngineError
 
-__all__ = ["BACKENDS", "CPU", "DEFAULT_TARGET", "Backend", "Device", "Target", "choose_target"]
+__all__ = ["BACKENDS", "CPU", "DEFAULT_TARGET", "Backend", "Device", "Target", "choose_target", "missing_for_tensorrt"]
 
 _log = logging.getLogger(__name__)
 
@@ -136,11 +136,16 @@ def choose_target(backend: str = "auto", device: str = "auto", *, is_one_image: 
     return Target(backend, named or Device(0))
 
 
+def missing_for_tensorrt() -> list[str]:
+    """Packages that the backend tensorrt needs, and that are not installed; nothing is imported."""
+    return [name for name in ("tensorrt", "pycuda") if importlib.util.find_spec(name) is None]
+
+
 def _fastest(named: Device | None, *, is_one_image: bool) -> tuple[Target, str]:
     """TensorRT where it is installed and a driver is there, else ONNX Runtime; and why."""
     if named == CPU:
         return DEFAULT_TARGET, "which is what runs there"
-    packages = [name for name in ("tensorrt", "pycuda") if importlib.util.find_spec(name) is None]
+    packages = missing_for_tensorrt()
     if not is_one_image or packages:
         reason = f"no {' and no '.join(packages)} here" if is_one_image else "any batch"
         return Target("onnxruntime", named or CPU), reason

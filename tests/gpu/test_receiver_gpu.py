@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from edge_rx.match import Match
 from edge_rx.pipeline import Receiver
 from engines.image_encoder import ImageEncoder
 from engines.modelset import ModelSet
+from engines.target import missing_for_tensorrt
 from semlink.channel import complex_normal, pilot_symbols
 from semlink.errors import EngineError
 from semlink.frame import Frame, pack
@@ -38,7 +38,7 @@ TOLERANCE = {SearchPrecision.FP32: 1e-4, SearchPrecision.FP16: 5e-3}
 def test_answers_are_those_of_the_cpu(
     model_set: ModelSet, picture_folder: Path, tmp_path: Path, precision: SearchPrecision
 ) -> None:
-    missing = [name for name in ("tensorrt", "pycuda") if importlib.util.find_spec(name) is None]
+    missing = missing_for_tensorrt()
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 
 import numpy as np
@@ -12,13 +11,14 @@ from gpu_transmitters import LEAST_COSINE, least_cosine, pictures, transmitter_g
 from engines.cuda_driver import probe_driver
 from engines.engine_store import EngineStore
 from engines.precision import Precision
+from engines.target import missing_for_tensorrt
 from engines.tensorrt_runner import TensorRtRunner
 from semlink.errors import EngineError
 
 
 def _missing() -> str:
     """Why there is no TensorRT here; "" if there is."""
-    packages = [name for name in ("tensorrt", "pycuda") if importlib.util.find_spec(name) is None]
+    packages = missing_for_tensorrt()
     if packages:
         return f"not installed: {', '.join(packages)}"
     try:
