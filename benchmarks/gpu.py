@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import torch
 
+from benchmarks.gpu_decoder import bench_decoder
 from benchmarks.gpu_encoders import bench_builtin, bench_vit
 from benchmarks.gpu_search import bench_search
 from benchmarks.gpu_timing import DeviceBench
@@ -25,7 +26,7 @@ from semlink.provenance import describe_device, installed_versions, machine_stat
 
 HERE = Path(__file__).parent
 SIZES = (5_000, 100_000, 1_000_000, 10_000_000)
-PARTS = ("vit", "builtin", "search", "link")
+PARTS = ("vit", "builtin", "search", "decoder", "link")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "vit": lambda: bench_vit(bench),
         "builtin": lambda: bench_builtin(bench),
         "search": lambda: _search(bench, options.sizes),
+        "decoder": lambda: _decoder(bench, options.sizes),
         "link": lambda: _link(bench, options.kb_entries),
     }
     for part in options.parts:
@@ -67,6 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _search(bench: DeviceBench, sizes: Sequence[int]) -> None:
     for size in sizes:
         bench_search(bench, size)
+
+
+def _decoder(bench: DeviceBench, sizes: Sequence[int]) -> None:
+    for size in sizes:
+        bench_decoder(bench, size)
 
 
 def _link(bench: DeviceBench, num_entries: int) -> None:

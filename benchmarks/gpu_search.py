@@ -14,7 +14,7 @@ from edge_rx.kb.index import InnerProductIndex, open_search_device
 from semlink.iq import dequantize
 from trainer.codecs.kbsc import KbscNetwork
 
-__all__ = ["bench_search"]
+__all__ = ["DIM", "NUM_QUERIES", "NUM_SYMBOLS", "TOLERANCE", "Questions", "bench_search", "best_cosines"]
 
 DIM, NUM_SYMBOLS = 512, 64
 NUM_QUERIES = 8
@@ -22,7 +22,7 @@ NUM_QUERIES = 8
 NUM_MATCHES = (1, 64)
 _BLOCK = 250_000
 _DTYPES = {SearchPrecision.FP32: torch.float32, SearchPrecision.FP16: torch.float16}
-_TOLERANCE = {SearchPrecision.FP32: 2e-5, SearchPrecision.FP16: 2e-3}
+TOLERANCE = {SearchPrecision.FP32: 2e-5, SearchPrecision.FP16: 2e-3}
 """Of cosines, from those that numpy gives on the CPU in single precision."""
 
 
@@ -73,7 +73,7 @@ def bench_search(bench: DeviceBench, size: int) -> None:
     expected = None
     with bench.part(f"cosines on the CPU, {size} x {DIM}"):
         bench.require_free(4 * DIM * _BLOCK)
-        expected = _best_cosines(questions, size, bench.device)
+        expected = best_cosines(questions, size, bench.device)
     if expected is None:
         return
     for precision in SearchPrecision:
@@ -90,7 +90,7 @@ def _code_step() -> float:
     return float(dequantize(np.array([[1, 0]], np.int8))[0].real)
 
 
-def _best_cosines(questions: Questions, size: int, device: torch.device) -> np.ndarray:
+def best_cosines(questions: Questions, size: int, device: torch.device) -> np.ndarray:
     """The largest cosines of each query, (queries, m) float32 and falling, by numpy."""
     queries, best = questions.queries.numpy(), np.empty((NUM_QUERIES, 0), np.float32)
     for _, block in questions.blocks(size, device):
@@ -125,7 +125,7 @@ def _bench_torch(
                 bench.time(
                     name,
                     receiver.answer,
-                    _Checker(questions.places(size), expected[:, :num_matches], _TOLERANCE[precision]),
+                    _Checker(questions.places(size), expected[:, :num_matches], TOLERANCE[precision]),
                     precision=precision.value,
                     scores=receiver.scores_precision,
                     cuda_graph=is_graph,
@@ -228,7 +228,7 @@ def _bench_faiss(
         bench.time(
             f"{stem}_top_{num_matches}",
             answer,
-            _Checker(questions.places(size), expected[:, :num_matches], _TOLERANCE[precision]),
+            _Checker(questions.places(size), expected[:, :num_matches], TOLERANCE[precision]),
             has_events=False,
             precision=precision.value,
             bytes_moved=size * DIM * (2 if precision is SearchPrecision.FP16 else 4),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,10 +14,14 @@ import pytest
 
 pytest.importorskip("torch", reason="needs semlink[train]")
 
+import numpy as np
 import torch
 
-from benchmarks import gpu, gpu_search, gpu_timing
+from benchmarks import gpu, gpu_decoder, gpu_search, gpu_timing
 from benchmarks.gpu_encoders import VisionTransformer
+from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
+from engines.onnxruntime_runner import OnnxRuntimeRunner
+from engines.runner import DeviceTensor
 from semlink.bench_files import read_bench_file
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +69,7 @@ def test_everything_that_a_cpu_can_run(tmp_path: Path) -> None:
         *(f"picture_to_codes_vit_b32_{precision}_torch_cuda_graph" for precision in ("fp32", "fp16")),
         *(f"picture_to_codes_builtin_{precision}_tensorrt" for precision in ("fp32", "fp16")),
         "search_5000_x_512_fp16_faiss",
+        *(f"decode_and_search_5000_x_512_{precision}_gpu_decoder" for precision in ("fp32", "fp16")),
         *(
             f"end_to_end_loopback_40_entries_{codec}_{transmitter}_{receiver}"
             for transmitter in ("onnxruntime_fp32", "tensorrt_fp32", "tensorrt_fp16")
@@ -79,6 +85,63 @@ def test_everything_that_a_cpu_can_run(tmp_path: Path) -> None:
     assert all(skipped.values())
 
 
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_our_decoder_and_search_in_every_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wrong: bool) -> None:
+    """Over stand-ins for TensorRT and FAISS's classes for GPUs; and an answer that is not the CPU's is told."""
+    pytest.importorskip("faiss", reason="needs semlink[cpu]")
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "edge_rx"))
+    from recording_faiss import RecordingFaiss
+
+    class HostRunner:
+        def __init__(self, graph: bytes, **options: object) -> None:
+            self._run = OnnxRuntimeRunner(graph)
+            self.input = self._run.input
+
+        def on_device(self, tensor: np.ndarray) -> DeviceTensor:
+            self._given = self._run(tensor) * (-1 if is_wrong else 1)
+            return DeviceTensor(self._given.ctypes.data, self._given.shape)
+
+    monkeypatch.setattr("engines.tensorrt_runner.TensorRtRunner", HostRunner)
+    monkeypatch.setattr(gpu_timing.DeviceBench, "require_tensorrt", lambda bench: None)
+    monkeypatch.setattr(
+        gpu_decoder, "open_search_device", lambda device, precision: GpuSearch(RecordingFaiss(), precision)
+    )
+    code, report = run(tmp_path, "--parts", "decoder")
+    stems = [f"decode_and_search_5000_x_512_{precision}_gpu_decoder" for precision in ("fp32", "fp16")]
+    names = [f"{stem}_engine_batch_{batches}_frames" for stem in stems for batches in ("1_of_1", "16_of_1", "16_of_16")]
+    assert report["skipped"] == []
+    if is_wrong:
+        assert (code, report["benchmarks"]) == (1, [])
+        assert [entry["name"] for entry in report["failed"]] == names
+        assert all("found" in entry["error"] for entry in report["failed"])
+    else:
+        assert (code, report["failed"]) == (0, [])
+        assert [row["name"] for row in report["benchmarks"]] == names
+        assert [(row["engine_batch"], row["frames"]) for row in report["benchmarks"]] == 2 * [(1, 1), (16, 1), (16, 16)]
+
+
+@pytest.mark.parametrize(
+    ("entry_id", "score", "passes_in"),
+    [(7, 0.5, ""), (8, 0.501, "fp16"), (8, 0.503, "neither"), (8, 0.497, "neither")],
+)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_links_answers_are_the_cpus(entry_id: int, score: float, passes_in: str, precision: str) -> None:
+    """In half precision also those that are as near."""
+    pytest.importorskip("zmq")
+    from benchmarks.gpu_link import _Checker
+
+    expected: Any = SimpleNamespace(entry_id=7, score=0.5, source="other-9.png")
+    found: Any = SimpleNamespace(entry_id=entry_id, score=score, source="other-9.png")
+    check = _Checker(
+        [expected] * 4, "kbsc", gpu_search.TOLERANCE[SearchPrecision.FP16] if precision == "fp16" else None
+    )
+    if passes_in in ("", precision):
+        check(0, found)
+    else:
+        with pytest.raises(RuntimeError, match=r"picture 0: found entry 8 .* the CPU finds 7"):
+            check(0, found)
+
+
 def test_bench_report_reads_it(tmp_path: Path) -> None:
     _, report = run(tmp_path, "--parts", "search")
     read = read_bench_file(tmp_path / "latency-gpu.json")
@@ -90,7 +153,7 @@ def test_bench_report_reads_it(tmp_path: Path) -> None:
 def test_a_wrong_result_is_told_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tolerances = dict.fromkeys(gpu_search.SearchPrecision, -1.0)
     tolerances[gpu_search.SearchPrecision.FP16] = 2e-3
-    monkeypatch.setattr(gpu_search, "_TOLERANCE", tolerances)
+    monkeypatch.setattr(gpu_search, "TOLERANCE", tolerances)
     code, report = run(tmp_path, "--parts", "search")
     assert code == 1
     assert {"decode_and_search_5000_x_512_fp32_top_1_torch"} <= {entry["name"] for entry in report["failed"]}
@@ -128,13 +191,14 @@ def test_it_runs_on_a_machine_that_has_little(tmp_path: Path) -> None:
         "sys.exit(main(sys.argv[1:]))\n"
     )
     out = tmp_path / "gpu.json"
-    options = [*QUICK, "--parts", "search", "builtin", "link", "--out", str(out)]
+    options = [*QUICK, "--parts", "search", "builtin", "decoder", "link", "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-c", code, *options], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     reasons = {entry["name"]: entry["reason"] for entry in msgspec.json.decode(out.read_bytes())["skipped"]}
     assert reasons["link"] == "not installed: zmq"
+    assert reasons["decode_and_search_5000_x_512_fp16_gpu_decoder"].startswith(("not installed", "TensorRT needs"))
     assert "needs faiss" in reasons["search_5000_x_512_fp32_faiss"]
     assert reasons["picture_to_codes_builtin_fp32_tensorrt"].startswith(("not installed: ", "TensorRT needs a GPU"))
 
