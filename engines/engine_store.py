@@ -2,7 +2,7 @@
 
     ENGINES/<backend>-<precision>-<key>.engine        bytes of the backend's own kind
     ENGINES/<backend>-<precision>-<key>.json          sidecar: what it was built from, on and with, and its SHA-256
-    ENGINES/<backend>-<precision>-<key>/              what a backend keeps by itself; believed once it holds "whole"
+    ENGINES/<backend>-<precision>-<key>/              what a backend keeps by itself, with a sidecar too
 
 The key is a digest of all that an engine depends on, so an engine of another graph, runtime version, device or
 precision is simply not found. One whose bytes are not what its sidecar says is built anew, with a warning.
@@ -17,15 +17,17 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from engines.manifest import file_sha256
 from semlink.errors import EngineError
 from semlink.files import replaced_file
 from semlink.provenance import now_utc
 
-__all__ = ["EngineKey", "EngineStore", "StoredEngine"]
+__all__ = ["BackendFolder", "EngineKey", "EngineStore", "StoredEngine"]
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class StoredEngine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    sha256, num_bytes : of the engine
+    sha256, num_bytes : of the engine; of a backend's folder, of its engines, and of all that is in it
     built : when, UTC
     build_s : how long it took [s]
     """
@@ -72,6 +74,19 @@ class StoredEngine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num_bytes: int
     built: str
     build_s: float
+
+
+@dataclass(frozen=True)
+class BackendFolder:
+    """Where a backend keeps the engines of one graph.
+
+    Attributes
+    ----------
+    is_whole : whether they are built
+    """
+
+    path: Path
+    is_whole: bool
 
 
 class EngineStore:
@@ -93,7 +108,7 @@ class EngineStore:
         """An engine's bytes; None if it was not built, or, as it then says, what lies there is damaged or foreign."""
         path = self.path(key)
         try:
-            stored = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=StoredEngine)
+            stored = msgspec.json.decode(self._sidecar(key).read_bytes(), type=StoredEngine)
             engine = path.read_bytes()
         except FileNotFoundError:
             return None
@@ -126,10 +141,11 @@ class EngineStore:
             return self._built(key, build)
 
     @contextlib.contextmanager
-    def backend_folder(self, key: EngineKey, *, anew: bool = False) -> Iterator[Path]:
+    def backend_folder(self, key: EngineKey, *, anew: bool = False) -> Iterator[BackendFolder]:
         """A folder for a backend that keeps its engines itself; no other process has it meanwhile.
 
-        What a build left that did not come to its end, or in which something failed since, is thrown away first.
+        What a build left that did not come to its end, what was altered, or in which something failed since, is thrown
+        away first.
 
         Raises
         ------
@@ -137,21 +153,41 @@ class EngineStore:
             If the folder cannot be written.
         """
         folder = self.folder / key.stem
-        is_whole = folder / "whole"
         with self._locked(key):
-            try:
-                if anew or not is_whole.exists():
+            stored = None if anew else self._whole(folder, key)
+            started_s = time.monotonic()
+            if stored is None:
+                self._tell_what_is_stale(key)
+                _log.warning("building an engine for %s, once; this can take minutes", key.device)
+                try:
+                    self.discard(key)
                     shutil.rmtree(folder, ignore_errors=True)
-                    _log.warning("building an engine for %s, once; this can take minutes", key.device)
-                folder.mkdir(exist_ok=True)
-            except OSError as error:
-                raise _cannot_keep(self.folder, error) from None
+                    folder.mkdir(exist_ok=True)
+                except OSError as error:
+                    raise _cannot_keep(self.folder, error) from None
             try:
-                yield folder
+                yield BackendFolder(folder, is_whole=stored is not None)
             except BaseException:
-                is_whole.unlink(missing_ok=True)
+                self.discard(key)
                 raise
-            is_whole.touch()
+            sha256 = _engines_sha256(folder)
+            if stored is None or stored.sha256 != sha256:
+                num_bytes = sum(file.stat().st_size for file in folder.iterdir())
+                self._write_sidecar(key, sha256, num_bytes, started_s)
+
+    def _whole(self, folder: Path, key: EngineKey) -> StoredEngine | None:
+        """The sidecar of a backend's folder; None if it was not built, or, as it then says, is not what was built."""
+        try:
+            stored = msgspec.json.decode(self._sidecar(key).read_bytes(), type=StoredEngine)
+            is_whole = stored.key == key and stored.sha256 == _engines_sha256(folder)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            _log.warning("%s: cannot be read (%s), and counts as not built", folder, error)
+            return None
+        if not is_whole:
+            _log.warning("%s: is not what was built (cut short, or altered), and counts as not built", folder)
+        return stored if is_whole else None
 
     @contextlib.contextmanager
     def _locked(self, key: EngineKey) -> Iterator[None]:
@@ -179,27 +215,32 @@ class EngineStore:
     def discard(self, key: EngineKey) -> None:
         """Forget an engine that its backend refuses, so that it is built anew."""
         # An engine without its sidecar counts as not built.
-        self.path(key).with_suffix(".json").unlink(missing_ok=True)
+        self._sidecar(key).unlink(missing_ok=True)
 
     def _built(self, key: EngineKey, build: Callable[[], bytes]) -> bytes:
         path, started_s = self.path(key), time.monotonic()
         engine = build()
-        stored = StoredEngine(
-            key=key,
-            sha256=hashlib.sha256(engine).hexdigest(),
-            num_bytes=len(engine),
-            built=now_utc(),
-            build_s=round(time.monotonic() - started_s, 3),
-        )
         try:
             # The sidecar last: until then it does not fit the engine, which so counts as not built.
             with replaced_file(path, durable=True) as temporary:
                 temporary.write_bytes(engine)
-            with replaced_file(path.with_suffix(".json"), durable=True) as temporary:
+        except OSError as error:
+            raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
+        self._write_sidecar(key, hashlib.sha256(engine).hexdigest(), len(engine), started_s)
+        return engine
+
+    def _sidecar(self, key: EngineKey) -> Path:
+        return self.path(key).with_suffix(".json")
+
+    def _write_sidecar(self, key: EngineKey, sha256: str, num_bytes: int, started_s: float) -> None:
+        build_s = round(time.monotonic() - started_s, 3)
+        stored = StoredEngine(key=key, sha256=sha256, num_bytes=num_bytes, built=now_utc(), build_s=build_s)
+        path = self._sidecar(key)
+        try:
+            with replaced_file(path, durable=True) as temporary:
                 temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stored)) + b"\n")
         except OSError as error:
             raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
-        return engine
 
     def all(self) -> Iterator[StoredEngine]:
         """Every engine's sidecar that can be read, by name."""
@@ -208,6 +249,12 @@ class EngineStore:
                 yield msgspec.json.decode(path.read_bytes(), type=StoredEngine)
             except (OSError, msgspec.MsgspecError) as error:
                 _log.warning("%s: not an engine's sidecar (%s)", path, error)
+
+
+def _engines_sha256(folder: Path) -> str:
+    """Of the engines in a backend's folder; what else is there, such as timings, may change."""
+    names = sorted(folder.glob("*.engine"))
+    return hashlib.sha256("".join(f"{name.name} {file_sha256(name)}\n" for name in names).encode()).hexdigest()
 
 
 def _cannot_keep(folder: Path, error: OSError) -> EngineError:

@@ -22,6 +22,7 @@ from engines.onnxruntime_providers import (
     require_provider,
     require_taken,
     tensorrt_provider,
+    tensorrt_version,
 )
 from engines.onnxruntime_session import OnnxRuntimeSession, onnxruntime
 from engines.runner import Graph, Report, TensorSpec, check_input
@@ -112,14 +113,14 @@ class TensorRtProviderRunner:
         key = EngineKey(
             graph_sha256=hashlib.sha256(content).hexdigest(),
             backend="onnxruntime-tensorrt",
-            version=onnxruntime.__version__,
+            version=f"{onnxruntime.__version__}, TensorRT {tensorrt_version()}",
             device=gpu,
             precision=precision,
         )
         tell = report or _tell_nobody
         with (store or EngineStore(cache_folder("engines"))).backend_folder(key, anew=anew) as folder:
             providers = [
-                tensorrt_provider(device_index, folder, workspace_bytes=WORKSPACE_BYTES),
+                tensorrt_provider(device_index, folder.path, workspace_bytes=WORKSPACE_BYTES),
                 cuda_provider(device_index),
             ]
             tell(_BUILD, 0.0)

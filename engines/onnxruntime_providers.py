@@ -24,13 +24,23 @@ from engines.cuda_driver import MINIMUM_CUDA, require_gpu
 from engines.onnxruntime_session import CPU_PROVIDER, OnnxRuntimeSession, Provider, onnxruntime
 from semlink.errors import EngineError, MissingDependencyError
 
-__all__ = ["CUDA", "TENSORRT", "cuda_provider", "quiet_log", "require_provider", "require_taken", "tensorrt_provider"]
+__all__ = [
+    "CUDA",
+    "TENSORRT",
+    "cuda_provider",
+    "quiet_log",
+    "require_provider",
+    "require_taken",
+    "tensorrt_provider",
+    "tensorrt_version",
+]
 
 _log = logging.getLogger(__name__)
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 _LIBRARIES = {CUDA: "libonnxruntime_providers_cuda.so", TENSORRT: "libonnxruntime_providers_tensorrt.so"}
+_TENSORRT_LIBRARIES = ("libnvinfer.so.10", "libnvinfer.so.8", "libnvinfer.so")
 _GPU_BUILD = "'onnxruntime-gpu[cuda,cudnn]'"
 _OTHERWISE = "or choose --device cpu with --backend onnxruntime"
 _SHAPE_OPERATORS = frozenset(
@@ -128,6 +138,22 @@ def _refuse(session: OnnxRuntimeSession, provider: str, instead: str) -> NoRetur
         f"{session.name}: ONNX Runtime {onnxruntime.__version__} does not run it in {provider}: {instead};"
         f" its own log says why (semlink -v), {_OTHERWISE}"
     )
+
+
+def tensorrt_version() -> str:
+    """The version of TensorRT that the provider runs: of the module `tensorrt`, else of its library; "unknown"."""
+    if importlib.util.find_spec("tensorrt") is not None:
+        from engines.tensorrt_builder import load_tensorrt
+
+        with contextlib.suppress(EngineError, MissingDependencyError):
+            return str(load_tensorrt().__version__)
+    for name in _TENSORRT_LIBRARIES:
+        with contextlib.suppress(OSError, AttributeError):
+            version = int(ctypes.CDLL(name).getInferLibVersion())
+            # 10.3.0 is 100300; 8.6.1 was 8601.
+            major, rest = divmod(version, 10_000 if version >= 100_000 else 1_000)
+            return f"{major}.{rest // 100}.{rest % 100}"
+    return "unknown"
 
 
 def _load_libraries(provider: str) -> None:

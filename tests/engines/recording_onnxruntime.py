@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,7 @@ class RecordingOnnxRuntime:
     loads : of those, the ones whose libraries can be loaded
     leaves_to_cpu : operators that no provider of the GPU has
     fails : raised by whoever does what it is asked: allocate, open, run
+    keeps : what its TensorRT provider writes as its engine; None for nothing
 
     Attributes
     ----------
@@ -39,6 +41,7 @@ class RecordingOnnxRuntime:
     ) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.fails: dict[str, Exception] = {}
+        self.keeps: bytes | None = None
         self.loads, self.leaves_to_cpu = loads, leaves_to_cpu
         self._available = [*available, "CPUExecutionProvider"]
         self._session = onnxruntime.InferenceSession
@@ -72,6 +75,8 @@ class RecordingOnnxRuntime:
     def _open(self, graph: Any, options: Any, *, providers: list[Any], enable_fallback: int) -> _Session:
         self.done("open", providers, enable_fallback)
         names = [provider if isinstance(provider, str) else provider[0] for provider in providers]
+        if self.keeps is not None and names[0] == GPU_PROVIDERS[0]:
+            Path(providers[0][1]["trt_engine_cache_path"], "kernel.engine").write_bytes(self.keeps)
         session = self._session(graph, options, providers=["CPUExecutionProvider"])
         return _Session(self, session, [name for name in names if name in self.loads], onnx.load_from_string(graph))
 

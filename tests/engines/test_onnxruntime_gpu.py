@@ -8,7 +8,8 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import numpy as np
 import onnx.parser
@@ -39,15 +40,17 @@ def half_graph(batch: str = "batch", *, width: str = "3", half: float = 0.5) -> 
 GRAPH = half_graph()
 
 
+def missing(name: str) -> NoReturn:
+    raise OSError(f"{name}: cannot open shared object file: No such file or directory")
+
+
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
     """A driver with two GPUs, and no other library."""
     library = FakeLibrary(num_devices=2)
 
     def load(name: str) -> FakeLibrary:
-        if not name.startswith("libcuda."):
-            raise OSError(f"{name}: cannot open shared object file: No such file or directory")
-        return library
+        return library if name.startswith("libcuda.") else missing(name)
 
     monkeypatch.setattr(ctypes, "CDLL", load)
     return library
@@ -133,7 +136,7 @@ class TestOpening:
             assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"]
             folders.append(Path(options["trt_engine_cache_path"]))
         assert len(set(folders)) == 2
-        assert all(folder.parent == store.folder and (folder / "whole").exists() for folder in folders)
+        assert all(folder.parent == store.folder and folder.with_suffix(".json").exists() for folder in folders)
 
     def test_describes_itself(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
         runner = make(precision="fp16", device_index=1)
@@ -294,14 +297,54 @@ class TestMemory:
 
 class TestEnginesOfTheProvider:
     def test_what_is_whole_stays(self, runtime: RecordingOnnxRuntime, store: EngineStore) -> None:
+        runtime.keeps = b"an engine"
         TensorRtProviderRunner(GRAPH, store=store)
-        (whole,) = store.folder.glob("*/whole")
-        engine = whole.with_name("x.engine")
-        engine.touch()
+        (engine,) = store.folder.glob("*/*.engine")
+        (stored,) = store.all()
+        assert (stored.key.backend, stored.num_bytes) == ("onnxruntime-tensorrt", len(runtime.keeps))
+        engine.with_suffix(".timing").touch()
+        runtime.keeps = None
         TensorRtProviderRunner(GRAPH, store=store)
-        assert engine.exists()
+        assert engine.read_bytes() == b"an engine"
         TensorRtProviderRunner(GRAPH, store=store, anew=True)
         assert not engine.exists()
+
+    @pytest.mark.parametrize("damaged", ["engine", "sidecar"])
+    def test_what_is_cut_short_is_built_anew_and_said(
+        self, runtime: RecordingOnnxRuntime, store: EngineStore, caplog: pytest.LogCaptureFixture, damaged: str
+    ) -> None:
+        runtime.keeps = b"an engine"
+        TensorRtProviderRunner(GRAPH, store=store)
+        (path,) = store.folder.glob("*/*.engine" if damaged == "engine" else "*.json")
+        path.write_bytes(path.read_bytes()[:-2])
+        runtime.keeps = b"another"
+        TensorRtProviderRunner(GRAPH, store=store)
+        (engine,) = store.folder.glob("*/*.engine")
+        assert engine.read_bytes() == b"another"
+        assert "counts as not built" in caplog.text
+        (stored,) = store.all()
+        assert stored.num_bytes == len(b"another")
+
+    def test_another_version_of_tensorrt_has_its_own_and_it_is_told(
+        self,
+        runtime: RecordingOnnxRuntime,
+        driver: FakeLibrary,
+        store: EngineStore,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        for number in (100300, 101303):
+            library = SimpleNamespace(getInferLibVersion=lambda number=number: number)
+            have = {"libcuda.so.1": driver, "libnvinfer.so.10": library}
+            monkeypatch.setattr(ctypes, "CDLL", lambda name, have=have: have[name] if name in have else missing(name))
+            TensorRtProviderRunner(GRAPH, store=store)
+        here = onnxruntime.__version__
+        versions = {stored.key.version for stored in store.all()}
+        assert versions == {f"{here}, TensorRT 10.3.0", f"{here}, TensorRT 10.13.3"}
+        words = (
+            f"is for onnxruntime-tensorrt {here}, TensorRT 10.3.0 on Fake GPU; building one for {here}, TensorRT 10.13"
+        )
+        assert words in caplog.text
 
     def test_what_failed_or_was_interrupted_is_built_anew(
         self, runtime: RecordingOnnxRuntime, store: EngineStore, caplog: pytest.LogCaptureFixture
@@ -313,7 +356,8 @@ class TestEnginesOfTheProvider:
         (folder / "half.engine").touch()
         runtime.fails.clear()
         TensorRtProviderRunner(GRAPH, store=store)
-        assert [path.name for path in folder.iterdir()] == ["whole"]
+        assert list(folder.iterdir()) == []
+        assert len(list(store.all())) == 1
         assert "building an engine for Fake GPU" in caplog.text
 
     def test_the_build_is_reported(self, runtime: RecordingOnnxRuntime, store: EngineStore) -> None:
