@@ -139,7 +139,8 @@ def bench(
     )
     workshop = Workshop(models, options)
     graph = workshop.transmitter_graph(parsed, codec=codec)
-    runner = workshop.load(graph.onnx)
+    with build_progress(Console(stderr=True)) as progress:
+        runner = workshop.load(graph.onnx, report=progress)
     picture = load_image(image) if image else np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
     stages = time_transmitter(
         picture, models.manifest.encoder.preprocessing, runner, graph.places[parsed], num_runs=runs
@@ -187,11 +188,14 @@ def verify(
     tested = Workshop(models, options)
     reference = Workshop(models, replace(options, backend="onnxruntime", device="cpu", precision=Precision.FP32))
     graphs = [workshop.transmitter_graph(parsed, codec=codec) for workshop in (tested, reference)]
+    with build_progress(Console(stderr=True)) as progress:
+        encoder = tested.load(tested.vectors_graph(), report=progress)
+        transmitter = tested.load(graphs[0].onnx, report=progress)
     loss = precision_loss(
         [load_image(path) for path in image_files(folder)[:count]],
         models.manifest.encoder.preprocessing,
-        encoders=(tested.load(tested.vectors_graph()), reference.load(reference.vectors_graph())),
-        transmitters=(tested.load(graphs[0].onnx), reference.load(graphs[1].onnx)),
+        encoders=(encoder, reference.load(reference.vectors_graph())),
+        transmitters=(transmitter, reference.load(graphs[1].onnx)),
         place=graphs[0].places[parsed],
     )
     if as_json:

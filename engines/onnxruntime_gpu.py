@@ -86,7 +86,7 @@ class TensorRtProviderRunner:
     graph : ONNX file or serialised model
     num_threads, precision, device_index : see `CudaProviderRunner`
     store : where the provider keeps its engines; None for the cache, below `engines`
-    report : told when the build begins and ends; ONNX Runtime tells no more
+    report : told when a build begins and ends, where there is one; ONNX Runtime tells no more
     anew : build the engine even if it is there
 
     Raises
@@ -117,12 +117,12 @@ class TensorRtProviderRunner:
             device=gpu,
             precision=precision,
         )
-        tell = report or _tell_nobody
         with (store or EngineStore(cache_folder("engines"))).backend_folder(key, anew=anew) as folder:
             providers = [
                 tensorrt_provider(device_index, folder.path, workspace_bytes=WORKSPACE_BYTES),
                 cuda_provider(device_index),
             ]
+            tell = _tell_nobody if folder.is_whole or report is None else report
             tell(_BUILD, 0.0)
             with quiet_log():
                 # With every size known the engine is built here, once, and not by the first picture.
