@@ -6,6 +6,8 @@ A batch of 1 goes through buffers on the GPU that are bound once; of what a call
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 import threading
 from typing import Any
 
@@ -33,8 +35,12 @@ from semlink.errors import EngineError
 
 __all__ = ["CudaProviderRunner", "TensorRtProviderRunner"]
 
+_log = logging.getLogger(__name__)
+
 _MEMORY = "cuda"
 """ONNX Runtime's name for the memory of NVIDIA's GPUs."""
+_TF32 = "NVIDIA_TF32_OVERRIDE"
+"""Variable of NVIDIA's libraries; the provider has no option for it."""
 _BUILD = "TensorRT's engine, by ONNX Runtime"
 
 
@@ -134,6 +140,11 @@ class TensorRtProviderRunner:
             self._one_image = _OneImage(self._session, device_index)
             tell(_BUILD, 1.0)
         self.description = _description(TENSORRT, gpu, device_index, precision)
+        if precision == "fp32" and os.environ.get(_TF32) != "0":
+            _log.warning(
+                "fp32 in %s may be computed in TF32, of ten bits; %s=0 in the environment forbids it", TENSORRT, _TF32
+            )
+            self.description += ", TF32 allowed"
 
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`; the result is the caller's own."""

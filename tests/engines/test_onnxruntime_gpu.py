@@ -143,6 +143,29 @@ class TestOpening:
         expected = f"onnxruntime {onnxruntime.__version__} {make.provider}, Fake GPU (gpu:1), fp16"
         assert runner.description == expected
 
+    @pytest.mark.parametrize(
+        ("precision", "override", "is_told"),
+        [("fp32", None, True), ("fp32", "1", True), ("fp32", "0", False), ("fp16", None, False)],
+    )
+    def test_tf32_that_is_not_forbidden_is_told(
+        self,
+        runtime: RecordingOnnxRuntime,
+        store: EngineStore,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+        precision: str,
+        override: str | None,
+        is_told: bool,
+    ) -> None:
+        """ONNX Runtime's TensorRT provider has no option for it; its CUDA provider has one, and it is used."""
+        monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+        if override is not None:
+            monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", override)
+        runner = TensorRtProviderRunner(GRAPH, store=store, precision=precision)
+        assert runner.description.endswith(", TF32 allowed") is is_told
+        assert caplog.text.count("NVIDIA_TF32_OVERRIDE=0 in the environment forbids it") == is_told
+        assert "TF32" not in CudaProviderRunner(GRAPH).description
+
     def test_nothing_is_printed_and_its_log_is_restored(
         self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], capfd: pytest.CaptureFixture[str]
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -26,7 +26,7 @@ ON_CPU = "run on the CPU"
 
 
 @pytest.fixture(scope="module", params=list(PROVIDERS))
-def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Load:
+def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
     """The transmitter in either provider; skipped, with the reason, where it cannot run."""
     try:
         require_provider(PROVIDERS[request.param], 0)
@@ -38,7 +38,11 @@ def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         graph = transmitter_graph(precision)
         return load_runner(graph, backend=request.param, device="gpu", precision=precision.value, store=store)
 
-    return loaded
+    with pytest.MonkeyPatch.context() as environment:
+        # Read by CUDA's libraries when they start; the only thing that forbids TF32 to the TensorRT provider.
+        if request.param == "onnxruntime-tensorrt":
+            environment.setenv("NVIDIA_TF32_OVERRIDE", "0")
+        yield loaded
 
 
 @pytest.mark.parametrize("precision", list(Precision))
