@@ -68,9 +68,9 @@ class CudaProviderRunner:
         gpu = require_provider(CUDA, device_index)
         with quiet_log():
             self._session = OnnxRuntimeSession(graph, [cuda_provider(device_index)], num_threads=num_threads)
-        require_taken(self._session, CUDA)
+        taken = require_taken(self._session, CUDA)
         self.input, self.output = self._session.input, self._session.output
-        self.description = _description(CUDA, gpu, device_index, precision)
+        self.description = _description(CUDA, gpu, device_index, precision, taken)
         has_one_size = all(axis is not None for spec in (self.input, self.output) for axis in spec.shape[1:])
         self._one_image = _OneImage(self._session, device_index) if has_one_size else None
 
@@ -135,11 +135,11 @@ class TensorRtProviderRunner:
                 self._session = OnnxRuntimeSession(
                     content, providers, num_threads=num_threads, ones=_free_axes(model.graph.input)
                 )
-            require_taken(self._session, TENSORRT)
+            taken = require_taken(self._session, TENSORRT)
             self.input, self.output = (_of_one_image(spec) for spec in (self._session.input, self._session.output))
             self._one_image = _OneImage(self._session, device_index)
             tell(_BUILD, 1.0)
-        self.description = _description(TENSORRT, gpu, device_index, precision)
+        self.description = _description(TENSORRT, gpu, device_index, precision, taken)
         if precision == "fp32" and os.environ.get(_TF32) != "0":
             _log.warning(
                 "fp32 in %s may be computed in TF32, of ten bits; %s=0 in the environment forbids it", TENSORRT, _TF32
@@ -198,5 +198,6 @@ def _free_axes(values: Any) -> list[str]:
     return list(dict.fromkeys(filter(None, axes)))
 
 
-def _description(provider: str, gpu: str, device_index: int, precision: str) -> str:
-    return f"onnxruntime {onnxruntime.__version__} {provider}, {gpu} (gpu:{device_index}), {precision}"
+def _description(provider: str, gpu: str, device_index: int, precision: str, taken: str) -> str:
+    words = (f"onnxruntime {onnxruntime.__version__} {provider}", f"{gpu} (gpu:{device_index})", precision, taken)
+    return ", ".join(filter(None, words))

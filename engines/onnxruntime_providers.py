@@ -110,8 +110,12 @@ def quiet_log() -> Iterator[None]:
             onnxruntime.set_default_logger_severity(_WARNINGS)
 
 
-def require_taken(session: OnnxRuntimeSession, provider: str) -> None:
-    """Make sure that a session runs where it was meant to; what is left to the CPU is logged.
+def require_taken(session: OnnxRuntimeSession, provider: str) -> str:
+    """Make sure that a session runs where it was meant to; what is left to another is logged.
+
+    Returns
+    -------
+    taken : "N of M nodes", for a description; "" where ONNX Runtime is too old to say
 
     Raises
     ------
@@ -131,6 +135,14 @@ def require_taken(session: OnnxRuntimeSession, provider: str) -> None:
             "%s: %d of %d nodes run on the CPU, for no provider of the GPU has them: %s",
             *(session.name, sum(on_cpu[operator] for operator in others), num_nodes, ", ".join(others)),
         )
+    if not num_nodes:
+        return ""
+    taken = f"{placed[provider].total()} of {num_nodes} nodes"
+    if provider == TENSORRT and CUDA in placed:
+        _log.warning(
+            "%s: %s in %s, the rest in CUDA: %s", session.name, taken, provider, ", ".join(sorted(placed[CUDA]))
+        )
+    return taken
 
 
 def _refuse(session: OnnxRuntimeSession, provider: str, instead: str) -> NoReturn:

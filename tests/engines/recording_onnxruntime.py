@@ -25,6 +25,7 @@ class RecordingOnnxRuntime:
     loads : of those, the ones whose libraries can be loaded
     leaves_to_cpu : operators that no provider of the GPU has
     fails : raised by whoever does what it is asked: allocate, open, run
+    leaves_to_cuda : operators that its TensorRT provider leaves to the next
     keeps : what its TensorRT provider writes as its engine; None for nothing
 
     Attributes
@@ -42,6 +43,7 @@ class RecordingOnnxRuntime:
         self.calls: list[tuple[Any, ...]] = []
         self.fails: dict[str, Exception] = {}
         self.keeps: bytes | None = None
+        self.leaves_to_cuda: Collection[str] = ()
         self.loads, self.leaves_to_cpu = loads, leaves_to_cpu
         self._available = [*available, "CPUExecutionProvider"]
         self._session = onnxruntime.InferenceSession
@@ -119,8 +121,11 @@ class _Session:
 
     def get_provider_graph_assignment_info(self) -> list[SimpleNamespace]:
         left = [node for node in self._model.graph.node if node.op_type in self._runtime.leaves_to_cpu]
-        taken = [node for node in self._model.graph.node if node not in left]
-        parts = {"CPUExecutionProvider": left, self.get_providers()[0]: taken}
+        first, *others = self.get_providers()
+        next_ones = self._runtime.leaves_to_cuda if "CUDAExecutionProvider" in others else ()
+        passed = [node for node in self._model.graph.node if node.op_type in next_ones]
+        taken = [node for node in self._model.graph.node if node not in (*left, *passed)]
+        parts = {"CPUExecutionProvider": left, "CUDAExecutionProvider": passed, first: taken}
         return [SimpleNamespace(ep_name=name, get_nodes=partial(list, nodes)) for name, nodes in parts.items() if nodes]
 
     def io_binding(self) -> _Binding:

@@ -140,8 +140,9 @@ class TestOpening:
 
     def test_describes_itself(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
         runner = make(precision="fp16", device_index=1)
-        expected = f"onnxruntime {onnxruntime.__version__} {make.provider}, Fake GPU (gpu:1), fp16"
-        assert runner.description == expected
+        expected = f"onnxruntime {onnxruntime.__version__} {make.provider}, Fake GPU (gpu:1), fp16, "
+        num_nodes = {CUDA: 2, TENSORRT: 3}[make.provider]  # a weight that is unpacked for TensorRT
+        assert runner.description == f"{expected}{num_nodes} of {num_nodes} nodes"
 
     @pytest.mark.parametrize(
         ("precision", "override", "is_told"),
@@ -222,6 +223,14 @@ class TestFallback:
         runtime.leaves_to_cpu = {"Cast", "Mul"}
         with pytest.raises(EngineError, match=rf"{make.provider}: it takes none of the [23] nodes"):
             make()
+
+    def test_nodes_that_tensorrt_leaves_to_cuda_are_told(
+        self, runtime: RecordingOnnxRuntime, store: EngineStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        runtime.leaves_to_cuda = {"Mul"}
+        runner = TensorRtProviderRunner(GRAPH, store=store, precision="fp16")
+        assert f"2 of 3 nodes in {TENSORRT}, the rest in CUDA: Mul" in caplog.text
+        assert runner.description.endswith(", 2 of 3 nodes")
 
     def test_nodes_on_the_cpu_are_told(
         self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
