@@ -117,9 +117,9 @@ def choose_target(backend: str = "auto", device: str = "auto", *, is_one_image: 
     Raises
     ------
     ConfigError
-        If there is no such device, or the backend does not run on it.
+        If there is no such backend or device, or the one does not run on the other.
     EngineError
-        If there is no such backend; or a GPU is named, and no driver answers.
+        If a GPU is named, and no driver answers.
     """
     named = Device.parse(device)
     if backend == "auto":
@@ -127,7 +127,7 @@ def choose_target(backend: str = "auto", device: str = "auto", *, is_one_image: 
         _log.info("backend auto: chose %s (%s)", target, reason)
         return target
     if backend not in BACKENDS:
-        raise EngineError(f'backend "{backend}" is not known; choose from: auto, {", ".join(BACKENDS)}')
+        raise ConfigError(f'backend "{backend}" is not known; choose from: auto, {", ".join(BACKENDS)}')
     if named is None and BACKENDS[backend].on_cpu:
         _log.info("device auto: chose cpu (%s runs there; --device gpu is its CUDA provider)", backend)
         return Target(backend, CPU)

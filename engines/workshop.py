@@ -16,7 +16,7 @@ from engines.quantize import Tensor
 from engines.runner import GraphRunner, Report, load_runner
 from engines.target import choose_target
 from engines.transmitter_graph import TransmitterGraph, transmitter_graph
-from semlink.errors import EngineError
+from semlink.errors import ConfigError
 from semlink.iq import CodesFormat
 from semlink.rates import Rate
 
@@ -39,7 +39,7 @@ class Workshop:
 
     Raises
     ------
-    EngineError
+    ConfigError, EngineError
         If the backend is not known, or has no such codes; see `engines.target.choose_target`.
     """
 
@@ -90,7 +90,7 @@ class Workshop:
 
 def _backend_for(backend: str, codes_format: CodesFormat) -> str:
     if codes_format is CodesFormat.SC16 and backend == "tensorrt":
-        raise EngineError("TensorRT has no 16-bit integers: use --codes-format sc8, or --backend onnxruntime")
+        raise ConfigError("TensorRT has no 16-bit integers: use --codes-format sc8, or --backend onnxruntime")
     if codes_format is CodesFormat.SC16 and backend == "auto":
         _log.info("backend auto: chose onnxruntime (TensorRT has no 16-bit integers)")
         return "onnxruntime"

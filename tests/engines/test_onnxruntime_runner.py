@@ -14,7 +14,7 @@ from engines.modelset import ModelSet
 from engines.onnxruntime_runner import OnnxRuntimeRunner
 from engines.runner import TensorSpec, check_specs, load_runner
 from engines.target import BACKENDS
-from semlink.errors import EngineError, MissingDependencyError
+from semlink.errors import ConfigError, EngineError, MissingDependencyError
 from semlink.rates import parse_rate
 
 RATE = parse_rate("16")
@@ -153,7 +153,7 @@ class TestChoice:
         assert "backend auto: chose onnxruntime" in caplog.text
 
     def test_unknown_backend_names_the_known(self) -> None:
-        with pytest.raises(EngineError, match='backend "openvino" is not known; choose from: auto, onnxruntime'):
+        with pytest.raises(ConfigError, match='backend "openvino" is not known; choose from: auto, onnxruntime'):
             load_runner(graph_of("Relu"), backend="openvino")
 
     @pytest.mark.parametrize("backend", BACKENDS)

@@ -66,6 +66,14 @@ def test_what_is_named_is_taken(backend: str, device: str, target: Target) -> No
     assert choose_target(target.backend, str(target.device), is_one_image=False) == target
 
 
+def test_no_backend_is_a_wrong_option() -> None:
+    with pytest.raises(
+        ConfigError, match=r'^backend "openvino" is not known; choose from: auto, onnxruntime'
+    ) as caught:
+        choose_target("openvino", is_one_image=True)
+    assert caught.value.exit_code == 2
+
+
 @pytest.mark.parametrize("backend", [name for name, backend in BACKENDS.items() if not backend.on_cpu])
 def test_what_a_cpu_cannot_run_is_one_line(backend: str) -> None:
     with pytest.raises(ConfigError, match=rf"^backend {backend} runs on a GPU only: choose --device gpu, or"):
