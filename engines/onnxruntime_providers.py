@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from engines.cuda_driver import MINIMUM_CUDA, require_gpu
-from engines.onnxruntime_session import CPU_PROVIDER, OnnxRuntimeSession, Provider, onnxruntime
+from engines.onnxruntime_session import CPU_PROVIDER, SILENT, WARNINGS, OnnxRuntimeSession, Provider, onnxruntime
 from semlink.errors import EngineError, MissingDependencyError
 
 __all__ = [
@@ -47,8 +47,6 @@ _SHAPE_OPERATORS = frozenset(
     ("Cast", "Concat", "Constant", "Gather", "Range", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Unsqueeze")
 )
 """Of which the arithmetic of shapes is made, a few integers each."""
-_SILENT, _WARNINGS = 4, 2
-"""Severities of ONNX Runtime's log; it starts with the latter."""
 
 
 def require_provider(provider: str, device_index: int) -> str:
@@ -102,12 +100,12 @@ def quiet_log() -> Iterator[None]:
     """Keep ONNX Runtime's own log off stderr meanwhile, unless someone wants to hear more (`semlink -v`)."""
     is_quiet = not _log.isEnabledFor(logging.INFO)
     if is_quiet:
-        onnxruntime.set_default_logger_severity(_SILENT)
+        onnxruntime.set_default_logger_severity(SILENT)
     try:
         yield
     finally:
         if is_quiet:
-            onnxruntime.set_default_logger_severity(_WARNINGS)
+            onnxruntime.set_default_logger_severity(WARNINGS)
 
 
 def require_taken(session: OnnxRuntimeSession, provider: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,17 @@ import onnxruntime
 from engines.runner import Graph, TensorSpec
 from semlink.errors import EngineError
 
-__all__ = ["CPU_PROVIDER", "OnnxRuntimeSession", "Provider", "onnxruntime"]
+__all__ = ["CPU_PROVIDER", "SILENT", "WARNINGS", "OnnxRuntimeSession", "Provider", "onnxruntime"]
 
 Provider: TypeAlias = str | tuple[str, Mapping[str, str]]
 """Its name, or its name and options."""
 
 CPU_PROVIDER = "CPUExecutionProvider"
+
+SILENT, WARNINGS = 4, 2
+"""Severities of ONNX Runtime's log; it starts with the latter."""
+
+_log = logging.getLogger(__name__)
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -64,8 +70,8 @@ class OnnxRuntimeSession:
         options.intra_op_num_threads = num_threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        # Errors come as exceptions; on stderr they would only be said twice.
-        options.log_severity_level = 4
+        # Errors come as exceptions; on stderr they would only be said twice, but for who wants to hear more.
+        options.log_severity_level = WARNINGS if _log.isEnabledFor(logging.INFO) else SILENT
         # Threads may spin inside a call, which halves its time on two cores, and not after it, when
         # they would take the core from the process at the other end of the link.
         options.add_session_config_entry("session.force_spinning_stop", "1")

@@ -75,6 +75,7 @@ class RecordingOnnxRuntime:
         return _Value(self, self._value(list(shape), element_type, "cpu", 0))
 
     def _open(self, graph: Any, options: Any, *, providers: list[Any], enable_fallback: int) -> _Session:
+        self.done("session severity", options.log_severity_level)
         self.done("open", providers, enable_fallback)
         names = [provider if isinstance(provider, str) else provider[0] for provider in providers]
         if self.keeps is not None and names[0] == GPU_PROVIDERS[0]:

@@ -173,6 +173,7 @@ class TestOpening:
         make()
         assert capfd.readouterr() == ("", "")
         assert runtime.named("severity") == [(4,), (2,)]
+        assert runtime.named("session severity") == [(4,)]
 
     def test_its_log_is_left_to_who_wants_it(
         self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
@@ -180,6 +181,7 @@ class TestOpening:
         with caplog.at_level(logging.INFO):
             make()
         assert runtime.named("severity") == []
+        assert runtime.named("session severity") == [(2,)]
 
 
 class TestFallback:
