@@ -6,9 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import onnx
-
-from engines.compose import compose_features
+from engines.compose import Graph, compose_features
 from engines.encoder_precision import build_encoder, default_store, encoder_graph
 from engines.engine_options import EngineOptions
 from engines.modelset import ModelSet
@@ -84,7 +82,7 @@ class Workshop:
             anew=anew,
         )
 
-    def _encoder(self) -> Path | onnx.ModelProto:
+    def _encoder(self) -> Graph:
         return encoder_graph(self._model_set, self._options.precision, self.store, target=self.target)
 
 
