@@ -6,14 +6,18 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 import pytest
 
-GPU_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+GPU_PROVIDERS = (TENSORRT, CUDA)
+PICTURE = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
+HALF = np.arange(6, dtype=np.float32).reshape(1, 2, 3) / 2
 
 
 class RecordingOnnxRuntime:
@@ -140,3 +144,21 @@ class _Session:
         self._runtime.done("run")
         outputs: list[np.ndarray] = self._real.run(names, inputs)
         return outputs
+
+
+def half_graph(batch: str = "batch", *, width: str = "3", half: float = 0.5) -> bytes:
+    """PICTURE to HALF."""
+    return onnx.parser.parse_model(f"""
+        <ir_version: 10, opset_import: ["" : 18]>
+        halves (uint8[{batch}, 2, {width}] image) => (float[{batch}, 2, {width}] features) <float half = {{{half}}}>
+        {{ real = Cast <to = 1> (image)
+           features = Mul (real, half) }}
+    """).SerializeToString()
+
+
+GRAPH = half_graph()
+
+
+def missing(name: str) -> NoReturn:
+    """What the loader says of a library."""
+    raise OSError(f"{name}: cannot open shared object file: No such file or directory")
