@@ -128,9 +128,7 @@ def decoder_backend(backend: str, *, gpu: GpuSearch | None) -> str:
     Raises
     ------
     ConfigError
-        If TensorRT is named and the search is on the CPU, or a backend that no receiver has.
-    EngineError
-        If there is no backend of that name.
+        If TensorRT is named and the search is on the CPU, or a backend that no receiver has, or none of that name.
     """
     if backend == "onnxruntime-tensorrt":
         raise ConfigError(
