@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -19,10 +21,11 @@ from engines.engine_checks import EngineBench, precision_loss, time_transmitter
 from engines.engine_options import EngineOptions
 from engines.modelset import ModelSet
 from engines.precision import Precision
+from engines.quantize import Tensor
 from engines.workshop import Workshop
 from semlink.config import ConfigFile
-from semlink.errors import ConfigError
-from semlink.image import image_files, load_image, preprocess
+from semlink.errors import ConfigError, ImageError
+from semlink.image import Preprocessing, image_files, load_image, preprocess
 from semlink.provenance import (
     describe_device,
     installed_versions,
@@ -35,6 +38,8 @@ from semlink.rates import Rate, parse_rate
 from semlink.summary import print_counts, print_latency
 
 __all__ = ["app"]
+
+_log = logging.getLogger(__name__)
 
 app = typer.Typer(
     add_completion=False,
@@ -81,8 +86,8 @@ def build(
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
     size = models.manifest.encoder.preprocessing
     files = image_files(calibrate)[:_MOST_CALIBRATION_PICTURES] if calibrate else []
-    pictures = [preprocess(load_image(path), size) for path in track(files, "reading pictures", transient=True)]
     console = Console(stderr=True)
+    pictures = list(_readable(track(files, "reading pictures", console=console, transient=True), size))
     if precision is not Precision.FP32:
         with console.status(f"rewriting {models.name} in {precision.value}"):
             workshop.build_encoder(pictures, anew=force)
@@ -94,11 +99,12 @@ def build(
 @app.command(epilog="Example: semlink engine info --json")
 def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: AsJSON = False) -> None:
     """List the engines that were built for a model set."""
-    stored = list(default_store(ModelSet.find(model_set), engines).all())
+    store = default_store(ModelSet.find(model_set), engines)
+    stored = list(store.all())
     if as_json:
         typer.echo(msgspec.json.encode(stored).decode())
         return
-    table = Table("precision", "backend", "device", "version", "MB", "built", "took, s")
+    table = Table("precision", "backend", "device", "version", "MB", "built", "took, s", "")
     for engine in stored:
         key = engine.key
         table.add_row(
@@ -109,6 +115,7 @@ def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: 
             f"{engine.num_bytes / 1e6:.1f}",
             engine.built,
             f"{engine.build_s:.1f}",
+            "" if store.is_whole(key) else "damaged: it will be built anew",
         )
     Console().print(table)
 
@@ -202,6 +209,15 @@ def verify(
         typer.echo(msgspec.json.encode(loss).decode())
         return
     print_counts(f"{models.name} {precision.value} beside fp32", msgspec.structs.asdict(loss), console=Console())
+
+
+def _readable(paths: Iterable[Path], preprocessing: Preprocessing) -> Iterator[Tensor]:
+    """Pictures as the encoder takes them; one that cannot be read is skipped, and told."""
+    for path in paths:
+        try:
+            yield preprocess(load_image(path), preprocessing)
+        except ImageError as error:
+            _log.warning("skipped: %s", error)
 
 
 def _build_engine(workshop: Workshop, rate: Rate, codec: str | None, console: Console, *, anew: bool) -> None:

@@ -242,6 +242,11 @@ class EngineStore:
         except OSError as error:
             raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
 
+    def is_whole(self, key: EngineKey) -> bool:
+        """Whether what lies there is what was built; if not, a warning says so."""
+        folder = self.folder / key.stem
+        return (self._whole(folder, key) if folder.is_dir() else self.find(key)) is not None
+
     def all(self) -> Iterator[StoredEngine]:
         """Every engine's sidecar that can be read, by name."""
         for path in sorted(self.folder.glob("*.json")):

@@ -16,6 +16,7 @@ import onnx.parser
 import onnxruntime
 import pytest
 from model_sets import make_model_set
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from edge_tx.model import load_transmitter_model
@@ -250,6 +251,24 @@ def test_what_cannot_be_is_said(small: Case, arguments: tuple[str, ...], words: 
     assert isinstance(error, SemlinkError)
     assert error.exit_code == code
     assert words in str(error)
+
+
+def test_a_picture_that_cannot_be_read_is_skipped_and_an_engine_cut_short_is_marked(
+    small: Case, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures, engines = tmp_path / "pictures", tmp_path / "engines"
+    pictures.mkdir()
+    for seed in range(32):
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{seed}.png")
+    (pictures / "cut.png").write_bytes((pictures / "0.png").read_bytes()[:200])
+    where = ("--model-set", small.models.folder, "--engines", engines)
+    built = engine("build", "--precision", "int8", "--calibrate", pictures, *where)
+    assert (built.exit_code, "cut.png" in caplog.text) == (0, True)
+    assert "damaged" not in engine("info", *where).stdout
+    (path,) = engines.glob("*.engine")
+    path.write_bytes(path.read_bytes()[:100])
+    assert "damaged" in engine("info", *where).stdout
 
 
 def test_an_engine_that_cannot_be_is_one_line(tmp_path: Path) -> None:
