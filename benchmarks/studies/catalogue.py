@@ -72,7 +72,8 @@ STUDIES = (
         "objectives",
         "What to learn without labels",
         "`kbsc` at 64 symbols, trained to keep every number of the features, as the paper does, to keep whom an image"
-        " resembles, or both (`semlink train codec --objective`).",
+        " resembles, or both (`semlink train codec --objective`). Labels choose the best epoch alone. Whom an image"
+        " resembles is the better thing to keep at every SNR.",
         "SNR Es/N0 [dB]",
         objectives,
     ),
