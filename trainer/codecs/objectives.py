@@ -23,7 +23,7 @@ SAMPLE_SIZE = 1024
 """Training images that a batch is compared with."""
 
 _TEMPERATURE = 0.1
-"""Of the softmax over cosines: the nearest tenth or so of a sample has most of the weight."""
+"""Of the softmax over cosines; no other was tried."""
 
 
 def objective_loss(
