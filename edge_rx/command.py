@@ -99,7 +99,7 @@ def rx(
     Runs until Ctrl-C or SIGTERM, which end it in good order: with a summary and exit code 0, or 130 if it is loading.
     """
     console = Console(stderr=True)
-    if feedback == listen:
+    if feedback == listen and not listen.endswith(":*"):  # which draws a port for each
         raise ConfigError(f"--feedback and --listen are both {listen}; reports need a port of their own")
     served = tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate else RATES
     stop = StopRule(until_end=until_end, max_matches=count, idle_timeout_s=idle_timeout_s)
