@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
-# Where the transmitter must run besides $(PYTHON): JetPack 6 has 3.10.
-OTHER_PYTHONS ?= 3.10 3.12 3.13
+# Where the transmitter must run besides $(PYTHON): the oldest, which JetPack 6 has, and the newest. What lies between
+# them takes its turn by: make test-pythons OTHER_PYTHONS=3.12
+OTHER_PYTHONS ?= 3.10 3.13
 ON_OTHER_PYTHONS := not (slow or gpu or trt or radio or main_python)
 INSTALLED := setup.py constraints.txt
 # Python bindings of TensorRT, without TensorRT: what JetPack 6 has, and the newest.
