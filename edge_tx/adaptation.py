@@ -42,7 +42,7 @@ BITS_PER_IMAGE = 48.0
 """Of capacity: from there on `nested` keeps all but a point or two of the noiseless accuracy."""
 
 CLEAR_BITS_PER_IMAGE = 64.0
-"""Of capacity: where sharing the power for a clear channel begins to pay, at every rate.
+"""Of capacity: where sharing the power for a clear channel begins to pay, at 16, 64 and 256 symbols.
 
 Source: docs/results.md, "Where sharing the power otherwise pays".
 """

@@ -177,7 +177,7 @@ class _OneImage:
                 self._taken.update_inplace(np.ascontiguousarray(tensor))
                 self._session.raw.run_with_iobinding(self._binding)
                 result: npt.NDArray[Any] = self._given.numpy()  # a copy, for the buffer is the GPU's
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001  as above
                 raise self._session.error("cannot run it", error) from None
             return result
 

@@ -97,7 +97,7 @@ class OnnxRuntimeSession:
         """Run the graph on a tensor in host memory, to another there; EngineError if it fails."""
         try:
             output: npt.NDArray[Any] = self.raw.run(self._output_names, {self.input.name: tensor})[0]
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  as above
             raise self.error("cannot run it", error) from None
         return output
 

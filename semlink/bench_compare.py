@@ -15,8 +15,8 @@ __all__ = ["DEFAULT_LEAST_CHANGE", "MIN_SAMPLES", "Comparison", "StageChange", "
 MIN_SAMPLES = 20
 """With fewer, the 95th percentile lies between the two largest samples and says nothing of the spread."""
 DEFAULT_LEAST_CHANGE = 0.15
-"""Unchanged code, measured six hours apart on the machine of our own reports, moved by 7 to 12 % in stages that had
-nearly no spread within a run: packing, unpacking and equalising a frame."""
+"""Unchanged code drifts from one run to the next where clocks are not locked or the host is shared, in stages too that
+have nearly no spread within a run, such as packing a frame."""
 _ROUNDING = 1e-9
 """Share by which a change must exceed its bound, so that one that equals it is not decided by rounding."""
 
