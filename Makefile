@@ -68,7 +68,7 @@ test-pythons:
 # Our graphs through TensorRT's parser and builder, on the CPU; 95 MB to fetch, in a folder of its own.
 tensorrt-rtx: install
 	$(PIP_INSTALL) --upgrade --target $(VENV)/tensorrt-rtx tensorrt-rtx-cu13==1.7.1.116
-	PYTHONPATH=$(VENV)/tensorrt-rtx $(BIN)/python -m pytest -m trt tests/engines/test_tensorrt_rtx.py
+	PYTHONPATH=$(VENV)/tensorrt-rtx $(BIN)/python -m pytest -m trt tests/engines/backends/tensorrt/test_rtx.py
 
 # Latency of every stage: a JSON and a table in benchmarks/results/.
 bench: install
@@ -84,7 +84,7 @@ bench-side-by-side: install
 # On a machine with an NVIDIA GPU, which need not have a network: docs/gpu-machine.md. Installs nothing.
 BENCH_GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 bench-gpu:
-	$(BENCH_GPU_PYTHON) -m benchmarks.gpu
+	$(BENCH_GPU_PYTHON) -m benchmarks.gpu.__main__
 
 # 100,000 frames through a receiver, and its memory meanwhile.
 soak: install

@@ -62,16 +62,18 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    packages=find_packages(include=["semlink*", "engines*", "edge_tx*", "edge_rx*", "trainer*"]),
-    package_data={"semlink": ["*.j2"], "engines": ["modelsets/*/*"], "trainer": ["demo/*.j2"]},
+    packages=find_packages(
+        include=["semlink*", "engines*", "edge_tx*", "edge_rx*", "trainer*", "benchmarks", "benchmarks.report"]
+    ),
+    package_data={"benchmarks": ["report/*.j2"], "engines": ["modelsets/*/*"], "trainer": ["demo/*.j2"]},
     install_requires=[*CORE, *ENGINES],
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["semlink = semlink.__main__:start"],
         "semlink.commands": [
-            "bench-report = semlink.bench_command:app",
-            "channel = semlink.channel_command:app",
-            "doctor = semlink.doctor:app",
+            "bench-report = benchmarks.report.command:app",
+            "channel = semlink.cli.channel:app",
+            "doctor = semlink.cli.doctor:app",
             "engine = engines.command:app",
             "tx = edge_tx.command:app",
             "rx = edge_rx.command:app",

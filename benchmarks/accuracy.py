@@ -16,9 +16,9 @@ import msgspec
 from benchmarks.engine_sections import engine_sections
 from benchmarks.studies.catalogue import STUDIES, Study
 from benchmarks.studies.report import StudyReport, summary
-from trainer.evaluation.metrics import Interval
 from trainer.evaluation.plot import plot_report
 from trainer.evaluation.report import CellSummary, EvaluationReport
+from trainer.links.retrieval import Interval
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path("benchmarks", "results")

@@ -13,11 +13,11 @@ from PIL import Image
 
 from benchmarks.graphs import BACKEND, DEVICE
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
-from engines.engine_options import EngineOptions
-from engines.image_encoder import ImageEncoder
-from engines.modelset import ModelSet
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
+from engines.options import EngineOptions
 from semlink.image import LoadedImage
-from semlink.provenance import describe_device, installed_versions, machine_state
+from semlink.machine import describe_device, installed_versions, machine_state
 from semlink.rates import Rate, parse_rate
 from trainer.datasets import open_dataset
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from semlink.provenance import peak_resident_mb
+from semlink.machine import peak_resident_mb
 
 __all__ = ["FirstCall", "first_frame", "first_picture", "summarize_starts"]
 
@@ -83,8 +83,8 @@ def _transmitter(laps: _Laps, pixels: str, num_symbols: str, num_threads: str) -
     picture = np.load(pixels)
     from edge_tx.model import load_transmitter_model
     from edge_tx.pipeline import Transmitter
-    from engines.engine_options import EngineOptions
-    from engines.modelset import ModelSet
+    from engines.models.model_set import ModelSet
+    from engines.options import EngineOptions
     from semlink.image import LoadedImage
     from semlink.rates import parse_rate
 
@@ -102,10 +102,10 @@ def _transmitter(laps: _Laps, pixels: str, num_symbols: str, num_threads: str) -
 
 def _receiver(laps: _Laps, knowledge_base: str, message: str, num_symbols: str) -> int:
     data = Path(message).read_bytes()
-    from edge_rx.decoder import Decoders
+    from edge_rx.decoders.base import Decoders
     from edge_rx.kb import KnowledgeBase
     from edge_rx.pipeline import Receiver
-    from engines.modelset import ModelSet
+    from engines.models.model_set import ModelSet
     from semlink.rates import parse_rate
 
     laps.lap("imports")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from engines.codecs import Codec, NestedCodec
-from engines.compose import iq_head
-from engines.nested_graph import nested_encoder
-from engines.runner import GraphRunner, load_runner
+from engines.backends.runner import GraphRunner, load_runner
+from engines.graphs.compose import iq_head
+from engines.graphs.nested import nested_encoder
+from engines.models.codecs import Codec, NestedCodec
 from semlink.iq import IQCodes
 from semlink.rates import Rate
 

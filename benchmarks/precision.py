@@ -14,23 +14,23 @@ import msgspec
 import numpy as np
 from rich.progress import Progress, track
 
-from engines.codecs import NestedCodec
-from engines.image_encoder import Features, ImageEncoder
-from engines.modelset import ModelSet
-from engines.precision import Precision
-from engines.quantize import Int8Style, Tensor, at_precision
-from engines.runner import load_runner
+from engines.backends.runner import load_runner
+from engines.graphs.precision import Precision
+from engines.graphs.quantize import Int8Style, Tensor, at_precision
+from engines.models.codecs import NestedCodec
+from engines.models.image_encoder import Features, ImageEncoder
+from engines.models.model_set import ModelSet
 from semlink.channel import ChannelModel
 from semlink.image import preprocess
 from semlink.iq import normalize_power, pair_latent
-from semlink.provenance import describe_device, installed_versions, now_utc, write_report
+from semlink.machine import describe_device, installed_versions, now_utc, write_report
 from semlink.rates import parse_rate
 from trainer.datasets import open_dataset
 from trainer.datasets.base import ImageList
-from trainer.evaluation.link import AirInterface, ReceiverKnowledge
-from trainer.evaluation.metrics import CleanRetrieval, confidence_interval
-from trainer.evaluation.signal_link import SignalLink
 from trainer.features import cached_features
+from trainer.links.graph_link import AirInterface, ReceiverKnowledge
+from trainer.links.retrieval import CleanRetrieval, confidence_interval
+from trainer.links.signal_link import SignalLink
 
 REPORT = Path(__file__).parent / "results" / "precision.json"
 RATE = parse_rate("64")

@@ -13,26 +13,26 @@ import torch
 from torch import nn
 
 from benchmarks.torch_eager import FEATURE_DIM, NUM_THREADS
-from edge_rx.decoder import Decoders
+from edge_rx.decoders.base import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
+from engines.backends.runner import GraphRunner, load_runner
 from engines.encoder_precision import default_store, encoder_graph
-from engines.engine_options import EngineOptions
-from engines.manifest import CodecRateEntry, PerRateCodecEntry
-from engines.modelset import ModelSet
-from engines.precision import Precision
-from engines.runner import GraphRunner, load_runner
+from engines.graphs.precision import Precision
+from engines.models.manifest import CodecRateEntry, PerRateCodecEntry
+from engines.models.model_set import ModelSet
+from engines.options import EngineOptions
 from semlink.image import LoadedImage, RGBImage, preprocess
 from semlink.iq import IQCodes, Symbols, dequantize
 from semlink.rates import Rate
 from trainer.codecs.export import export_codec
 from trainer.codecs.kbsc import KbscNetwork
 from trainer.encoders.export import EncoderNetwork, write_encoder_model_set
-from trainer.modelset_writer import model_file, set_codec
+from trainer.model_set_writer import model_file, set_codec
 
 __all__ = ["Link", "as_model_set", "knowledge_base_of"]
 

@@ -16,12 +16,12 @@ import numpy as np
 from rich.progress import track
 
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
-from engines.codecs import NestedCodec
-from engines.image_encoder import ImageEncoder
-from engines.modelset import ModelSet
+from engines.models.codecs import NestedCodec
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
 from semlink.frame import Frame, end_of_stream, pack
 from semlink.iq import normalize_power, pair_latent, quantize
-from semlink.provenance import describe_device, installed_versions, now_utc, write_report
+from semlink.machine import describe_device, installed_versions, now_utc, write_report
 from semlink.rates import parse_rate
 from semlink.transport import FrameSender
 from trainer.datasets import open_dataset

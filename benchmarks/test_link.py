@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.conftest import NUM_THREADS, OPTIONS
 from benchmarks.graphs import BACKEND, DEVICE, codec_graphs, unit_features
-from edge_rx.decoder import Decoders
+from edge_rx.decoders.base import Decoders
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver

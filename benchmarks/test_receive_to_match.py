@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.frame_sender import frame_sender
 from benchmarks.graphs import BACKEND, codec_graphs
-from edge_rx.decoder import Decoders
+from edge_rx.decoders.base import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.pipeline import Receiver
 from semlink.timing import summarize_latency

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.conftest import NUM_KB_ENTRIES
 from benchmarks.graphs import BACKEND, graph_cost
-from edge_rx.decoder import Decoders
-from edge_rx.entry_sounds import EntrySounds
+from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.templates import EntrySounds
 from edge_rx.equalizer import equalize
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.index import FlatIndex

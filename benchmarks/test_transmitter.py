@@ -12,11 +12,11 @@ from benchmarks.conftest import NUM_THREADS, OPTIONS
 from benchmarks.graphs import BACKEND, DEVICE, codec_encoder, codec_encoder_graph, codec_graphs, graph_cost
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
-from engines.codebook import LATENT_DIM
-from engines.compose import iq_head
-from engines.modelset import ModelSet
-from engines.runner import load_runner
-from engines.transmitter_graph import transmitter_graph
+from engines.backends.runner import load_runner
+from engines.graphs.compose import iq_head
+from engines.graphs.transmitter import transmitter_graph
+from engines.models.codebook import LATENT_DIM
+from engines.models.model_set import ModelSet
 from semlink.frame import Frame, pack, unpack
 from semlink.image import LoadedImage, preprocess
 from semlink.iq import normalize_power, pair_latent, quantize

@@ -11,7 +11,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from edge_rx.decoder import Decoders
+from edge_rx.decoders.base import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
@@ -22,7 +22,7 @@ from edge_rx.reporter import Reporter
 from edge_rx.results import ResultsLog
 from edge_rx.service import BatchRule, StopRule, print_summary, serve, summarize
 from engines.build_progress import build_progress
-from engines.modelset import ModelSet
+from engines.models.model_set import ModelSet
 from semlink.config import ConfigFile, split_list
 from semlink.errors import ConfigError
 from semlink.interrupt import interruptions

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_rx.decoder import Answer, Decoder, Decoders, Heard
+from edge_rx.decoders.base import Answer, Decoder, Decoders, Heard
 from edge_rx.kb import KnowledgeBase
 from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimators

@@ -15,9 +15,9 @@ from edge_rx.match import Match
 from edge_rx.pipeline import END_TO_END, Receiver
 from edge_rx.reporter import Reporter
 from edge_rx.results import ResultsLog
+from semlink.cli.summary import print_counts, print_latency
 from semlink.errors import ConfigError
 from semlink.interrupt import Interruption
-from semlink.summary import print_counts, print_latency
 from semlink.timing import LatencySummary, summarize_latency
 from semlink.transport import FrameReceiver
 

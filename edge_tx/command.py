@@ -28,19 +28,19 @@ from edge_tx.sources import (
 )
 from edge_tx.stream import Pacer, SentLog, TransmitterSummary, stream_images
 from engines.build_progress import build_progress
-from engines.codecs import NestedCodec
-from engines.engine_options import EngineOptions
-from engines.entry_keys import EntryKeys
-from engines.modelset import ModelSet
-from engines.precision import Precision
-from semlink.cli import EXIT_INTERRUPTED
+from engines.graphs.precision import Precision
+from engines.models.codecs import NestedCodec
+from engines.models.entry_codebook import EntryKeys
+from engines.models.model_set import ModelSet
+from engines.options import EngineOptions
+from semlink.cli.app import EXIT_INTERRUPTED
+from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError, ImageError, SemlinkError, TransportError
 from semlink.interrupt import Interruption, interruptions
 from semlink.iq import CodesFormat
 from semlink.rates import parse_rate
-from semlink.summary import print_counts, print_latency
 from semlink.transport import FrameSender, ReportSubscriber, SocketLimits
 
 __all__ = ["app"]

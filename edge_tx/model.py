@@ -14,11 +14,11 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from engines.codecs import NestedCodec
-from engines.engine_options import DEFAULT_OPTIONS, EngineOptions
-from engines.entry_keys import EntryKeys, entry_codewords, index_fingerprint
-from engines.modelset import ModelSet
-from engines.runner import GraphRunner, Report
+from engines.backends.runner import GraphRunner, Report
+from engines.models.codecs import NestedCodec
+from engines.models.entry_codebook import EntryKeys, entry_codewords, index_fingerprint
+from engines.models.model_set import ModelSet
+from engines.options import DEFAULT_OPTIONS, EngineOptions
 from semlink.errors import EngineError, ModelSetError
 from semlink.image import Preprocessing
 from semlink.iq import CodesFormat, IQCodes, pair_latent, quantize
@@ -139,7 +139,7 @@ def load_transmitter_model(
         If a file is missing or altered, the codec lacks the rate, int8 was not built, or the backend cannot run it.
     """
     # onnx takes longer to import than everything else here together, and is needed once.
-    from engines.workshop import Workshop
+    from engines.factory import Workshop
 
     workshop = Workshop(model_set, options, codes_format=codes_format)
     composed = workshop.transmitter_graph(rate, codec=codec)
@@ -183,7 +183,7 @@ def load_index_model(
     ModelSetError
         If the keys are of another encoder, or of a key network that the set does not have.
     """
-    from engines.workshop import Workshop
+    from engines.factory import Workshop
 
     name, behind = _space(model_set, keys.space)
     workshop = Workshop(model_set, options)

@@ -16,7 +16,7 @@ from edge_tx.pipeline import SentFrame, Transmitter
 from edge_tx.sources import SkippedImages, SourceImage
 from semlink.errors import ConfigError, ResultsError
 from semlink.interrupt import Interruption
-from semlink.provenance import peak_resident_mb
+from semlink.machine import peak_resident_mb
 from semlink.timing import LatencySummary
 
 __all__ = ["Pacer", "SentLog", "TransmitterSummary", "stream_images"]

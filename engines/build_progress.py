@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from engines.runner import Report
+from engines.backends.runner import Report
 from semlink.interrupt import interruptions
 
 __all__ = ["build_progress"]

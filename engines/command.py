@@ -15,18 +15,19 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from engines.bench import EngineBench, precision_loss, time_transmitter
 from engines.build_progress import build_progress
 from engines.encoder_precision import default_store
-from engines.engine_checks import EngineBench, precision_loss, time_transmitter
-from engines.engine_options import EngineOptions
-from engines.modelset import ModelSet
-from engines.precision import Precision
-from engines.quantize import Tensor
-from engines.workshop import Workshop
+from engines.factory import Workshop
+from engines.graphs.precision import Precision
+from engines.graphs.quantize import Tensor
+from engines.models.model_set import ModelSet
+from engines.options import EngineOptions
+from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError, ImageError
 from semlink.image import Preprocessing, image_files, load_image, preprocess
-from semlink.provenance import (
+from semlink.machine import (
     describe_device,
     installed_versions,
     machine_state,
@@ -35,7 +36,6 @@ from semlink.provenance import (
     write_report,
 )
 from semlink.rates import Rate, parse_rate
-from semlink.summary import print_counts, print_latency
 
 __all__ = ["app"]
 

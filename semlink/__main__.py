@@ -10,7 +10,7 @@ __all__ = ["start"]
 def start() -> None:
     """Import the command line and run it; Ctrl-C while it is being imported ends without a traceback."""
     try:
-        from semlink.cli import main
+        from semlink.cli.app import main
     except KeyboardInterrupt:
         sys.exit(130)
     main()

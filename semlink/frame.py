@@ -78,7 +78,7 @@ class Frame:
     stream_id : uint64, drawn at random by each start of a transmitter
     sequence : uint64, 0, 1, 2 ... in a stream
     capture_time_ns : Unix time at which the image was in the transmitter's memory [ns]
-    fingerprint : 16 bytes, which encoder and codec made this; see `engines.modelset`
+    fingerprint : 16 bytes, which encoder and codec made this; see `engines.models.model_set`
     rate : row of the rate table
     codes_format : sample format of the payload
     codes : (num_pilots + num_symbols, 2) of the format's dtype; pilots first; last axis is I, Q

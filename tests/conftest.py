@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_sets import make_model_set
 from PIL import Image
 
-from engines.modelset import ModelSet
+from engines.models.model_set import ModelSet
 from semlink.image import RGBImage
+from tests.support.model_sets import make_model_set
 
 CLASSES = ("apple", "boat", "cat")
 NUM_PER_CLASS = 4

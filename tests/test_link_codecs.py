@@ -16,28 +16,27 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from model_sets import make_model_set
 from PIL import Image
 
-from edge_rx.decoder import Decoders
-from edge_rx.entry_sounds import EntrySounds
+from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.map_detector import SignalSearch
+from edge_rx.decoders.templates import EntrySounds
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.index import FlatIndex
-from edge_rx.kb.rekey import rekey
+from edge_rx.kb.project import rekey
 from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
 from edge_rx.reporter import Reporter
-from edge_rx.signal_search import SignalSearch
 from edge_tx.adaptation import MAX_AGE_S, Adaptation
 from edge_tx.model import TransmitterModel, load_index_model, load_transmitter_model
 from edge_tx.pipeline import Transmitter
-from engines.entry_keys import EntryKeys
-from engines.image_encoder import ImageEncoder
-from engines.key_model import save_proxies
-from engines.manifest import file_sha256
-from engines.modelset import ModelSet
+from engines.models.entry_codebook import EntryKeys
+from engines.models.image_encoder import ImageEncoder
+from engines.models.manifest import file_sha256
+from engines.models.model_set import ModelSet
+from engines.models.projection_head import save_proxies
 from semlink.channel import ChannelModel
 from semlink.channel_process import SoftwareChannel
 from semlink.errors import ConfigError, KnowledgeBaseError, ModelSetError
@@ -46,6 +45,7 @@ from semlink.iq import normalize_power, pair_latent, quantize
 from semlink.rates import RATES, Rate, parse_rate
 from semlink.receiver_report import ReceiverReport
 from semlink.transport import ReportPublisher, ReportSubscriber
+from tests.support.model_sets import make_model_set
 
 CATEGORIES = ("apple", "boat", "cat")
 RATE = parse_rate("64")

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from rich.progress import Progress
 
-from engines.image_encoder import Features
+from engines.models.image_encoder import Features
 from semlink.cache import cache_folder
 from semlink.errors import DatasetError
 from semlink.image import RGBImage
@@ -29,7 +29,7 @@ _BATCHES_PER_BLOCK = 8
 
 
 class FeatureEncoder(Protocol):
-    """What `cached_features` needs of an encoder; `engines.image_encoder.ImageEncoder` has it."""
+    """What `cached_features` needs of an encoder; `engines.models.image_encoder.ImageEncoder` has it."""
 
     fingerprint: str
     feature_dim: int

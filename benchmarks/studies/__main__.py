@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.studies.catalogue import STUDIES
+from benchmarks.studies.context import Workbench
 from benchmarks.studies.report import StudyReport, draw
-from benchmarks.studies.workbench import Workbench
-from semlink.provenance import write_report
+from semlink.machine import write_report
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from benchmarks.studies.context import Workbench
 from benchmarks.studies.key_network import hyperparameters
 from benchmarks.studies.questions import (
     answers,
@@ -20,7 +21,6 @@ from benchmarks.studies.questions import (
     rate_sweep,
 )
 from benchmarks.studies.report import Point
-from benchmarks.studies.workbench import Workbench
 
 __all__ = ["STUDIES", "Study"]
 

@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import torch
 
+from benchmarks.studies.context import SEEDS, Workbench
 from benchmarks.studies.report import Point
-from benchmarks.studies.workbench import SEEDS, Workbench
-from trainer.codecs.keys import KeyNetwork, KeyTraining, train_key_network
+from trainer.codecs.projection_head import KeyNetwork, KeyTraining, train_key_network
 from trainer.datasets.cifar100 import paper_train_split
-from trainer.evaluation.metrics import CleanRetrieval
+from trainer.links.retrieval import CleanRetrieval
 
 __all__ = ["hyperparameters"]
 

@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from benchmarks.studies.context import SEEDS, Workbench
 from benchmarks.studies.report import Point
-from benchmarks.studies.workbench import SEEDS, Workbench
-from engines.codebook import Codebook
+from engines.models.codebook import Codebook
 from semlink.channel import ChannelModel
 from semlink.rates import RATES, Rate, parse_rate
-from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
+from trainer.codecs.fitting import fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.nested import NestedFit, fitted_codebook
 from trainer.codecs.objectives import Objective
 from trainer.datasets import open_dataset
 from trainer.evaluation.bounds import message_error_rate
-from trainer.evaluation.feedback_link import FeedbackLink
-from trainer.evaluation.link import CodecGraphs
-from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.record import Record
-from trainer.evaluation.signal_link import SignalLink
-from trainer.references.index_polar import IndexPolarLink
+from trainer.links.feedback_link import FeedbackLink
+from trainer.links.graph_link import CodecGraphs
+from trainer.links.references.index_polar import IndexPolarLink
+from trainer.links.retrieval import CleanRetrieval
+from trainer.links.signal_link import SignalLink
 
 __all__ = [
     "answers",

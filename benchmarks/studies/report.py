@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from semlink.provenance import describe_device, installed_versions, now_utc
-from trainer.evaluation.metrics import Interval, confidence_interval
+from semlink.machine import describe_device, installed_versions, now_utc
+from trainer.links.retrieval import Interval, confidence_interval
 
 __all__ = ["Point", "StudyReport", "draw", "summary"]
 

@@ -33,16 +33,16 @@ from edge_rx.kb.manifest import (
     Manifest,
     write_manifest,
 )
+from edge_rx.kb.project import add_keys, load_keys
 from edge_rx.kb.records import Record, RecordTable
-from edge_rx.kb.rekey import add_keys, load_keys
 from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, lock_whatever_is_there, sync_tree
-from engines.codecs import Codec
-from engines.image_encoder import ImageEncoder
-from engines.manifest import file_sha256
+from engines.models.codecs import Codec
+from engines.models.image_encoder import ImageEncoder
+from engines.models.manifest import file_sha256
 from semlink.errors import ConfigError, ImageError, KnowledgeBaseError
 from semlink.files import sync_path
 from semlink.image import RGBImage, image_files, load_image, preprocess
-from semlink.provenance import now_utc
+from semlink.machine import now_utc
 
 __all__ = ["BuildReport", "LabelledImage", "build_knowledge_base", "labelled_folder"]
 

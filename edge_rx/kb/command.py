@@ -13,11 +13,11 @@ from rich.table import Column, Table
 
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.knowledge_base import KnowledgeBase
-from edge_rx.kb.rekey import rekey
-from engines.codecs import NestedCodec
-from engines.entry_keys import EntryKeys
-from engines.image_encoder import ImageEncoder
-from engines.modelset import ModelSet
+from edge_rx.kb.project import rekey
+from engines.models.codecs import NestedCodec
+from engines.models.entry_codebook import EntryKeys
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError, KnowledgeBaseError
 from semlink.files import replaced_file

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rx.kb.approximate import SearchIndex, cagra_on_gpu, lists_on_gpu
-from engines.cuda_driver import probe_driver
-from engines.runner import DeviceTensor
+from engines.backends.cuda_driver import probe_driver
+from engines.backends.runner import DeviceTensor
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, install_command
 
 __all__ = ["GpuSearch", "HeldVectors", "SearchDevice", "SearchPrecision", "choose_gpu_search", "last_line"]

@@ -20,7 +20,7 @@ from edge_rx.kb.gpu_search import (
     choose_gpu_search,
     last_line,
 )
-from engines.runner import DeviceTensor
+from engines.backends.runner import DeviceTensor
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, MissingDependencyError, install_command
 from semlink.files import replaced_file
 

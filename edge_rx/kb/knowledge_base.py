@@ -17,8 +17,8 @@ from edge_rx.kb.images import ImageStore
 from edge_rx.kb.index import EntryIds, FlatIndex, Vectors
 from edge_rx.kb.manifest import IMAGES_FOLDER, INDEX_FILE, RECORDS_FILE, Manifest, read_manifest
 from edge_rx.kb.records import Record, RecordTable
-from engines.manifest import file_sha256
-from engines.runner import DeviceTensor
+from engines.backends.runner import DeviceTensor
+from engines.models.manifest import file_sha256
 from semlink.errors import KnowledgeBaseError
 
 __all__ = ["KnowledgeBase", "Neighbour"]
@@ -75,7 +75,7 @@ class KnowledgeBase(Closing):
         Parameters
         ----------
         encoder_fingerprint : of the encoder that queries come from, see
-            `engines.modelset.ModelSet.encoder_fingerprint`; None to look at a knowledge base
+            `engines.models.model_set.ModelSet.encoder_fingerprint`; None to look at a knowledge base
             without sending it queries
         encoder_name : what to call that encoder in an error
         num_threads : CPU threads of one search

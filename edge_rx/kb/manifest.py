@@ -37,7 +37,7 @@ class KeysEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes
     ----------
     codec : its name, for people
-    fingerprint : of the key network that made them, see `engines.codecs.NestedCodec.keys_fingerprint`
+    fingerprint : of the key network that made them, see `engines.models.codecs.NestedCodec.keys_fingerprint`
     """
 
     codec: str
@@ -59,7 +59,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     encoder_fingerprint : SHA-256 of the image encoder's graph, in hex
     created : ISO 8601, UTC
     index_sha256, records_sha256 : of the two files, in hex
-    keys : of each codec that works on keys, see `edge_rx.kb.rekey`
+    keys : of each codec that works on keys, see `edge_rx.kb.project`
     """
 
     format: int = MANIFEST_FORMAT

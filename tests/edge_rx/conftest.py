@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from frame_maker import FrameMaker
 
-from edge_rx.decoder import Decoders
+from edge_rx.decoders.base import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.pipeline import Receiver
-from engines.image_encoder import ImageEncoder
-from engines.modelset import ModelSet
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
+from tests.support.frames import FrameMaker
 
 
 @pytest.fixture(scope="session")

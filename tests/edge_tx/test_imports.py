@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engines.modelset import ModelSet
+from engines.models.model_set import ModelSet
 from semlink.frame import unpack
 
 BLOCKED = ("torch", "faiss", "sklearn", "skimage", "matplotlib")
@@ -33,7 +33,7 @@ for package in ("semlink", "engines", "edge_tx"):
 
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
-from engines.modelset import ModelSet
+from engines.models.model_set import ModelSet
 from semlink.image import read_image
 from semlink.rates import parse_rate
 

@@ -8,8 +8,8 @@ import signal
 import pytest
 from rich.console import Console
 
+from engines.backends.runner import Report
 from engines.build_progress import build_progress
-from engines.runner import Report
 
 
 def test_bars_are_drawn_for_what_is_built_and_for_nothing_else() -> None:

@@ -9,13 +9,13 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
-from gpu_transmitters import LEAST_COSINE, least_cosine, pictures, transmitter_graph
 
-from engines.engine_store import EngineStore
-from engines.onnxruntime_providers import CUDA, TENSORRT, require_provider
-from engines.precision import Precision
-from engines.runner import GraphRunner, load_runner
+from engines.backends.onnxruntime.providers import CUDA, TENSORRT, require_provider
+from engines.backends.runner import GraphRunner, load_runner
+from engines.graphs.precision import Precision
+from engines.store import EngineStore
 from semlink.errors import EngineError, MissingDependencyError
+from tests.support.gpu_transmitters import LEAST_COSINE, least_cosine, pictures, transmitter_graph
 
 pytestmark = pytest.mark.gpu
 
@@ -47,7 +47,7 @@ def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.parametrize("precision", list(Precision))
 def test_codes_are_those_of_the_cpu(load: Load, precision: Precision, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "engines.onnxruntime_providers"):
+    with caplog.at_level(logging.WARNING, "engines.backends.onnxruntime.providers"):
         runner = load(precision)
     assert ON_CPU not in caplog.text
     assert least_cosine(runner) >= LEAST_COSINE[precision]

@@ -10,17 +10,17 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs faiss-gpu")
 
-from edge_rx.decoder import Decoders
-from edge_rx.feature_decoder import GpuDecoder
+from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.feature import GpuDecoder
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
 from edge_rx.kb.index import open_search_device
 from edge_rx.match import Match
 from edge_rx.pipeline import Receiver
-from engines.image_encoder import ImageEncoder
-from engines.modelset import ModelSet
-from engines.target import missing_for_tensorrt
+from engines.backends.target import missing_for_tensorrt
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
 from semlink.channel import complex_normal, pilot_symbols
 from semlink.errors import EngineError
 from semlink.frame import Frame, pack

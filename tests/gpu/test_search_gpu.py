@@ -10,7 +10,7 @@ pytest.importorskip("faiss", reason="needs faiss-gpu")
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision
 from edge_rx.kb.index import FlatIndex, InnerProductIndex, open_search_device
-from engines.runner import DeviceTensor
+from engines.backends.runner import DeviceTensor
 from semlink.errors import EngineError
 
 pytestmark = pytest.mark.gpu

@@ -6,14 +6,14 @@ import threading
 
 import numpy as np
 import pytest
-from gpu_transmitters import LEAST_COSINE, least_cosine, pictures, transmitter_graph
 
-from engines.cuda_driver import probe_driver
-from engines.engine_store import EngineStore
-from engines.precision import Precision
-from engines.target import missing_for_tensorrt
-from engines.tensorrt_runner import TensorRtRunner
+from engines.backends.cuda_driver import probe_driver
+from engines.backends.target import missing_for_tensorrt
+from engines.backends.tensorrt.runner import TensorRtRunner
+from engines.graphs.precision import Precision
+from engines.store import EngineStore
 from semlink.errors import EngineError
+from tests.support.gpu_transmitters import LEAST_COSINE, least_cosine, pictures, transmitter_graph
 
 
 def _missing() -> str:

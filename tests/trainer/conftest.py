@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from engines.modelset import ModelSet
+    from engines.models.model_set import ModelSet
     from trainer.evaluation.grid import Grid
     from trainer.evaluation.report import EvaluationReport
 

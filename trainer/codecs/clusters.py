@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from engines.arrays import FloatArray
+from engines.models.arrays import FloatArray
 from semlink.errors import MissingDependencyError
 
 __all__ = ["cluster_centres", "cluster_tree", "principal_components"]

@@ -11,24 +11,24 @@ from typing import Literal
 import msgspec
 from rich.progress import Progress
 
-from engines.codebook import Codebook
-from engines.image_encoder import ImageEncoder
-from engines.key_model import save_proxies
-from engines.manifest import CodecEntry, CodecRateEntry, KeyEntry, NestedCodecEntry, PerRateCodecEntry
-from engines.modelset import ModelSet
+from engines.models.codebook import Codebook
+from engines.models.image_encoder import ImageEncoder
+from engines.models.manifest import CodecEntry, CodecRateEntry, KeyEntry, NestedCodecEntry, PerRateCodecEntry
+from engines.models.model_set import ModelSet
+from engines.models.projection_head import save_proxies
 from semlink.cache import cache_folder
 from semlink.channel import ChannelModel, default_num_pilots
 from semlink.errors import ConfigError, ModelSetError
 from semlink.files import replaced_file
 from semlink.rates import Rate
-from trainer.codecs.fits import FittedKeys, fitted_keys, fitted_nested, fitted_nested_labels
-from trainer.codecs.learning import TrainingFeatures, training_features
+from trainer.codecs.config import CodecTraining, TrainedCodec
+from trainer.codecs.fitting import FittedKeys, fitted_keys, fitted_nested, fitted_nested_labels
 from trainer.codecs.objectives import Objective
-from trainer.codecs.recipe import CodecTraining, TrainedCodec
+from trainer.codecs.training_data import TrainingFeatures, training_features
 from trainer.codecs.validation import validation_accuracy
 from trainer.datasets import open_dataset
 from trainer.evaluation.grid import train_all
-from trainer.modelset_writer import model_file, set_codec, set_encoder
+from trainer.model_set_writer import model_file, set_codec, set_encoder
 
 __all__ = ["TRAINABLE", "CodecOptions", "train_model_set"]
 

@@ -3,7 +3,7 @@
 What is fitted: the principal components of the features, for the analog part; cells within cells, by k-means; and
 how familiar an image must look to be sent as its cell's codeword, so that all but
 `unfamiliar_share` of held-out images of the training kind are. Nothing here sees a label, a channel or a
-knowledge base. See `engines.codebook` for the code itself and its sources.
+knowledge base. See `engines.models.codebook` for the code itself and its sources.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engines.arrays import FloatArray
-from engines.codebook import Codebook
+from engines.models.arrays import FloatArray
+from engines.models.codebook import Codebook
 from semlink.errors import DatasetError
 from semlink.files import replaced_file
 from trainer.codecs.clusters import cluster_tree, principal_components
-from trainer.codecs.learning import TrainingFeatures
+from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.threads import one_thread
 
@@ -69,7 +69,7 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def for_keys(cls, seed: int, num_categories: int) -> NestedFit:
-        """What suits the keys of `trainer.codecs.keys`: a cell for each category, around its proxy."""
+        """What suits the keys of `trainer.codecs.projection_head`: a cell for each category, around its proxy."""
         # A category is all that is asked for, and a clear channel leaves nothing more to tell.
         return cls(seed, num_cells=num_categories, unfamiliar_share=0.02, clear_share=_COARSE_SHARE)
 

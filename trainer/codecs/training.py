@@ -24,11 +24,11 @@ from semlink.channel import ChannelModel
 from semlink.errors import DatasetError, ResultsError
 from semlink.rates import parse_rate
 from trainer.codecs.channel import air, published
+from trainer.codecs.config import CodecTraining, TrainedCodec
 from trainer.codecs.export import export_codec
 from trainer.codecs.kbsc import KbscNetwork
-from trainer.codecs.learning import TrainingFeatures
 from trainer.codecs.objectives import SAMPLE_SIZE, objective_loss
-from trainer.codecs.recipe import CodecTraining, TrainedCodec
+from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
 __all__ = ["train_codec"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.codebook import Codebook
+from engines.models.codebook import Codebook
 from semlink.channel import ChannelModel
 from semlink.rates import parse_rate
-from trainer.codecs.fits import FittedKeys
-from trainer.codecs.learning import TrainingFeatures
+from trainer.codecs.fitting import FittedKeys
+from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
-from trainer.evaluation.link import AirInterface, ReceiverKnowledge
-from trainer.evaluation.metrics import CleanRetrieval
-from trainer.evaluation.signal_link import SignalLink
+from trainer.links.graph_link import AirInterface, ReceiverKnowledge
+from trainer.links.retrieval import CleanRetrieval
+from trainer.links.signal_link import SignalLink
 
 __all__ = ["validation_accuracy"]
 

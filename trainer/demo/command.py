@@ -14,13 +14,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from engines.modelset import ModelSet
+from engines.models.model_set import ModelSet
 from semlink.channel import ChannelModel, default_num_pilots
+from semlink.cli.summary import print_latency
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError, MissingDependencyError, ResultsError
-from semlink.provenance import write_report
+from semlink.machine import write_report
 from semlink.rates import parse_rate
-from semlink.summary import print_latency
 
 if TYPE_CHECKING:
     from trainer.demo.run import DemoReport

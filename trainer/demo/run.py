@@ -11,10 +11,10 @@ import msgspec
 from rich.progress import Progress, TaskID
 
 from edge_rx.kb.knowledge_base import KnowledgeBase
-from engines.image_encoder import ImageEncoder
-from engines.modelset import ModelSet
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
 from semlink.image import load_image
-from semlink.provenance import describe_device, installed_versions, now_utc
+from semlink.machine import describe_device, installed_versions, now_utc
 from semlink.rates import Rate
 from semlink.timing import LatencySummary
 from trainer.datasets import open_dataset, write_folder

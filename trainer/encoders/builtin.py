@@ -15,8 +15,8 @@ import torch
 from rich.progress import Progress
 from torch import nn
 
-from engines.image_encoder import Features, ImageEncoder
-from engines.modelset import ModelSet
+from engines.models.image_encoder import Features, ImageEncoder
+from engines.models.model_set import ModelSet
 from semlink.cache import cache_folder
 from semlink.errors import MissingDependencyError, ModelSetError
 from trainer.datasets.base import ImageList

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from semlink.config import ConfigFile, split_list
 from semlink.errors import MissingDependencyError
-from semlink.provenance import write_report
+from semlink.machine import write_report
 
 __all__ = ["app"]
 

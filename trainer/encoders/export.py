@@ -19,14 +19,14 @@ import onnx.numpy_helper
 import torch
 from torch import nn
 
-from engines.manifest import EncoderEntry
-from engines.modelset import ModelSet
-from engines.onnx_version import IR_VERSION, OPSET
-from engines.runner import load_runner
+from engines.backends.runner import load_runner
+from engines.graphs.onnx_version import IR_VERSION, OPSET
+from engines.models.manifest import EncoderEntry
+from engines.models.model_set import ModelSet
 from semlink.errors import EngineError, ModelSetError
 from semlink.files import replaced_file
 from semlink.image import Preprocessing
-from trainer.modelset_writer import kept_codecs, model_file, set_encoder
+from trainer.model_set_writer import kept_codecs, model_file, set_encoder
 
 __all__ = [
     "EncoderNetwork",
@@ -96,7 +96,7 @@ def export_encoder(encoder: EncoderNetwork) -> onnx.ModelProto:
 
     Returns
     -------
-    model : opset `engines.compose.OPSET`, weights as fp16 behind a cast, nothing in it that tells
+    model : opset `engines.graphs.compose.OPSET`, weights as fp16 behind a cast, nothing in it that tells
         where or when it was made: the same weights give the same bytes
 
     Raises

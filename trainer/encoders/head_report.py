@@ -17,15 +17,15 @@ import numpy as np
 from rich.progress import Progress
 from rich.table import Table
 
-from engines.image_encoder import Features
-from semlink.provenance import describe_device, installed_versions, now_utc
+from engines.models.image_encoder import Features
+from semlink.machine import describe_device, installed_versions, now_utc
 from trainer.datasets.base import Dataset, split_by_halves
 from trainer.datasets.cifar100 import find_or_fetch, open_split
 from trainer.datasets.digits import open_digits
 from trainer.encoders.builtin import FEATURE_DIM, HEAD, class_numbers, pooled_features
 from trainer.encoders.heads import HEADS, LinearHead
 from trainer.encoders.measure import retrieval_accuracy
-from trainer.evaluation.metrics import confidence_interval
+from trainer.links.retrieval import confidence_interval
 from trainer.progress import progress_task
 
 __all__ = ["HeadReport", "HeadScores", "best_head", "head_table", "report_heads"]

@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 from rich.progress import Progress
 
-from engines.image_encoder import Features, ImageEncoder
-from engines.modelset import ModelSet
+from engines.models.image_encoder import Features, ImageEncoder
+from engines.models.model_set import ModelSet
 from trainer.datasets import Dataset, open_dataset
-from trainer.evaluation.metrics import CleanRetrieval
 from trainer.features import cached_features
-from trainer.modelset_writer import set_encoder
+from trainer.links.retrieval import CleanRetrieval
+from trainer.model_set_writer import set_encoder
 
 __all__ = ["measure_model_set", "retrieval_accuracy"]
 

@@ -15,7 +15,7 @@ from semlink.channel import ChannelModel
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError, MissingDependencyError
-from semlink.provenance import require_writable, write_report
+from semlink.machine import require_writable, write_report
 from semlink.rates import parse_rate
 
 __all__ = ["app"]
@@ -85,8 +85,8 @@ def evaluate(
     """
     try:
         from trainer.evaluation.grid import Grid
-        from trainer.evaluation.link import ReceiverKnowledge
         from trainer.evaluation.run import run_evaluation
+        from trainer.links.graph_link import ReceiverKnowledge
     except ImportError as error:
         raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink evaluate") from None
     from trainer.evaluation.plot import plot_report

@@ -15,11 +15,11 @@ from semlink.channel import MAX_SNR_DB, PAPER_CHANNELS, ChannelModel, default_nu
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError
 from semlink.rates import Rate
-from trainer.codecs.learning import TrainingFeatures
-from trainer.codecs.recipe import CodecTraining, TrainedCodec
+from trainer.codecs.config import CodecTraining, TrainedCodec
 from trainer.codecs.training import train_codec
-from trainer.evaluation.link import AirInterface, ReceiverKnowledge
-from trainer.evaluation.workers import train_in_processes
+from trainer.codecs.training_data import TrainingFeatures
+from trainer.codecs.workers import train_in_processes
+from trainer.links.graph_link import AirInterface, ReceiverKnowledge
 
 __all__ = ["Grid", "train_all", "trainings_of"]
 

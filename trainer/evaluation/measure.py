@@ -13,22 +13,22 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from rich.progress import Progress
 
-from engines.codebook import Codebook
-from engines.codecs import PerRateCodec
-from engines.key_model import KeyModel
-from engines.modelset import ModelSet
+from engines.models.codebook import Codebook
+from engines.models.codecs import PerRateCodec
+from engines.models.model_set import ModelSet
+from engines.models.projection_head import KeyModel
 from semlink.channel import MAX_SNR_DB, ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import Rate
-from trainer.codecs.recipe import TrainedCodec
-from trainer.evaluation.feedback_link import FeedbackLink
+from trainer.codecs.config import TrainedCodec
 from trainer.evaluation.grid import Grid
 from trainer.evaluation.journal import Journal
-from trainer.evaluation.link import AirInterface, CodecGraphs
-from trainer.evaluation.metrics import CleanRetrieval, RetrievalScores
 from trainer.evaluation.record import Record
-from trainer.evaluation.signal_link import SignalLink
-from trainer.evaluation.vq_link import StagedQuantizer, VqLink
+from trainer.links.feedback_link import FeedbackLink
+from trainer.links.graph_link import AirInterface, CodecGraphs
+from trainer.links.retrieval import CleanRetrieval, RetrievalScores
+from trainer.links.signal_link import SignalLink
+from trainer.links.vq_link import StagedQuantizer, VqLink
 from trainer.threads import one_thread
 
 __all__ = ["Link", "Measurement"]

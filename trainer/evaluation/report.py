@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from rich.table import Table
 
-from semlink.provenance import describe_device, installed_versions, now_utc
-from trainer.evaluation.metrics import confidence_interval
+from semlink.machine import describe_device, installed_versions, now_utc
 from trainer.evaluation.record import Record
+from trainer.links.retrieval import confidence_interval
 
 __all__ = ["CellSummary", "EvaluationReport", "summarize", "summary_table"]
 

@@ -12,26 +12,28 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from engines.image_encoder import ImageEncoder
-from engines.modelset import ModelSet
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
 from semlink import __version__
 from semlink.cache import cache_folder
-from trainer.codecs import keys, nested, recipe
-from trainer.codecs.fits import fitted_keys, fitted_nested, fitted_nested_labels
-from trainer.codecs.learning import TrainingFeatures, training_features
-from trainer.codecs.recipe import CodecTraining
+from trainer.codecs import config as recipe
+from trainer.codecs import nested
+from trainer.codecs import projection_head as keys
+from trainer.codecs.config import CodecTraining
+from trainer.codecs.fitting import fitted_keys, fitted_nested, fitted_nested_labels
+from trainer.codecs.training_data import TrainingFeatures, training_features
 from trainer.datasets import open_dataset
-from trainer.evaluation import vq_link
 from trainer.evaluation.grid import Grid, train_all, trainings_of
 from trainer.evaluation.journal import Journal
 from trainer.evaluation.measure import Measurement
-from trainer.evaluation.metrics import CleanRetrieval
 from trainer.evaluation.record import Record
+from trainer.evaluation.references import check_references, check_weights, evaluate_index_polar, evaluate_picture_codecs
 from trainer.evaluation.report import EvaluationReport
-from trainer.evaluation.vq_link import QUANTIZERS, fitted_quantizer
 from trainer.features import cached_features
-from trainer.references import deepjscc_training
-from trainer.references.evaluation import check_references, check_weights, evaluate_index_polar, evaluate_picture_codecs
+from trainer.links import vq_link
+from trainer.links.references import deepjscc_training
+from trainer.links.retrieval import CleanRetrieval
+from trainer.links.vq_link import QUANTIZERS, fitted_quantizer
 
 __all__ = ["run_evaluation"]
 

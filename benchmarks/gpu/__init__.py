@@ -1,0 +1,1 @@
+"""Latency on a machine with an NVIDIA GPU."""

@@ -1,0 +1,119 @@
+"""Our receiver's decoder and exact search on one GPU: received symbols in host memory to entries in host memory.
+
+`kbsc` in TensorRT and FAISS's search, the query handed over by its address, as `semlink rx` runs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.gpu.search import DIM, NUM_QUERIES, NUM_SYMBOLS, TOLERANCE, Questions, best_cosines
+from benchmarks.gpu.timing import DeviceBench, SkipPart, host_free_bytes
+from edge_rx.decoders.feature import Answer, feature_decoders
+from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
+from edge_rx.kb.index import FlatIndex, open_search_device
+from edge_rx.noise import NoiseEstimator
+from engines.models.codecs import PerRateCodec
+from engines.models.model_set import ModelSet
+from semlink.iq import Symbols, dequantize, unpair_symbols
+from semlink.rates import parse_rate
+
+__all__ = ["bench_decoder"]
+
+RATE = parse_rate(str(NUM_SYMBOLS))
+BATCHES = ((1, 1), (16, 1), (16, 16))
+"""Frames that an engine takes together at most, and frames that come."""
+
+
+def bench_decoder(bench: DeviceBench, size: int) -> None:
+    """Time every batch over so many entries."""
+    for precision in SearchPrecision:
+        stem = f"decode_and_search_{size}_x_{DIM}_{precision.value}_gpu_decoder"
+        with bench.part(stem):
+            bench.require_tensorrt()
+            _bench_precision(bench, size, precision, stem)
+
+
+def _bench_precision(bench: DeviceBench, size: int, precision: SearchPrecision, stem: str) -> None:
+    # The host's index, and what it has beside it while it grows.
+    if 8 * size * DIM > 0.9 * host_free_bytes():
+        raise SkipPart(f"needs {8 * size * DIM / 2**30:.1f} GiB of the host, which are not free")
+    num_bytes = size * DIM * (2 if precision is SearchPrecision.FP16 else 4)
+    bench.require_free(num_bytes)
+    models = ModelSet.find("builtin")
+    codec = models.codec("kbsc")
+    assert isinstance(codec, PerRateCodec)
+    symbols, questions = _questions(codec)
+    expected = best_cosines(questions, size, bench.device)[:, 0]
+    index = FlatIndex(DIM, num_threads=torch.get_num_threads(), gpu=open_search_device(SearchDevice.GPU, precision))
+    for _, block in questions.blocks(size, bench.device):
+        index.add(block.cpu().numpy())
+    # All that a decoder asks of a knowledge base.
+    entries: Any = SimpleNamespace(search_on_device=lambda query: index.search_on_device(query, num_matches=1))
+    for batch, num_frames in BATCHES:
+        name = f"{stem}_engine_batch_{batch}_of_{num_frames}_frames"
+        with bench.part(name):
+            decoders = feature_decoders(models, codec, [RATE], entries, backend="tensorrt", num_threads=1, batch=batch)
+            decoder = decoders[codec.fingerprint(RATE)]
+
+            def answer(number: int, decoder: Any = decoder, num_frames: int = num_frames) -> list[Answer | None]:
+                sent = _numbers(number, num_frames)
+                heard = [decoder.hear(symbols[frame], num_pilots=0, noise=NoiseEstimator()) for frame in sent]
+                found: list[Answer | None] = decoder.search(decoder.decode(np.concatenate(heard)))
+                return found
+
+            bench.time(
+                name,
+                answer,
+                _Checker(questions.places(size).numpy(), expected, num_frames, TOLERANCE[precision]),
+                has_events=False,
+                precision=precision.value,
+                engine_batch=batch,
+                frames=num_frames,
+                bytes_moved=num_bytes,  # an exact search reads every vector, once for all frames
+                operations=2 * size * DIM * num_frames,
+            )
+
+
+def _questions(codec: PerRateCodec) -> tuple[list[Symbols], Questions]:
+    """Random symbols, and what the CPU decodes them to."""
+    codes = np.random.default_rng(0).integers(-100, 101, (NUM_QUERIES, NUM_SYMBOLS, 2)).astype(np.int8)
+    symbols = [dequantize(each) for each in codes]
+    network = codec.load_decoder(RATE, backend="onnxruntime")
+    queries = network(np.stack([unpair_symbols(each) for each in symbols]))
+    queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    return symbols, Questions(torch.from_numpy(codes), torch.nn.Identity(), torch.from_numpy(queries))
+
+
+def _numbers(number: int, num_frames: int) -> list[int]:
+    """Which of the questions a call sends."""
+    return [(number + frame) % NUM_QUERIES for frame in range(num_frames)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Checker:
+    """Each frame's own vector must be found, and its cosine be the CPU's."""
+
+    places: npt.NDArray[np.int64]
+    cosines: npt.NDArray[np.float32]
+    num_frames: int
+    tolerance: float
+
+    def __call__(self, number: int, answers: list[Answer | None]) -> None:
+        numbers = _numbers(number, self.num_frames)
+        if len(answers) != len(numbers):
+            raise RuntimeError(f"{len(answers)} answers to {len(numbers)} frames")
+        for query, answer in zip(numbers, answers, strict=True):
+            place, score = answer or (-1, 0.0)
+            if place != self.places[query]:
+                raise RuntimeError(f"query {query}: found {place}, expected {self.places[query]}")
+            if not (error := abs(score - self.cosines[query])) <= self.tolerance:
+                raise RuntimeError(
+                    f"query {query}: its cosine differs from the CPU's by {error:.1e}, over {self.tolerance}"
+                )

@@ -1,0 +1,165 @@
+"""Both ends in one process over loopback ZeroMQ: a camera's picture in memory to its match in memory."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from benchmarks.gpu.search import TOLERANCE
+from benchmarks.gpu.timing import DeviceBench, SkipPart
+from edge_rx.decoders.base import Decoders
+from edge_rx.kb import KnowledgeBase
+from edge_rx.kb.build import LabelledImage, build_knowledge_base
+from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
+from edge_rx.kb.index import open_search_device
+from edge_rx.match import Match
+from edge_rx.pipeline import Receiver
+from edge_tx.model import GraphModel, load_transmitter_model
+from edge_tx.pipeline import Transmitter
+from engines.graphs.precision import Precision
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
+from engines.options import EngineOptions
+from semlink.image import LoadedImage
+from semlink.rates import parse_rate
+from semlink.transport import FrameReceiver, FrameSender
+
+__all__ = ["bench_link"]
+
+RATE = parse_rate("64")
+NUM_SENT = 4
+CAMERA_PX, ENTRY_PX = (720, 1280), (32, 32)
+_TRANSMITTERS = (
+    ("onnxruntime", Precision.FP32),
+    ("tensorrt", Precision.FP32),
+    ("tensorrt", Precision.FP16),
+)
+_RECEIVERS = (
+    ("nested", "onnxruntime", SearchDevice.CPU, SearchPrecision.FP32),
+    ("nested", "onnxruntime", SearchDevice.GPU, SearchPrecision.FP32),
+    ("nested", "onnxruntime", SearchDevice.GPU, SearchPrecision.FP16),
+    ("kbsc", "onnxruntime", SearchDevice.CPU, SearchPrecision.FP32),
+    ("kbsc", "onnxruntime", SearchDevice.GPU, SearchPrecision.FP16),
+    ("kbsc", "tensorrt", SearchDevice.GPU, SearchPrecision.FP16),
+)
+"""Codec, what runs its decoder network if it has one, and the search; the last hands the query over on the GPU."""
+
+
+def bench_link(bench: DeviceBench, num_entries: int) -> None:
+    """Time every pair of a transmitter's backend and a receiver over one knowledge base."""
+    models = ModelSet.find("builtin")
+    sent = [_picture(seed, CAMERA_PX) for seed in range(NUM_SENT)]
+    with tempfile.TemporaryDirectory(prefix="semlink-bench-") as folder:
+        kb = Path(folder, "kb")
+        others = (
+            LabelledImage("other", f"other-{seed}.png", _picture(seed, ENTRY_PX))
+            for seed in range(NUM_SENT, num_entries)
+        )
+        known = (LabelledImage("sent", f"sent-{number}.png", picture) for number, picture in enumerate(sent))
+        encoder = ImageEncoder(models, num_threads=torch.get_num_threads())
+        build_knowledge_base([*known, *others], kb, encoder, codecs=models.codecs)
+        for backend, precision in _TRANSMITTERS:
+            for codec, decoder_backend, device, search_precision in _RECEIVERS:
+                search = f"{device.value}_{search_precision.value}"
+                transmitter = f"{codec}_{backend}_{precision.value}"
+                decoder = f"decoder_{decoder_backend}_" if codec == "kbsc" else ""
+                name = f"end_to_end_loopback_{num_entries}_entries_{transmitter}_{decoder}search_{search}"
+                with bench.part(name):
+                    _require(bench, {backend, decoder_backend}, device)
+                    options = EngineOptions(
+                        backend=backend,
+                        precision=precision,
+                        num_threads=torch.get_num_threads(),
+                        engines=Path(folder, "engines"),
+                    )
+                    model = load_transmitter_model(models, RATE, options, codec=codec)
+                    gpu = open_search_device(device, search_precision)
+                    with KnowledgeBase.open(kb, models.encoder_fingerprint, gpu=gpu) as knowledge_base:
+                        decoders = Decoders.of(models, knowledge_base, rates=[RATE], backend=decoder_backend, gpu=gpu)
+                        receiver = Receiver(decoders, knowledge_base)
+                        tolerance = TOLERANCE[search_precision] if search_precision is SearchPrecision.FP16 else None
+                        check = _Checker(_answers_of_the_cpu(models, kb, model, sent), codec, tolerance)
+                        _time_link(bench, name, model, receiver, sent, check, precision=precision.value, search=search)
+
+
+def _answers_of_the_cpu(models: ModelSet, kb: Path, model: GraphModel, sent: list[np.ndarray]) -> list[Match]:
+    """What a receiver on the CPU in single precision answers to the frames that will be sent."""
+    frames: list[bytes] = []
+    transmitter = Transmitter(model, RATE, frames.append)
+    for picture in sent:
+        transmitter.run_once(LoadedImage(picture, *picture.shape[:2]))
+    with KnowledgeBase.open(kb, models.encoder_fingerprint) as knowledge_base:
+        receiver = Receiver(Decoders.of(models, knowledge_base, rates=[RATE], backend="onnxruntime"), knowledge_base)
+        answers = [match for frame in frames if (match := receiver.run_once(frame)) is not None]
+    if len(answers) != len(sent):
+        raise RuntimeError(f"the CPU's receiver answers {len(answers)} of {len(sent)} frames")
+    return answers
+
+
+def _time_link(
+    bench: DeviceBench,
+    name: str,
+    model: GraphModel,
+    receiver: Receiver,
+    sent: list[np.ndarray],
+    check: _Checker,
+    **notes: str,
+) -> None:
+    pictures = [LoadedImage(picture, *picture.shape[:2]) for picture in sent]
+    with FrameReceiver("tcp://127.0.0.1:*") as frames, FrameSender(frames.endpoint) as sender:
+        transmitter = Transmitter(model, RATE, sender.send)
+
+        def send_and_match(number: int) -> Match | None:
+            transmitter.run_once(pictures[number % NUM_SENT])
+            message = frames.receive(timeout_s=5.0)
+            return None if message is None else receiver.run_once(message)
+
+        bench.time(name, send_and_match, check, has_events=False, **notes)
+
+
+def _require(bench: DeviceBench, backends: set[str], device: SearchDevice) -> None:
+    """Skip what needs a GPU where there is none, or packages that are not here."""
+    if "tensorrt" in backends:
+        bench.require_tensorrt()
+    if not bench.is_cuda and device is SearchDevice.GPU:
+        raise SkipPart("needs a GPU")
+
+
+@dataclass(frozen=True, eq=False)
+class _Checker:
+    """Answers must be the CPU's, and `nested`'s the very picture; `kbsc` loses too much for that, on the CPU too.
+
+    Attributes
+    ----------
+    tolerance : how far another entry's score may be from that of the CPU's; None where it must be the same entry
+    """
+
+    expected: list[Match]
+    codec: str
+    tolerance: float | None
+
+    def __call__(self, number: int, match: Match | None) -> None:
+        number %= NUM_SENT
+        if match is None:
+            raise RuntimeError(f"picture {number}: no match")
+        expected = self.expected[number]
+        is_near = self.tolerance is not None and abs(match.score - expected.score) <= self.tolerance
+        if match.entry_id != expected.entry_id and not is_near:
+            raise RuntimeError(
+                f"picture {number}: found entry {match.entry_id} ({match.score:.4f}), the CPU finds"
+                f" {expected.entry_id} ({expected.score:.4f})"
+            )
+        if self.codec == "nested" and match.source != f"sent-{number}.png":
+            raise RuntimeError(f"picture {number}: found {match.source}, expected sent-{number}.png")
+
+
+def _picture(seed: int, size: tuple[int, int]) -> np.ndarray:
+    """(height, width, 3) uint8, smooth and like no other."""
+    coarse = torch.from_numpy(np.random.default_rng(seed).uniform(0, 255, (1, 3, 5, 5)))
+    smooth = functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 255)
+    return smooth[0].permute(1, 2, 0).to(torch.uint8).contiguous().numpy()

@@ -1,0 +1,1 @@
+"""Benchmark reports on one page, and compared with each other."""

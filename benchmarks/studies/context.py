@@ -1,0 +1,116 @@
+"""What the studies measure with: CIFAR-100 by its features, fits, and one grid at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
+from semlink.cache import cache_folder
+from semlink.channel import ChannelModel
+from semlink.rates import Rate, parse_rate
+from trainer.codecs.config import CodecTraining
+from trainer.codecs.objectives import Objective
+from trainer.codecs.training_data import TrainingFeatures, training_features
+from trainer.datasets import Dataset, open_dataset
+from trainer.evaluation.grid import Grid, train_all, trainings_of
+from trainer.evaluation.measure import Link, Measurement
+from trainer.evaluation.record import Record
+from trainer.features import cached_features
+from trainer.links.retrieval import CleanRetrieval
+
+__all__ = ["SEEDS", "Workbench"]
+
+SEEDS = (0, 1, 2)
+_NUM_CORES = len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """Everything that is needed more than once, made when it is first asked for."""
+
+    progress: Progress
+
+    @classmethod
+    def standard(cls) -> Workbench:
+        """With a progress bar on stderr."""
+        return cls(Progress(console=Console(stderr=True)))
+
+    @cached_property
+    def encoder(self) -> ImageEncoder:
+        """The built-in one."""
+        return ImageEncoder(ModelSet.find("builtin"), num_threads=_NUM_CORES)
+
+    @cached_property
+    def cifar100(self) -> Dataset:
+        """Halves of the test set, and the training set."""
+        return open_dataset("cifar100", progress=self.progress)
+
+    @cached_property
+    def learning(self) -> TrainingFeatures:
+        """CIFAR-100's training set."""
+        return training_features(self.cifar100, self.encoder, self.progress)
+
+    @property
+    def runs(self) -> Path:
+        """Where fits and training runs are kept."""
+        return cache_folder("runs")
+
+    def clean(self, dataset: Dataset, *, kb_rows: np.ndarray | None = None) -> CleanRetrieval:
+        """A dataset's retrieval without any channel; `kb_rows` are the entries that the knowledge base has."""
+        sent = cached_features(dataset.sent, self.encoder, progress=self.progress)
+        kb = cached_features(dataset.knowledge_base, self.encoder, progress=self.progress)
+        kb_labels = np.asarray(dataset.knowledge_base.labels)
+        rows = np.arange(len(kb)) if kb_rows is None else kb_rows
+        return CleanRetrieval.of(sent, np.asarray(dataset.sent.labels), kb[rows], kb_labels[rows])
+
+    def measure(
+        self,
+        clean: CleanRetrieval,
+        name: str,
+        link_of: Callable[[Rate, int], Link],
+        *,
+        rates: Sequence[str] = ("64",),
+        snr_db: Sequence[float] = (0.0,),
+        channel: ChannelModel = ChannelModel.AWGN,
+        seeds: Sequence[int] = SEEDS,
+        num_jobs: int | None = None,
+    ) -> list[Record]:
+        """One codec over rates, SNRs and seeds; nothing of it is kept."""
+        grid = self.grid(name, rates, snr_db, channel, seeds)
+        return Measurement(grid, clean, self.progress, num_jobs=num_jobs or _NUM_CORES).links(
+            name, link_of, trained_on="study"
+        )
+
+    def measure_kbsc(
+        self,
+        clean: CleanRetrieval,
+        *,
+        rates: Sequence[str] = ("64",),
+        snr_db: Sequence[float] = (0.0,),
+        channel: ChannelModel = ChannelModel.AWGN,
+        trained_on: str | None = None,
+        codec: str = "kbsc",
+        loss: Objective = "mse",
+    ) -> list[Record]:
+        """The paper's network, trained if it is not yet, a run for each rate and seed."""
+        grid = replace(self.grid(codec, rates, snr_db, channel, SEEDS), trained_on=trained_on)
+        template = CodecTraining(codec="kbsc", num_symbols=64, epochs=60, loss=loss)
+        trainings = trainings_of(grid, template)
+        trained = train_all(trainings, self.learning, self.runs, num_jobs=_NUM_CORES, progress=self.progress)
+        return Measurement(grid, clean, self.progress, num_jobs=_NUM_CORES).trained(trained)
+
+    @staticmethod
+    def grid(
+        name: str, rates: Sequence[str], snr_db: Sequence[float], channel: ChannelModel, seeds: Sequence[int]
+    ) -> Grid:
+        """One codec on one channel."""
+        return Grid((name,), tuple(map(parse_rate, rates)), (channel,), tuple(snr_db), tuple(seeds))

@@ -1,0 +1,1 @@
+"""Decoders: from received symbols to an entry of the knowledge base."""

@@ -1,0 +1,89 @@
+"""Retrieval in `index` mode: the nearest codeword is the answer, and maximum-likelihood decoding too."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_rx.decoders.map_detector import NUM_CANDIDATES, RankedEntries, probabilities, require_sound
+from edge_rx.kb.gpu_search import GpuSearch
+from edge_rx.kb.index import EntryIds, InnerProductIndex
+from engines.models.arrays import FloatArray
+from engines.models.entry_codebook import entry_codewords
+from semlink.errors import KnowledgeBaseError
+from semlink.iq import Symbols, unpair_symbols
+from semlink.rates import Rate
+
+__all__ = ["IndexSearch"]
+
+
+class IndexSearch:
+    """The codewords of one knowledge base at one rate.
+
+    Parameters
+    ----------
+    knowledge_base : its fingerprint, which the transmitter's keys must carry too
+    num_entries : how many it has, at least 1
+    rate : symbols of an image
+    num_threads : CPU threads of a search
+    gpu : where to hold the codewords and search; None for the CPU
+    """
+
+    def __init__(
+        self,
+        knowledge_base: bytes,
+        num_entries: int,
+        rate: Rate,
+        *,
+        num_threads: int = 1,
+        gpu: GpuSearch | None = None,
+    ) -> None:
+        if num_entries < 1:
+            raise KnowledgeBaseError("a knowledge base without entries answers nothing")
+        self._num_reals = rate.latent_dim
+        self._make_index = partial(_index_of_codewords, knowledge_base, num_entries, rate, num_threads, gpu)
+
+    @cached_property
+    def _index(self) -> InnerProductIndex:
+        """Made by the first search: 8 n bytes an entry, which a receiver without such transmitters does not need."""
+        return self._make_index()
+
+    def queries(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> FloatArray:
+        """What to look for, (batch, 2 n) float32: see `edge_rx.decoders.map_detector.SignalSearch.queries`."""
+        require_sound(symbols, noise_variance, num_reals=self._num_reals)
+        return unpair_symbols(symbols)
+
+    def search(
+        self, symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_matches: int
+    ) -> tuple[EntryIds, FloatArray]:
+        """Find the likeliest entries; their log-likelihoods are up to a constant of the image.
+
+        All codewords have the same power, so the largest inner product is the largest likelihood;
+        by how much it leads the second, over the noise, is how sure the answer is.
+        """
+        entries, products = self._index.search(self.queries(symbols, noise_variance), num_matches=num_matches)
+        return entries, np.asarray(products / (np.asarray(noise_variance)[:, None] / 2), dtype=np.float32)
+
+    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[RankedEntries]:
+        """For each image its likeliest entries, first what `match` gives."""
+        entries, log_likelihoods = self.search(symbols, noise_variance, num_matches=NUM_CANDIDATES)
+        return list(map(RankedEntries, entries, probabilities(log_likelihoods)))
+
+    def match(self, queries: FloatArray) -> list[tuple[int, float]]:
+        """The likeliest entry for each of (batch, 2 n), and the correlation of signal and codeword, -1 .. 1.
+
+        The score tells that the entry's number came through. How alike image and entry are only the transmitter knows.
+        """
+        entries, products = self._index.search(queries, num_matches=1)
+        # Of unit power both: each of the 2 n reals has a mean square of a half.
+        correlations = (products[:, 0].astype(np.float64) / (self._num_reals / 2)).clip(-1.0, 1.0)
+        return list(zip(entries[:, 0].tolist(), correlations.tolist(), strict=True))
+
+
+def _index_of_codewords(
+    knowledge_base: bytes, num_entries: int, rate: Rate, num_threads: int, gpu: GpuSearch | None
+) -> InnerProductIndex:
+    codewords = entry_codewords(knowledge_base, np.arange(num_entries), rate)
+    return InnerProductIndex(codewords, num_threads=num_threads, gpu=gpu)

@@ -1,0 +1,1 @@
+"""Runs graphs in ONNX Runtime, on the CPU and on NVIDIA GPUs."""

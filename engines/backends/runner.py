@@ -1,0 +1,163 @@
+"""What every inference backend looks like, and how one is loaded."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.backends.target import choose_target
+from engines.store import EngineStore
+from semlink.errors import EngineError
+
+__all__ = [
+    "DeviceRunner",
+    "DeviceTensor",
+    "Graph",
+    "GraphRunner",
+    "Report",
+    "TensorSpec",
+    "check_input",
+    "check_specs",
+    "load_runner",
+]
+
+Graph: TypeAlias = Path | bytes
+"""An ONNX graph: a file, or a serialised model."""
+
+Report: TypeAlias = Callable[[str, float], None]
+"""Told the phase of a build, and how much of it is done, 0..1."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, element type and shape of a graph's input or output; None is a free axis."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        axes = ", ".join("?" if axis is None else str(axis) for axis in self.shape)
+        return f"{self.name}: {self.dtype} ({axes})"
+
+    def accepts(self, dtype: np.dtype[Any], shape: Sequence[int | None]) -> bool:
+        """Whether a tensor, or another spec's dtype and shape, fits here."""
+        if dtype != self.dtype or len(shape) != len(self.shape):
+            return False
+        return all(
+            wanted is None or got is None or wanted == got for wanted, got in zip(self.shape, shape, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class DeviceTensor:
+    """A float32 tensor in a GPU's memory, computed: whoever reads it there need not wait for it.
+
+    Attributes
+    ----------
+    pointer : its address, in the first device's primary context
+    shape : row-major, nothing between the rows
+    """
+
+    pointer: int
+    shape: tuple[int, ...]
+
+    def rows(self, count: int) -> DeviceTensor:
+        """Its first `count` rows."""
+        return DeviceTensor(self.pointer, (count, *self.shape[1:]))
+
+
+class DeviceRunner(Protocol):
+    """A loaded graph whose output stays on the device."""
+
+    @property
+    def input(self) -> TensorSpec:
+        """What the graph takes; its batch is of one size."""
+        ...
+
+    def on_device(self, tensor: npt.NDArray[Any]) -> DeviceTensor:
+        """Run once; the result stands until the next call."""
+        ...
+
+
+class GraphRunner(Protocol):
+    """A loaded graph with one input and one output.
+
+    Every graph of the link is a function of one tensor, so a runner is called like one.
+    """
+
+    @property
+    def input(self) -> TensorSpec:
+        """What the graph takes."""
+        ...
+
+    @property
+    def output(self) -> TensorSpec:
+        """What the graph gives."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """Backend, device, precision and threads, for reports."""
+        ...
+
+    def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Run once; EngineError names the tensor if it does not fit."""
+        ...
+
+
+def check_input(spec: TensorSpec, tensor: npt.NDArray[Any], *, graph: str) -> None:
+    """Refuse a tensor that the graph does not take, in words that name it."""
+    if not spec.accepts(tensor.dtype, tensor.shape):
+        raise EngineError(f"{graph}: input expects {spec}, received {tensor.dtype} {tensor.shape}")
+
+
+def check_specs(runner: GraphRunner, *, graph: str, expected_input: TensorSpec, expected_output: TensorSpec) -> None:
+    """Refuse a graph whose input or output is not what the manifest promised."""
+    for spec, expected in ((runner.input, expected_input), (runner.output, expected_output)):
+        if not expected.accepts(spec.dtype, spec.shape):
+            raise EngineError(f"{graph}: expected {expected}, the graph has {spec}")
+
+
+def load_runner(
+    graph: Graph,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    num_threads: int = 1,
+    precision: str = "fp32",
+    store: EngineStore | None = None,
+    report: Report | None = None,
+    anew: bool = False,
+) -> GraphRunner:
+    """Load a graph.
+
+    Parameters
+    ----------
+    graph : ONNX file or serialised model
+    backend, device : see `engines.backends.target.choose_target`; "auto" is for batches of any size
+    num_threads : CPU threads of one call
+    precision : name of the graph's arithmetic, for engines and descriptions
+    store : where engines that take long to build are kept; the cache if None
+    report : told of a build's progress
+    anew : build the engine even if it is there
+
+    Raises
+    ------
+    EngineError, MissingDependencyError
+        If what was named cannot load the graph, or lacks a package. Never falls back to another one.
+    """
+    target = choose_target(backend, device, is_one_image=False)
+    gpu = target.device.gpu
+    module, _, class_name = target.implementation.partition(":")
+    kind = getattr(importlib.import_module(module), class_name)
+    placed = {} if gpu is None else {"device_index": gpu}
+    built = {"store": store, "report": report, "anew": anew} if target.builds else {}
+    runner: GraphRunner = kind(graph, num_threads=num_threads, precision=precision, **placed, **built)
+    return runner

@@ -1,0 +1,1 @@
+"""Builds graphs into TensorRT engines and runs them."""

@@ -1,0 +1,205 @@
+"""Runs a graph in TensorRT, one shape at a time: one engine, one stream, one CUDA graph that is replayed.
+
+    tensor --copy--> pinned host memory --[copy in, engine, copy out: one launch]--> pinned host memory --copy--> result
+
+Where the GPU works in the host's memory, as a Jetson's does, the engine reads and writes the pinned memory itself.
+After the constructor nothing is allocated but the array that a call returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import re
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from engines.backends.cuda import CudaDevice, PyCudaDevice
+from engines.backends.runner import DeviceTensor, Graph, Report, check_input
+from engines.backends.tensorrt.builder import BUILDING, build_engine, load_tensorrt
+from engines.backends.tensorrt.session import TensorRtSession
+from engines.store import EngineKey, EngineStore
+from semlink.cache import cache_folder
+from semlink.errors import EngineError
+
+__all__ = ["TensorRtRunner"]
+
+_log = logging.getLogger(__name__)
+
+
+class TensorRtRunner:
+    """A graph of one input and one output in TensorRT, for one image at a time, or the batch that the graph fixes.
+
+    It may be called from any thread; calls from several wait for one another. Close it, or leave it to the
+    garbage collector.
+
+    Parameters
+    ----------
+    graph : ONNX file or serialised model; its arithmetic is TensorRT's
+    num_threads : as every backend takes it; the work is the GPU's
+    store : where engines are kept; None keeps them in the cache, below `engines`
+    precision : name of the graph's arithmetic, for the store and the description
+    device_index : of the GPU, in the driver's order
+    cuda : a device in its place, the runner's own from here on
+    use_cuda_graph : False puts the engine on the stream anew in each call, to compare
+    stays_on_device : leave the output on the device, for `on_device`; such a runner is not called
+    report : told of a build's progress
+    anew : build the engine even if it is there
+
+    Raises
+    ------
+    EngineError
+        If there is no driver or GPU, or the graph cannot be built, or not be run.
+    MissingDependencyError
+        If TensorRT or pycuda is not installed.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        num_threads: int = 1,
+        store: EngineStore | None = None,
+        precision: str = "fp32",
+        device_index: int = 0,
+        cuda: CudaDevice | None = None,
+        use_cuda_graph: bool = True,
+        stays_on_device: bool = False,
+        report: Report | None = None,
+        anew: bool = False,
+    ) -> None:
+        self._name = graph.name if isinstance(graph, Path) else "composed graph"
+        if num_threads < 1:
+            raise EngineError(f"num_threads must be at least 1, got {num_threads}")
+        try:
+            content = graph.read_bytes() if isinstance(graph, Path) else graph
+        except OSError as error:
+            raise EngineError(f"{graph!s}: {error.strerror}") from None
+        trt = load_tensorrt()
+        self._lock = threading.Lock()
+        self._device: CudaDevice = cuda or PyCudaDevice(device_index)
+        self._session = TensorRtSession(trt, self._device)
+        # Runs at the interpreter's end too, while the libraries that it needs are still there.
+        self._finalizer = weakref.finalize(self, self._session.close)
+        key = EngineKey(
+            *(hashlib.sha256(content).hexdigest(), "tensorrt", str(trt.__version__), self._device.name, precision),
+            options=f"building {BUILDING}",
+        )
+        engines = _Engines(content, key, trt, store or EngineStore(cache_folder("engines")), report, anew=anew)
+        try:
+            with self._on_device():
+                engines.load_into(self._session)
+                self._session.make_ready(use_cuda_graph=use_cuda_graph, stays_on_device=stays_on_device)
+        except BaseException as error:
+            # What went wrong first is what is told, whatever freeing says after it.
+            with contextlib.suppress(EngineError):
+                self._finalizer()
+            if isinstance(error, EngineError):
+                raise EngineError(f"{self._name}: {error}") from None
+            raise
+        self.input, self.output = self._session.input, self._session.output
+        self._stays_on_device = stays_on_device
+        self.description = (
+            f"tensorrt {trt.__version__}, {self._device.name}, {precision},"
+            f" {'CUDA graph' if use_cuda_graph else 'no CUDA graph'}"
+        )
+
+    def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Run the graph once on a tensor that fits `input`; the result is the caller's own."""
+        if self._stays_on_device:
+            raise EngineError(f"{self._name}: the result stays on the device; ask for it with on_device")
+        check_input(self.input, tensor, graph=self._name)
+        session = self._session
+        with self._lock, self._on_device():
+            np.copyto(session.taken.array, tensor)
+            session.run()
+            return session.given.array.copy()
+
+    def on_device(self, tensor: npt.NDArray[Any]) -> DeviceTensor:
+        """Run the graph once; where its float32 result is on the device, until the next call or `close`.
+
+        The stream has been waited for: what reads the result on another one need not.
+        """
+        if not self._stays_on_device or self.output.dtype != np.float32:
+            raise EngineError(f"{self._name}: only a float32 result that stays on the device can be read there")
+        check_input(self.input, tensor, graph=self._name)
+        session = self._session
+        with self._lock, self._on_device():
+            np.copyto(session.taken.array, tensor)
+            session.run()
+            return DeviceTensor(session.given_pointer, tuple(axis or 1 for axis in self.output.shape))
+
+    def device_ms(self, tensor: npt.NDArray[Any]) -> float:
+        """Time of one call on the device, its copies included [ms]: CUDA events before and after."""
+        check_input(self.input, tensor, graph=self._name)
+        session = self._session
+        with self._lock, self._on_device():
+            np.copyto(session.taken.array, tensor)
+            return self._device.elapsed_ms(session.stream, session.put_on_stream)
+
+    @contextlib.contextmanager
+    def _on_device(self) -> Iterator[None]:
+        if not self._finalizer.alive:
+            raise EngineError(f"{self._name}: the runner is closed")
+        self._device.push()
+        try:
+            yield
+        finally:
+            self._device.pop()
+
+    def close(self) -> None:
+        """Free all that it holds; to close it again does nothing."""
+        with self._lock:
+            self._finalizer()
+
+    def __enter__(self) -> Self:
+        """Give itself, to be closed at the block's end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+class _Engines:
+    """Where the engine of a graph comes from: the store, or a build."""
+
+    def __init__(
+        self,
+        graph: bytes,
+        key: EngineKey,
+        trt: ModuleType,
+        store: EngineStore,
+        report: Report | None,
+        *,
+        anew: bool,
+    ) -> None:
+        self._graph, self._key, self._trt, self._store = graph, key, trt, store
+        self._report, self._anew = report, anew
+
+    def load_into(self, session: TensorRtSession) -> None:
+        """Deserialize the engine; one that TensorRT refuses is built anew, once."""
+        if session.deserialize(self._store.find_or_build(self._key, self._build, anew=self._anew)):
+            return
+        words = session.log.take_error()
+        _log.warning("%s: TensorRT refuses it (%s); building it anew", self._store.path(self._key), words)
+        self._store.discard(self._key)
+        if not session.deserialize(self._store.find_or_build(self._key, self._build)):
+            raise EngineError(f"TensorRT cannot load the engine that it has just built: {session.log.take_error()}")
+
+    def _build(self) -> bytes:
+        _log.warning("building an engine for %s, once; this can take minutes", self._key.device)
+        place = re.sub(r"\W+", "-", f"tensorrt-{self._key.version}-{self._key.device}")
+        timing_cache = self._store.folder / f"{place}.timing"
+        return build_engine(self._graph, timing_cache=timing_cache, report=self._report, tensorrt=self._trt)

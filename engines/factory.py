@@ -1,0 +1,95 @@
+"""From a model set and options to what runs a picture: the one place where backend, store, precision and graph meet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from engines.backends.runner import GraphRunner, Report, load_runner
+from engines.backends.target import choose_target
+from engines.encoder_precision import build_encoder, default_store, encoder_graph
+from engines.graphs.compose import Graph, compose_features
+from engines.graphs.quantize import Tensor
+from engines.graphs.transmitter import TransmitterGraph, transmitter_graph
+from engines.models.model_set import ModelSet
+from engines.options import EngineOptions
+from semlink.errors import ConfigError
+from semlink.iq import CodesFormat
+from semlink.rates import Rate
+
+__all__ = ["Workshop"]
+
+_log = logging.getLogger(__name__)
+
+
+class Workshop:
+    """Makes one model set's graphs as options say, for one picture at a time.
+
+    Parameters
+    ----------
+    codes_format : of the transmitters that are to be made; TensorRT has no 16-bit integers
+
+    Attributes
+    ----------
+    target : backend and device that were named, or that "auto" chose
+    store : where its engines are
+
+    Raises
+    ------
+    ConfigError, EngineError
+        If the backend is not known, or has no such codes; see `engines.backends.target.choose_target`.
+    """
+
+    def __init__(
+        self, model_set: ModelSet, options: EngineOptions, *, codes_format: CodesFormat = CodesFormat.SC8
+    ) -> None:
+        self._model_set, self._options, self._codes_format = model_set, options, codes_format
+        backend = _backend_for(options.backend, codes_format)
+        self.target = choose_target(backend, options.device, is_one_image=True)
+        self.store = default_store(model_set, options.engines)
+
+    def build_encoder(self, pictures: Sequence[Tensor] = (), *, anew: bool = False) -> None:
+        """Rewrite the image encoder in its precision, and keep it; see `engines.encoder_precision.build_encoder`."""
+        build_encoder(
+            self._model_set, self._options.precision, self.store, target=self.target, pictures=pictures, anew=anew
+        )
+
+    def transmitter_graph(self, rate: Rate, *, codec: str | None = None) -> TransmitterGraph:
+        """Compose a codec behind the encoder; see `engines.graphs.transmitter`."""
+        return transmitter_graph(
+            self._model_set,
+            rate,
+            codec=codec,
+            codes_format=self._codes_format,
+            encoder=self._encoder(),
+        )
+
+    def vectors_graph(self, behind: Sequence[Path] = ()) -> bytes:
+        """Compose the encoder and what takes its features, such as a key network; see `engines.graphs.compose`."""
+        return compose_features([self._encoder(), *behind])
+
+    def load(self, graph: bytes, *, report: Report | None = None, anew: bool = False) -> GraphRunner:
+        """Load a graph that was composed here; see `engines.backends.runner.load_runner` for the other parameters."""
+        return load_runner(
+            graph,
+            backend=self.target.backend,
+            device=str(self.target.device),
+            num_threads=self._options.num_threads,
+            precision=self._options.precision.value,
+            store=self.store,
+            report=report,
+            anew=anew,
+        )
+
+    def _encoder(self) -> Graph:
+        return encoder_graph(self._model_set, self._options.precision, self.store, target=self.target)
+
+
+def _backend_for(backend: str, codes_format: CodesFormat) -> str:
+    if codes_format is CodesFormat.SC16 and backend == "tensorrt":
+        raise ConfigError("TensorRT has no 16-bit integers: use --codes-format sc8, or --backend onnxruntime")
+    if codes_format is CodesFormat.SC16 and backend == "auto":
+        _log.info("backend auto: chose onnxruntime (TensorRT has no 16-bit integers)")
+        return "onnxruntime"
+    return backend

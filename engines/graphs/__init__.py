@@ -1,0 +1,1 @@
+"""ONNX graphs: composed from a model set's parts, and rewritten to other arithmetic."""

@@ -1,0 +1,79 @@
+"""The transmitter's half of a nested code as a graph: `engines.models.codebook.Codebook.latent` in ONNX operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import onnx.parser
+
+from engines.graphs.onnx_version import IR_VERSION, OPSET
+from engines.models.codebook import FAMILIARITY_SHARPNESS, LATENT_DIM, Codebook, num_repeats
+
+__all__ = ["nested_encoder"]
+
+
+def nested_encoder(codebook: Codebook, coarse_shares: Sequence[float] = ()) -> onnx.ModelProto:
+    """Features (batch, feature_dim) -> latent (batch, codes * LATENT_DIM), of which every rate takes a prefix.
+
+    Parameters
+    ----------
+    coarse_shares : of the power; for each the latent holds a code of LATENT_DIM, in this order. The codebook's own
+        share if none is named
+    """
+    shares = tuple(coarse_shares) or (codebook.coarse_share,)
+    tensors: dict[str, np.ndarray] = {
+        "mean": codebook.mean,
+        "projection": codebook.projection.astype(np.float16),
+        "centroids": np.ascontiguousarray(codebook.centroids.T.astype(np.float16)),
+        "codewords": codebook.codewords,
+    }
+    dim, width = codebook.feature_dim, len(shares) * LATENT_DIM
+    amplitudes = ", ".join(
+        f"float coarse_{i} = {{{share**0.5!r}}}, float analog_{i} = {{{(1.0 - share) ** 0.5!r}}}"
+        for i, share in enumerate(shares)
+    )
+    superposed = "\n".join(
+        f"""
+            strong_{i} = Mul (codeword, coarse_{i})
+            weak_{i} = Mul (analog, analog_{i})
+            familiar_{i} = Add (strong_{i}, weak_{i})
+            code_{i} = Where (is_familiar, familiar_{i}, analog)
+            repeated_{i} = Tile (code_{i}, repeats)
+            latent_{i} = Slice (repeated_{i}, start, end, one_image)
+        """
+        for i in range(len(shares))
+    )
+    latents = ", ".join(f"latent_{i}" for i in range(len(shares)))
+    model = onnx.parser.parse_model(f"""
+        <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
+        nested_encoder (float[batch, {dim}] features) => (float[batch, {width}] latent)
+        <int64[1] one_image = {{1}}, int64[2] repeats = {{1, {num_repeats(dim)}}},
+         int64[1] start = {{0}}, int64[1] end = {{{LATENT_DIM}}}, float floor = {{1.17549435e-38}},
+         float sharpness = {{{FAMILIARITY_SHARPNESS}}}, float threshold = {{{codebook.familiarity_threshold!r}}},
+         float scale = {{{codebook.analog_scale!r}}}, {amplitudes}>
+        {{
+            projection_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (projection)
+            centroids_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (centroids)
+            codewords_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (codewords)
+            centred = Sub (features, mean)
+            length = ReduceL2 <keepdims = 1> (centred, one_image)
+            safe_length = Max (length, floor)
+            direction = Div (centred, safe_length)
+            projected = MatMul (direction, projection_fp32)
+            analog = Mul (projected, scale)
+            similarity = MatMul (direction, centroids_fp32)
+            cell = ArgMax <axis = 1, keepdims = 0> (similarity)
+            codeword = Gather <axis = 0> (codewords_fp32, cell)
+            sharp = Mul (similarity, sharpness)
+            familiarity = ReduceLogSumExp <keepdims = 1> (sharp, one_image)
+            is_familiar = GreaterOrEqual (familiarity, threshold)
+            {superposed}
+            latent = Concat <axis = 1> ({latents})
+        }}
+    """)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in tensors.items())
+    onnx.checker.check_model(model)
+    return model

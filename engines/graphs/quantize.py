@@ -1,0 +1,230 @@
+"""The arithmetic of an image encoder, written into the ONNX graph itself: fp32, fp16 or int8.
+
+A graph that says of each tensor what type it has means the same in every runtime: ONNX Runtime runs it as it is, and
+TensorRT takes it as a strongly typed network, the only kind that TensorRT 11 has and one that 10.3 has too.
+
+    fp16   weights and activations in half precision; the unit norm at the end, and both ends, in single
+    int8   calibrated on pictures: weights of each output channel, activations of each tensor (quantize, dequantize).
+           A graph of matrix products, such as a vision transformer, has outliers that one scale for a tensor
+           loses; on a CPU its activations are therefore scaled anew in each call, and no pictures are needed.
+
+The codec behind the encoder stays fp32: it takes a twentieth of the time, and the receiver relies on its bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+
+from engines.graphs.onnx_file import load_onnx
+from engines.graphs.precision import Precision
+from semlink.errors import EngineError, MissingDependencyError
+
+__all__ = ["Int8Style", "Tensor", "at_precision", "converter_version", "int8_style", "unpack_weights"]
+
+Tensor = npt.NDArray[np.uint8]
+"""(size, size, 3): a picture as the encoder takes it."""
+
+_NORM_OPERATORS = ("ReduceL2", "LpNormalization")
+"""What begins the unit norm at a graph's end: a sum of squares, which half precision can overflow."""
+_LAYERS = ("Conv", "Gemm", "MatMul")
+_QUANTIZED = (*_LAYERS, "Add", "Clip", "Relu")
+_ASYMMETRIC = {"ActivationSymmetric": False, "WeightSymmetric": True}
+_SYMMETRIC = {
+    "ActivationSymmetric": True,
+    "WeightSymmetric": True,
+    # TensorRT has no int32 scales, so biases stay single precision, as they are added.
+    "QuantizeBias": False,
+    # Around zero, what is positive alone has seven bits: only what layers take is cut to them, and sums are not.
+    "OpTypesToExcludeOutputQuantization": list(_LAYERS),
+}
+_CONVOLUTIONAL_SHARE = 0.5
+"""Of a graph's layers with weights, from which it counts as convolutional."""
+_LEAST_PICTURES = 32
+_NUM_WIDE_LAYERS = 2
+"""Layers at the beginning whose inputs range too widely for seven bits; they are a small part of the work."""
+_REWRITING = 3
+"""Raise it with every change of this module that changes what is rewritten."""
+
+
+class Int8Style(str, enum.Enum):
+    """Where the scales of an int8 graph's activations come from."""
+
+    CALIBRATED = "calibrated"
+    """Pictures, once: asymmetric, which suits what a ReLU gives. A CPU."""
+    SYMMETRIC = "symmetric"
+    """Pictures, once, around zero and with single biases: all that GPUs have."""
+    DYNAMIC = "dynamic"
+    """Each call: a CPU."""
+
+
+def converter_version() -> str:
+    """What a rewritten graph depends on besides the graph: the packages that rewrite, and this module."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise _missing(error) from None
+    return f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}, rewriting {_REWRITING}"
+
+
+def int8_style(graph: Path, *, on_gpu: bool) -> Int8Style:
+    """What suits a graph where it will run."""
+    if on_gpu:
+        return Int8Style.SYMMETRIC
+    kinds = [node.op_type for node in load_onnx(graph).graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
+    is_convolutional = kinds.count("Conv") >= _CONVOLUTIONAL_SHARE * max(1, len(kinds))
+    return Int8Style.CALIBRATED if is_convolutional else Int8Style.DYNAMIC
+
+
+def at_precision(
+    graph: Path, precision: Precision, *, style: Int8Style = Int8Style.CALIBRATED, pictures: Sequence[Tensor] = ()
+) -> onnx.ModelProto:
+    """Rewrite an encoder's graph.
+
+    Parameters
+    ----------
+    graph : fp32 graph from `image` (batch, size, size, 3) uint8 to `features`
+    style : of int8
+    pictures : what the link will see, at least 32 of them; for int8 with scales from pictures
+
+    Raises
+    ------
+    EngineError
+        If the graph cannot be rewritten, or there are too few pictures.
+    MissingDependencyError
+        If a package that rewrites graphs is missing.
+    """
+    model = load_onnx(graph)
+    if precision is Precision.FP32:
+        return model
+    unpack_weights(model)
+    with _quiet_converters():
+        return _in_half(model) if precision is Precision.FP16 else _in_int8(model, style, pictures, name=graph.name)
+
+
+def _in_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+        from onnxruntime.transformers.onnx_model import OnnxModel
+    except ImportError as error:
+        raise _missing(error) from None
+    half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, node_block_list=_norm_nodes(model))
+    # For each node of the norm that takes the features the converter adds the same cast again, under one name.
+    seen: set[str] = set()
+    for node in list(half.graph.node):
+        if node.output[0] in seen:
+            half.graph.node.remove(node)
+        seen.add(node.output[0])
+    OnnxModel(half).topological_sort()  # casts were put at the end, and ONNX wants them before their use
+    return half
+
+
+def unpack_weights(model: onnx.ModelProto) -> None:
+    """Put weights that a graph stores in half precision, and casts before use, there as they are used."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in stored]:
+        target = onnx.helper.tensor_dtype_to_np_dtype(onnx.helper.get_node_attr_value(node, "to"))
+        weights = onnx.numpy_helper.to_array(stored[node.input[0]]).astype(target)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, node.output[0]))
+        model.graph.node.remove(node)
+    used = {name for node in model.graph.node for name in node.input}
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
+        model.graph.initializer.remove(tensor)
+
+
+def _norm_nodes(model: onnx.ModelProto) -> list[str]:
+    """Name all nodes, and give the names of those of the unit norm, up to the graph's end."""
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{number}"
+    names = [node.name for node in model.graph.node]
+    first = max((number for number, name in enumerate(names) if name.startswith(_NORM_OPERATORS)), default=len(names))
+    return names[first:]
+
+
+def _in_int8(model: onnx.ModelProto, style: Int8Style, pictures: Sequence[Tensor], *, name: str) -> onnx.ModelProto:
+    try:
+        from onnxruntime.quantization import (
+            CalibrationMethod,
+            QuantFormat,
+            QuantType,
+            quantize_dynamic,
+            quantize_static,
+        )
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise _missing(error) from None
+    with tempfile.TemporaryDirectory(prefix="semlink-int8-") as folder:
+        plain, prepared, quantized = (Path(folder, f"{step}.onnx") for step in ("plain", "prepared", "int8"))
+        onnx.save(model, plain)
+        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+        ready = onnx.load(prepared)
+        norm = _norm_nodes(ready)
+        del ready.graph.value_info[:]  # of weights too, whose shapes the quantizer changes
+        onnx.save(ready, prepared)
+        if style is Int8Style.DYNAMIC:
+            layers = ["MatMul", "Gemm"]
+            quantize_dynamic(prepared, quantized, layers, per_channel=True, weight_type=QuantType.QInt8)
+            return onnx.load(quantized)
+        if len(pictures) < _LEAST_PICTURES:
+            raise EngineError(
+                f"{name}: int8 is calibrated on at least {_LEAST_PICTURES} pictures, got {len(pictures)}; name a folder"
+                " with --calibrate"
+            )
+        is_symmetric = style is Int8Style.SYMMETRIC
+        quantize_static(
+            prepared,
+            quantized,
+            _Pictures(model.graph.input[0].name, pictures),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(_LAYERS if is_symmetric else _QUANTIZED),
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[*norm, *(_first_layers(ready) if is_symmetric else ())],
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options=_SYMMETRIC if is_symmetric else _ASYMMETRIC,
+        )
+        return onnx.load(quantized)
+
+
+def _first_layers(model: onnx.ModelProto) -> list[str]:
+    layers = [node.name for node in model.graph.node if node.op_type in _LAYERS]
+    return layers[:_NUM_WIDE_LAYERS]
+
+
+class _Pictures:
+    """What ONNX Runtime's calibration reads, one picture at a time."""
+
+    def __init__(self, name: str, pictures: Sequence[Tensor]) -> None:
+        self._name, self._pictures = name, iter(pictures)
+
+    def get_next(self) -> dict[str, Tensor] | None:
+        """The next input; None at the end."""
+        picture = next(self._pictures, None)
+        return None if picture is None else {self._name: picture[None]}
+
+
+@contextlib.contextmanager
+def _quiet_converters() -> Iterator[None]:
+    """Quiet ONNX Runtime's tools, which log advice to the root logger."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+
+
+def _missing(error: ImportError) -> MissingDependencyError:
+    return MissingDependencyError.of(str(error.name).partition(".")[0], extra="engines", purpose="fp16 and int8")

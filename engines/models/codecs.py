@@ -1,0 +1,148 @@
+"""The codecs of a model set, each with what its two ends load.
+
+`PerRateCodec` is a pair of graphs for each rate. `NestedCodec` is one codebook, of which the transmitter
+makes a graph whose output every rate takes a prefix of, and the receiver its entries' signals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import TypeAlias
+
+from engines.backends.runner import GraphRunner
+from engines.models.codebook import Codebook
+from engines.models.manifest import CodecRateEntry, NestedCodecEntry, PerRateCodecEntry
+from engines.models.model_files import ModelFiles
+from engines.models.projection_head import KeyModel, load_proxies
+from semlink.errors import ModelSetError
+from semlink.frame import FINGERPRINT_BYTES
+from semlink.rates import RATES, Rate, parse_rate
+
+__all__ = ["Codec", "NestedCodec", "PerRateCodec", "link_fingerprint"]
+
+
+def link_fingerprint(kind: str, *parts: str) -> bytes:
+    """What a frame carries: 16 bytes that name encoder, codec and rate by content."""
+    return hashlib.sha256("\n".join((kind, *parts)).encode()).digest()[:FINGERPRINT_BYTES]
+
+
+class PerRateCodec:
+    """A codec with a pair of graphs for each rate: `kbsc`."""
+
+    def __init__(self, files: ModelFiles, entry: PerRateCodecEntry) -> None:
+        self.entry = entry
+        self.name = entry.name
+        rates = (parse_rate(str(rate.num_symbols)) for rate in entry.rates)
+        self.rates: tuple[Rate, ...] = tuple(sorted(rates, key=lambda rate: rate.num_symbols))
+        """Rates that it was trained for, by rising number of symbols."""
+        self._files = files
+
+    def fingerprint(self, rate: Rate) -> bytes:
+        """What the frames of a rate carry; ModelSetError if it was not trained for the rate."""
+        entry = self._entry(rate)
+        parts = (self._files.encoder_fingerprint, entry.encoder.sha256, entry.decoder.sha256, str(rate.num_symbols))
+        return link_fingerprint("semlink codec", *parts)
+
+    def fingerprints(self, rate: Rate) -> tuple[bytes, ...]:
+        """All that frames of a rate may carry."""
+        return (self.fingerprint(rate),)
+
+    def encoder_path(self, rate: Rate) -> Path:
+        """The graph from features to latent, its hash checked."""
+        return self._files.checked(self._entry(rate).encoder)
+
+    def decoder_path(self, rate: Rate) -> Path:
+        """The graph from received latent to query, its hash checked."""
+        return self._files.checked(self._entry(rate).decoder)
+
+    def load_encoder(self, rate: Rate, *, backend: str = "auto", num_threads: int = 1) -> GraphRunner:
+        """Load the graph from features (batch, feature_dim) to latent (batch, 2 n)."""
+        features = self._files.vector("features", self._files.feature_dim)
+        latent = self._files.vector("latent", rate.latent_dim)
+        graph = self._entry(rate).encoder
+        return self._files.load_graph(graph, features, latent, backend=backend, num_threads=num_threads)
+
+    def load_decoder(self, rate: Rate, *, backend: str = "auto", num_threads: int = 1) -> GraphRunner:
+        """Load the graph from received latent (batch, 2 n) to query (batch, feature_dim)."""
+        latent = self._files.vector("latent", rate.latent_dim)
+        query = self._files.vector("query", self._files.feature_dim)
+        graph = self._entry(rate).decoder
+        return self._files.load_graph(graph, latent, query, backend=backend, num_threads=num_threads)
+
+    def _entry(self, rate: Rate) -> CodecRateEntry:
+        for entry in self.entry.rates:
+            if entry.num_symbols == rate.num_symbols:
+                return entry
+        held = ", ".join(f"{rate.num_symbols} ({rate.name})" for rate in self.rates)
+        raise ModelSetError(
+            f'model set "{self._files.name}": {self.name} has no rate of {rate.num_symbols} symbols; it has: {held}'
+        )
+
+
+class NestedCodec:
+    """A codec of one code for every rate: `nested`, and with a key network `nested-labels`."""
+
+    rates: tuple[Rate, ...] = RATES
+
+    def __init__(self, files: ModelFiles, entry: NestedCodecEntry) -> None:
+        self.entry = entry
+        self.name = entry.name
+        self.clear_name = f"{entry.name}-clear"
+        """Of what is sent to a receiver that reports a clear channel, in logs and results."""
+        self._files = files
+
+    def fingerprints(self, rate: Rate) -> tuple[bytes, ...]:
+        """All that frames of a rate may carry."""
+        blind = self.fingerprint(rate)
+        return (blind, self.fingerprint(rate, is_clear=True)) if self.codebook.has_clear_code else (blind,)
+
+    def fingerprint(self, rate: Rate, *, is_clear: bool = False) -> bytes:
+        """What the frames of a rate carry; those of the code for a clear channel another."""
+        parts = (self._files.encoder_fingerprint, *(file.sha256 for file in self.entry.files), str(rate.num_symbols))
+        return link_fingerprint(f"semlink nested{', clear channel' if is_clear else ''}", *parts)
+
+    @property
+    def key_network_path(self) -> Path | None:
+        """The graph from features to keys, its hash checked; None if the codec works on features."""
+        return self._files.checked(self.entry.keys.network) if self.entry.keys else None
+
+    @cached_property
+    def codebook(self) -> Codebook:
+        """What both ends share.
+
+        Raises
+        ------
+        ModelSetError
+            If the file is missing, altered, or not of this set's features or keys.
+        """
+        codebook = Codebook.load(self._files.checked(self.entry.codebook))
+        expected = self.entry.keys.key_dim if self.entry.keys else self._files.feature_dim
+        if codebook.feature_dim != expected:
+            raise ModelSetError(
+                f"{self.entry.codebook.file}: of {codebook.feature_dim} reals, expected {expected};"
+                " the manifest and the codebook disagree"
+            )
+        return codebook
+
+    def load_keys(self, *, backend: str = "auto", num_threads: int = 1) -> KeyModel | None:
+        """Load the key network; None if the codec works on features."""
+        keys = self.entry.keys
+        if keys is None:
+            return None
+        takes, gives = self._files.vector("features", self._files.feature_dim), self._files.vector("key", keys.key_dim)
+        graph = self._files.load_graph(keys.network, takes, gives, backend=backend, num_threads=num_threads)
+        categories, proxies = load_proxies(self._files.checked(keys.proxies), key_dim=keys.key_dim)
+        return KeyModel(graph, categories, proxies)
+
+    @property
+    def keys_fingerprint(self) -> str:
+        """What the keys of a knowledge base are bound to: network and proxies by content, in hex."""
+        keys = self.entry.keys
+        if keys is None:
+            raise ModelSetError(f"{self.name} works on features, and has no keys")
+        return hashlib.sha256(f"semlink keys\n{keys.network.sha256}\n{keys.proxies.sha256}".encode()).hexdigest()
+
+
+Codec: TypeAlias = PerRateCodec | NestedCodec

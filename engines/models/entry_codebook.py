@@ -1,0 +1,146 @@
+"""The `index` codec: a transmitter that holds the receiver's keys sends which entry it found.
+
+    features --nearest key--> entry --its codeword--> symbols          (transmitter)
+    symbols --nearest codeword--> entry                                (receiver)
+
+The code is spherical and random: one word of signs for each entry, from a hash of the knowledge
+base's fingerprint and the entry's number, so that both ends have it without its being sent, and
+every prefix of it is a code too (of 4 symbols there are but 256 words, and entries then share them).
+At a few dozen symbols and thousands of words, maximum-likelihood
+decoding of such a code comes close to what any code can do (Shannon, Bell Syst. Tech. J. 38, 1959;
+docs/results.md draws the bound beside it), and it is a nearest-neighbour search.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.models.arrays import FloatArray, load_arrays
+from engines.models.codecs import link_fingerprint
+from semlink.errors import EngineError, ModelSetError
+from semlink.rates import Rate
+
+__all__ = ["EntryKeys", "entry_codewords", "index_fingerprint"]
+
+_FIELDS = ("codes", "scales", "knowledge_base", "space")
+_MAX_CODE = 127
+
+
+def entry_codewords(knowledge_base: bytes, entries: npt.NDArray[np.int64], rate: Rate) -> FloatArray:
+    """Codewords of entries: reals of +-sqrt(1/2), so that every symbol has power 1 (QPSK).
+
+    Parameters
+    ----------
+    knowledge_base : fingerprint that both ends must share
+    entries : (m,) int64, numbers of entries, not negative
+    rate : gives n
+
+    Returns
+    -------
+    latent : (m, 2 n) float32; the code of a smaller rate is its prefix
+    """
+    num_bytes = rate.latent_dim // 8
+    words = b"".join(
+        hashlib.shake_256(knowledge_base + int(entry).to_bytes(8, "little")).digest(num_bytes) for entry in entries
+    )
+    bits = np.unpackbits(np.frombuffer(words, np.uint8)).reshape(len(entries), rate.latent_dim)
+    return (np.float32(2.0) * bits - np.float32(1.0)) * np.float32(np.sqrt(0.5))
+
+
+def index_fingerprint(space: str, knowledge_base: bytes, rate: Rate) -> bytes:
+    """What the frames of `index` carry: see `engines.models.codecs.link_fingerprint`.
+
+    Parameters
+    ----------
+    space : fingerprint of the image encoder, or of the keys, among whose vectors the entry was found; in hex
+    knowledge_base : fingerprint of the knowledge base whose entries are numbered
+    """
+    return link_fingerprint("semlink index", space, knowledge_base.hex(), str(rate.num_symbols))
+
+
+@dataclass(frozen=True, eq=False)
+class EntryKeys:
+    """What a transmitter needs of a knowledge base: its vectors, a byte for each number.
+
+    Attributes
+    ----------
+    codes : (entries, feature_dim) int8
+    scales : (entries,) float32; a vector is its codes times its scale
+    knowledge_base : fingerprint of the knowledge base that they come from
+    space : fingerprint of the image encoder, or of the keys, that made the vectors; in hex
+    """
+
+    codes: npt.NDArray[np.int8]
+    scales: FloatArray
+    knowledge_base: bytes
+    space: str
+
+    def __post_init__(self) -> None:
+        if self.codes.dtype != np.int8 or self.scales.dtype != np.float32:
+            raise ModelSetError(
+                f"entry keys: expected int8 and float32, got {self.codes.dtype} and {self.scales.dtype}"
+            )
+        if self.codes.ndim != 2 or self.scales.shape != self.codes.shape[:1] or not len(self.codes):
+            raise ModelSetError(f"entry keys: codes {self.codes.shape} and scales {self.scales.shape} do not fit")
+        if not np.isfinite(self.scales).all():
+            raise ModelSetError("entry keys: a scale is not finite")
+
+    @classmethod
+    def of(cls, features: FloatArray, knowledge_base: bytes, *, space: str) -> EntryKeys:
+        """Round the vectors of a knowledge base, (entries, feature_dim) float32, to a byte for each number."""
+        if not np.isfinite(features).all():
+            raise EngineError("vectors to make keys of must be finite")
+        largest = np.maximum(np.abs(features).max(axis=1), np.finfo(np.float32).tiny)
+        scales = np.asarray(largest / _MAX_CODE, dtype=np.float32)
+        return cls(np.rint(features / scales[:, None]).astype(np.int8), scales, knowledge_base, space)
+
+    def nearest(self, features: FloatArray) -> npt.NDArray[np.int64]:
+        """The entry that points most nearly the same way as each of (batch, feature_dim) float32.
+
+        Raises
+        ------
+        EngineError
+            If the features are of another width, or not finite.
+        """
+        if features.ndim != 2 or features.shape[1] != self.codes.shape[1]:
+            raise EngineError(f"features must be (batch, {self.codes.shape[1]}), got {features.shape}")
+        if not np.isfinite(features).all():
+            raise EngineError("features must be finite")
+        return np.asarray((features @ self.vectors.T).argmax(axis=1), dtype=np.int64)
+
+    @cached_property
+    def vectors(self) -> FloatArray:
+        """(entries, feature_dim) float32, as far as a byte for each number tells them."""
+        return np.asarray(self.codes * self.scales[:, None], dtype=np.float32)
+
+    def to_bytes(self) -> bytes:
+        """The keys as a compressed .npz file."""
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            codes=self.codes,
+            scales=self.scales,
+            knowledge_base=np.frombuffer(self.knowledge_base, np.uint8),
+            space=np.array(self.space),
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def load(cls, path: Path) -> EntryKeys:
+        """Read keys.
+
+        Raises
+        ------
+        ModelSetError
+            If the file is missing, cut short, or holds no keys.
+        """
+        values = load_arrays(path, _FIELDS, what="entry keys")
+        knowledge_base = values["knowledge_base"].tobytes()
+        return cls(values["codes"], values["scales"], knowledge_base, str(values["space"]))

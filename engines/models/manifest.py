@@ -1,0 +1,180 @@
+"""manifest.json of a model set: what is in the folder, by content."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from semlink.errors import ConfigError, ModelSetError
+from semlink.files import is_plain_name
+from semlink.image import Preprocessing
+from semlink.rates import RATES, parse_rate
+
+__all__ = [
+    "MANIFEST_FORMAT",
+    "CodecEntry",
+    "CodecRateEntry",
+    "EncoderEntry",
+    "KeyEntry",
+    "Manifest",
+    "ModelFile",
+    "NestedCodecEntry",
+    "PerRateCodecEntry",
+    "file_sha256",
+    "read_manifest",
+]
+
+MANIFEST_FORMAT = 2
+
+
+class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of the set, beside the manifest, and the SHA-256 of its bytes, in hex."""
+
+    file: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if not is_plain_name(self.file):
+            raise ModelSetError(f"a model's file must be a plain name beside the manifest, got {self.file!r}")
+
+
+class EncoderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The image encoder: uint8 picture to L2-normalised features."""
+
+    name: str
+    graph: ModelFile
+    feature_dim: int
+    preprocessing: Preprocessing
+    licence: str
+    training_data: str
+    measured: dict[str, float] = {}
+
+
+class CodecRateEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One rate's pair of graphs; `measured` maps a name such as "semantic_accuracy_10_db" to a value."""
+
+    num_symbols: int
+    encoder: ModelFile
+    decoder: ModelFile
+    measured: dict[str, float] = {}
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """All that it needs."""
+        return (self.encoder, self.decoder)
+
+
+class PerRateCodecEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="per-rate"):
+    """A codec of a pair of graphs for each rate that it was trained for: `kbsc`."""
+
+    name: str
+    rates: list[CodecRateEntry]
+    licence: str
+    training_data: str
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """All that it needs."""
+        return tuple(file for entry in self.rates for file in entry.files)
+
+
+class KeyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The key network of a codec that knows categories, see `engines.models.projection_head`."""
+
+    network: ModelFile
+    proxies: ModelFile
+    key_dim: int
+
+
+class NestedCodecEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="nested"):
+    """One code for all rates, see `engines.models.codebook`; with `keys`, of keys in place of features.
+
+    The transmitter's graph is made of the codebook (`engines.graphs.nested`), which both ends therefore hold.
+    """
+
+    name: str
+    codebook: ModelFile
+    licence: str
+    training_data: str
+    keys: KeyEntry | None = None
+    measured: dict[str, float] = {}
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """All that it needs."""
+        return (self.codebook, *((self.keys.network, self.keys.proxies) if self.keys else ()))
+
+
+CodecEntry: TypeAlias = PerRateCodecEntry | NestedCodecEntry
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """manifest.json. A set without a codec serves a KB builder and a trainer, not a link.
+
+    The first codec is the one that a transmitter uses unless told otherwise.
+    """
+
+    format: int
+    name: str
+    created: str
+    encoder: EncoderEntry
+    codecs: list[CodecEntry] = []
+
+    def __post_init__(self) -> None:
+        if self.encoder.feature_dim < 1:
+            raise ModelSetError(f"feature_dim must be at least 1, got {self.encoder.feature_dim}")
+        names = [codec.name for codec in self.codecs]
+        if len({*names}) != len(names):
+            raise ModelSetError(f"two codecs have one name: {', '.join(names)}")
+        for codec in self.codecs:
+            if isinstance(codec, PerRateCodecEntry):
+                _check_rates(codec)
+
+
+def _check_rates(codec: PerRateCodecEntry) -> None:
+    try:
+        rates = {parse_rate(str(entry.num_symbols)) for entry in codec.rates}
+    except ConfigError as error:
+        raise ModelSetError(str(error)) from None
+    if len(rates) != len(codec.rates) or not 0 < len(rates) <= len(RATES):
+        raise ModelSetError(f"{codec.name}: a rate appears twice, or none at all; one entry for each number of symbols")
+
+
+class _ManifestFormat(msgspec.Struct, frozen=True):
+    """What every format of the manifest begins with."""
+
+    format: Annotated[int, msgspec.Meta(ge=1)]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a model set's manifest.
+
+    Raises
+    ------
+    ModelSetError
+        If it is missing, is not one, is of another format, or names what cannot be.
+    """
+    try:
+        data = (folder / "manifest.json").read_bytes()
+        # Another format has fields that this one forbids: its number must be told before they are.
+        found = msgspec.json.decode(data, type=_ManifestFormat).format
+        if found != MANIFEST_FORMAT:
+            older = "update semlink" if found > MANIFEST_FORMAT else "make the set again: semlink train"
+            raise ModelSetError(f"manifest format {found}, this version reads {MANIFEST_FORMAT}; {older}")
+        return msgspec.json.decode(data, type=Manifest)
+    except OSError as error:
+        raise ModelSetError(f"{folder}: not a model set: manifest.json: {error.strerror}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError, ModelSetError) as error:
+        raise ModelSetError(f"{folder}/manifest.json: {error}") from None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,266 @@
+"""Engines on disk: what took long to build for one machine, kept beside the model set and never used elsewhere.
+
+    ENGINES/<backend>-<precision>-<key>.engine        bytes of the backend's own kind
+    ENGINES/<backend>-<precision>-<key>.json          sidecar: what it was built from, on and with, and its SHA-256
+    ENGINES/<backend>-<precision>-<key>/              what a backend keeps by itself, with a sidecar too
+
+The key is a digest of all that an engine depends on, so an engine of another graph, runtime version, device or
+precision is simply not found. One whose bytes are not what its sidecar says is built anew, with a warning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from engines.models.manifest import file_sha256
+from semlink.errors import EngineError
+from semlink.files import replaced_file
+from semlink.machine import now_utc
+
+__all__ = ["BackendFolder", "EngineKey", "EngineStore", "StoredEngine"]
+
+_log = logging.getLogger(__name__)
+
+
+class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that an engine depends on.
+
+    Attributes
+    ----------
+    graph_sha256 : of the ONNX graph that it is built from, in hex
+    backend : "onnx" for a rewritten graph, which any runtime may run, or the backend that builds engines
+    version : of the backend
+    device : name of the processor, such as "NVIDIA H200"
+    precision : of the image encoder in the graph
+    options : anything else, such as the style of int8, and the version of our own rewriting
+    """
+
+    graph_sha256: str
+    backend: str
+    version: str
+    device: str
+    precision: str
+    options: str = ""
+
+    @property
+    def stem(self) -> str:
+        """Name of the engine's files."""
+        digest = hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+        return f"{self.backend}-{self.precision}-{digest}"
+
+
+class StoredEngine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sidecar: the key, and what came of it.
+
+    Attributes
+    ----------
+    sha256, num_bytes : of the engine; of a backend's folder, of its engines, and of all that is in it
+    built : when, UTC
+    build_s : how long it took [s]
+    """
+
+    key: EngineKey
+    sha256: str
+    num_bytes: int
+    built: str
+    build_s: float
+
+
+@dataclass(frozen=True)
+class BackendFolder:
+    """Where a backend keeps the engines of one graph.
+
+    Attributes
+    ----------
+    is_whole : whether they are built
+    """
+
+    path: Path
+    is_whole: bool
+
+
+class EngineStore:
+    """A folder of engines.
+
+    Parameters
+    ----------
+    folder : made when the first engine is built
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: EngineKey) -> Path:
+        """Where an engine is, or would be."""
+        return self.folder / f"{key.stem}.engine"
+
+    def find(self, key: EngineKey) -> bytes | None:
+        """An engine's bytes; None if it was not built, or, as it then says, what lies there is damaged or foreign."""
+        path = self.path(key)
+        try:
+            stored = msgspec.json.decode(self._sidecar(key).read_bytes(), type=StoredEngine)
+            engine = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            _log.warning("%s: cannot be read (%s), and counts as not built", path, error)
+            return None
+        if stored.key != key or hashlib.sha256(engine).hexdigest() != stored.sha256:
+            _log.warning("%s: is not what was built (cut short, or altered), and counts as not built", path)
+            return None
+        return engine
+
+    def find_or_build(self, key: EngineKey, build: Callable[[], bytes], *, anew: bool = False) -> bytes:
+        """An engine's bytes, built if need be; of two processes that need the same one, the second waits.
+
+        Parameters
+        ----------
+        anew : build it even if it is there; what is there stays until the new one is whole
+
+        Raises
+        ------
+        EngineError
+            If the folder cannot be written; whatever `build` raises.
+        """
+        if not anew and (engine := self.find(key)) is not None:
+            return engine
+        with self._locked(key):
+            if not anew and (engine := self.find(key)) is not None:
+                return engine
+            self._tell_what_is_stale(key)
+            return self._built(key, build)
+
+    @contextlib.contextmanager
+    def backend_folder(self, key: EngineKey, *, anew: bool = False) -> Iterator[BackendFolder]:
+        """A folder for a backend that keeps its engines itself; no other process has it meanwhile.
+
+        What a build left that did not come to its end, what was altered, or in which something failed since, is thrown
+        away first.
+
+        Raises
+        ------
+        EngineError
+            If the folder cannot be written.
+        """
+        folder = self.folder / key.stem
+        with self._locked(key):
+            stored = None if anew else self._whole(folder, key)
+            started_s = time.monotonic()
+            if stored is None:
+                self._tell_what_is_stale(key)
+                _log.warning("building an engine for %s, once; this can take minutes", key.device)
+                try:
+                    self.discard(key)
+                    shutil.rmtree(folder, ignore_errors=True)
+                    folder.mkdir(exist_ok=True)
+                except OSError as error:
+                    raise _cannot_keep(self.folder, error) from None
+            try:
+                yield BackendFolder(folder, is_whole=stored is not None)
+            except BaseException:
+                self.discard(key)
+                raise
+            sha256 = _engines_sha256(folder)
+            if stored is None or stored.sha256 != sha256:
+                num_bytes = sum(file.stat().st_size for file in folder.iterdir())
+                self._write_sidecar(key, sha256, num_bytes, started_s)
+
+    def _whole(self, folder: Path, key: EngineKey) -> StoredEngine | None:
+        """The sidecar of a backend's folder; None if it was not built, or, as it then says, is not what was built."""
+        try:
+            stored = msgspec.json.decode(self._sidecar(key).read_bytes(), type=StoredEngine)
+            is_whole = stored.key == key and stored.sha256 == _engines_sha256(folder)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            _log.warning("%s: cannot be read (%s), and counts as not built", folder, error)
+            return None
+        if not is_whole:
+            _log.warning("%s: is not what was built (cut short, or altered), and counts as not built", folder)
+        return stored if is_whole else None
+
+    @contextlib.contextmanager
+    def _locked(self, key: EngineKey) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = self.path(key).with_suffix(".lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _cannot_keep(self.folder, error) from None
+        with lock:
+            yield
+
+    def _tell_what_is_stale(self, key: EngineKey) -> None:
+        """Say why an engine is built though there is one of this graph: that one is for another machine or version."""
+        for other in (engine.key for engine in self.all()):
+            is_same = all(
+                getattr(other, name) == getattr(key, name) for name in ("graph_sha256", "backend", "precision")
+            )
+            if is_same and (other.version, other.device) != (key.version, key.device):
+                _log.warning(
+                    "an engine of this graph is for %s %s on %s; building one for %s on %s",
+                    *(other.backend, other.version, other.device, key.version, key.device),
+                )
+
+    def discard(self, key: EngineKey) -> None:
+        """Forget an engine that its backend refuses, so that it is built anew."""
+        # An engine without its sidecar counts as not built.
+        self._sidecar(key).unlink(missing_ok=True)
+
+    def _built(self, key: EngineKey, build: Callable[[], bytes]) -> bytes:
+        path, started_s = self.path(key), time.monotonic()
+        engine = build()
+        try:
+            # The sidecar last: until then it does not fit the engine, which so counts as not built.
+            with replaced_file(path, durable=True) as temporary:
+                temporary.write_bytes(engine)
+        except OSError as error:
+            raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
+        self._write_sidecar(key, hashlib.sha256(engine).hexdigest(), len(engine), started_s)
+        return engine
+
+    def _sidecar(self, key: EngineKey) -> Path:
+        return self.path(key).with_suffix(".json")
+
+    def _write_sidecar(self, key: EngineKey, sha256: str, num_bytes: int, started_s: float) -> None:
+        build_s = round(time.monotonic() - started_s, 3)
+        stored = StoredEngine(key=key, sha256=sha256, num_bytes=num_bytes, built=now_utc(), build_s=build_s)
+        path = self._sidecar(key)
+        try:
+            with replaced_file(path, durable=True) as temporary:
+                temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stored)) + b"\n")
+        except OSError as error:
+            raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
+
+    def is_whole(self, key: EngineKey) -> bool:
+        """Whether what lies there is what was built; if not, a warning says so."""
+        folder = self.folder / key.stem
+        return (self._whole(folder, key) if folder.is_dir() else self.find(key)) is not None
+
+    def all(self) -> Iterator[StoredEngine]:
+        """Every engine's sidecar that can be read, by name."""
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                yield msgspec.json.decode(path.read_bytes(), type=StoredEngine)
+            except (OSError, msgspec.MsgspecError) as error:
+                _log.warning("%s: not an engine's sidecar (%s)", path, error)
+
+
+def _engines_sha256(folder: Path) -> str:
+    """Of the engines in a backend's folder; what else is there, such as timings, may change."""
+    names = sorted(folder.glob("*.engine"))
+    return hashlib.sha256("".join(f"{name.name} {file_sha256(name)}\n" for name in names).encode()).hexdigest()
+
+
+def _cannot_keep(folder: Path, error: OSError) -> EngineError:
+    return EngineError(f"{folder}: engines cannot be kept: {error.strerror}; name a folder with --engines")

@@ -1,0 +1,80 @@
+"""`semlink channel`: the software channel as a process between transmitter and receiver."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import typer
+from rich.console import Console
+
+from semlink.channel import ChannelModel
+from semlink.channel_process import SoftwareChannel
+from semlink.cli.summary import print_counts, print_latency
+from semlink.config import ConfigFile
+from semlink.errors import ConfigError
+from semlink.interrupt import interruptions
+from semlink.transport import FrameReceiver, FrameSender, SocketLimits
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False)
+
+_POLL_S = 0.1
+"""Longest wait for a message before the loop looks whether it should end."""
+_PATIENCE_AFTER_INTERRUPT_S = 0.2
+"""How long a stopped channel may take to hand over what waits."""
+
+
+@app.command(
+    epilog="Example: semlink channel --listen 'tcp://*:5556' --connect tcp://127.0.0.1:5555 --model awgn --snr-db 0"
+)
+def channel(
+    listen: Annotated[str, typer.Option(help="Where transmitters connect.")] = "tcp://127.0.0.1:5556",
+    connect: Annotated[str, typer.Option(help="The receiver's address.")] = "tcp://127.0.0.1:5555",
+    model: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
+    snr_db: Annotated[float, typer.Option(help="Es/N0 for unit Es; under fading, its mean, in dB.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Seed of noise and gains.")] = 0,
+    until_end: Annotated[bool, typer.Option("--until-end", help="Stop when every stream heard has ended.")] = False,
+    peer_timeout_s: Annotated[float, typer.Option(help="Seconds to wait for a receiver.")] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Add what the air adds: noise and fading between a transmitter and a receiver."""
+    console = Console(stderr=True)
+    if listen == connect:
+        raise ConfigError(f"the channel would send to itself: --listen and --connect are both {listen}")
+    limits = SocketLimits(peer_timeout_s=peer_timeout_s)
+    with (
+        interruptions() as interruption,
+        FrameReceiver(listen) as receiver,
+        FrameSender(connect, limits=limits, interruption=interruption) as sender,
+    ):
+        process = SoftwareChannel(model, snr_db=snr_db, rng=np.random.default_rng(seed), send=sender.send)
+        console.print(f"listening on {receiver.endpoint}, {model.value} at {snr_db:g} dB to {connect}", highlight=False)
+        with contextlib.suppress(KeyboardInterrupt):
+            while not (interruption.is_set() or (until_end and process.all_streams_ended)):
+                data = receiver.receive(_POLL_S)
+                if data is not None:
+                    process.run_once(data)
+        if interruption.is_set():
+            sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
+    stages = process.clock.summary()
+    if as_json:
+        summary = {
+            "frames_forwarded": process.num_forwarded,
+            "frames_rejected": dict(process.rejected),
+            "clipping_rate": process.clipping_rate,
+            "stage_latency_ms": stages,
+        }
+        typer.echo(msgspec.json.encode(summary).decode())
+        return
+    counts = {
+        "frames forwarded": process.num_forwarded,
+        **{f"rejected: {reason}": count for reason, count in process.rejected.items()},
+        "clipped components": f"{process.clipping_rate:.2%}",
+    }
+    print_counts("Channel", counts, console=console)
+    print_latency("Channel stages", stages, console=console)

@@ -1,0 +1,231 @@
+"""The search over keys is the maximum a posteriori decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+
+from edge_rx.decoders.codeword_search import IndexSearch
+from edge_rx.decoders.map_detector import SignalSearch
+from edge_rx.decoders.templates import EntrySounds, SignalPriors
+from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
+from edge_rx.noise import NoiseEstimator, undo_gain
+from engines.models.codebook import Codebook
+from semlink.channel import ChannelModel, apply_channel, noise_variance
+from semlink.errors import DecodeError, EngineError, KnowledgeBaseError
+from semlink.iq import Symbols, normalize_power, pair_latent
+from semlink.rates import RATES, Rate, parse_rate
+from tests.support.recording_faiss import RecordingFaiss
+
+DIM, CELLS, ENTRIES = 32, 12, 40
+
+
+@pytest.fixture(scope="module")
+def codebook() -> Codebook:
+    rng = np.random.default_rng(0)
+    centroids = np.linalg.qr(rng.standard_normal((DIM, DIM)))[0][:CELLS].astype(np.float32)
+    return Codebook(
+        mean=np.zeros(DIM, np.float32),
+        projection=np.linalg.qr(rng.standard_normal((DIM, DIM)))[0].astype(np.float32),
+        centroids=centroids,
+        codewords=rng.choice(np.array([-1, 1], np.int8), (CELLS, DIM)),
+        cell_shares=np.full(CELLS, 1 / CELLS, np.float32),
+        familiarity_threshold=8.0,
+        coarse_share=0.8,
+        clear_share=0.5,
+        analog_scale=DIM**0.5,
+    )
+
+
+@pytest.fixture(scope="module")
+def entries(codebook: Codebook) -> np.ndarray:
+    """Half of them near the cells, half of them anywhere."""
+    rng = np.random.default_rng(1)
+    near = codebook.centroids[rng.integers(0, CELLS, ENTRIES // 2)]
+    features = np.concatenate([near, np.zeros((ENTRIES // 2, DIM))]) + 0.15 * rng.standard_normal((ENTRIES, DIM))
+    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+
+
+def symbols_of(codebook: Codebook, features: np.ndarray, rate: Rate) -> Symbols:
+    return normalize_power(pair_latent(codebook.latent(features)[:, : rate.latent_dim]))
+
+
+@pytest.mark.parametrize("rate", RATES[2:], ids=lambda rate: str(rate.num_symbols))
+def test_entries_that_are_sent_are_found(codebook: Codebook, entries: np.ndarray, rate: Rate) -> None:
+    rng = np.random.default_rng(2)
+    heard = apply_channel(symbols_of(codebook, entries, rate), ChannelModel.AWGN, snr_db=20.0, rng=rng).symbols
+    found = SignalSearch(EntrySounds.of(codebook, entries), rate).ranked(
+        heard, np.full(len(heard), noise_variance(20.0))
+    )
+    assert all(len(set(row.entries)) == len(row.entries) == len(row.probabilities) for row in found)
+    np.testing.assert_allclose([row.probabilities.sum() for row in found], 1.0, atol=1e-5)
+    assert np.mean([row.entries[0] for row in found] == np.arange(ENTRIES)) > 0.9
+
+
+def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) -> None:
+    """Worked out the long way, from the Gaussian density of the noise and the priors."""
+    rate, n0 = parse_rate("16"), 0.5
+    priors = SignalPriors(familiar=0.6, entries_per_cell=1, sharpness=30.0, agreement=0.8)
+    rng = np.random.default_rng(3)
+    heard = apply_channel(symbols_of(codebook, entries[:1], rate), ChannelModel.AWGN, snr_db=3.0, rng=rng).symbols
+    keys = {}
+    directions = codebook.directions(entries)
+    analog = codebook.analog(directions)
+    for entry in range(ENTRIES):
+        keys["alone", entry] = (0.8 * normalize_power(pair_latent(analog[entry])), 0.4 / ENTRIES)
+    nearest = (codebook.centroids @ directions.T).argmax(axis=1)
+    for cell, entry in enumerate(nearest):
+        code = codebook.superpose(codebook.codewords[cell], 0.8 * analog[entry])
+        keys[cell, entry] = (normalize_power(pair_latent(code)), 0.6 / CELLS)
+    variance = n0 / 2 + (1 - 0.8**2) / 2
+    expected = sorted(
+        (
+            -np.sum(np.abs(heard[0] - key) ** 2) / (2 * variance) + np.log(prior)
+            for key, prior in keys.values()
+        ),
+        reverse=True,
+    )  # fmt: skip
+    search = SignalSearch(EntrySounds.of(codebook, entries, priors), rate)
+    _, scores = search.likeliest(search.queries(heard, np.array([n0])), num_matches=10**6)
+    # Up to the one constant that every key shares.
+    np.testing.assert_allclose(np.diff(scores[0]), np.diff(expected), atol=2e-3)
+
+
+def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> None:
+    """Where nothing can be heard, the answer is what is likeliest beforehand."""
+    rate = parse_rate("16")
+    search = SignalSearch(EntrySounds.of(codebook, entries, SignalPriors(familiar=0.999)), rate)
+    rng = np.random.default_rng(4)
+    noise = apply_channel(np.zeros((50, 16), np.complex64), ChannelModel.AWGN, snr_db=-30.0, rng=rng).symbols
+    deaf = search.ranked(noise, np.full(50, noise_variance(-30.0)))
+    nearest = np.argsort(-(codebook.centroids @ codebook.directions(entries).T), axis=1)[:, :4]
+    assert {row.entries[0] for row in deaf} <= set(nearest.ravel())
+
+
+def test_what_the_likely_ones_resemble_is_the_answer(codebook: Codebook, entries: np.ndarray) -> None:
+    """Where nothing can be heard, the answer is the middle of what is likely, worked out the long way."""
+    rate, n0 = parse_rate("16"), noise_variance(-30.0)
+    search = SignalSearch(EntrySounds.of(codebook, entries), rate)
+    rng = np.random.default_rng(6)
+    noise = apply_channel(np.zeros((20, 16), np.complex64), ChannelModel.AWGN, snr_db=-30.0, rng=rng).symbols
+    n0s = np.full(20, n0)
+    keys, log_likelihoods = search.likeliest(search.queries(noise, n0s), num_matches=64)
+    candidates = EntrySounds.of(codebook, entries).entries[keys]
+    directions = codebook.directions(entries)
+    ranked = search.ranked(noise, n0s)
+    for image in range(20):
+        probability = np.exp(log_likelihoods[image].astype(np.float64))
+        meant = probability / probability.sum() @ directions[candidates[image]]
+        best = candidates[image][(directions[candidates[image]] @ meant).argmax()]
+        assert ranked[image].entries[0] == best
+        assert search.match(search.queries(noise[image : image + 1], n0s[:1]))[0][0] == best
+        by_entry = np.bincount(candidates[image], probability / probability.sum(), minlength=ENTRIES)
+        assert sorted(ranked[image].entries) == np.flatnonzero(by_entry).tolist()
+        np.testing.assert_allclose(ranked[image].probabilities, by_entry[ranked[image].entries], rtol=1e-4)
+
+
+def test_images_do_not_depend_on_their_batch(codebook: Codebook, entries: np.ndarray) -> None:
+    rate = parse_rate("64")
+    search = SignalSearch(EntrySounds.of(codebook, entries), rate)
+    heard = symbols_of(codebook, entries, rate)
+    noise = np.linspace(0.1, 1.0, ENTRIES)
+    together = [row.entries[0] for row in search.ranked(heard, noise)]
+    alone = [search.match(search.queries(heard[i : i + 1], noise[i : i + 1]))[0][0] for i in range(ENTRIES)]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_knowledge_base_of_one_image_answers_with_it(codebook: Codebook, entries: np.ndarray) -> None:
+    rate = parse_rate("4")
+    found = SignalSearch(EntrySounds.of(codebook, entries[:1]), rate).ranked(
+        symbols_of(codebook, entries, rate), np.full(ENTRIES, 0.1)
+    )
+    assert [row.entries.tolist() for row in found] == [[0]] * ENTRIES
+
+
+@pytest.mark.parametrize(
+    ("symbols", "noise"),
+    [
+        (np.ones((2, 15), np.complex64), np.ones(2)),
+        (np.ones((2, 16), np.complex64), np.ones(3)),
+        (np.full((1, 16), np.nan, np.complex64), np.ones(1)),
+        (np.ones((1, 16), np.complex64), np.array([np.inf])),
+        (np.ones((1, 16), np.complex64), np.zeros(1)),
+    ],
+)
+def test_what_cannot_be_weighed_is_refused(
+    codebook: Codebook, entries: np.ndarray, symbols: np.ndarray, noise: np.ndarray
+) -> None:
+    rate = parse_rate("16")
+    for search in (SignalSearch(EntrySounds.of(codebook, entries), rate), IndexSearch(b"kb", ENTRIES, rate)):
+        with pytest.raises(DecodeError, match="symbols"):
+            search.ranked(symbols, noise)
+
+
+def test_fade_to_nothing_is_answered_all_the_same(codebook: Codebook, entries: np.ndarray) -> None:
+    rate, estimator = parse_rate("16"), NoiseEstimator()
+    estimator.update(5.0)
+    heard = np.zeros(24, np.complex64)
+    heard[8:] = symbols_of(codebook, entries[:1], rate)[0]
+    data, noise = undo_gain(heard, num_pilots=8, estimator=estimator)
+    search = SignalSearch(EntrySounds.of(codebook, entries), rate)
+    ((entry, score),) = search.match(search.queries(data[None], np.array([noise])))
+    assert entry in range(ENTRIES)
+    assert np.isfinite(score)
+
+
+def test_features_whose_width_no_rate_is_a_multiple_of(entries: np.ndarray) -> None:
+    dim = 24
+    rng = np.random.default_rng(5)
+    wide = rng.standard_normal((30, dim)).astype(np.float32)
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    codebook = Codebook(
+        mean=np.zeros(dim, np.float32),
+        projection=np.eye(dim, dtype=np.float32),
+        centroids=np.eye(dim, dtype=np.float32)[:4],
+        codewords=rng.choice(np.array([-1, 1], np.int8), (4, dim)),
+        cell_shares=np.full(4, 0.25, np.float32),
+        familiarity_threshold=30.0,
+        coarse_share=0.9,
+        clear_share=0.5,
+        analog_scale=5.0,
+    )
+    for rate in RATES[1:]:
+        symbols = symbols_of(codebook, wide, rate)
+        found = SignalSearch(EntrySounds.of(codebook, wide), rate).ranked(symbols, np.full(30, 0.05))
+        assert np.mean([row.entries[0] for row in found] == np.arange(30)) > 0.9
+
+
+def test_wrong_knowledge_bases_are_refused(codebook: Codebook) -> None:
+    with pytest.raises(KnowledgeBaseError, match="without entries"):
+        EntrySounds.of(codebook, np.zeros((0, DIM), np.float32))
+    with pytest.raises(EngineError, match="must be"):
+        EntrySounds.of(codebook, np.ones((2, DIM + 1), np.float32))
+
+
+@pytest.mark.parametrize("precision", list(SearchPrecision))
+@pytest.mark.parametrize("snr_db", [-60.0, 0.0, 30.0])
+def test_a_gpu_answers_as_the_cpu_does(
+    codebook: Codebook, entries: np.ndarray, precision: SearchPrecision, snr_db: float
+) -> None:
+    """Also in so much noise that a query does not fit half precision."""
+    recording = RecordingFaiss()
+    gpu, sounds = GpuSearch(recording, precision), EntrySounds.of(codebook, entries)
+    for rate in (parse_rate("8"), parse_rate("64")):
+        heard = apply_channel(
+            symbols_of(codebook, entries, rate), ChannelModel.AWGN, snr_db=snr_db, rng=np.random.default_rng(4)
+        ).symbols
+        variances = np.full(len(heard), noise_variance(snr_db))
+        on_cpu = SignalSearch.of_rates(sounds, [rate])[rate], IndexSearch(b"kb", ENTRIES, rate)
+        on_gpu = SignalSearch.of_rates(sounds, [rate], gpu=gpu)[rate], IndexSearch(b"kb", ENTRIES, rate, gpu=gpu)
+        for cpu, other in zip(on_cpu, on_gpu, strict=True):
+            expected, got = (
+                [search.match(search.queries(heard[[i]], variances[[i]]))[0] for i in range(len(heard))]
+                for search in (cpu, other)
+            )
+            same = np.mean([a == b for (a, _), (b, _) in zip(expected, got, strict=True)])
+            assert same == 1.0 if precision is SearchPrecision.FP32 else same >= 0.9
+            if precision is SearchPrecision.FP32:
+                assert got == expected
+    assert len(recording.named("hold")) == 4

@@ -1,0 +1,234 @@
+"""`semlink tx` as a process, with a real socket at the other end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from edge_tx.command import app
+from engines.backends.runner import Report
+from engines.models.model_set import ModelSet
+from semlink.cli.app import EXIT_INTERRUPTED
+from semlink.errors import EngineError
+from semlink.frame import unpack
+from semlink.transport import FrameReceiver
+
+DEADLINE_S = 30.0
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "semlink", "tx", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def receive_stream(receiver: FrameReceiver) -> list[bytes]:
+    received: list[bytes] = []
+    deadline_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline_s:
+        data = receiver.receive(timeout_s=1.0)
+        if data is not None:
+            received.append(data)
+            if unpack(data).is_end_of_stream:
+                return received
+    pytest.fail(f"no end of stream in {DEADLINE_S} s; {len(received)} frames came")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Pictures of every awkward kind: they are all sent."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    rgb = Image.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8))
+    rgb.convert("L").save(folder / "grey.png")
+    rgb.convert("P").save(folder / "palette.png")
+    rgb.convert("RGBA").save(folder / "alpha.png")
+    exif = rgb.getexif()
+    exif[274] = 6
+    rgb.save(folder / "rotated.jpg", exif=exif)
+    rgb.resize((1, 1)).save(folder / "tiny.png")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
+    return folder
+
+
+def test_ctrl_c_while_it_loads_ends_it_there(
+    model_set: ModelSet, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, report: Report, **__: object) -> NoReturn:
+        signal.raise_signal(signal.SIGINT)
+        report("Building", 0.5)
+        raise EngineError("was built to the end")
+
+    monkeypatch.setattr("edge_tx.command.load_transmitter_model", load)
+    done = CliRunner().invoke(app, [str(photos), "--model-set", str(model_set.folder), "--rate", "16"])
+    assert done.exit_code == EXIT_INTERRUPTED
+
+
+def test_folder_is_streamed_and_summed_up(model_set: ModelSet, photos: Path, tmp_path: Path) -> None:
+    log = tmp_path / "sent.jsonl"
+    with (
+        FrameReceiver("tcp://127.0.0.1:*") as receiver,
+        start(
+            *(photos, "--connect", receiver.endpoint, "--model-set", model_set.folder),
+            *("--rate", 16, "--log", log, "--json"),
+        ) as process,
+    ):
+        frames = [unpack(data) for data in receive_stream(receiver)]
+        output, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, errors
+    summary = json.loads(output)
+    assert summary["images_sent"] == 5
+    assert list(summary["sent_by_num_symbols"].values()) == [5]
+    assert summary["images_skipped"] == 1
+    assert "broken.jpg" in summary["skipped"][0]
+    assert [frame.sequence for frame in frames] == list(range(6))
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["frame"] for line in lines] == [str(frame.frame_id) for frame in frames[:-1]]
+    rotated = next(frame for frame, line in zip(frames, lines, strict=False) if "rotated" in line["name"])
+    assert (rotated.source_height_px, rotated.source_width_px) == (40, 30)
+
+
+def test_transmitter_waits_for_a_receiver_that_starts_later(model_set: ModelSet, photos: Path) -> None:
+    with FrameReceiver("tcp://127.0.0.1:*") as probe:
+        endpoint = probe.endpoint
+    with start(photos, "--connect", endpoint, "--model-set", model_set.folder, "--rate", 16, "--json") as process:
+        assert process.stderr is not None
+        assert "sending" in process.stderr.readline()
+        with FrameReceiver(endpoint) as receiver:
+            assert len(receive_stream(receiver)) == 6
+        process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
+
+
+def test_nobody_there_is_an_error_that_says_so(model_set: ModelSet, photos: Path) -> None:
+    with FrameReceiver("tcp://127.0.0.1:*") as probe:
+        endpoint = probe.endpoint
+    patience = ("--peer-timeout-s", 0.3)
+    with start(photos, "--connect", endpoint, "--model-set", model_set.folder, "--rate", 16, *patience) as process:
+        _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 7
+    assert "start the receiver" in " ".join(errors.split())
+    assert "Traceback" not in errors
+
+
+def test_receiver_that_goes_away_is_an_error_after_a_summary(model_set: ModelSet, photos: Path, tmp_path: Path) -> None:
+    many = tmp_path / "many.txt"
+    many.write_text(f"{photos / 'grey.png'}\n" * 1000)
+    patience = ("--peer-timeout-s", 1.0, "--fps", 50, "--json")
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        process = start(many, "--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16, *patience)
+        assert receiver.receive(timeout_s=DEADLINE_S) is not None
+    with process:
+        output, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 7, errors
+    assert 1 <= json.loads(output)["images_sent"] < 1000
+
+
+def test_ctrl_c_ends_a_watch_with_a_summary(model_set: ModelSet, tmp_path: Path) -> None:
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        watch = ("--watch", "--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16, "--json")
+        with start(tmp_path, *watch) as process:
+            assert process.stderr is not None
+            assert "sending" in process.stderr.readline()
+            start_s = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=DEADLINE_S)
+            assert time.monotonic() - start_s < 2.0
+    assert process.returncode == 0, errors
+    assert json.loads(output)["interrupted"]
+
+
+def test_ctrl_c_ends_within_two_seconds_with_a_summary(model_set: ModelSet, photos: Path) -> None:
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        slow = ("--fps", 0.5, "--json")
+        with start(
+            photos, "--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16, *slow
+        ) as process:
+            assert receiver.receive(timeout_s=DEADLINE_S) is not None
+            start_s = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=DEADLINE_S)
+            assert time.monotonic() - start_s < 2.0
+    assert process.returncode == 130, errors
+    summary = json.loads(output)
+    assert summary["interrupted"]
+    assert summary["images_sent"] >= 1
+
+
+def test_ctrl_c_while_waiting_for_a_receiver_ends_within_two_seconds(model_set: ModelSet, photos: Path) -> None:
+    with FrameReceiver("tcp://127.0.0.1:*") as probe:
+        endpoint = probe.endpoint
+    with start(photos, "--connect", endpoint, "--model-set", model_set.folder, "--rate", 16, "--json") as process:
+        assert process.stderr is not None
+        assert "sending" in process.stderr.readline()
+        start_s = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=DEADLINE_S)
+        assert time.monotonic() - start_s < 2.0
+    assert json.loads(output)["images_sent"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "exit_code"),
+    [
+        (("nowhere",), "no such folder", 2),
+        ((), "name one source", 2),
+        ((".", "--video", "0"), "name one source", 2),
+        (("--watch", "--video", "0"), "--watch is for folders", 2),
+        ((".", "--rate", "1/7"), "rate", 2),
+        ((".", "--rate", "256"), "has no rate", 5),
+        ((".", "--codes-format", "cf32"), "sc8 or sc16", 5),
+        ((".", "--connect", "udp://1.2.3.4:5"), "tcp://", 2),
+        ((".", "--fps", "-1"), "fps must be positive", 2),
+        (("nowhere", "--watch"), "no such folder", 2),
+        ((".", "--backend", "abacus"), "not known", 2),
+        ((".", "--backend", "tensorrt", "--device", "cpu"), "runs on a GPU only", 2),
+        ((".", "--model-set", "nowhere"), "model set", 5),
+    ],
+)
+def test_bad_arguments_get_one_line(
+    model_set: ModelSet, tmp_path: Path, arguments: tuple[str, ...], words: str, exit_code: int
+) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    here = [str(tmp_path) if argument == "." else argument for argument in arguments]
+    if "--model-set" not in here:
+        here += ["--model-set", str(model_set.folder)]
+    with start(*here) as process:
+        _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == exit_code, errors
+    assert "images sent" not in errors
+    assert words in " ".join(errors.split())
+    assert "Traceback" not in errors
+
+
+def test_folder_of_which_nothing_can_be_read_is_an_error(model_set: ModelSet, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"broken")
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        arguments = ("--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16)
+        with start(tmp_path, *arguments) as process:
+            _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 4
+    assert "none of 1 pictures could be read" in " ".join(errors.split())
+
+
+def test_full_disk_is_named(model_set: ModelSet, photos: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        log = ("--log", "/dev/full")
+        with start(
+            photos, "--connect", receiver.endpoint, "--model-set", model_set.folder, "--rate", 16, *log
+        ) as process:
+            _, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 8
+    assert "No space left" in " ".join(errors.split())

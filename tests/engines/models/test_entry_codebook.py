@@ -1,0 +1,83 @@
+"""Keys that a transmitter holds, and the codewords that both ends derive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.models.entry_codebook import EntryKeys, entry_codewords
+from semlink.errors import EngineError, ModelSetError
+from semlink.rates import RATES, parse_rate
+
+ENTRIES = np.arange(200)
+
+
+def test_codewords_have_unit_power_and_every_prefix_is_a_code() -> None:
+    longest = entry_codewords(b"kb", ENTRIES, RATES[-1])
+    for rate in RATES:
+        words = entry_codewords(b"kb", ENTRIES, rate)
+        assert words.shape == (200, rate.latent_dim)
+        np.testing.assert_array_equal(words, longest[:, : rate.latent_dim])
+        np.testing.assert_allclose(np.square(words).sum(axis=1), rate.num_symbols, rtol=1e-6)
+
+
+def test_codewords_are_as_apart_as_random_ones() -> None:
+    words = entry_codewords(b"kb", ENTRIES, parse_rate("64"))
+    cosines = (words @ words.T / 64)[np.triu_indices(200, k=1)]
+    assert abs(cosines.mean()) < 0.01
+    assert cosines.std() == pytest.approx(128**-0.5, rel=0.05)
+
+
+def test_golden_codeword_so_that_both_ends_agree_for_ever() -> None:
+    signs = np.sign(entry_codewords(b"kb", np.array([7]), RATES[0])[0]).astype(int)
+    assert signs.tolist() == [1, 1, 1, -1, 1, 1, -1, 1]
+
+
+def test_another_knowledge_base_has_another_code() -> None:
+    rate = parse_rate("64")
+    assert (entry_codewords(b"kb", ENTRIES, rate) != entry_codewords(b"KB", ENTRIES, rate)).any(axis=1).all()
+
+
+def test_keys_find_what_the_vectors_find(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((500, 32)).astype(np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    keys = EntryKeys.of(features, b"kb", space="s")
+    path = tmp_path / "keys.npz"
+    path.write_bytes(keys.to_bytes())
+    stored = EntryKeys.load(path)
+    assert stored.knowledge_base == b"kb"
+    np.testing.assert_allclose(stored.vectors, features, atol=0.005)
+    queries = features + 0.1 * rng.standard_normal(features.shape).astype(np.float32)
+    exact = (queries @ features.T).argmax(axis=1)
+    assert np.mean(stored.nearest(queries) == exact) > 0.98
+
+
+def test_thousands_of_keys_are_a_few_megabytes() -> None:
+    features = np.random.default_rng(0).standard_normal((5000, 512)).astype(np.float32)
+    assert len(EntryKeys.of(features, b"kb", space="s").to_bytes()) < 3e6
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [(np.zeros((1, 31), np.float32), "must be"), (np.full((1, 32), np.nan, np.float32), "finite")],
+)
+def test_features_that_fit_no_key_are_refused(features: np.ndarray, message: str) -> None:
+    keys = EntryKeys.of(np.eye(32, dtype=np.float32), b"kb", space="s")
+    with pytest.raises(EngineError, match=message):
+        keys.nearest(features)
+
+
+def test_damaged_keys_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "keys.npz"
+    with pytest.raises(ModelSetError, match="No such file"):
+        EntryKeys.load(path)
+    whole = EntryKeys.of(np.eye(32, dtype=np.float32), b"kb", space="s").to_bytes()
+    for damaged in (b"", whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(ModelSetError, match="does not hold entry keys"):
+            EntryKeys.load(path)
+    with pytest.raises(ModelSetError, match="do not fit"):
+        EntryKeys(np.zeros((3, 4), np.int8), np.ones(2, np.float32), b"kb", "s")

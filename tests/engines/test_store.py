@@ -1,0 +1,148 @@
+"""Engines on disk are found again, never believed, and built once."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from engines.store import EngineKey, EngineStore
+from semlink.errors import EngineError
+
+KEY = EngineKey("ab" * 32, "tensorrt", "10.3.0", "NVIDIA H200", "fp16")
+
+
+def never() -> bytes:
+    raise AssertionError("built again")
+
+
+def test_what_was_built_is_found_and_not_built_again(tmp_path: Path) -> None:
+    store = EngineStore(tmp_path / "engines")
+    assert store.find(KEY) is None
+    assert store.find_or_build(KEY, lambda: b"engine") == b"engine"
+    assert EngineStore(tmp_path / "engines").find_or_build(KEY, never) == b"engine"
+    (stored,) = store.all()
+    assert (stored.key, stored.num_bytes) == (KEY, 6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"graph_sha256": "cd" * 32},
+        {"version": "11.4.0"},
+        {"device": "Orin"},
+        {"precision": "fp32"},
+        {"backend": "onnxruntime"},
+        {"options": "other pictures"},
+    ],
+)
+def test_an_engine_of_anything_else_is_another(tmp_path: Path, change: dict[str, str]) -> None:
+    store = EngineStore(tmp_path)
+    store.find_or_build(KEY, lambda: b"engine")
+    values = {name: getattr(KEY, name) for name in KEY.__struct_fields__}
+    assert store.find(EngineKey(**{**values, **change})) is None
+
+
+def damage_engine(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def damage_sidecar(path: Path) -> None:
+    path.with_suffix(".json").write_bytes(b"{")
+
+
+def carry_over(path: Path) -> None:
+    """A sidecar of another machine's engine under this one's name."""
+    sidecar = path.with_suffix(".json")
+    sidecar.write_bytes(sidecar.read_bytes().replace(b"NVIDIA H200", b"NVIDIA H100"))
+
+
+@pytest.mark.parametrize("damage", [damage_engine, damage_sidecar, carry_over])
+def test_what_is_damaged_or_foreign_is_built_anew_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: object
+) -> None:
+    store = EngineStore(tmp_path)
+    store.find_or_build(KEY, lambda: b"engine")
+    damage(store.path(KEY))
+    with caplog.at_level(logging.WARNING):
+        assert store.find_or_build(KEY, lambda: b"anew") == b"anew"
+    assert "counts as not built" in caplog.text
+    assert store.find(KEY) == b"anew"
+
+
+def test_building_anew_keeps_the_old_one_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    store = EngineStore(tmp_path)
+    store.find_or_build(KEY, lambda: b"engine")
+
+    def interrupted() -> bytes:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.find_or_build(KEY, interrupted, anew=True)
+    assert store.find(KEY) == b"engine"
+    assert store.find_or_build(KEY, lambda: b"anew", anew=True) == b"anew"
+    assert store.find(KEY) == b"anew"
+
+
+def test_an_engine_of_another_version_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = EngineStore(tmp_path)
+    store.find_or_build(KEY, lambda: b"engine")
+    caplog.clear()
+    newer = EngineKey(KEY.graph_sha256, KEY.backend, "11.4.0", KEY.device, KEY.precision)
+    assert store.find_or_build(newer, lambda: b"newer") == b"newer"
+    assert "is for tensorrt 10.3.0 on NVIDIA H200; building one for 11.4.0 on NVIDIA H200" in caplog.text
+    assert store.find(KEY) == b"engine"
+
+
+def test_interrupted_build_leaves_nothing_that_is_believed(tmp_path: Path) -> None:
+    store = EngineStore(tmp_path)
+
+    def interrupted() -> bytes:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.find_or_build(KEY, interrupted)
+    assert store.find(KEY) is None
+    assert store.find_or_build(KEY, lambda: b"engine") == b"engine"
+
+
+def test_engine_without_its_sidecar_counts_as_not_built(tmp_path: Path) -> None:
+    store = EngineStore(tmp_path)
+    store.find_or_build(KEY, lambda: b"engine")
+    store.path(KEY).with_suffix(".json").unlink()
+    assert store.find(KEY) is None
+
+
+def build_slowly(folder: Path) -> None:
+    def build() -> bytes:
+        with (folder / "builds").open("a") as file:
+            file.write("x")
+        time.sleep(0.3)
+        return b"engine"
+
+    assert EngineStore(folder).find_or_build(KEY, build) == b"engine"
+
+
+def test_two_processes_build_one_engine_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=build_slowly, args=(tmp_path,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60.0)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert (tmp_path / "builds").read_text() == "x"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EngineError, match=r"engines cannot be kept: .*--engines"):
+        EngineStore(tmp_path / "file" / "engines").find_or_build(KEY, lambda: b"engine")
+    full = EngineStore(tmp_path)
+    full.path(KEY).with_name(f".{full.path(KEY).name}.{os.getpid()}.part").symlink_to("/dev/full")
+    with pytest.raises(EngineError, match="cannot be kept: No space left"):
+        full.find_or_build(KEY, lambda: b"engine" * 10000)

@@ -1,0 +1,240 @@
+"""The front door as a process: commands found by entry points, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from semlink import __version__
+from semlink.cli.app import app as cli
+from semlink.errors import MissingDependencyError, SemlinkError
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+# A package beside semlink with commands of its own, as an extension would have them.
+COMMANDS = '''
+import sys, time
+import typer
+from semlink.errors import ConfigError, TransportError, MissingDependencyError
+
+fails = typer.Typer()
+waits = typer.Typer()
+group = typer.Typer()
+
+@fails.command()
+def fail(kind: str = "config", count: int = 1) -> None:
+    """Raise an error of the family."""
+    if kind == "config":
+        raise ConfigError("count must be\\n   at least 1, got 0 [bold]")
+    if kind == "transport":
+        raise TransportError("nobody there")
+    if kind == "missing":
+        raise MissingDependencyError.of("torch", extra="train", purpose="training")
+    if kind == "broken-pipe":
+        raise BrokenPipeError(0, "not EPIPE")
+    if kind == "bug":
+        raise ZeroDivisionError("a bug")
+    print("fine")
+
+@waits.command()
+def wait() -> None:
+    """Wait for a signal."""
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned up", flush=True)
+
+@group.command()
+def one() -> None:
+    """The first."""
+    print("one")
+
+@group.command()
+def two() -> None:
+    """The second."""
+'''
+ENTRY_POINTS = """
+[semlink.commands]
+fails = fake_commands:fails
+waits = fake_commands:waits
+group = fake_commands:group
+absent = fake_commands_not_there:app
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which a distribution with the commands above is installed."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "fake_commands.py").write_text(COMMANDS)
+    metadata = folder / "fake_commands-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-commands\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
+    return {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "TERM": "dumb"}
+
+
+@pytest.fixture
+def run(environment: dict[str, str], tmp_path: Path) -> Run:
+    def run_semlink(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "semlink", *arguments]
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    return run_semlink
+
+
+class TestCommands:
+    @pytest.mark.parametrize("arguments", [["--help"], ["-h"]])
+    def test_help_lists_every_installed_command(self, run: Run, arguments: list[str]) -> None:
+        result = run(*arguments)
+        assert result.returncode == 0, result.stderr
+        for name, text in (
+            ("fails", "Raise an error"),
+            ("waits", "Wait for a signal"),
+            ("channel", "noise and fading"),
+        ):
+            line = next(line for line in result.stdout.splitlines() if f" {name} " in line)
+            assert text in line
+
+    def test_nothing_asked_shows_help(self, run: Run) -> None:
+        result = run()
+        assert result.returncode == 2
+        assert "Usage: semlink" in result.stdout + result.stderr
+
+    def test_version(self, run: Run) -> None:
+        result = run("--version")
+        assert (result.returncode, result.stdout) == (0, f"semlink {__version__}\n")
+
+    def test_command_runs(self, run: Run) -> None:
+        result = run("fails", "--kind", "none")
+        assert (result.returncode, result.stdout, result.stderr) == (0, "fine\n", "")
+
+    def test_command_has_help_and_no_completion_of_its_own(self, run: Run) -> None:
+        result = run("fails", "--help")
+        assert result.returncode == 0
+        assert "Usage: semlink fails" in result.stdout
+        assert "--count" in result.stdout
+        assert "--install-completion" not in result.stdout
+
+    def test_group_of_commands(self, run: Run) -> None:
+        assert run("group", "one").stdout == "one\n"
+        assert "The second." in run("group", "--help").stdout
+
+    def test_command_is_not_imported_until_asked_for(self, environment: dict[str, str]) -> None:
+        code = (
+            "import sys; sys.argv = ['semlink', 'fails', '--kind', 'none']\n"
+            "from semlink.cli.app import main\n"
+            "try: main()\n"
+            "except SystemExit: pass\n"
+            "print(sorted({'edge_tx', 'edge_rx', 'trainer', 'onnxruntime', 'PIL'} & set(sys.modules)))"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
+        assert result.stdout == "fine\n[]\n"
+
+    def test_command_that_cannot_be_imported(self, run: Run) -> None:
+        assert "Not available here: No module named 'fake_commands_not_there'" in run("--help").stdout
+        result = run("absent", "--some", "option", "argument")
+        assert result.returncode == MissingDependencyError.exit_code
+        assert result.stdout == ""
+        assert result.stderr == (
+            "error: \"semlink absent\" cannot run here: No module named 'fake_commands_not_there';"
+            ' "semlink doctor" says what to install\n'
+        )
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("kind", "exit_code", "message"),
+        [
+            ("config", 2, "error: count must be at least 1, got 0 [bold]\n"),
+            ("transport", 7, "error: nobody there\n"),
+            # The brackets of an extra are no markup.
+            (
+                "missing",
+                3,
+                "error: training needs torch; in semlink's folder run: pip install -c constraints.txt '.[train]'\n",
+            ),
+        ],
+    )
+    def test_family_is_one_line_and_an_exit_code(self, run: Run, kind: str, exit_code: int, message: str) -> None:
+        result = run("fails", "--kind", kind)
+        assert (result.returncode, result.stdout, result.stderr) == (exit_code, "", message)
+
+    def test_long_message_stays_on_one_line(self, run: Run) -> None:
+        path = "x" * 500
+        result = run("channel", "--connect", path)
+        assert result.returncode == 2
+        assert len(result.stderr.splitlines()) == 1
+        assert path in result.stderr
+
+    def test_bug_keeps_its_traceback(self, run: Run) -> None:
+        result = run("fails", "--kind", "bug")
+        assert result.returncode == 1
+        assert "Traceback" in result.stderr
+        assert "ZeroDivisionError: a bug" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["nope"], "No such command 'nope'"),
+            (["--nope"], "No such option"),
+            (["fails", "--nope"], "No such option"),
+            (["fails", "--count", "many"], "Invalid value for '--count'"),
+            (["fails", "extra"], "unexpected extra argument"),
+        ],
+    )
+    def test_usage_errors_are_two(self, run: Run, arguments: list[str], words: str) -> None:
+        result = run(*arguments)
+        assert result.returncode == 2
+        assert words in result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_every_error_of_the_family_has_an_exit_code_of_its_own_kind(self) -> None:
+        classes = SemlinkError.__subclasses__()
+        assert len(classes) >= 10
+        assert all(1 < error.exit_code < 64 for error in classes)
+
+    def test_reader_that_goes_away(self, environment: dict[str, str]) -> None:
+        command = f"{sys.executable} -m semlink --help | head -n 1 > /dev/null; exit ${{PIPESTATUS[0]}}"
+        result = subprocess.run(
+            ["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert result.stderr == ""
+
+    def test_broken_pipe_has_the_shells_exit_code(self, run: Run) -> None:
+        result = run("fails", "--kind", "broken-pipe")
+        assert (result.returncode, result.stderr) == (cli.EXIT_BROKEN_PIPE, "")
+
+
+class TestSignals:
+    @pytest.mark.parametrize(
+        ("stop", "ignore_sigint"),
+        [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)],
+        ids=["Ctrl-C", "SIGTERM", "SIGTERM of a background job"],
+    )
+    def test_end_is_clean(self, environment: dict[str, str], stop: signal.Signals, ignore_sigint: bool) -> None:
+        arguments = [sys.executable, "-m", "semlink", "waits"]
+        if ignore_sigint:
+            # What a shell without job control does to "command &".
+            arguments = ["bash", "-c", 'trap "" INT; exec "$@"', "bash", *arguments]
+        with subprocess.Popen(
+            arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(stop)
+            stdout, stderr = process.communicate(timeout=10)
+        assert process.returncode == cli.EXIT_INTERRUPTED
+        assert stdout == "cleaned up\n"
+        assert stderr == ""

@@ -1,0 +1,87 @@
+"""The doctor finds what is there, and names the command for what is not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from semlink.cli import doctor
+from semlink.errors import install_command
+
+
+def test_every_line_of_this_machine() -> None:
+    command = [sys.executable, "-m", "semlink", "doctor", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    findings = {finding["topic"].split(" (")[0]: finding for finding in json.loads(done.stdout)}
+    assert {
+        "python", "libzmq", "backend ONNX Runtime", "backend TensorRT", "faiss", "torch", "jinja2", "scipy",
+        "onnxscript", "efficientnet_lite_pytorch", "commands", "port 5555",
+    } <= findings.keys()  # fmt: skip
+    assert findings["backend ONNX Runtime"]["status"] == "ok"
+    assert "CPUExecutionProvider" in findings["backend ONNX Runtime"]["found"]
+    assert findings["backend TensorRT"]["found"].endswith("for a GPU, see docs/engines.md")
+    assert findings["model set builtin"]["status"] == "ok", findings["model set builtin"]
+    assert "codecs nested" in findings["model set builtin"]["found"]
+    assert all(finding["fix"] for finding in findings.values() if finding["status"] == "missing")
+
+
+def test_table_shows_the_extra_that_a_command_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finding = doctor.Finding("faiss", "missing", "not installed", "pip install -c constraints.txt '.[cpu]'")
+    monkeypatch.setattr(doctor, "examine", lambda: [finding])
+    doctor.doctor(as_json=False)
+    assert ".[cpu]" in capsys.readouterr().out
+
+
+def test_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in ("faiss", "onnxruntime") else real(name)
+    )
+    findings = {finding.topic.split(" (")[0]: finding for finding in doctor.examine()}
+    assert (findings["faiss"].status, findings["faiss"].fix) == ("missing", "pip install -c constraints.txt '.[cpu]'")
+    backend = findings["backend ONNX Runtime"]
+    assert (backend.status, backend.fix) == ("missing", "pip install -c constraints.txt '.[tx]'")
+
+
+def test_a_backend_that_does_not_load_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    finding = next(finding for finding in doctor.examine() if finding.topic == "backend ONNX Runtime")
+    assert finding.status == "missing"
+    assert "cannot be loaded" in finding.found
+    assert finding.fix == "pip install --force-reinstall onnxruntime"
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    extras = set(importlib.metadata.metadata("semlink").get_all("Provides-Extra") or [])
+    assert {extra for _, _, extra in doctor._PACKAGES} <= extras
+    assert shlex.split(install_command("tx")) == ["pip", "install", "-c", "constraints.txt", ".[tx]"]
+
+
+def test_a_damaged_model_set_is_restored_from_where_it_came(tmp_path: Path) -> None:
+    model_set = tmp_path / "engines" / "modelsets" / "builtin"
+    assert doctor._restore(model_set) == "pip install --force-reinstall --no-deps ."
+    (tmp_path / ".git").mkdir()
+    assert shlex.split(doctor._restore(model_set))[-2:] == ["--", "engines/modelsets/builtin"]
+
+
+def test_port_in_use_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        monkeypatch.setattr(doctor, "_PORTS", ((port, "semlink rx --listen 'tcp://127.0.0.1:*'"),))
+        finding = next(finding for finding in doctor.examine() if finding.topic == f"port {port}")
+    assert finding.status == "note"
+    assert "in use" in finding.found
+    assert "--listen" in finding.fix

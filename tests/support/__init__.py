@@ -1,0 +1,1 @@
+"""What the suites share: model sets, frames, recorded stand-ins for libraries and devices."""

@@ -1,0 +1,229 @@
+"""A small model set, made in the test: real ONNX graphs, no training, the same for the same arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from engines.graphs.onnx_version import IR_VERSION, OPSET
+from engines.models.codebook import Codebook
+from engines.models.manifest import (
+    MANIFEST_FORMAT,
+    CodecEntry,
+    CodecRateEntry,
+    EncoderEntry,
+    KeyEntry,
+    Manifest,
+    ModelFile,
+    NestedCodecEntry,
+    PerRateCodecEntry,
+    file_sha256,
+)
+from engines.models.model_set import ModelSet
+from engines.models.projection_head import save_proxies
+from semlink.image import Preprocessing
+
+
+def make_model_set(
+    folder: Path,
+    rates: Iterable[int] = (64,),
+    size_px: int = 8,
+    feature_dim: int = 16,
+    seed: int = 0,
+    name: str = "synthetic",
+    *,
+    nested: bool = False,
+    is_familiar: bool = False,
+    categories: Iterable[str] = (),
+    convolutional: bool = False,
+) -> ModelSet:
+    """Write a model set whose manifest holds and whose graphs run.
+
+    The encoder is a random projection of the pixels onto the unit sphere. Each codec is a random
+    orthogonal map and its transpose, so that decoding undoes encoding, up to the scale that unit
+    power takes, where the latent has at least `feature_dim` reals, and projects where it has fewer.
+
+    Parameters
+    ----------
+    rates : numbers of symbols, rows of `semlink.rates.RATES`; none makes a set without a codec
+    seed : another seed, another encoder and codec: other fingerprints
+    nested : also a codec `nested`, of random cells and directions
+    is_familiar : whether every picture is sent as its cell's codeword with an analog part, or none is
+    categories : if any, also a codec `nested-labels`, whose key network is linear
+    convolutional : two layers of random convolutions in front of the encoder's projection; `size_px` is a multiple of 4
+    """
+    rng = np.random.default_rng(seed)
+    make_encoder = _convolutional_encoder if convolutional else _encoder
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = EncoderEntry(
+        name=f"{name}-encoder-{seed}",
+        graph=_save(make_encoder(size_px, feature_dim, rng), folder / "encoder.onnx"),
+        feature_dim=feature_dim,
+        preprocessing=Preprocessing(size_px=size_px),
+        licence="CC0-1.0",
+        training_data="none: random numbers",
+    )
+    entries = []
+    for num_symbols in rates:
+        to_latent = _orthogonal(feature_dim, 2 * num_symbols, rng)
+        entries.append(
+            CodecRateEntry(
+                num_symbols=num_symbols,
+                encoder=_save(_linear("features", "latent", to_latent), folder / f"codec-{num_symbols}.encoder.onnx"),
+                decoder=_save(_linear("latent", "query", to_latent.T), folder / f"codec-{num_symbols}.decoder.onnx"),
+            )
+        )
+    made = {"licence": "CC0-1.0", "training_data": "none: random numbers"}
+    codecs: list[CodecEntry] = [PerRateCodecEntry(name=f"{name}-codec", rates=entries, **made)] if entries else []
+    if nested:
+        codebook = _save_bytes(
+            make_codebook(feature_dim, rng, is_familiar=is_familiar).to_bytes(), folder / "nested.codebook.npz"
+        )
+        codecs.append(NestedCodecEntry(name="nested", codebook=codebook, **made))
+    if categories:
+        codecs.append(_keyed_codec(folder, feature_dim, tuple(categories), rng, made))
+    manifest = Manifest(MANIFEST_FORMAT, name, "2026-01-01", encoder, codecs)
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    return ModelSet(folder)
+
+
+def make_codebook(
+    dim: int,
+    rng: np.random.Generator,
+    *,
+    num_cells: int = 6,
+    clear_share: float = 0.4,
+    is_familiar: bool = False,
+) -> Codebook:
+    """A codebook to which every direction is familiar, or none is and every image is sent as its analog part."""
+    centroids = rng.standard_normal((num_cells, dim))
+    return Codebook(
+        mean=np.zeros(dim, np.float32),
+        projection=_orthogonal(dim, dim, rng),
+        centroids=(centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).astype(np.float32),
+        codewords=rng.choice(np.array([-1, 1], np.int8), (num_cells, dim)),
+        cell_shares=np.full(num_cells, 1 / num_cells, np.float32),
+        familiarity_threshold=-1e3 if is_familiar else 1e3,
+        coarse_share=0.7,
+        clear_share=clear_share,
+        analog_scale=dim**0.5,
+    )
+
+
+def _keyed_codec(
+    folder: Path, feature_dim: int, categories: tuple[str, ...], rng: np.random.Generator, made: dict[str, str]
+) -> NestedCodecEntry:
+    key_dim = feature_dim
+    network = _linear("features", "key", _orthogonal(feature_dim, key_dim, rng))
+    proxies = _orthogonal(max(len(categories), key_dim), key_dim, rng)[: len(categories)]
+    keys = KeyEntry(
+        network=_save(network, folder / "nested-labels.keys.onnx"),
+        proxies=_save_bytes(save_proxies(categories, proxies), folder / "nested-labels.proxies.npz"),
+        key_dim=key_dim,
+    )
+    codebook = _save_bytes(
+        make_codebook(key_dim, rng, clear_share=0.7).to_bytes(), folder / "nested-labels.codebook.npz"
+    )
+    return NestedCodecEntry(name="nested-labels", codebook=codebook, keys=keys, **made)
+
+
+def _orthogonal(num_rows: int, num_columns: int, rng: np.random.Generator) -> np.ndarray:
+    """(num_rows, num_columns) float32 whose shorter side's vectors are orthonormal."""
+    long, short = max(num_rows, num_columns), min(num_rows, num_columns)
+    basis = np.linalg.qr(rng.standard_normal((long, short)))[0]
+    return np.ascontiguousarray(basis if num_rows == long else basis.T, dtype=np.float32)
+
+
+def _encoder(size_px: int, feature_dim: int, rng: np.random.Generator) -> onnx.ModelProto:
+    num_reals = size_px * size_px * 3
+    weight = rng.standard_normal((num_reals, feature_dim)).astype(np.float32) / np.sqrt(num_reals)
+    # Without it a picture of the middle grey would have no direction.
+    bias = rng.standard_normal(feature_dim).astype(np.float32) * 0.01
+    constants = {
+        "flat": np.array([-1, num_reals], np.int64),
+        "middle": np.float32(127.0),
+        "scale": np.float32(128.0),
+        "weight": weight.astype(np.float32),
+        "bias": bias,
+        "one_image": np.array([1], np.int64),
+    }
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["pixels", "flat"], ["vector"]),
+        helper.make_node("Sub", ["vector", "middle"], ["centred"]),
+        helper.make_node("Div", ["centred", "scale"], ["normal"]),
+        helper.make_node("MatMul", ["normal", "weight"], ["projected"]),
+        helper.make_node("Add", ["projected", "bias"], ["raw"]),
+        helper.make_node("ReduceL2", ["raw", "one_image"], ["length"], keepdims=1),
+        helper.make_node("Div", ["raw", "length"], ["features"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size_px, size_px, 3])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", feature_dim])
+    return _model("encoder", nodes, image, features, constants)
+
+
+def _convolutional_encoder(size_px: int, feature_dim: int, rng: np.random.Generator) -> onnx.ModelProto:
+    num_reals = 16 * (size_px // 4) ** 2
+    constants = {
+        "middle": np.float32(127.0),
+        "scale": np.float32(128.0),
+        "filters_1": (rng.standard_normal((8, 3, 3, 3)) / 27**0.5).astype(np.float32),
+        "filters_2": (rng.standard_normal((16, 8, 3, 3)) / 72**0.5).astype(np.float32),
+        "weight": (rng.standard_normal((num_reals, feature_dim)) / num_reals**0.5).astype(np.float32),
+        "one_image": np.array([1], np.int64),
+    }
+    halve = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["pixels"], ["channels"], perm=[0, 3, 1, 2]),
+        helper.make_node("Sub", ["channels", "middle"], ["centred"]),
+        helper.make_node("Div", ["centred", "scale"], ["normal"]),
+        helper.make_node("Conv", ["normal", "filters_1"], ["maps_1"], **halve),
+        helper.make_node("Relu", ["maps_1"], ["active_1"]),
+        helper.make_node("Conv", ["active_1", "filters_2"], ["maps_2"], **halve),
+        helper.make_node("Relu", ["maps_2"], ["active_2"]),
+        helper.make_node("Flatten", ["active_2"], ["vector"]),
+        helper.make_node("MatMul", ["vector", "weight"], ["raw"]),
+        helper.make_node("ReduceL2", ["raw", "one_image"], ["length"], keepdims=1),
+        helper.make_node("Div", ["raw", "length"], ["features"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size_px, size_px, 3])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", feature_dim])
+    return _model("encoder", nodes, image, features, constants)
+
+
+def _linear(takes: str, gives: str, weight: np.ndarray) -> onnx.ModelProto:
+    nodes = [helper.make_node("MatMul", [takes, "weight"], [gives])]
+    tensors = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", dim])
+        for name, dim in zip((takes, gives), weight.shape, strict=True)
+    ]
+    return _model(f"{takes}_to_{gives}", nodes, *tensors, {"weight": np.ascontiguousarray(weight)})
+
+
+def _model(
+    name: str,
+    nodes: list[onnx.NodeProto],
+    takes: onnx.ValueInfoProto,
+    gives: onnx.ValueInfoProto,
+    constants: dict[str, np.ndarray],
+) -> onnx.ModelProto:
+    tensors = [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()]
+    graph = helper.make_graph(nodes, name, [takes], [gives], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    onnx.checker.check_model(model)
+    return model
+
+
+def _save(model: onnx.ModelProto, path: Path) -> ModelFile:
+    return _save_bytes(model.SerializeToString(), path)
+
+
+def _save_bytes(data: bytes, path: Path) -> ModelFile:
+    path.write_bytes(data)
+    return ModelFile(path.name, file_sha256(path))
