@@ -198,7 +198,7 @@ def page() -> str:
         report = evaluation.report()
         sections.append(
             f"\n### {evaluation.title}\n\n{report.num_sent:,} images sent, a KB of {report.num_kb_entries:,};"
-            f" the ideal, with neither codec nor channel, is **{report.ideal_accuracy:.3f}**."
+            f" the ideal, with neither codec nor channel, is **{report.noiseless_accuracy:.3f}**."
             f" Command: `semlink {' '.join(evaluation.command)}`.\n\n"
             f"![semantic accuracy against SNR]({evaluation.plot.name})\n\n{table(report.summary)}"
         )

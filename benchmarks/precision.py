@@ -28,8 +28,8 @@ from semlink.rates import parse_rate
 from trainer.datasets import open_dataset
 from trainer.datasets.base import ImageList
 from trainer.features import cached_features
-from trainer.links.graph_link import AirInterface, ReceiverKnowledge
-from trainer.links.retrieval import CleanRetrieval, confidence_interval
+from trainer.links.graph_link import Csi, LinkConditions
+from trainer.links.retrieval import NoiselessRetrieval, confidence_interval
 from trainer.links.signal_link import SignalLink
 
 REPORT = Path(__file__).parent / "results" / "precision.json"
@@ -88,8 +88,8 @@ def main() -> None:
     for name, (precision, style) in _STYLES.items():
         features = features_at(models, precision, style, pictures, dataset.sent, name)
         reference = features if reference is None else reference
-        clean = CleanRetrieval.of(features, labels, kb, kb_labels)
-        measured.append(row_of(name, models, features, reference, clean))
+        noiseless = NoiselessRetrieval.of(features, labels, kb, kb_labels)
+        measured.append(row_of(name, models, features, reference, noiseless))
         print(measured[-1])
     report = PrecisionReport(
         command="make bench-precision",
@@ -116,7 +116,9 @@ def features_at(
     return np.stack(rows)
 
 
-def row_of(name: str, models: ModelSet, features: Features, reference: Features, clean: CleanRetrieval) -> PrecisionRow:
+def row_of(
+    name: str, models: ModelSet, features: Features, reference: Features, noiseless: NoiselessRetrieval
+) -> PrecisionRow:
     """Cosines, and semantic accuracy with and without the channel."""
     codec = models.codec("nested")
     if not isinstance(codec, NestedCodec):
@@ -125,19 +127,19 @@ def row_of(name: str, models: ModelSet, features: Features, reference: Features,
         normalize_power(pair_latent(codec.codebook.latent(each)[:, : RATE.latent_dim]))
         for each in (features, reference)
     )
-    link = SignalLink.nested("nested", codec.codebook, RATE, clean)
+    link = SignalLink.nested("nested", codec.codebook, RATE, noiseless)
     accuracy = {}
     for snr_db in SNR_DB:
-        air = AirInterface(ChannelModel.AWGN, snr_db, ReceiverKnowledge.NOTHING)
+        conditions = LinkConditions(ChannelModel.AWGN, snr_db, Csi.NOTHING)
         interval = confidence_interval(
-            [link.retrieve(clean, air, np.random.default_rng([seed])).semantic_accuracy for seed in SEEDS]
+            [link.retrieve(noiseless, conditions, np.random.default_rng([seed])).semantic_accuracy for seed in SEEDS]
         )
         accuracy[f"{snr_db:g}"] = (interval.mean, interval.low, interval.high)
     return PrecisionRow(
         precision=name,
         feature_cosine=float(np.mean(np.sum(features * reference, axis=1))),
         symbol_cosine=float(np.mean(np.real(symbols * expected.conj()))),
-        semantic_accuracy=clean.ideal_accuracy,
+        semantic_accuracy=noiseless.noiseless_accuracy,
         semantic_accuracy_awgn=accuracy,
     )
 

@@ -148,8 +148,8 @@ class Link(AbstractContextManager["Link"]):
 
     def match(self, codes: IQCodes) -> int:
         """Dequantize, decode and search: the entry."""
-        heard = self._decoder.hear(self.symbols(codes), num_pilots=0, noise=self._noise)
-        ((entry, _),) = self._decoder.search(self._decoder.decode(heard))
+        observation = self._decoder.equalize(self.symbols(codes), num_pilots=0, noise=self._noise)
+        ((entry, _),) = self._decoder.search(self._decoder.decode(observation))
         return entry
 
     def send_and_match(self, picture: RGBImage) -> int:

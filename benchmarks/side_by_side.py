@@ -192,7 +192,7 @@ def calls(
     }
     for who, link in links.items():
         found |= _calls_of(link, picture, who)
-    return {place: found[place] for path in (TO_CODES, TO_MATCH, WHOLE) for place in found if place[0] == path}
+    return {case: found[case] for path in (TO_CODES, TO_MATCH, WHOLE) for case in found if case[0] == path}
 
 
 def _calls_of(link: Link, picture: RGBImage, who: str) -> dict[tuple[str, str], tuple[Call, object]]:
@@ -209,14 +209,14 @@ def timed(
     calls: Mapping[tuple[str, str], tuple[Call, object]], num_rounds: int, progress: Progress
 ) -> dict[tuple[str, str], LatencySummary]:
     """Time all in turns, so that whatever else the machine does is shared; every answer is looked at."""
-    clocks = {place: StageClock() for place in calls}
+    clocks = {case: StageClock() for case in calls}
     for number in progress.track(range(WARM_UP + num_rounds), description="timing"):
-        for place, (call, expected) in calls.items():
-            with (clocks[place] if number >= WARM_UP else StageClock()).stage("call"):
+        for case, (call, expected) in calls.items():
+            with (clocks[case] if number >= WARM_UP else StageClock()).stage("call"):
                 answer = call()
             if (answer != expected) if expected is not None else not answer.any():
-                raise RuntimeError(f"{': '.join(place)}: gave {answer}, expected {expected}")
-    return {place: clock.summary()["call"] for place, clock in clocks.items()}
+                raise RuntimeError(f"{': '.join(case)}: gave {answer}, expected {expected}")
+    return {case: clock.summary()["call"] for case, clock in clocks.items()}
 
 
 if __name__ == "__main__":

@@ -130,8 +130,8 @@ def test_receiver_overhead_besides_the_search(benchmark, model_set, codec, rate,
         def receive():
             frame = unpack(frames.receive(timeout_s=5.0))
             decoder = decoders.decoder(frame.fingerprint)
-            heard = decoder.hear(dequantize(frame.codes), num_pilots=frame.num_pilots, noise=noise)
-            return decoder.decode(heard)
+            observation = decoder.equalize(dequantize(frame.codes), num_pilots=frame.num_pilots, noise=noise)
+            return decoder.decode(observation)
 
         query = benchmark.pedantic(receive, setup=arrive, rounds=1_000, warmup_rounds=20)
     assert np.isfinite(query).all()

@@ -8,8 +8,8 @@ import pytest
 from benchmarks.conftest import NUM_KB_ENTRIES
 from benchmarks.graphs import BACKEND, graph_cost
 from edge_rx.decoders.base import Decoders
-from edge_rx.decoders.templates import EntrySounds
-from edge_rx.equalizer import equalize
+from edge_rx.decoders.templates import SignalTemplates
+from edge_rx.equalizer import equalize_phase
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.index import FlatIndex
 from edge_rx.noise import NoiseEstimator
@@ -44,8 +44,8 @@ def num_searched_bytes(model_set, codec, rate, knowledge_base_folder):
     with KnowledgeBase.open(knowledge_base_folder) as kb:
         if codec == "kbsc":
             return kb.features().nbytes
-        sounds = EntrySounds.of(model_set.codec(codec).codebook, kb.features())
-        return len(sounds.keys) * (rate.latent_dim + 2) * sounds.keys.itemsize
+        templates = SignalTemplates.of(model_set.codec(codec).codebook, kb.features())
+        return len(templates.keys) * (rate.latent_dim + 2) * templates.keys.itemsize
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +74,7 @@ def test_dequantize(benchmark, message, symbols):
 def test_equalize_with_pilots(benchmark, symbols):
     sent = np.concatenate([pilot_symbols(8), symbols])
     received = apply_channel(sent, ChannelModel.RAYLEIGH, snr_db=20.0, rng=np.random.default_rng(1)).symbols
-    data = benchmark(lambda: equalize(received, num_pilots=8))
+    data = benchmark(lambda: equalize_phase(received, num_pilots=8))
     cosine = np.vdot(symbols, data) / np.linalg.norm(symbols) / np.linalg.norm(data)
     assert cosine.real > 0.95  # the phase is undone, the magnitude left
 
@@ -83,7 +83,7 @@ def test_decode(benchmark, codec_decoder, symbols, decoder_cost):
     """Received symbols to query: equalise and run the network, or weigh by the noise."""
     noise = NoiseEstimator()
     benchmark.extra_info.update(decoder_cost)
-    query = benchmark(lambda: codec_decoder.decode(codec_decoder.hear(symbols, num_pilots=0, noise=noise)))
+    query = benchmark(lambda: codec_decoder.decode(codec_decoder.equalize(symbols, num_pilots=0, noise=noise)))
     assert np.isfinite(query).all()
 
 
@@ -94,7 +94,7 @@ def test_decode_and_search(benchmark, codec_decoder, symbols, decoder_cost, num_
     benchmark.extra_info["operations"] = decoder_cost.get("operations", 0) + 2 * num_searched_bytes // 4
 
     def answer():
-        return codec_decoder.search(codec_decoder.decode(codec_decoder.hear(symbols, num_pilots=0, noise=noise)))
+        return codec_decoder.search(codec_decoder.decode(codec_decoder.equalize(symbols, num_pilots=0, noise=noise)))
 
     ((found, _),) = benchmark(answer)
     assert 0 <= found < NUM_KB_ENTRIES

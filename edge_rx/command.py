@@ -132,7 +132,7 @@ def rx(
                 batch=together.max_frames,
                 engines=engines,
                 building=partial(build_progress, console),
-                with_clear=feedback is not None,
+                with_high_snr_code=feedback is not None,
             )
         receiver = Receiver(decoders, knowledge_base, min_score=min_score)
         interruption = stack.enter_context(interruptions())
@@ -157,7 +157,7 @@ def rx(
             is_told = True
 
         reporter = Reporter(publisher) if publisher else None
-        serve(frames, receiver, log, stop, interruption, batch=together, tell=tell_first, reporter=reporter)
+        serve(frames, receiver, log, stop, interruption, batch=together, on_match=tell_first, reporter=reporter)
         summary = summarize(receiver, log, num_entries=entries)
     if summary.frames_rejected and not summary.matches:
         console.print("no frame was answered; those rejected say why, and `semlink -v rx` says more", highlight=False)

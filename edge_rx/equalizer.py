@@ -16,7 +16,7 @@ import numpy as np
 from semlink.channel import pilot_symbols
 from semlink.iq import Symbols
 
-__all__ = ["derotate", "equalize", "estimate_gain"]
+__all__ = ["derotate", "equalize_phase", "estimate_gain"]
 
 
 def estimate_gain(received_pilots: Symbols) -> Symbols:
@@ -47,7 +47,7 @@ def derotate(symbols: Symbols, gain: Symbols) -> Symbols:
     return np.asarray(symbols * turn, dtype=np.complex64)
 
 
-def equalize(received: Symbols, *, num_pilots: int) -> Symbols:
+def equalize_phase(received: Symbols, *, num_pilots: int) -> Symbols:
     """Split off the pilots and turn the data back by the phase that they show.
 
     Parameters

@@ -19,7 +19,7 @@ from semlink.errors import DecodeError
 from semlink.iq import Symbols
 from semlink.sequence import MAX_STREAMS
 
-__all__ = ["MIN_NOISE_VARIANCE", "NoiseEstimator", "NoiseEstimators", "undo_gain"]
+__all__ = ["MIN_NOISE_VARIANCE", "NoiseEstimator", "NoiseEstimators", "zero_forcing"]
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class NoiseEstimator:
         None before the first image, and where less power came than was sent, or powers vary more than noise explains:
         then the gain is not 1, or a burst erases symbols, and what is heard above 1 says nothing of the noise.
         """
-        if not self._count or self._mean < -_PLAUSIBLE_DEFICIT or self._hears_fades:
+        if not self._count or self._mean < -_PLAUSIBLE_DEFICIT or self._detects_fading:
             return None
         return -10.0 * math.log10(max(self._mean, MIN_NOISE_VARIANCE))
 
@@ -85,7 +85,7 @@ class NoiseEstimator:
         share = 1.0 / min(self._count, _MEMORY)
         self._variance += ((power - 1.0 - self._mean) ** 2 - self._variance) * share
         self._per_symbol += (1.0 / num_symbols - self._per_symbol) * share
-        if self._hears_fades and not self._is_told:
+        if self._detects_fading and not self._is_told:
             self._is_told = True
             _log.warning(
                 "a stream without pilots comes with powers that noise does not explain: it fades, and then nobody can"
@@ -94,7 +94,7 @@ class NoiseEstimator:
         return estimate
 
     @property
-    def _hears_fades(self) -> bool:
+    def _detects_fading(self) -> bool:
         noise_variance = max(self._mean, MIN_NOISE_VARIANCE)
         # Of unit power and circular noise, the mean power of n symbols has the variance (2 N0 + N0^2) / n.
         explained = (2.0 * noise_variance + noise_variance**2) * self._per_symbol + _PLAUSIBLE_DEFICIT**2
@@ -119,11 +119,11 @@ class NoiseEstimators:
 
     def snr_db(self) -> dict[int, float]:
         """Es/N0 of each stream that has been heard, 0 dB being unit power over unit noise [dB]."""
-        heard = ((stream_id, estimator.snr_db) for stream_id, estimator in self._by_stream.items())
-        return {stream_id: snr_db for stream_id, snr_db in heard if snr_db is not None}
+        observation = ((stream_id, estimator.snr_db) for stream_id, estimator in self._by_stream.items())
+        return {stream_id: snr_db for stream_id, snr_db in observation if snr_db is not None}
 
 
-def undo_gain(received: Symbols, *, num_pilots: int, estimator: NoiseEstimator) -> tuple[Symbols, float]:
+def zero_forcing(received: Symbols, *, num_pilots: int, estimator: NoiseEstimator) -> tuple[Symbols, float]:
     """Split off the pilots, divide by the gain that they make likely, and say how much noise is left.
 
     Unlike `edge_rx.equalizer.equalize`, which leaves the magnitude alone: whoever weighs likelihoods

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_rx.decoders.base import Answer, Decoder, Decoders, Heard
+from edge_rx.decoders.base import Answer, Decoder, Decoders, Observation
 from edge_rx.kb import KnowledgeBase
 from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimators
@@ -44,7 +44,7 @@ class _Transmission:
     frame: Frame
     received_ns: int
     decoder: Decoder
-    heard: Heard
+    observation: Observation
     stage_ms: dict[str, float]
     answer: Answer | None = None
     is_rejected: bool = False
@@ -120,14 +120,14 @@ class Receiver:
         match : of each message that has one, see `run_once`, in their order. An error comes after those that were
             found before it, and the log says how many frames were taken and are left without an answer
         """
-        heard = [new for message in messages if (new := self._hear(message)) is not None]
+        observation = [new for message in messages if (new := self._hear(message)) is not None]
         matches: list[Match] = []
         failure: Exception | None = None
         try:
-            self._find(heard, matches)
+            self._find(observation, matches)
         except Exception as error:  # noqa: BLE001  raised again, when what was found before it is handed out
             failure = error
-        num_left = sum(not image.is_rejected for image in heard)
+        num_left = sum(not image.is_rejected for image in observation)
         try:
             for match in matches:
                 self.num_matches += 1
@@ -140,13 +140,13 @@ class Receiver:
         if failure is not None:
             raise failure
 
-    def _find(self, heard: Sequence[_Transmission], matches: list[Match]) -> None:
+    def _find(self, observation: Sequence[_Transmission], matches: list[Match]) -> None:
         """Fill in the match of each image that has one, in order; also of those found before a decoder fails."""
         try:
-            for together in _by_decoder(heard):
+            for together in _by_decoder(observation):
                 self._answer(together)
         finally:
-            for image in heard:
+            for image in observation:
                 if image.answer is not None:
                     # One by one: what is there already stays when a record is missing.
                     matches.append(self._match(image, *image.answer))  # noqa: PERF401
@@ -166,12 +166,12 @@ class Receiver:
             decoder = self._decoders.decoder(frame.fingerprint)
             start_ns = time.perf_counter_ns()
             noise = self.noise.of(frame.frame_id.stream_id)
-            heard = decoder.hear(received, num_pilots=frame.num_pilots, noise=noise)
+            observation = decoder.equalize(received, num_pilots=frame.num_pilots, noise=noise)
         except DecodeError as error:
             self._reject(error)
             return None
         stage_ms["decode"] = (time.perf_counter_ns() - start_ns) / 1e6
-        return _Transmission(frame, message.received_ns, decoder, heard, stage_ms)
+        return _Transmission(frame, message.received_ns, decoder, observation, stage_ms)
 
     def _took(self, stage: str, start_ns: int, stage_ms: dict[str, float]) -> None:
         stage_ms[stage] = (time.perf_counter_ns() - start_ns) / 1e6
@@ -182,7 +182,9 @@ class Receiver:
         decoder = together[0].decoder
         start_ns = time.perf_counter_ns()
         alone = len(together) == 1
-        query = decoder.decode(together[0].heard if alone else np.concatenate([image.heard for image in together]))
+        query = decoder.decode(
+            together[0].observation if alone else np.concatenate([image.observation for image in together])
+        )
         decoded_ns = time.perf_counter_ns()
         answers = decoder.search(query)
         found_ns = time.perf_counter_ns()

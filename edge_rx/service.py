@@ -151,7 +151,7 @@ def serve(
     interruption: Interruption,
     *,
     batch: BatchRule | None = None,
-    tell: Callable[[Match], None] | None = None,
+    on_match: Callable[[Match], None] | None = None,
     reporter: Reporter | None = None,
 ) -> None:
     """Answer messages until the stop rule or an interruption ends it.
@@ -159,7 +159,7 @@ def serve(
     Parameters
     ----------
     batch : which frames to answer together; each alone if None
-    tell : hears of each match
+    on_match : hears of each match
     reporter : tells transmitters what this receiver has and hears
 
     Raises
@@ -184,8 +184,8 @@ def serve(
             for match in matches:
                 with receiver.clock.stage("store"):
                     is_new = results.write(match)
-                if tell is not None:
-                    tell(match)
+                if on_match is not None:
+                    on_match(match)
                 if is_new:
                     _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
                 else:

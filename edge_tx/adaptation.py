@@ -5,7 +5,7 @@ Three rules, all of which hold without any report too:
 index or not   `index` only while the knowledge base that the receiver reports is the one that the keys are of.
                Otherwise the other codec, which needs to know nothing.
 rate           the smallest at which the channel carries `BITS_PER_IMAGE` at the reported SNR.
-power          shared for a clear channel where that carries `CLEAR_BITS_PER_IMAGE`: less for the codeword is then
+power          shared for a clear channel where that carries `HIGH_SNR_BITS_PER_IMAGE`: less for the codeword is then
                enough, and the rest tells more of the image. Frames say by their fingerprint which it was.
                A stream with pilots expects fades: its reported SNR is their mean, and counts `FADE_DEPTH_DB` less.
 
@@ -28,11 +28,11 @@ from semlink.receiver_report import ReceiverReport
 
 __all__ = [
     "BITS_PER_IMAGE",
-    "CLEAR_BITS_PER_IMAGE",
     "FADE_DEPTH_DB",
+    "HIGH_SNR_BITS_PER_IMAGE",
     "MAX_AGE_S",
     "Adaptation",
-    "is_clear",
+    "is_high_snr",
     "smallest_rate",
 ]
 
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 BITS_PER_IMAGE = 48.0
 """Of capacity: from there on `nested` keeps all but a point or two of the noiseless accuracy."""
 
-CLEAR_BITS_PER_IMAGE = 64.0
+HIGH_SNR_BITS_PER_IMAGE = 64.0
 """Of capacity: where sharing the power for a clear channel begins to pay, at 16, 64 and 256 symbols.
 
 Source: docs/results.md, "Where sharing the power otherwise pays".
@@ -67,18 +67,18 @@ def smallest_rate(rates: Iterable[Rate], snr_db: float) -> Rate:
     return next((rate for rate in by_length if _bits_per_image(rate, snr_db) >= BITS_PER_IMAGE), by_length[-1])
 
 
-def is_clear(rate: Rate, snr_db: float, *, expects_fades: bool) -> bool:
-    """Whether a channel carries `CLEAR_BITS_PER_IMAGE` at a rate, in a fade too if some are to be expected.
+def is_high_snr(rate: Rate, snr_db: float, *, expects_fades: bool) -> bool:
+    """Whether a channel carries `HIGH_SNR_BITS_PER_IMAGE` at a rate, in a fade too if some are to be expected.
 
     Examples
     --------
     >>> from semlink.rates import parse_rate
-    >>> [is_clear(parse_rate("64"), snr_db, expects_fades=False) for snr_db in (-1.0, 0.0)]
+    >>> [is_high_snr(parse_rate("64"), snr_db, expects_fades=False) for snr_db in (-1.0, 0.0)]
     [False, True]
-    >>> [is_clear(parse_rate("64"), snr_db, expects_fades=True) for snr_db in (9.0, 10.0)]
+    >>> [is_high_snr(parse_rate("64"), snr_db, expects_fades=True) for snr_db in (9.0, 10.0)]
     [False, True]
     """
-    return _bits_per_image(rate, snr_db - FADE_DEPTH_DB * expects_fades) >= CLEAR_BITS_PER_IMAGE
+    return _bits_per_image(rate, snr_db - FADE_DEPTH_DB * expects_fades) >= HIGH_SNR_BITS_PER_IMAGE
 
 
 def _bits_per_image(rate: Rate, snr_db: float) -> float:
@@ -113,7 +113,7 @@ class Adaptation:
         self._heard_s = -math.inf
 
     @property
-    def has_heard(self) -> bool:
+    def has_report(self) -> bool:
         """Whether any report has come."""
         return self._report is not None
 
@@ -150,8 +150,8 @@ class Adaptation:
         report = self._fresh_report
         if self._index is not None and report is not None and self._is_of_our_keys(report):
             return self._index
-        clear = self._model.for_clear_channel
-        if clear is None or snr_db is None or not is_clear(rate, snr_db, expects_fades=expects_fades):
+        clear = self._model.for_high_snr
+        if clear is None or snr_db is None or not is_high_snr(rate, snr_db, expects_fades=expects_fades):
             return self._model
         return clear
 

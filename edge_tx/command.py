@@ -30,7 +30,7 @@ from edge_tx.stream import Pacer, SentLog, TransmitterSummary, stream_images
 from engines.build_progress import build_progress
 from engines.graphs.precision import Precision
 from engines.models.codecs import NestedCodec
-from engines.models.entry_codebook import EntryKeys
+from engines.models.entry_codebook import EntryCodebook
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions
 from semlink.cli.app import EXIT_INTERRUPTED
@@ -47,7 +47,7 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
 
-_CAREFUL_RATE = parse_rate("256")
+_CONSERVATIVE_RATE = parse_rate("256")
 """What --rate auto starts with, until it knows better: enough at -7 dB."""
 
 _FIRST_REPORT_TIMEOUT_S = 2.0
@@ -129,7 +129,7 @@ def tx(
         raise ConfigError("--codec beside --keys is what to fall back to when the receiver says so: name --feedback")
     if adapts_rate and not isinstance(models.codec(codec), NestedCodec):
         raise ConfigError(f"--rate auto needs one code for all rates, such as nested; got {models.codec(codec).name}")
-    start_rate = _CAREFUL_RATE if adapts_rate else parse_rate(rate)
+    start_rate = _CONSERVATIVE_RATE if adapts_rate else parse_rate(rate)
     engine = EngineOptions(
         backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
     )
@@ -138,7 +138,7 @@ def tx(
     with build_progress(console) as report:
         made: dict[str, Any] = {"codes_format": codes, "report": report}
         if keys is not None:
-            model = index = load_index_model(models, EntryKeys.load(keys), engine, **made)
+            model = index = load_index_model(models, EntryCodebook.load(keys), engine, **made)
             require_usable_pilots(pilots, index)  # now, not when the first report makes it the model
         if index is None or feedback is not None:  # else the keys are trusted, at the user's word
             model = general = load_transmitter_model(models, start_rate, engine, codec=codec, **made)
@@ -186,7 +186,7 @@ def tx(
                 sender.hurry(_PATIENCE_AFTER_INTERRUPT_S)
                 with contextlib.suppress(TransportError):
                     transmitter.end()
-            if adaptation is not None and reports is not None and not adaptation.has_heard:
+            if adaptation is not None and reports is not None and not adaptation.has_report:
                 console.print(
                     f"no report came from {feedback}: is an rx with --feedback there?", highlight=False, soft_wrap=True
                 )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from engines.backends.runner import GraphRunner, Report
 from engines.models.codecs import NestedCodec
-from engines.models.entry_codebook import EntryKeys, entry_codewords, index_fingerprint
+from engines.models.entry_codebook import EntryCodebook, entry_codewords, index_fingerprint
 from engines.models.model_set import ModelSet
 from engines.options import DEFAULT_OPTIONS, EngineOptions
 from semlink.errors import EngineError, ModelSetError
@@ -70,22 +70,22 @@ class GraphModel:
     Attributes
     ----------
     graph : (batch, size, size, 3) uint8 to (batch, sum of n, 2) codes: encoder, codec, unit power, quantization
-    places : where in the codes each rate's are
-    for_clear_channel : the same graph's other code, for a receiver that reports a clear channel
+    slices : where in the codes each rate's are
+    for_high_snr : the same graph's other code, for a receiver that reports a clear channel
     """
 
     codec: str
     graph: GraphRunner
-    places: Mapping[Rate, slice]
+    slices: Mapping[Rate, slice]
     fingerprints: Mapping[Rate, bytes]
     preprocessing: Preprocessing
     codes_format: CodesFormat
     weighs_noise: bool
-    for_clear_channel: GraphModel | None = None
+    for_high_snr: GraphModel | None = None
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
         """See `TransmitterModel`; EngineError if the model gives no signal."""
-        codes: IQCodes = self.graph(tensor[None])[0, self.places[rate]]
+        codes: IQCodes = self.graph(tensor[None])[0, self.slices[rate]]
         # Unit power leaves no room for silence: it is what a NaN becomes in the graph.
         if not codes.any():
             raise EngineError("the model gave no signal for a picture, so it is broken; fetch the model set again")
@@ -103,7 +103,7 @@ class IndexModel:
 
     codec: str
     graph: GraphRunner
-    keys: EntryKeys
+    keys: EntryCodebook
     fingerprints: Mapping[Rate, bytes]
     preprocessing: Preprocessing
     codes_format: CodesFormat
@@ -139,34 +139,34 @@ def load_transmitter_model(
         If a file is missing or altered, the codec lacks the rate, int8 was not built, or the backend cannot run it.
     """
     # onnx takes longer to import than everything else here together, and is needed once.
-    from engines.factory import Workshop
+    from engines.factory import EngineFactory
 
-    workshop = Workshop(model_set, options, codes_format=codes_format)
-    composed = workshop.transmitter_graph(rate, codec=codec)
+    factory = EngineFactory(model_set, options, codes_format=codes_format)
+    composed = factory.transmitter_graph(rate, codec=codec)
     chosen = composed.codec
     model = GraphModel(
         codec=chosen.name,
-        graph=workshop.load(composed.onnx, report=report),
-        places=composed.places,
-        fingerprints={rate: chosen.fingerprint(rate) for rate in composed.places},
+        graph=factory.load(composed.onnx, report=report),
+        slices=composed.slices,
+        fingerprints={rate: chosen.fingerprint(rate) for rate in composed.slices},
         preprocessing=model_set.manifest.encoder.preprocessing,
         codes_format=codes_format,
         weighs_noise=isinstance(chosen, NestedCodec),
     )
     if not composed.clear_places or not isinstance(chosen, NestedCodec):
         return model
-    fingerprints = {rate: chosen.fingerprint(rate, is_clear=True) for rate in composed.clear_places}
+    fingerprints = {rate: chosen.fingerprint(rate, is_high_snr=True) for rate in composed.clear_places}
     return replace(
         model,
-        for_clear_channel=replace(
-            model, codec=chosen.clear_name, places=composed.clear_places, fingerprints=fingerprints
+        for_high_snr=replace(
+            model, codec=chosen.high_snr_name, slices=composed.clear_places, fingerprints=fingerprints
         ),
     )
 
 
 def load_index_model(
     model_set: ModelSet,
-    keys: EntryKeys,
+    keys: EntryCodebook,
     options: EngineOptions = DEFAULT_OPTIONS,
     *,
     codes_format: CodesFormat = CodesFormat.SC8,
@@ -183,11 +183,11 @@ def load_index_model(
     ModelSetError
         If the keys are of another encoder, or of a key network that the set does not have.
     """
-    from engines.factory import Workshop
+    from engines.factory import EngineFactory
 
     name, behind = _space(model_set, keys.space)
-    workshop = Workshop(model_set, options)
-    graph = workshop.load(workshop.vectors_graph(behind), report=report)
+    factory = EngineFactory(model_set, options)
+    graph = factory.load(factory.vectors_graph(behind), report=report)
     dim = graph.output.shape[1]
     if dim != keys.codes.shape[1]:
         raise ModelSetError(f"the keys are of {keys.codes.shape[1]} numbers, {model_set.name} gives {dim}")
@@ -206,9 +206,9 @@ def _space(model_set: ModelSet, space: str) -> tuple[str, list[Path]]:
     if space == model_set.encoder_fingerprint:
         return "index", []
     for codec in model_set.codecs:
-        if not isinstance(codec, NestedCodec) or (network := codec.key_network_path) is None:
+        if not isinstance(codec, NestedCodec) or (network := codec.projection_path) is None:
             continue
-        if codec.keys_fingerprint == space:
+        if codec.projection_fingerprint == space:
             return "index-labels", [network]
     raise ModelSetError(
         f'the keys were exported for other models than those of "{model_set.name}"; give the --model-set that the'

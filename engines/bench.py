@@ -57,7 +57,7 @@ def precision_loss(
     *,
     encoders: tuple[GraphRunner, GraphRunner],
     transmitters: tuple[GraphRunner, GraphRunner],
-    place: slice,
+    codes_slice: slice,
     codes_format: CodesFormat = CodesFormat.SC8,
 ) -> PrecisionLoss:
     """Compare two precisions of one encoder, and of the transmitter that begins with it.
@@ -66,7 +66,7 @@ def precision_loss(
     ----------
     encoders : picture to features, of the precision and of fp32
     transmitters : picture to codes of every rate, likewise
-    place : of the codes that are compared
+    codes_slice : of the codes that are compared
     """
     features: list[list[np.ndarray]] = [[], []]
     codes: list[list[np.ndarray]] = [[], []]
@@ -74,7 +74,7 @@ def precision_loss(
         tensor = preprocess(picture, preprocessing)[None]
         for number in (0, 1):
             features[number].append(encoders[number](tensor)[0])
-            codes[number].append(transmitters[number](tensor)[0, place])
+            codes[number].append(transmitters[number](tensor)[0, codes_slice])
     cosine = np.sum(np.stack(features[0]) * np.stack(features[1]), axis=1)
     first, second = (np.stack([dequantize(each, codes_format) for each in some]) for some in codes)
     products = np.real(np.sum(first * second.conj(), axis=1))
@@ -92,7 +92,7 @@ def time_transmitter(
     picture: RGBImage,
     preprocessing: Preprocessing,
     graph: GraphRunner,
-    place: slice,
+    codes_slice: slice,
     *,
     num_runs: int,
 ) -> dict[str, LatencySummary]:
@@ -106,6 +106,6 @@ def time_transmitter(
                 tensor = preprocess(picture, preprocessing)
             with clock.stage("engine"):
                 codes = graph(tensor[None])
-        if not codes[0, place].any():
+        if not codes[0, codes_slice].any():
             raise EngineError("the model gave no signal for a picture, so it is broken; fetch the model set again")
     return clock.summary()

@@ -18,7 +18,7 @@ from rich.table import Table
 from engines.bench import EngineBench, precision_loss, time_transmitter
 from engines.build_progress import build_progress
 from engines.encoder_precision import default_store
-from engines.factory import Workshop
+from engines.factory import EngineFactory
 from engines.graphs.precision import Precision
 from engines.graphs.quantize import Tensor
 from engines.models.model_set import ModelSet
@@ -81,8 +81,8 @@ def build(
     models = ModelSet.find(model_set)
     if codec is not None:
         models.codec(codec)  # a name that the set lacks is said, though not every backend builds a codec
-    workshop = Workshop(models, EngineOptions(backend=backend, device=device, precision=precision, engines=engines))
-    if precision is Precision.FP32 and not workshop.target.builds:
+    factory = EngineFactory(models, EngineOptions(backend=backend, device=device, precision=precision, engines=engines))
+    if precision is Precision.FP32 and not factory.target.builds:
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
     size = models.manifest.encoder.preprocessing
     files = image_files(calibrate)[:_MOST_CALIBRATION_PICTURES] if calibrate else []
@@ -90,10 +90,10 @@ def build(
     pictures = list(_readable(track(files, "reading pictures", console=console, transient=True), size))
     if precision is not Precision.FP32:
         with console.status(f"rewriting {models.name} in {precision.value}"):
-            workshop.build_encoder(pictures, anew=force)
-    if workshop.target.builds:
-        _build_engine(workshop, parse_rate(rate), codec, console, anew=force)
-    print(f"{workshop.store.folder}: {precision.value} of {models.name} for {workshop.target}")
+            factory.build_encoder(pictures, rebuild=force)
+    if factory.target.builds:
+        _build_engine(factory, parse_rate(rate), codec, console, rebuild=force)
+    print(f"{factory.store.folder}: {precision.value} of {models.name} for {factory.target}")
 
 
 @app.command(epilog="Example: semlink engine info --json")
@@ -144,13 +144,13 @@ def bench(
     options = EngineOptions(
         backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
     )
-    workshop = Workshop(models, options)
-    graph = workshop.transmitter_graph(parsed, codec=codec)
+    factory = EngineFactory(models, options)
+    graph = factory.transmitter_graph(parsed, codec=codec)
     with build_progress(Console(stderr=True)) as progress:
-        runner = workshop.load(graph.onnx, report=progress)
+        runner = factory.load(graph.onnx, report=progress)
     picture = load_image(image) if image else np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
     stages = time_transmitter(
-        picture, models.manifest.encoder.preprocessing, runner, graph.places[parsed], num_runs=runs
+        picture, models.manifest.encoder.preprocessing, runner, graph.slices[parsed], num_runs=runs
     )
     state = machine_state() if json_path is not None else None
     report = EngineBench(
@@ -192,9 +192,9 @@ def verify(
     options = EngineOptions(
         backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
     )
-    tested = Workshop(models, options)
-    reference = Workshop(models, replace(options, backend="onnxruntime", device="cpu", precision=Precision.FP32))
-    graphs = [workshop.transmitter_graph(parsed, codec=codec) for workshop in (tested, reference)]
+    tested = EngineFactory(models, options)
+    reference = EngineFactory(models, replace(options, backend="onnxruntime", device="cpu", precision=Precision.FP32))
+    graphs = [factory.transmitter_graph(parsed, codec=codec) for factory in (tested, reference)]
     with build_progress(Console(stderr=True)) as progress:
         encoder = tested.load(tested.vectors_graph(), report=progress)
         transmitter = tested.load(graphs[0].onnx, report=progress)
@@ -203,7 +203,7 @@ def verify(
         models.manifest.encoder.preprocessing,
         encoders=(encoder, reference.load(reference.vectors_graph())),
         transmitters=(transmitter, reference.load(graphs[1].onnx)),
-        place=graphs[0].places[parsed],
+        codes_slice=graphs[0].slices[parsed],
     )
     if as_json:
         typer.echo(msgspec.json.encode(loss).decode())
@@ -220,8 +220,8 @@ def _readable(paths: Iterable[Path], preprocessing: Preprocessing) -> Iterator[T
             _log.warning("skipped: %s", error)
 
 
-def _build_engine(workshop: Workshop, rate: Rate, codec: str | None, console: Console, *, anew: bool) -> None:
-    graph = workshop.transmitter_graph(rate, codec=codec)
+def _build_engine(factory: EngineFactory, rate: Rate, codec: str | None, console: Console, *, rebuild: bool) -> None:
+    graph = factory.transmitter_graph(rate, codec=codec)
     with build_progress(console) as report:
         # What is loaded goes again by itself, with the last reference.
-        workshop.load(graph.onnx, report=report, anew=anew)
+        factory.load(graph.onnx, report=report, rebuild=rebuild)

@@ -44,7 +44,7 @@ def build_encoder(
     *,
     target: Target = DEFAULT_TARGET,
     pictures: Sequence[Tensor] = (),
-    anew: bool = False,
+    rebuild: bool = False,
 ) -> bytes:
     """Rewrite the encoder's graph, or read what was rewritten before.
 
@@ -52,7 +52,7 @@ def build_encoder(
     ----------
     target : where it will run; int8 for a GPU is another than for a CPU
     pictures : (size, size, 3) uint8 each, what the link will see; for an int8 that is calibrated
-    anew : rewrite it even if it is there, such as for other pictures
+    rebuild : rewrite it even if it is there, such as for other pictures
 
     Raises
     ------
@@ -66,12 +66,12 @@ def build_encoder(
     key = _key(model_set, precision, style)
     if pictures and style not in _CALIBRATED:
         raise ConfigError(f"{precision.value} of {model_set.name} needs no pictures; leave out --calibrate")
-    if pictures and not anew and store.find(key) is not None:
+    if pictures and not rebuild and store.find(key) is not None:
         raise ConfigError(f"int8 of {model_set.name} is calibrated already; --force calibrates it on these pictures")
     return store.find_or_build(
         key,
         lambda: at_precision(path, precision, style=style or Int8Style.DYNAMIC, pictures=pictures).SerializeToString(),
-        anew=anew,
+        rebuild=rebuild,
     )
 
 

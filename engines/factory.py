@@ -18,12 +18,12 @@ from semlink.errors import ConfigError
 from semlink.iq import CodesFormat
 from semlink.rates import Rate
 
-__all__ = ["Workshop"]
+__all__ = ["EngineFactory"]
 
 _log = logging.getLogger(__name__)
 
 
-class Workshop:
+class EngineFactory:
     """Makes one model set's graphs as options say, for one picture at a time.
 
     Parameters
@@ -49,10 +49,10 @@ class Workshop:
         self.target = choose_target(backend, options.device, is_one_image=True)
         self.store = default_store(model_set, options.engines)
 
-    def build_encoder(self, pictures: Sequence[Tensor] = (), *, anew: bool = False) -> None:
+    def build_encoder(self, pictures: Sequence[Tensor] = (), *, rebuild: bool = False) -> None:
         """Rewrite the image encoder in its precision, and keep it; see `engines.encoder_precision.build_encoder`."""
         build_encoder(
-            self._model_set, self._options.precision, self.store, target=self.target, pictures=pictures, anew=anew
+            self._model_set, self._options.precision, self.store, target=self.target, pictures=pictures, rebuild=rebuild
         )
 
     def transmitter_graph(self, rate: Rate, *, codec: str | None = None) -> TransmitterGraph:
@@ -69,7 +69,7 @@ class Workshop:
         """Compose the encoder and what takes its features, such as a key network; see `engines.graphs.compose`."""
         return compose_features([self._encoder(), *behind])
 
-    def load(self, graph: bytes, *, report: Report | None = None, anew: bool = False) -> GraphRunner:
+    def load(self, graph: bytes, *, report: Report | None = None, rebuild: bool = False) -> GraphRunner:
         """Load a graph that was composed here; see `engines.backends.runner.load_runner` for the other parameters."""
         return load_runner(
             graph,
@@ -79,7 +79,7 @@ class Workshop:
             precision=self._options.precision.value,
             store=self.store,
             report=report,
-            anew=anew,
+            rebuild=rebuild,
         )
 
     def _encoder(self) -> Graph:

@@ -120,28 +120,28 @@ class EngineStore:
             return None
         return engine
 
-    def find_or_build(self, key: EngineKey, build: Callable[[], bytes], *, anew: bool = False) -> bytes:
+    def find_or_build(self, key: EngineKey, build: Callable[[], bytes], *, rebuild: bool = False) -> bytes:
         """An engine's bytes, built if need be; of two processes that need the same one, the second waits.
 
         Parameters
         ----------
-        anew : build it even if it is there; what is there stays until the new one is whole
+        rebuild : build it even if it is there; what is there stays until the new one is whole
 
         Raises
         ------
         EngineError
             If the folder cannot be written; whatever `build` raises.
         """
-        if not anew and (engine := self.find(key)) is not None:
+        if not rebuild and (engine := self.find(key)) is not None:
             return engine
         with self._locked(key):
-            if not anew and (engine := self.find(key)) is not None:
+            if not rebuild and (engine := self.find(key)) is not None:
                 return engine
             self._tell_what_is_stale(key)
             return self._built(key, build)
 
     @contextlib.contextmanager
-    def backend_folder(self, key: EngineKey, *, anew: bool = False) -> Iterator[BackendFolder]:
+    def backend_folder(self, key: EngineKey, *, rebuild: bool = False) -> Iterator[BackendFolder]:
         """A folder for a backend that keeps its engines itself; no other process has it meanwhile.
 
         What a build left that did not come to its end, what was altered, or in which something failed since, is thrown
@@ -154,7 +154,7 @@ class EngineStore:
         """
         folder = self.folder / key.stem
         with self._locked(key):
-            stored = None if anew else self._whole(folder, key)
+            stored = None if rebuild else self._whole(folder, key)
             started_s = time.monotonic()
             if stored is None:
                 self._tell_what_is_stale(key)

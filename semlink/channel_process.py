@@ -85,8 +85,8 @@ class SoftwareChannel:
         if self._turns_phase and not frame.num_pilots and frame.stream_id not in self._open_streams:
             _log.warning("this stream has no pilots, so no receiver can undo the fading; use: semlink tx --pilots 8")
         sent = dequantize(frame.codes, frame.codes_format)
-        heard = apply_channel(sent, self._model, snr_db=self._snr_db, rng=self._rng)
-        codes = quantize(heard.symbols, frame.codes_format)
+        observation = apply_channel(sent, self._model, snr_db=self._snr_db, rng=self._rng)
+        codes = quantize(observation.symbols, frame.codes_format)
         self._num_values += codes.size
         self._num_clipped += count_clipped(codes, frame.codes_format)
         return with_received_codes(frame, codes)

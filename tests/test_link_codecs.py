@@ -19,8 +19,8 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 from PIL import Image
 
 from edge_rx.decoders.base import Decoders
-from edge_rx.decoders.map_detector import SignalSearch
-from edge_rx.decoders.templates import EntrySounds
+from edge_rx.decoders.map_detector import MapDetector
+from edge_rx.decoders.templates import SignalTemplates
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.index import FlatIndex
@@ -32,7 +32,7 @@ from edge_rx.reporter import Reporter
 from edge_tx.adaptation import MAX_AGE_S, Adaptation
 from edge_tx.model import TransmitterModel, load_index_model, load_transmitter_model
 from edge_tx.pipeline import Transmitter
-from engines.models.entry_codebook import EntryKeys
+from engines.models.entry_codebook import EntryCodebook
 from engines.models.image_encoder import ImageEncoder
 from engines.models.manifest import file_sha256
 from engines.models.model_set import ModelSet
@@ -69,11 +69,11 @@ def kb(kb_folder: Path) -> Iterator[KnowledgeBase]:
         yield knowledge_base
 
 
-def keys_of(kb: KnowledgeBase, models: ModelSet, codec: str | None = None) -> EntryKeys:
+def keys_of(kb: KnowledgeBase, models: ModelSet, codec: str | None = None) -> EntryCodebook:
     if codec is None:
-        return EntryKeys.of(kb.features(), kb.fingerprint, space=models.encoder_fingerprint)
-    space = models.codec(codec).keys_fingerprint
-    return EntryKeys.of(kb.keys(space), kb.fingerprint, space=space)
+        return EntryCodebook.of(kb.features(), kb.fingerprint, space=models.encoder_fingerprint)
+    space = models.codec(codec).projection_fingerprint
+    return EntryCodebook.of(kb.keys(space), kb.fingerprint, space=space)
 
 
 def model_of(codec: str, rate: Rate, kb: KnowledgeBase, models: ModelSet) -> TransmitterModel:
@@ -105,8 +105,8 @@ def answers(
 def nearest_keys(models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]) -> list[str]:
     """What is found without any channel: an entry's key is drawn to its label, an image's is not."""
     codec = models.codec("nested-labels")
-    images = codec.load_keys().of_images(ImageEncoder(models).encode(list(pictures.values())))
-    entries = (images @ kb.keys(codec.keys_fingerprint).T).argmax(axis=1)
+    images = codec.load_keys().project_images(ImageEncoder(models).encode(list(pictures.values())))
+    entries = (images @ kb.keys(codec.projection_fingerprint).T).argmax(axis=1)
     return [kb.record(int(entry)).source for entry in entries]
 
 
@@ -128,7 +128,7 @@ def test_every_codec_finds_what_was_sent(
 def familiar(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
     """A set whose `nested` sends codewords, so that its two ways to share the power are two codes."""
     folder = tmp_path_factory.mktemp("models") / "familiar"
-    return make_model_set(folder, nested=True, is_familiar=True, categories=CATEGORIES)
+    return make_model_set(folder, nested=True, sends_codeword=True, categories=CATEGORIES)
 
 
 @pytest.fixture
@@ -143,20 +143,21 @@ def test_each_code_is_heard_by_its_own_keys(
     familiar: ModelSet, familiar_kb: KnowledgeBase, pictures: dict[str, RGBImage]
 ) -> None:
     codec, features = familiar.codec("nested"), ImageEncoder(familiar).encode(list(pictures.values()))
-    decoders = Decoders.of(familiar, familiar_kb, with_clear=True)
-    codes = {False: codec.codebook, True: codec.codebook.for_clear_channel()}
+    decoders = Decoders.of(familiar, familiar_kb, with_high_snr_code=True)
+    codes = {False: codec.codebook, True: codec.codebook.for_high_snr()}
     searches = {
-        is_clear: SignalSearch(EntrySounds.of(code, familiar_kb.features()), RATE) for is_clear, code in codes.items()
+        is_high_snr: MapDetector(SignalTemplates.of(code, familiar_kb.features()), RATE)
+        for is_high_snr, code in codes.items()
     }
     others: list[bool] = []
-    for is_clear, code in codes.items():
-        decoder = decoders.decoder(codec.fingerprint(RATE, is_clear=is_clear))
-        assert decoder.codec == ("nested-clear" if is_clear else "nested")
+    for is_high_snr, code in codes.items():
+        decoder = decoders.decoder(codec.fingerprint(RATE, is_high_snr=is_high_snr))
+        assert decoder.codec == ("nested-clear" if is_high_snr else "nested")
         for latent in code.latent(features)[:, : RATE.latent_dim]:
             received = normalize_power(pair_latent(latent))
-            query = decoder.decode(decoder.hear(received, num_pilots=0, noise=NoiseEstimator()))
-            assert decoder.search(query) == searches[is_clear].match(query)
-            others += [decoder.search(query) != searches[not is_clear].match(query)]
+            query = decoder.decode(decoder.equalize(received, num_pilots=0, noise=NoiseEstimator()))
+            assert decoder.search(query) == searches[is_high_snr].match(query)
+            others += [decoder.search(query) != searches[not is_high_snr].match(query)]
     assert np.mean(others) > 0.5
 
 
@@ -164,27 +165,29 @@ def test_what_is_not_served_says_why_for_both_codes(
     familiar: ModelSet, familiar_kb: KnowledgeBase, pictures: dict[str, RGBImage], caplog: pytest.LogCaptureFixture
 ) -> None:
     model = load_transmitter_model(familiar, RATE, codec="nested")
-    assert model.for_clear_channel is not None
+    assert model.for_high_snr is not None
     silent = Receiver(Decoders.of(familiar, familiar_kb), familiar_kb)
-    assert answers(model.for_clear_channel, RATE, silent, pictures) == [None] * len(pictures)
+    assert answers(model.for_high_snr, RATE, silent, pictures) == [None] * len(pictures)
     assert dict(silent.rejected) == {"codec not served": len(pictures)}
     assert "start it with --feedback" in caplog.text
     caplog.clear()
-    narrow = Receiver(Decoders.of(familiar, familiar_kb, rates=[parse_rate("16")], with_clear=True), familiar_kb)
-    for each in (model, model.for_clear_channel):
+    narrow = Receiver(
+        Decoders.of(familiar, familiar_kb, rates=[parse_rate("16")], with_high_snr_code=True), familiar_kb
+    )
+    for each in (model, model.for_high_snr):
         answers(each, RATE, narrow, pictures)
     assert dict(narrow.rejected) == {"codec not served": 2 * len(pictures)}
     assert "told to serve other rates" in caplog.text
-    assert load_transmitter_model(familiar, RATE, codec="nested-labels").for_clear_channel is None
+    assert load_transmitter_model(familiar, RATE, codec="nested-labels").for_high_snr is None
 
 
 def test_one_graph_gives_both_codes_at_every_rate(familiar: ModelSet, pictures: dict[str, RGBImage]) -> None:
     picture = next(iter(pictures.values()))
     model, codebook = load_transmitter_model(familiar, RATE, codec="nested"), familiar.codec("nested").codebook
-    assert model.for_clear_channel is not None
+    assert model.for_high_snr is not None
     tensor, features = preprocess(picture, model.preprocessing), ImageEncoder(familiar).encode([picture])
     given = {}
-    for each, code in ((model, codebook), (model.for_clear_channel, codebook.for_clear_channel())):
+    for each, code in ((model, codebook), (model.for_high_snr, codebook.for_high_snr())):
         for rate in RATES:
             expected = quantize(normalize_power(pair_latent(code.latent(features)[:, : rate.latent_dim])))
             given[each.codec, rate] = each.codes(tensor, rate)
@@ -271,7 +274,7 @@ class TestKeys:
         with KnowledgeBase.open(folder) as kb:
             assert kb.verify() == [f"{keys.name}: sha256 is not the manifest's"]
             with pytest.raises(KnowledgeBaseError, match="damaged, or replaced"):
-                kb.keys(models.codec("nested-labels").keys_fingerprint)
+                kb.keys(models.codec("nested-labels").projection_fingerprint)
 
     def test_keys_of_another_knowledge_base_are_refused(
         self, kb_folder: Path, models: ModelSet, tmp_path: Path
@@ -284,7 +287,7 @@ class TestKeys:
             foreign.add(kb.features()[::-1])
             foreign.save(path)
             with pytest.raises(KnowledgeBaseError, match="replaced"):
-                kb.keys(models.codec("nested-labels").keys_fingerprint)
+                kb.keys(models.codec("nested-labels").projection_fingerprint)
 
     def test_new_keys_take_the_place_of_old_ones(self, kb_folder: Path, models: ModelSet, tmp_path: Path) -> None:
         folder = Path(shutil.copytree(kb_folder, tmp_path / "KB"))
@@ -312,12 +315,12 @@ class TestKeys:
 
     def test_keys_of_another_encoder_are_refused(self, kb: KnowledgeBase, models: ModelSet) -> None:
         with pytest.raises(ModelSetError, match="exported for other models"):
-            load_index_model(models, EntryKeys.of(kb.features(), kb.fingerprint, space="f" * 64))
+            load_index_model(models, EntryCodebook.of(kb.features(), kb.fingerprint, space="f" * 64))
 
     def test_stale_keys_are_rejected_with_a_hint(
         self, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage], caplog: pytest.LogCaptureFixture
     ) -> None:
-        stale = EntryKeys.of(kb.features()[::-1], bytes(32), space=models.encoder_fingerprint)
+        stale = EntryCodebook.of(kb.features()[::-1], bytes(32), space=models.encoder_fingerprint)
         receiver = Receiver(Decoders.of(models, kb), kb)
         assert answers(load_index_model(models, stale), RATE, receiver, pictures) == [None] * 12
         assert receiver.rejected == {"unknown models": 12}
@@ -367,10 +370,10 @@ class TestAdaptation:
             transmitter.model, load_index_model(models, keys_of(kb, models)), RATE, adapts_rate=False
         )
         adaptation.prepare(reports, transmitter)
-        assert not adaptation.has_heard
+        assert not adaptation.has_report
         reports.next = ReceiverReport(knowledge_base="0" * 64)
         adaptation.prepare(reports, transmitter)
-        assert adaptation.has_heard
+        assert adaptation.has_report
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "not of the receiver's knowledge base" in caplog.text
 
@@ -412,7 +415,7 @@ class TestAdaptation:
             stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
             reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
             adaptation.prepare(reports, transmitter)
-            chosen.append(transmitter.model is blind.for_clear_channel)
+            chosen.append(transmitter.model is blind.for_high_snr)
         assert chosen == expected
         told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("sending with")]
         assert (
@@ -449,14 +452,14 @@ class TestAdaptation:
         receiver = Receiver(Decoders.of(models, kb), kb)
         answers(load_transmitter_model(models, RATE, codec="nested"), RATE, receiver, pictures)
         with ReportPublisher("tcp://127.0.0.1:*") as publisher, ReportSubscriber(publisher.endpoint) as subscriber:
-            heard, end_s = None, time.monotonic() + 10.0
-            while heard is None and time.monotonic() < end_s:
+            observation, end_s = None, time.monotonic() + 10.0
+            while observation is None and time.monotonic() < end_s:
                 Reporter(publisher).report(receiver)  # a new one each time: none is held back as too early
                 time.sleep(0.01)
-                heard = subscriber.newest()
-        assert heard is not None
-        assert heard.knowledge_base == kb.fingerprint.hex()
-        (snr_db,) = heard.snr_db.values()
+                observation = subscriber.newest()
+        assert observation is not None
+        assert observation.knowledge_base == kb.fingerprint.hex()
+        (snr_db,) = observation.snr_db.values()
         assert 10.0 < snr_db <= 30.0
 
 

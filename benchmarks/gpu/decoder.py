@@ -64,8 +64,8 @@ def _bench_precision(bench: DeviceBench, size: int, precision: SearchPrecision, 
 
             def answer(number: int, decoder: Any = decoder, num_frames: int = num_frames) -> list[Answer | None]:
                 sent = _numbers(number, num_frames)
-                heard = [decoder.hear(symbols[frame], num_pilots=0, noise=NoiseEstimator()) for frame in sent]
-                found: list[Answer | None] = decoder.search(decoder.decode(np.concatenate(heard)))
+                observation = [decoder.equalize(symbols[frame], num_pilots=0, noise=NoiseEstimator()) for frame in sent]
+                found: list[Answer | None] = decoder.search(decoder.decode(np.concatenate(observation)))
                 return found
 
             bench.time(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.studies.catalogue import STUDIES
-from benchmarks.studies.context import Workbench
+from benchmarks.studies.context import StudyContext
 from benchmarks.studies.report import StudyReport, draw
 from semlink.machine import write_report
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def main() -> None:
     """Measure those named on the command line, or all."""
-    bench = Workbench.standard()
+    bench = StudyContext.standard()
     names = sys.argv[1:] or [study.name for study in STUDIES]
     with bench.progress:
         for study in STUDIES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.studies.context import Workbench
+from benchmarks.studies.context import StudyContext
 from benchmarks.studies.key_network import hyperparameters
 from benchmarks.studies.questions import (
     answers,
@@ -33,7 +33,7 @@ class Study:
     title: str
     text: str
     x_label: str
-    measure: Callable[[Workbench], Iterator[Point]]
+    measure: Callable[[StudyContext], Iterator[Point]]
 
 
 STUDIES = (

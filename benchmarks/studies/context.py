@@ -25,22 +25,22 @@ from trainer.evaluation.grid import Grid, train_all, trainings_of
 from trainer.evaluation.measure import Link, Measurement
 from trainer.evaluation.record import Record
 from trainer.features import cached_features
-from trainer.links.retrieval import CleanRetrieval
+from trainer.links.retrieval import NoiselessRetrieval
 
-__all__ = ["SEEDS", "Workbench"]
+__all__ = ["SEEDS", "StudyContext"]
 
 SEEDS = (0, 1, 2)
 _NUM_CORES = len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
-class Workbench:
+class StudyContext:
     """Everything that is needed more than once, made when it is first asked for."""
 
     progress: Progress
 
     @classmethod
-    def standard(cls) -> Workbench:
+    def standard(cls) -> StudyContext:
         """With a progress bar on stderr."""
         return cls(Progress(console=Console(stderr=True)))
 
@@ -55,7 +55,7 @@ class Workbench:
         return open_dataset("cifar100", progress=self.progress)
 
     @cached_property
-    def learning(self) -> TrainingFeatures:
+    def training_data(self) -> TrainingFeatures:
         """CIFAR-100's training set."""
         return training_features(self.cifar100, self.encoder, self.progress)
 
@@ -64,17 +64,17 @@ class Workbench:
         """Where fits and training runs are kept."""
         return cache_folder("runs")
 
-    def clean(self, dataset: Dataset, *, kb_rows: np.ndarray | None = None) -> CleanRetrieval:
+    def noiseless(self, dataset: Dataset, *, kb_rows: np.ndarray | None = None) -> NoiselessRetrieval:
         """A dataset's retrieval without any channel; `kb_rows` are the entries that the knowledge base has."""
         sent = cached_features(dataset.sent, self.encoder, progress=self.progress)
         kb = cached_features(dataset.knowledge_base, self.encoder, progress=self.progress)
         kb_labels = np.asarray(dataset.knowledge_base.labels)
         rows = np.arange(len(kb)) if kb_rows is None else kb_rows
-        return CleanRetrieval.of(sent, np.asarray(dataset.sent.labels), kb[rows], kb_labels[rows])
+        return NoiselessRetrieval.of(sent, np.asarray(dataset.sent.labels), kb[rows], kb_labels[rows])
 
     def measure(
         self,
-        clean: CleanRetrieval,
+        noiseless: NoiselessRetrieval,
         name: str,
         link_of: Callable[[Rate, int], Link],
         *,
@@ -86,13 +86,13 @@ class Workbench:
     ) -> list[Record]:
         """One codec over rates, SNRs and seeds; nothing of it is kept."""
         grid = self.grid(name, rates, snr_db, channel, seeds)
-        return Measurement(grid, clean, self.progress, num_jobs=num_jobs or _NUM_CORES).links(
+        return Measurement(grid, noiseless, self.progress, num_jobs=num_jobs or _NUM_CORES).links(
             name, link_of, trained_on="study"
         )
 
     def measure_kbsc(
         self,
-        clean: CleanRetrieval,
+        noiseless: NoiselessRetrieval,
         *,
         rates: Sequence[str] = ("64",),
         snr_db: Sequence[float] = (0.0,),
@@ -105,8 +105,8 @@ class Workbench:
         grid = replace(self.grid(codec, rates, snr_db, channel, SEEDS), trained_on=trained_on)
         template = CodecTraining(codec="kbsc", num_symbols=64, epochs=60, loss=loss)
         trainings = trainings_of(grid, template)
-        trained = train_all(trainings, self.learning, self.runs, num_jobs=_NUM_CORES, progress=self.progress)
-        return Measurement(grid, clean, self.progress, num_jobs=_NUM_CORES).trained(trained)
+        trained = train_all(trainings, self.training_data, self.runs, num_jobs=_NUM_CORES, progress=self.progress)
+        return Measurement(grid, noiseless, self.progress, num_jobs=_NUM_CORES).trained(trained)
 
     @staticmethod
     def grid(

@@ -8,19 +8,19 @@ import msgspec
 import numpy as np
 import torch
 
-from benchmarks.studies.context import SEEDS, Workbench
+from benchmarks.studies.context import SEEDS, StudyContext
 from benchmarks.studies.report import Point
-from trainer.codecs.projection_head import KeyNetwork, KeyTraining, train_key_network
+from trainer.codecs.projection_head import ProjectionNetwork, ProjectionTraining, train_projection_network
 from trainer.datasets.cifar100 import paper_train_split
-from trainer.links.retrieval import CleanRetrieval
+from trainer.links.retrieval import NoiselessRetrieval
 
 __all__ = ["hyperparameters"]
 
 
-def hyperparameters(bench: Workbench) -> Iterator[Point]:
+def hyperparameters(bench: StudyContext) -> Iterator[Point]:
     """Loss, width and learning rate of the key network, one changed at a time."""
-    clean = bench.clean(bench.cifar100)
-    base = KeyTraining()
+    noiseless = bench.noiseless(bench.cifar100)
+    base = ProjectionTraining()
     variants = {
         "as shipped": base,
         "contrastive loss": msgspec.structs.replace(base, loss="contrastive"),
@@ -31,33 +31,37 @@ def hyperparameters(bench: Workbench) -> Iterator[Point]:
         "temperature 0.05": msgspec.structs.replace(base, temperature=0.05),
         "temperature 0.2": msgspec.structs.replace(base, temperature=0.2),
     }
-    features = clean.index.vectors(0, len(clean.index))
+    features = noiseless.index.vectors(0, len(noiseless.index))
     for name, training in variants.items():
         for seed in SEEDS:
-            learning = bench.learning
-            train, *_ = paper_train_split(len(learning.features), seed)
-            network, proxies = train_key_network(
+            training_data = bench.training_data
+            train, *_ = paper_train_split(len(training_data.features), seed)
+            network, proxies = train_projection_network(
                 msgspec.structs.replace(training, seed=seed),
-                learning.features[train],
-                learning.labels[train],
-                num_categories=len(learning.categories),
+                training_data.features[train],
+                training_data.labels[train],
+                num_categories=len(training_data.categories),
             )
-            yield Point("nearest key, no channel", name, seed, _key_accuracy(network, features, clean))
-            yield Point("nearest proxy (classifier)", name, seed, _proxy_accuracy(network, proxies, bench, clean))
+            yield Point("nearest key, no channel", name, seed, _key_accuracy(network, features, noiseless))
+            yield Point("nearest proxy (classifier)", name, seed, _proxy_accuracy(network, proxies, bench, noiseless))
 
 
-def _keys(network: KeyNetwork, features: np.ndarray) -> np.ndarray:
+def _keys(network: ProjectionNetwork, features: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        keys: np.ndarray = network(torch.from_numpy(np.ascontiguousarray(features))).numpy()
-    return keys
+        projection: np.ndarray = network(torch.from_numpy(np.ascontiguousarray(features))).numpy()
+    return projection
 
 
-def _key_accuracy(network: KeyNetwork, features: np.ndarray, clean: CleanRetrieval) -> float:
+def _key_accuracy(network: ProjectionNetwork, features: np.ndarray, noiseless: NoiselessRetrieval) -> float:
     """Without the labels of the entries, so that the network alone is what differs."""
-    nearest = (_keys(network, clean.features) @ _keys(network, features).T).argmax(axis=1)
-    return float(np.mean(clean.kb_labels[nearest] == clean.labels))
+    nearest = (_keys(network, noiseless.features) @ _keys(network, features).T).argmax(axis=1)
+    return float(np.mean(noiseless.kb_labels[nearest] == noiseless.labels))
 
 
-def _proxy_accuracy(network: KeyNetwork, proxies: np.ndarray, bench: Workbench, clean: CleanRetrieval) -> float:
-    classes = np.asarray(bench.learning.categories)[(_keys(network, clean.features) @ proxies.T).argmax(axis=1)]
-    return float(np.mean(classes == clean.labels))
+def _proxy_accuracy(
+    network: ProjectionNetwork, proxies: np.ndarray, bench: StudyContext, noiseless: NoiselessRetrieval
+) -> float:
+    classes = np.asarray(bench.training_data.categories)[
+        (_keys(network, noiseless.features) @ proxies.T).argmax(axis=1)
+    ]
+    return float(np.mean(classes == noiseless.labels))

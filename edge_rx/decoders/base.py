@@ -18,14 +18,14 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.decoders.codeword_search import IndexSearch
+from edge_rx.decoders.codeword_search import CodewordSearch
 from edge_rx.decoders.feature import Answer, Building, decoder_backend, feature_decoders, require_length
-from edge_rx.decoders.map_detector import SignalSearch
-from edge_rx.decoders.templates import EntrySounds
+from edge_rx.decoders.map_detector import MapDetector
+from edge_rx.decoders.templates import SignalTemplates
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch
-from edge_rx.noise import NoiseEstimator, undo_gain
+from edge_rx.noise import NoiseEstimator, zero_forcing
 from engines.models.codecs import NestedCodec, PerRateCodec
 from engines.models.entry_codebook import index_fingerprint
 from engines.models.model_set import ModelSet
@@ -33,13 +33,13 @@ from semlink.errors import ConfigError, DecodeError, KnowledgeBaseError
 from semlink.iq import Symbols
 from semlink.rates import RATES, Rate
 
-__all__ = ["Answer", "Decoder", "Decoders", "Heard", "Query", "SignalDecoder"]
+__all__ = ["Answer", "Decoder", "Decoders", "Observation", "Query", "SignalDecoder"]
 
 _log = logging.getLogger(__name__)
 
 _UNASKED = "a code for clear channels, of which this receiver has told nobody; start it with --feedback"
 
-Heard: TypeAlias = npt.NDArray[np.float32]
+Observation: TypeAlias = npt.NDArray[np.float32]
 """(batch, ...): what is left of transmissions when their channels are undone, as far as the host does it."""
 
 Query: TypeAlias = Any
@@ -55,7 +55,7 @@ class Decoder(Protocol):
         """Its name."""
         ...
 
-    def hear(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Heard:
+    def equalize(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Observation:
         """Undo the channel of one transmission, (1, ...).
 
         Parameters
@@ -70,7 +70,7 @@ class Decoder(Protocol):
         """
         ...
 
-    def decode(self, heard: Heard) -> Query:
+    def decode(self, observation: Observation) -> Query:
         """Make of what was heard of each transmission what to look for."""
         ...
 
@@ -82,23 +82,23 @@ class Decoder(Protocol):
 class SignalDecoder:
     """A search among what entries sound like: `nested` and `index`."""
 
-    def __init__(self, codec: str, signals: SignalSearch | IndexSearch, rate: Rate) -> None:
+    def __init__(self, codec: str, signals: MapDetector | CodewordSearch, rate: Rate) -> None:
         self.codec = codec
         self._signals, self._rate = signals, rate
 
-    def hear(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Heard:
+    def equalize(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Observation:
         """Undo the gain that the pilots make likely, and estimate the noise."""
         require_length(received, self._rate, num_pilots)
         if not received[num_pilots:].any():
             raise DecodeError("symbols decode to no direction: nothing was heard")
-        symbols, noise_variance = undo_gain(received, num_pilots=num_pilots, estimator=noise)
+        symbols, noise_variance = zero_forcing(received, num_pilots=num_pilots, estimator=noise)
         return self._signals.queries(symbols[None], np.array([noise_variance]))
 
-    def decode(self, heard: Heard) -> Heard:
+    def decode(self, observation: Observation) -> Observation:
         """Leave it as it is: what was heard is what to look for."""
-        return heard
+        return observation
 
-    def search(self, query: Heard) -> list[Answer | None]:
+    def search(self, query: Observation) -> list[Answer | None]:
         """The entries to answer with; see the searches for which those are, and what their scores say."""
         return [*self._signals.match(query)]
 
@@ -136,7 +136,7 @@ class Decoders:
         batch: int = 1,
         engines: Path | None = None,
         building: Building = contextlib.nullcontext,
-        with_clear: bool = False,
+        with_high_snr_code: bool = False,
     ) -> Decoders:
         """Load every codec of a model set, and `index`, for one knowledge base.
 
@@ -149,8 +149,8 @@ class Decoders:
         batch : frames of one decoder that may come together
         engines : where they are kept; beside the model set if None
         building : what engines are built within, where there are any; see `edge_rx.decoders.feature.Building`
-        with_clear : serve `nested` as it is sent to a receiver that reports a clear channel too, with as many keys at
-            each rate again; without reports nobody sends it
+        with_high_snr_code : also serve the high-SNR code of `nested`, which doubles the signals held for each rate;
+            transmitters use it only when they receive reports
 
         Raises
         ------
@@ -189,14 +189,16 @@ class Decoders:
             own = {fingerprint: _UNASKED for rate in served for fingerprint in codec.fingerprints(rate)}
             try:
                 vectors = _entry_vectors(codec, knowledge_base)
-                decoders |= dict(_signal_decoders(codec, vectors, served, num_threads, gpu, with_clear=with_clear))
+                decoders |= dict(
+                    _signal_decoders(codec, vectors, served, num_threads, gpu, with_high_snr_code=with_high_snr_code)
+                )
             except KnowledgeBaseError as error:
                 _log.warning("%s is not served: %s", codec.name, error)
                 unserved |= dict.fromkeys(own, f"{codec.name}: {error}")
                 continue
             unserved |= own  # of which those that have a decoder never get here
-            if codec.entry.keys is not None:
-                spaces[codec.keys_fingerprint] = "index-labels"
+            if codec.entry.projection is not None:
+                spaces[codec.projection_fingerprint] = "index-labels"
         decoders |= dict(_index_decoders(knowledge_base, rates, spaces, num_threads, gpu))
         for space, name in spaces.items():
             for rate in RATES:
@@ -247,9 +249,9 @@ def _other_rate(codec: str, rate: Rate) -> str:
 
 def _entry_vectors(codec: NestedCodec, knowledge_base: KnowledgeBase) -> npt.NDArray[np.float32]:
     """What a codec's receiver compares: features, or the keys that the knowledge base holds of it."""
-    if codec.entry.keys is None:
+    if codec.entry.projection is None:
         return knowledge_base.features()
-    return knowledge_base.keys(codec.keys_fingerprint)
+    return knowledge_base.keys(codec.projection_fingerprint)
 
 
 def _signal_decoders(
@@ -259,15 +261,15 @@ def _signal_decoders(
     num_threads: int,
     gpu: GpuSearch | None,
     *,
-    with_clear: bool,
+    with_high_snr_code: bool,
 ) -> Iterator[tuple[bytes, Decoder]]:
     """`nested` at every rate, as it is sent without reports, and to a receiver that reports a clear channel."""
     codes = {codec.name: codec.codebook}
-    if with_clear and codec.codebook.has_clear_code:
-        codes[codec.clear_name] = codec.codebook.for_clear_channel()
-    for (name, _), sounds in zip(codes.items(), EntrySounds.of_codes([*codes.values()], vectors), strict=True):
-        for rate, search in SignalSearch.of_rates(sounds, rates, num_threads=num_threads, gpu=gpu).items():
-            yield codec.fingerprint(rate, is_clear=name == codec.clear_name), SignalDecoder(name, search, rate)
+    if with_high_snr_code and codec.codebook.has_high_snr_code:
+        codes[codec.high_snr_name] = codec.codebook.for_high_snr()
+    for (name, _), templates in zip(codes.items(), SignalTemplates.of_codes([*codes.values()], vectors), strict=True):
+        for rate, search in MapDetector.of_rates(templates, rates, num_threads=num_threads, gpu=gpu).items():
+            yield codec.fingerprint(rate, is_high_snr=name == codec.high_snr_name), SignalDecoder(name, search, rate)
 
 
 def _index_decoders(
@@ -280,6 +282,6 @@ def _index_decoders(
     """`index` at every rate; in whichever space a transmitter found the entry, its codeword is the same."""
     fingerprint = knowledge_base.fingerprint
     for rate in rates:
-        search = IndexSearch(fingerprint, knowledge_base.num_entries, rate, num_threads=num_threads, gpu=gpu)
+        search = CodewordSearch(fingerprint, knowledge_base.num_entries, rate, num_threads=num_threads, gpu=gpu)
         for space, codec in spaces.items():
             yield index_fingerprint(space, fingerprint, rate), SignalDecoder(codec, search, rate)

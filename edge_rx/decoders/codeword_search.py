@@ -7,7 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.decoders.map_detector import NUM_CANDIDATES, RankedEntries, probabilities, require_sound
+from edge_rx.decoders.map_detector import NUM_CANDIDATES, RankedEntries, check_symbols, probabilities
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.index import EntryIds, InnerProductIndex
 from engines.models.arrays import FloatArray
@@ -16,10 +16,10 @@ from semlink.errors import KnowledgeBaseError
 from semlink.iq import Symbols, unpair_symbols
 from semlink.rates import Rate
 
-__all__ = ["IndexSearch"]
+__all__ = ["CodewordSearch"]
 
 
-class IndexSearch:
+class CodewordSearch:
     """The codewords of one knowledge base at one rate.
 
     Parameters
@@ -51,8 +51,8 @@ class IndexSearch:
         return self._make_index()
 
     def queries(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> FloatArray:
-        """What to look for, (batch, 2 n) float32: see `edge_rx.decoders.map_detector.SignalSearch.queries`."""
-        require_sound(symbols, noise_variance, num_reals=self._num_reals)
+        """What to look for, (batch, 2 n) float32: see `edge_rx.decoders.map_detector.MapDetector.queries`."""
+        check_symbols(symbols, noise_variance, num_reals=self._num_reals)
         return unpair_symbols(symbols)
 
     def search(

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.equalizer import equalize
+from edge_rx.equalizer import equalize_phase
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.noise import NoiseEstimator
@@ -54,14 +54,14 @@ class GraphDecoder:
         knowledge_base.search(np.ones((1, knowledge_base.manifest.feature_dim), dtype=np.float32))
         self._graph, self._rate, self._knowledge_base = graph, rate, knowledge_base
 
-    def hear(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> FloatArray:
+    def equalize(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> FloatArray:
         """Turn back by the pilots' phase, (1, 2 n); the network knows no noise."""
         require_length(received, self._rate, num_pilots)
-        return unpair_symbols(equalize(received, num_pilots=num_pilots))[None]
+        return unpair_symbols(equalize_phase(received, num_pilots=num_pilots))[None]
 
-    def decode(self, heard: FloatArray) -> FloatArray:
+    def decode(self, observation: FloatArray) -> FloatArray:
         """Run the network: (batch, feature_dim)."""
-        return self._graph(heard)
+        return self._graph(observation)
 
     def search(self, query: FloatArray) -> list[Answer | None]:
         """The entries of the largest cosines, and those cosines."""
@@ -93,21 +93,23 @@ class GpuDecoder:
         self._taken = np.zeros([axis or 1 for axis in runner.input.shape], np.float32)
         knowledge_base.search_on_device(runner.on_device(self._taken).rows(1))
 
-    def hear(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> FloatArray:
+    def equalize(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> FloatArray:
         """Put pilots and data in their places, (1, MAX_PILOTS + n, 2); the graph does the rest."""
         require_length(received, self._rate, num_pilots)
         pairs = unpair_symbols(received).reshape(-1, 2)
-        heard = np.zeros((1, *self._taken.shape[1:]), np.float32)
-        heard[0, :num_pilots], heard[0, MAX_PILOTS:] = pairs[:num_pilots], pairs[num_pilots:]
-        return heard
+        observation = np.zeros((1, *self._taken.shape[1:]), np.float32)
+        observation[0, :num_pilots], observation[0, MAX_PILOTS:] = pairs[:num_pilots], pairs[num_pilots:]
+        return observation
 
-    def decode(self, heard: FloatArray) -> DeviceTensor:
+    def decode(self, observation: FloatArray) -> DeviceTensor:
         """Run the graph; the query stands until the next call."""
-        if len(heard) > len(self._taken):
-            raise EngineError(f"{self.codec}: the engine decodes {len(self._taken)} frames together, got {len(heard)}")
+        if len(observation) > len(self._taken):
+            raise EngineError(
+                f"{self.codec}: the engine decodes {len(self._taken)} frames together, got {len(observation)}"
+            )
         # What is left of an earlier batch behind these is computed again, and not looked at.
-        self._taken[: len(heard)] = heard
-        return self._runner.on_device(self._taken).rows(len(heard))
+        self._taken[: len(observation)] = observation
+        return self._runner.on_device(self._taken).rows(len(observation))
 
     def search(self, query: DeviceTensor) -> list[Answer | None]:
         """The entries of the largest cosines, and those cosines."""

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.decoders.templates import EntrySounds
+from edge_rx.decoders.templates import SignalTemplates
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.index import EntryIds, InnerProductIndex
 from engines.models.arrays import FloatArray
@@ -37,7 +37,7 @@ from semlink.errors import DecodeError
 from semlink.iq import Symbols, unpair_symbols
 from semlink.rates import Rate
 
-__all__ = ["NUM_CANDIDATES", "RankedEntries", "SignalSearch", "probabilities", "require_sound"]
+__all__ = ["NUM_CANDIDATES", "MapDetector", "RankedEntries", "check_symbols", "probabilities"]
 
 NUM_CANDIDATES = 64
 """Keys that the answer is chosen from. With little signal the rest are as likely together, but no likelier to help."""
@@ -59,12 +59,12 @@ class RankedEntries(NamedTuple):
     probabilities: npt.NDArray[np.float32]
 
 
-class SignalSearch:
+class MapDetector:
     """The keys of one knowledge base at one rate.
 
     Parameters
     ----------
-    sounds : of that knowledge base
+    templates : of that knowledge base
     rate : symbols of an image
     num_threads : CPU threads of a search
     gpu : where to hold the keys and search; None for the CPU
@@ -73,7 +73,7 @@ class SignalSearch:
 
     def __init__(
         self,
-        sounds: EntrySounds,
+        templates: SignalTemplates,
         rate: Rate,
         *,
         num_threads: int = 1,
@@ -81,31 +81,35 @@ class SignalSearch:
         num_candidates: int = NUM_CANDIDATES,
     ) -> None:
         self._num_candidates = num_candidates
-        self._entries, self._similarity, self._log_priors = sounds.entries, sounds.similarity, sounds.log_priors
-        self._unexplained, self._vectors = sounds.unexplained, sounds.vectors
-        self._dim, self._num_repeats = _folded(rate, sounds.keys.shape[1])
+        self._entries, self._similarity, self._log_priors = (
+            templates.entries,
+            templates.similarity,
+            templates.log_priors,
+        )
+        self._unexplained, self._vectors = templates.unexplained, templates.vectors
+        self._dim, self._num_repeats = _reals_and_repetitions(rate, templates.keys.shape[1])
         # Only a rate of no whole number of repeats needs them written down.
-        longest = sounds.keys if self._dim <= sounds.keys.shape[1] else repeat(sounds.keys)
-        keys = _unit_power(longest[:, : self._dim]) * sounds.scale[:, None]
+        longest = templates.keys if self._dim <= templates.keys.shape[1] else repeat(templates.keys)
+        keys = _unit_power(longest[:, : self._dim]) * templates.scale[:, None]
         self._half_energy = np.sum(keys**2, axis=1) / 2
-        vectors = np.column_stack([keys, self._half_energy, sounds.log_priors]).astype(np.float32)
+        vectors = np.column_stack([keys, self._half_energy, templates.log_priors]).astype(np.float32)
         self._index = InnerProductIndex(vectors, num_threads=num_threads, gpu=gpu)
 
     @classmethod
     def of_rates(
-        cls, sounds: EntrySounds, rates: Sequence[Rate], *, num_threads: int = 1, gpu: GpuSearch | None = None
-    ) -> dict[Rate, SignalSearch]:
+        cls, templates: SignalTemplates, rates: Sequence[Rate], *, num_threads: int = 1, gpu: GpuSearch | None = None
+    ) -> dict[Rate, MapDetector]:
         """One search for each rate; rates that repeat one code share its keys."""
-        searches: dict[Rate, SignalSearch] = {}
-        by_dim: dict[int, SignalSearch] = {}
+        searches: dict[Rate, MapDetector] = {}
+        by_dim: dict[int, MapDetector] = {}
         for rate in rates:
-            dim, num_repeats = _folded(rate, sounds.keys.shape[1])
+            dim, num_repeats = _reals_and_repetitions(rate, templates.keys.shape[1])
             if dim not in by_dim:
-                by_dim[dim] = cls(sounds, rate, num_threads=num_threads, gpu=gpu)
+                by_dim[dim] = cls(templates, rate, num_threads=num_threads, gpu=gpu)
             searches[rate] = by_dim[dim]._repeating(num_repeats)
         return searches
 
-    def _repeating(self, num_repeats: int) -> SignalSearch:
+    def _repeating(self, num_repeats: int) -> MapDetector:
         """The same keys for a rate that says them so often."""
         other = copy(self)
         other._num_repeats = num_repeats
@@ -124,13 +128,13 @@ class SignalSearch:
         DecodeError
             If the symbols are not this rate's, or a number is not finite.
         """
-        require_sound(symbols, noise_variance, num_reals=self._num_repeats * self._dim)
+        check_symbols(symbols, noise_variance, num_reals=self._num_repeats * self._dim)
         received = unpair_symbols(symbols).reshape(len(symbols), self._num_repeats, self._dim).mean(axis=1)
         # Of each real: half the noise, less by the repeats, and what an entry's key leaves unexplained.
         variance = np.asarray(noise_variance) / 2 / self._num_repeats + self._unexplained
         return np.column_stack([received, np.full_like(variance, -1.0), variance]).astype(np.float32)
 
-    def likeliest(self, queries: FloatArray, *, num_matches: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    def top_hypotheses(self, queries: FloatArray, *, num_matches: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
         """The likeliest keys for each of `queries`, best first, and their log-likelihoods up to an image's constant.
 
         Returns
@@ -146,7 +150,7 @@ class SignalSearch:
         queries = self.queries(symbols, noise_variance)
         ranked: list[RankedEntries] = []
         for start in range(0, len(queries), _IMAGES_AT_A_TIME):
-            keys, log_likelihoods = self.likeliest(
+            keys, log_likelihoods = self.top_hypotheses(
                 queries[start : start + _IMAGES_AT_A_TIME], num_matches=self._num_candidates
             )
             order = np.argsort(-self._expected_similarity(keys, log_likelihoods), axis=1, kind="stable")
@@ -168,7 +172,7 @@ class SignalSearch:
             correlation of signal and the entry's likeliest key, which are of known power, times the similarity
             of entry and key
         """
-        keys, log_likelihoods = self.likeliest(queries, num_matches=self._num_candidates)
+        keys, log_likelihoods = self.top_hypotheses(queries, num_matches=self._num_candidates)
         places = self._expected_similarity(keys, log_likelihoods).argmax(axis=1).tolist()
         return [
             self._scored(int(keys[image, place]), float(log_likelihoods[image, place]), float(queries[image, -1]))
@@ -202,7 +206,7 @@ def _without_repeats(entries: EntryIds, weights: npt.NDArray[np.float32]) -> Ran
     return RankedEntries(entries[first[order]], np.bincount(places, weights)[order].astype(np.float32))
 
 
-def _folded(rate: Rate, feature_dim: int) -> tuple[int, int]:
+def _reals_and_repetitions(rate: Rate, feature_dim: int) -> tuple[int, int]:
     """Reals of a rate's keys, and how often the rate repeats them: a whole number of times is averaged into one."""
     repeats, rest = divmod(rate.latent_dim, feature_dim)
     return (feature_dim, repeats) if repeats and not rest else (rate.latent_dim, 1)
@@ -214,7 +218,7 @@ def _unit_power(prefix: FloatArray) -> FloatArray:
     return np.asarray(prefix * np.sqrt(prefix.shape[1] / 2) / np.maximum(lengths, np.finfo(np.float32).tiny))
 
 
-def require_sound(symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_reals: int) -> None:
+def check_symbols(symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_reals: int) -> None:
     """Refuse what a search would answer with just any entry: other rates' symbols, NaN, and no noise at all."""
     if symbols.ndim != 2 or 2 * symbols.shape[1] != num_reals or noise_variance.shape != symbols.shape[:1]:
         raise DecodeError(

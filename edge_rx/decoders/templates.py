@@ -16,7 +16,7 @@ from engines.models.arrays import FloatArray
 from engines.models.codebook import Codebook
 from semlink.errors import KnowledgeBaseError
 
-__all__ = ["EntrySounds", "SignalPriors"]
+__all__ = ["SignalPriors", "SignalTemplates"]
 
 _BLOCK = 4096
 """Entries that are held against all cells at a time."""
@@ -44,7 +44,7 @@ class SignalPriors:
 
 
 @dataclass(frozen=True, eq=False)
-class EntrySounds:
+class SignalTemplates:
     """What each entry of a knowledge base would have sounded like, at the longest rate; shared by all rates.
 
     Attributes
@@ -67,14 +67,14 @@ class EntrySounds:
     vectors: FloatArray
 
     @classmethod
-    def of(cls, codebook: Codebook, features: FloatArray, priors: SignalPriors | None = None) -> EntrySounds:
+    def of(cls, codebook: Codebook, features: FloatArray, priors: SignalPriors | None = None) -> SignalTemplates:
         """Listen to every entry of (entries, feature_dim) float32 once; see `of_codes`."""
         return cls.of_codes([codebook], features, priors)[0]
 
     @classmethod
     def of_codes(
         cls, codebooks: Sequence[Codebook], features: FloatArray, priors: SignalPriors | None = None
-    ) -> list[EntrySounds]:
+    ) -> list[SignalTemplates]:
         """Listen by several codes that differ in how they share the power, and hold all but the keys together.
 
         Raises
@@ -92,19 +92,19 @@ class EntrySounds:
         analog = first.analog(directions)
         cells, nearest, similarity, log_priors = _cell_entries(first, directions, priors)
         ones = np.ones(len(features), np.float32)
-        unfamiliar_prior = np.log((1.0 - priors.familiar) / len(features))
+        analog_prior = np.log((1.0 - priors.familiar) / len(features))
         refinement = priors.agreement * analog[nearest]
         keys = [np.concatenate([code.superpose(code.codewords[cells], refinement), analog]) for code in codebooks]
-        sounds = cls(
+        templates = cls(
             keys=keys[0],
             scale=np.concatenate([np.ones(len(cells), np.float32), priors.agreement * ones]),
             entries=np.concatenate([nearest, np.arange(len(features))]),
             similarity=np.concatenate([similarity, ones]),
-            log_priors=np.concatenate([log_priors, np.full(len(features), unfamiliar_prior)]),
+            log_priors=np.concatenate([log_priors, np.full(len(features), analog_prior)]),
             unexplained=(1.0 - priors.agreement**2) / 2,
             vectors=analog,
         )
-        return [replace(sounds, keys=each) for each in keys]
+        return [replace(templates, keys=each) for each in keys]
 
 
 def _cell_entries(

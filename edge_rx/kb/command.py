@@ -15,7 +15,7 @@ from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.kb.project import rekey
 from engines.models.codecs import NestedCodec
-from engines.models.entry_codebook import EntryKeys
+from engines.models.entry_codebook import EntryCodebook
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.config import ConfigFile
@@ -169,11 +169,11 @@ def export_keys(
         space, vectors = models.encoder_fingerprint, knowledge_base.features()
         if codec is not None:
             chosen = models.codec(codec)
-            if not isinstance(chosen, NestedCodec) or chosen.entry.keys is None:
+            if not isinstance(chosen, NestedCodec) or chosen.entry.projection is None:
                 raise ConfigError(f"{codec} works on features; leave --codec out")
-            space = chosen.keys_fingerprint
+            space = chosen.projection_fingerprint
             vectors = knowledge_base.keys(space)
-        data = EntryKeys.of(vectors, knowledge_base.fingerprint, space=space).to_bytes()
+        data = EntryCodebook.of(vectors, knowledge_base.fingerprint, space=space).to_bytes()
         num_entries = knowledge_base.num_entries
     try:
         with replaced_file(out, durable=True) as temporary:

@@ -142,7 +142,7 @@ class KnowledgeBase(Closing):
         return self._index.vectors(0, len(self._index))
 
     def keys(self, fingerprint: str) -> Vectors:
-        """Every entry's key for one key network, (entries, key_dim) float32.
+        """Every entry's key for one key network, (entries, projection_dim) float32.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class KnowledgeBase(Closing):
                 path = self.folder / entry.file
                 if path.is_file() and file_sha256(path) != entry.sha256:
                     raise KnowledgeBaseError(f"{entry.file}: damaged, or replaced while it was opened; {rekey}")
-                keys = FlatIndex.load(path, feature_dim=entry.key_dim)
+                keys = FlatIndex.load(path, feature_dim=entry.projection_dim)
                 if len(keys) != len(self._index):
                     raise KnowledgeBaseError(f"{entry.file}: {len(keys)} keys for {len(self._index)} entries; {rekey}")
                 return keys.vectors(0, len(keys))

@@ -17,8 +17,8 @@ __all__ = [
     "MANIFEST_FILE",
     "MANIFEST_FORMAT",
     "RECORDS_FILE",
-    "KeysEntry",
     "Manifest",
+    "ProjectedVectorsEntry",
     "read_manifest",
     "write_manifest",
 ]
@@ -31,18 +31,18 @@ IMAGES_FOLDER = "images"
 MANIFEST_FORMAT = 1
 
 
-class KeysEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProjectedVectorsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The entries' keys for one codec.
 
     Attributes
     ----------
     codec : its name, for people
-    fingerprint : of the key network that made them, see `engines.models.codecs.NestedCodec.keys_fingerprint`
+    fingerprint : of the key network that made them, see `engines.models.codecs.NestedCodec.projection_fingerprint`
     """
 
     codec: str
     fingerprint: str
-    key_dim: int
+    projection_dim: int = msgspec.field(name="key_dim")
     file: str
     sha256: str
 
@@ -71,7 +71,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     created: str
     index_sha256: str
     records_sha256: str
-    keys: list[KeysEntry] = []
+    keys: list[ProjectedVectorsEntry] = []
 
 
 class _ManifestFormat(msgspec.Struct, frozen=True):

@@ -14,33 +14,33 @@ import msgspec
 
 from edge_rx.kb.index import FlatIndex
 from edge_rx.kb.knowledge_base import KnowledgeBase
-from edge_rx.kb.manifest import KeysEntry, write_manifest
+from edge_rx.kb.manifest import ProjectedVectorsEntry, write_manifest
 from edge_rx.kb.storage import lock_whatever_is_there
 from engines.models.codecs import Codec, NestedCodec
 from engines.models.manifest import file_sha256
 from engines.models.model_set import ModelSet
-from engines.models.projection_head import KeyModel
+from engines.models.projection_head import ProjectionHead
 from semlink.errors import KnowledgeBaseError, ModelSetError
 
-__all__ = ["CodecKeys", "add_keys", "load_keys", "rekey"]
+__all__ = ["CodecProjection", "add_keys", "load_keys", "rekey"]
 
 
 @dataclass(frozen=True, eq=False)
-class CodecKeys:
+class CodecProjection:
     """A codec's key network, loaded."""
 
     codec: str
     fingerprint: str
-    model: KeyModel
+    model: ProjectionHead
 
 
-def load_keys(codecs: Sequence[Codec], *, num_threads: int = 1) -> list[CodecKeys]:
+def load_keys(codecs: Sequence[Codec], *, num_threads: int = 1) -> list[CodecProjection]:
     """Load the key networks of those codecs that have one."""
     loaded = []
     for codec in codecs:
         model = codec.load_keys(num_threads=num_threads) if isinstance(codec, NestedCodec) else None
         if model is not None and isinstance(codec, NestedCodec):
-            loaded.append(CodecKeys(codec.name, codec.keys_fingerprint, model))
+            loaded.append(CodecProjection(codec.name, codec.projection_fingerprint, model))
     return loaded
 
 
@@ -80,7 +80,7 @@ def rekey(folder: Path, model_set: ModelSet, *, num_threads: int = 1) -> list[st
     return [each.codec for each in keys]
 
 
-def add_keys(knowledge_base: KnowledgeBase, codecs: Sequence[CodecKeys]) -> None:
+def add_keys(knowledge_base: KnowledgeBase, codecs: Sequence[CodecProjection]) -> None:
     """Write keys, then the manifest that names them, then remove files that it names no more."""
     if not codecs:
         return
@@ -90,13 +90,13 @@ def add_keys(knowledge_base: KnowledgeBase, codecs: Sequence[CodecKeys]) -> None
     entries = {entry.codec: entry for entry in manifest.keys}
     for codec in codecs:
         keys = FlatIndex(codec.model.proxies.shape[1])
-        keys.add(codec.model.of_entries(features, labels))
+        keys.add(codec.model.project_entries(features, labels))
         path = folder / f"keys-{codec.fingerprint[:16]}.faiss"
         keys.save(path)
-        entries[codec.codec] = KeysEntry(
+        entries[codec.codec] = ProjectedVectorsEntry(
             codec=codec.codec,
             fingerprint=codec.fingerprint,
-            key_dim=keys.feature_dim,
+            projection_dim=keys.feature_dim,
             file=path.name,
             sha256=file_sha256(path),
         )

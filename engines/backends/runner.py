@@ -134,7 +134,7 @@ def load_runner(
     precision: str = "fp32",
     store: EngineStore | None = None,
     report: Report | None = None,
-    anew: bool = False,
+    rebuild: bool = False,
 ) -> GraphRunner:
     """Load a graph.
 
@@ -146,7 +146,7 @@ def load_runner(
     precision : name of the graph's arithmetic, for engines and descriptions
     store : where engines that take long to build are kept; the cache if None
     report : told of a build's progress
-    anew : build the engine even if it is there
+    rebuild : build the engine even if it is there
 
     Raises
     ------
@@ -158,6 +158,6 @@ def load_runner(
     module, _, class_name = target.implementation.partition(":")
     kind = getattr(importlib.import_module(module), class_name)
     placed = {} if gpu is None else {"device_index": gpu}
-    built = {"store": store, "report": report, "anew": anew} if target.builds else {}
+    built = {"store": store, "report": report, "rebuild": rebuild} if target.builds else {}
     runner: GraphRunner = kind(graph, num_threads=num_threads, precision=precision, **placed, **built)
     return runner

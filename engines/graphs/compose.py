@@ -50,7 +50,7 @@ def iq_head(
     codes_type, limit = _CODES_TYPES[codes_format], codes_format.max_code
     longest, total = max(rate.latent_dim for rate in rates), num_codes * sum(rate.num_symbols for rate in rates)
     prefixes = [(code * longest, code * longest + rate.latent_dim) for code in range(num_codes) for rate in rates]
-    places = np.concatenate([np.arange(start, end) for start, end in prefixes])
+    slices = np.concatenate([np.arange(start, end) for start, end in prefixes])
     owners = np.repeat(np.arange(len(prefixes)), [end - start for start, end in prefixes])
     # The mean of a squared real is half the mean of |x|^2.
     powers = "\n".join(
@@ -85,7 +85,7 @@ def iq_head(
             codes = Reshape (integers, pairs_shape)
         }}
     """)
-    for name, values in (("places", places), ("owners", owners)):
+    for name, values in (("places", slices), ("owners", owners)):
         head.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.int64), name))
     return head
 

@@ -10,7 +10,7 @@ import onnx.numpy_helper
 import onnx.parser
 
 from engines.graphs.onnx_version import IR_VERSION, OPSET
-from engines.models.codebook import FAMILIARITY_SHARPNESS, LATENT_DIM, Codebook, num_repeats
+from engines.models.codebook import ENERGY_SCORE_SHARPNESS, LATENT_DIM, Codebook, num_repeats
 
 __all__ = ["nested_encoder"]
 
@@ -23,7 +23,7 @@ def nested_encoder(codebook: Codebook, coarse_shares: Sequence[float] = ()) -> o
     coarse_shares : of the power; for each the latent holds a code of LATENT_DIM, in this order. The codebook's own
         share if none is named
     """
-    shares = tuple(coarse_shares) or (codebook.coarse_share,)
+    shares = tuple(coarse_shares) or (codebook.digital_power_share,)
     tensors: dict[str, np.ndarray] = {
         "mean": codebook.mean,
         "projection": codebook.projection.astype(np.float16),
@@ -40,7 +40,7 @@ def nested_encoder(codebook: Codebook, coarse_shares: Sequence[float] = ()) -> o
             strong_{i} = Mul (codeword, coarse_{i})
             weak_{i} = Mul (analog, analog_{i})
             familiar_{i} = Add (strong_{i}, weak_{i})
-            code_{i} = Where (is_familiar, familiar_{i}, analog)
+            code_{i} = Where (sends_codeword, familiar_{i}, analog)
             repeated_{i} = Tile (code_{i}, repeats)
             latent_{i} = Slice (repeated_{i}, start, end, one_image)
         """
@@ -52,7 +52,7 @@ def nested_encoder(codebook: Codebook, coarse_shares: Sequence[float] = ()) -> o
         nested_encoder (float[batch, {dim}] features) => (float[batch, {width}] latent)
         <int64[1] one_image = {{1}}, int64[2] repeats = {{1, {num_repeats(dim)}}},
          int64[1] start = {{0}}, int64[1] end = {{{LATENT_DIM}}}, float floor = {{1.17549435e-38}},
-         float sharpness = {{{FAMILIARITY_SHARPNESS}}}, float threshold = {{{codebook.familiarity_threshold!r}}},
+         float sharpness = {{{ENERGY_SCORE_SHARPNESS}}}, float threshold = {{{codebook.energy_score_threshold!r}}},
          float scale = {{{codebook.analog_scale!r}}}, {amplitudes}>
         {{
             projection_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (projection)
@@ -68,8 +68,8 @@ def nested_encoder(codebook: Codebook, coarse_shares: Sequence[float] = ()) -> o
             cell = ArgMax <axis = 1, keepdims = 0> (similarity)
             codeword = Gather <axis = 0> (codewords_fp32, cell)
             sharp = Mul (similarity, sharpness)
-            familiarity = ReduceLogSumExp <keepdims = 1> (sharp, one_image)
-            is_familiar = GreaterOrEqual (familiarity, threshold)
+            energy_score = ReduceLogSumExp <keepdims = 1> (sharp, one_image)
+            sends_codeword = GreaterOrEqual (energy_score, threshold)
             {superposed}
             latent = Concat <axis = 1> ({latents})
         }}

@@ -27,13 +27,13 @@ class TransmitterGraph:
     ----------
     codec : whose codes they are
     onnx : serialised model from `image` (batch, size, size, 3) uint8 to `codes` (batch, sum of n, 2)
-    places : where in the codes each rate's are
+    slices : where in the codes each rate's are
     clear_places : the same of the code for a clear channel; empty if there is none
     """
 
     codec: Codec
     onnx: bytes
-    places: Mapping[Rate, slice]
+    slices: Mapping[Rate, slice]
     clear_places: Mapping[Rate, slice]
 
 
@@ -64,11 +64,11 @@ def transmitter_graph(
     first = encoder or model_set.encoder_path
     if isinstance(chosen, NestedCodec):
         rates = chosen.rates
-        shares = [chosen.codebook.coarse_share]
-        if chosen.codebook.has_clear_code:
-            shares.append(chosen.codebook.clear_share)
+        shares = [chosen.codebook.digital_power_share]
+        if chosen.codebook.has_high_snr_code:
+            shares.append(chosen.codebook.high_snr_digital_power_share)
         num_codes = len(shares)
-        stages = [first, chosen.key_network_path, nested_encoder(chosen.codebook, shares)]
+        stages = [first, chosen.projection_path, nested_encoder(chosen.codebook, shares)]
     else:
         rates, num_codes = (rate,), 1
         stages = [first, chosen.encoder_path(rate)]
@@ -76,12 +76,14 @@ def transmitter_graph(
         [stage for stage in stages if stage is not None], rates, codes_format, num_codes=num_codes
     )
     ends = np.cumsum([rate.num_symbols for rate in rates]).tolist()
-    places = {rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)}
+    slices = {rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)}
     # All rates of the one code, then all of the other.
-    clear_places = {rate: slice(ends[-1] + place.start, ends[-1] + place.stop) for rate, place in places.items()}
+    clear_places = {
+        rate: slice(ends[-1] + codes_slice.start, ends[-1] + codes_slice.stop) for rate, codes_slice in slices.items()
+    }
     return TransmitterGraph(
         codec=chosen,
         onnx=composed,
-        places=places,
+        slices=slices,
         clear_places=clear_places if num_codes == 2 else {},
     )

@@ -10,7 +10,7 @@ components, so every prefix holds the directions that matter most. The receiver 
 compares what it hears with what its own entries would have sounded like (`edge_rx.decoders.map_detector`).
 
 How the power is shared between codeword and analog part is chosen for the worst: a transmitter knows no SNR. One that
-is told of a clear channel can spare power for the analog part (`Codebook.for_clear_channel`).
+is told of a clear channel can spare power for the analog part (`Codebook.for_high_snr`).
 
 Sources: quantise-and-refine for hybrid digital-analog transmission, Skoglund, Phamdo, Alajaji, IEEE
 Trans. Inf. Theory 52(8), 2006; random spherical codes, Shannon, Bell Syst. Tech. J. 38, 1959.
@@ -29,16 +29,20 @@ import numpy.typing as npt
 from engines.models.arrays import FloatArray, load_arrays
 from semlink.errors import EngineError, ModelSetError
 
-__all__ = ["FAMILIARITY_SHARPNESS", "LATENT_DIM", "Codebook", "num_repeats", "repeat"]
+__all__ = ["ENERGY_SCORE_SHARPNESS", "LATENT_DIM", "Codebook", "num_repeats", "repeat"]
 
 LATENT_DIM = 2048
 """Reals of the longest code: 1,024 symbols, rate 1/3."""
 
-_FIELDS = (
-    *("mean", "projection", "centroids", "codewords", "cell_shares"),
-    *("familiarity_threshold", "coarse_share", "clear_share", "analog_scale"),
-)
-FAMILIARITY_SHARPNESS = 10.0
+_STORED_AS = {
+    **{name: name for name in ("mean", "projection", "centroids", "codewords", "cell_shares")},
+    "energy_score_threshold": "familiarity_threshold",
+    "digital_power_share": "coarse_share",
+    "high_snr_digital_power_share": "clear_share",
+    "analog_scale": "analog_scale",
+}
+"""Name of each attribute in a codebook's file. The file's names are part of its format and of its hash."""
+ENERGY_SCORE_SHARPNESS = 10.0
 """Of the soft maximum over cells that says how familiar a direction is."""
 
 
@@ -70,9 +74,9 @@ class Codebook:
     centroids : (cells, feature_dim) float32, unit length
     codewords : (cells, feature_dim) int8, signs
     cell_shares : (cells,) float32, positive: how often each cell is sent
-    familiarity_threshold : least familiarity at which a cell's codeword is sent
-    coarse_share : share of the power that the codeword then takes, 0..1
-    clear_share : the same towards a receiver that reports a clear channel
+    energy_score_threshold : least energy_score at which a cell's codeword is sent
+    digital_power_share : share of the power that the codeword then takes, 0..1
+    high_snr_digital_power_share : the same towards a receiver that reports a clear channel
     analog_scale : brings the analog part's first reals to the power of a codeword, on average
     """
 
@@ -81,9 +85,9 @@ class Codebook:
     centroids: FloatArray
     codewords: npt.NDArray[np.int8]
     cell_shares: FloatArray
-    familiarity_threshold: float
-    coarse_share: float
-    clear_share: float
+    energy_score_threshold: float
+    digital_power_share: float
+    high_snr_digital_power_share: float
     analog_scale: float
 
     def __post_init__(self) -> None:
@@ -91,10 +95,10 @@ class Codebook:
         shapes = (self.mean.shape, self.projection.shape, self.codewords.shape, self.cell_shares.shape)
         if not cells or shapes != ((dim,), (dim, dim), (cells, dim), (cells,)):
             raise ModelSetError(f"codebook: shapes do not fit together: {shapes} with centroids {self.centroids.shape}")
-        for name in ("coarse_share", "clear_share"):
+        for name in ("digital_power_share", "high_snr_digital_power_share"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ModelSetError(f"codebook: {name} must be in (0, 1], got {getattr(self, name):g}")
-        numbers = (self.mean, self.projection, self.centroids, self.cell_shares, self.familiarity_threshold)
+        numbers = (self.mean, self.projection, self.centroids, self.cell_shares, self.energy_score_threshold)
         if not all(np.isfinite(values).all() for values in numbers):
             raise ModelSetError("codebook: holds values that are not finite")
         if not (self.cell_shares > 0).all() or not 0.0 < self.analog_scale < np.inf:
@@ -111,13 +115,13 @@ class Codebook:
         return len(self.centroids)
 
     @property
-    def has_clear_code(self) -> bool:
+    def has_high_snr_code(self) -> bool:
         """Whether the power is shared otherwise towards a receiver that reports a clear channel."""
-        return self.clear_share != self.coarse_share
+        return self.high_snr_digital_power_share != self.digital_power_share
 
-    def for_clear_channel(self) -> Codebook:
+    def for_high_snr(self) -> Codebook:
         """The code as it is sent to a receiver that reports a clear channel."""
-        return replace(self, coarse_share=self.clear_share)
+        return replace(self, digital_power_share=self.high_snr_digital_power_share)
 
     def directions(self, features: FloatArray) -> FloatArray:
         """Centred features of unit length, (batch, feature_dim).
@@ -139,7 +143,7 @@ class Codebook:
         """The analog part of a code, at the power that it has on top of a codeword; (batch, feature_dim)."""
         return np.asarray(self.analog_scale * (directions @ self.projection), dtype=np.float32)
 
-    def familiarity(self, similarity: FloatArray) -> FloatArray:
+    def energy_score(self, similarity: FloatArray) -> FloatArray:
         """How much directions look like what the code was fitted to.
 
         A soft maximum: a direction that is somewhat near to many cells is at home among them, one
@@ -151,9 +155,9 @@ class Codebook:
 
         Returns
         -------
-        familiarity : (batch,) float32
+        energy_score : (batch,) float32
         """
-        return np.asarray(np.log(np.exp(FAMILIARITY_SHARPNESS * similarity).sum(axis=1)), dtype=np.float32)
+        return np.asarray(np.log(np.exp(ENERGY_SCORE_SHARPNESS * similarity).sum(axis=1)), dtype=np.float32)
 
     def latent(self, features: FloatArray) -> FloatArray:
         """The longest code, (batch, LATENT_DIM) float32; its first 2 n reals are the code of n symbols.
@@ -164,18 +168,18 @@ class Codebook:
         similarity = directions @ self.centroids.T
         analog = self.analog(directions)
         coarse = self.superpose(self.codewords[similarity.argmax(axis=1)], analog)
-        is_familiar = self.familiarity(similarity) >= self.familiarity_threshold
-        return repeat(np.where(is_familiar[:, None], coarse, analog))
+        sends_codeword = self.energy_score(similarity) >= self.energy_score_threshold
+        return repeat(np.where(sends_codeword[:, None], coarse, analog))
 
     def superpose(self, codewords: npt.NDArray[np.int8], analog: FloatArray) -> FloatArray:
         """Put the analog part on top of codewords, both (batch, feature_dim), each with its share of the power."""
-        share = self.coarse_share
+        share = self.digital_power_share
         return np.asarray(share**0.5 * codewords + (1.0 - share) ** 0.5 * analog, dtype=np.float32)
 
     def to_bytes(self) -> bytes:
         """The codebook as an .npz file, the same bytes for the same numbers; matrices in fp16, signs in bits."""
         buffer = io.BytesIO()
-        values: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _FIELDS}
+        values: dict[str, Any] = {stored: np.asarray(getattr(self, name)) for name, stored in _STORED_AS.items()}
         for name in ("projection", "centroids"):
             values[name] = values[name].astype(np.float16)
         values["codewords"] = np.packbits(values["codewords"] > 0, axis=1)
@@ -191,8 +195,9 @@ class Codebook:
         ModelSetError
             If the file is missing, cut short, or not a codebook.
         """
-        # A codebook of before there was a choice shares its power in one way.
-        values = load_arrays(path, _FIELDS, what="a codebook", optional=("clear_share",))
+        # Codebooks of the first releases have one power share.
+        stored = load_arrays(path, tuple(_STORED_AS.values()), what="a codebook", optional=("clear_share",))
+        values = {name: stored[key] for name, key in _STORED_AS.items() if key in stored}
         try:
             mean = values["mean"].astype(np.float32)
             return cls(
@@ -201,9 +206,11 @@ class Codebook:
                 centroids=values["centroids"].astype(np.float32),
                 codewords=_signs(values["codewords"], num_reals=mean.size),
                 cell_shares=values["cell_shares"].astype(np.float32),
-                familiarity_threshold=float(values["familiarity_threshold"]),
-                coarse_share=float(values["coarse_share"]),
-                clear_share=float(values.get("clear_share", values["coarse_share"])),
+                energy_score_threshold=float(values["energy_score_threshold"]),
+                digital_power_share=float(values["digital_power_share"]),
+                high_snr_digital_power_share=float(
+                    values.get("high_snr_digital_power_share", values["digital_power_share"])
+                ),
                 analog_scale=float(values["analog_scale"]),
             )
         except (TypeError, ValueError):

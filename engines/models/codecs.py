@@ -15,7 +15,7 @@ from engines.backends.runner import GraphRunner
 from engines.models.codebook import Codebook
 from engines.models.manifest import CodecRateEntry, NestedCodecEntry, PerRateCodecEntry
 from engines.models.model_files import ModelFiles
-from engines.models.projection_head import KeyModel, load_proxies
+from engines.models.projection_head import ProjectionHead, load_proxies
 from semlink.errors import ModelSetError
 from semlink.frame import FINGERPRINT_BYTES
 from semlink.rates import RATES, Rate, parse_rate
@@ -89,24 +89,24 @@ class NestedCodec:
     def __init__(self, files: ModelFiles, entry: NestedCodecEntry) -> None:
         self.entry = entry
         self.name = entry.name
-        self.clear_name = f"{entry.name}-clear"
+        self.high_snr_name = f"{entry.name}-clear"
         """Of what is sent to a receiver that reports a clear channel, in logs and results."""
         self._files = files
 
     def fingerprints(self, rate: Rate) -> tuple[bytes, ...]:
         """All that frames of a rate may carry."""
         blind = self.fingerprint(rate)
-        return (blind, self.fingerprint(rate, is_clear=True)) if self.codebook.has_clear_code else (blind,)
+        return (blind, self.fingerprint(rate, is_high_snr=True)) if self.codebook.has_high_snr_code else (blind,)
 
-    def fingerprint(self, rate: Rate, *, is_clear: bool = False) -> bytes:
+    def fingerprint(self, rate: Rate, *, is_high_snr: bool = False) -> bytes:
         """What the frames of a rate carry; those of the code for a clear channel another."""
         parts = (self._files.encoder_fingerprint, *(file.sha256 for file in self.entry.files), str(rate.num_symbols))
-        return link_fingerprint(f"semlink nested{', clear channel' if is_clear else ''}", *parts)
+        return link_fingerprint(f"semlink nested{', clear channel' if is_high_snr else ''}", *parts)
 
     @property
-    def key_network_path(self) -> Path | None:
+    def projection_path(self) -> Path | None:
         """The graph from features to keys, its hash checked; None if the codec works on features."""
-        return self._files.checked(self.entry.keys.network) if self.entry.keys else None
+        return self._files.checked(self.entry.projection.network) if self.entry.projection else None
 
     @cached_property
     def codebook(self) -> Codebook:
@@ -118,7 +118,7 @@ class NestedCodec:
             If the file is missing, altered, or not of this set's features or keys.
         """
         codebook = Codebook.load(self._files.checked(self.entry.codebook))
-        expected = self.entry.keys.key_dim if self.entry.keys else self._files.feature_dim
+        expected = self.entry.projection.projection_dim if self.entry.projection else self._files.feature_dim
         if codebook.feature_dim != expected:
             raise ModelSetError(
                 f"{self.entry.codebook.file}: of {codebook.feature_dim} reals, expected {expected};"
@@ -126,20 +126,23 @@ class NestedCodec:
             )
         return codebook
 
-    def load_keys(self, *, backend: str = "auto", num_threads: int = 1) -> KeyModel | None:
+    def load_keys(self, *, backend: str = "auto", num_threads: int = 1) -> ProjectionHead | None:
         """Load the key network; None if the codec works on features."""
-        keys = self.entry.keys
+        keys = self.entry.projection
         if keys is None:
             return None
-        takes, gives = self._files.vector("features", self._files.feature_dim), self._files.vector("key", keys.key_dim)
+        takes, gives = (
+            self._files.vector("features", self._files.feature_dim),
+            self._files.vector("key", keys.projection_dim),
+        )
         graph = self._files.load_graph(keys.network, takes, gives, backend=backend, num_threads=num_threads)
-        categories, proxies = load_proxies(self._files.checked(keys.proxies), key_dim=keys.key_dim)
-        return KeyModel(graph, categories, proxies)
+        categories, proxies = load_proxies(self._files.checked(keys.proxies), projection_dim=keys.projection_dim)
+        return ProjectionHead(graph, categories, proxies)
 
     @property
-    def keys_fingerprint(self) -> str:
+    def projection_fingerprint(self) -> str:
         """What the keys of a knowledge base are bound to: network and proxies by content, in hex."""
-        keys = self.entry.keys
+        keys = self.entry.projection
         if keys is None:
             raise ModelSetError(f"{self.name} works on features, and has no keys")
         return hashlib.sha256(f"semlink keys\n{keys.network.sha256}\n{keys.proxies.sha256}".encode()).hexdigest()

@@ -27,7 +27,7 @@ from engines.models.codecs import link_fingerprint
 from semlink.errors import EngineError, ModelSetError
 from semlink.rates import Rate
 
-__all__ = ["EntryKeys", "entry_codewords", "index_fingerprint"]
+__all__ = ["EntryCodebook", "entry_codewords", "index_fingerprint"]
 
 _FIELDS = ("codes", "scales", "knowledge_base", "space")
 _MAX_CODE = 127
@@ -66,7 +66,7 @@ def index_fingerprint(space: str, knowledge_base: bytes, rate: Rate) -> bytes:
 
 
 @dataclass(frozen=True, eq=False)
-class EntryKeys:
+class EntryCodebook:
     """What a transmitter needs of a knowledge base: its vectors, a byte for each number.
 
     Attributes
@@ -93,7 +93,7 @@ class EntryKeys:
             raise ModelSetError("entry keys: a scale is not finite")
 
     @classmethod
-    def of(cls, features: FloatArray, knowledge_base: bytes, *, space: str) -> EntryKeys:
+    def of(cls, features: FloatArray, knowledge_base: bytes, *, space: str) -> EntryCodebook:
         """Round the vectors of a knowledge base, (entries, feature_dim) float32, to a byte for each number."""
         if not np.isfinite(features).all():
             raise EngineError("vectors to make keys of must be finite")
@@ -133,7 +133,7 @@ class EntryKeys:
         return buffer.getvalue()
 
     @classmethod
-    def load(cls, path: Path) -> EntryKeys:
+    def load(cls, path: Path) -> EntryCodebook:
         """Read keys.
 
         Raises

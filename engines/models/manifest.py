@@ -18,11 +18,11 @@ __all__ = [
     "CodecEntry",
     "CodecRateEntry",
     "EncoderEntry",
-    "KeyEntry",
     "Manifest",
     "ModelFile",
     "NestedCodecEntry",
     "PerRateCodecEntry",
+    "ProjectionEntry",
     "file_sha256",
     "read_manifest",
 ]
@@ -81,16 +81,16 @@ class PerRateCodecEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         return tuple(file for entry in self.rates for file in entry.files)
 
 
-class KeyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The key network of a codec that knows categories, see `engines.models.projection_head`."""
+class ProjectionEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The projection head of a codec that knows categories, see `engines.models.projection_head`."""
 
     network: ModelFile
     proxies: ModelFile
-    key_dim: int
+    projection_dim: int = msgspec.field(name="key_dim")
 
 
 class NestedCodecEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="nested"):
-    """One code for all rates, see `engines.models.codebook`; with `keys`, of keys in place of features.
+    """One code for all rates, see `engines.models.codebook`; with `projection`, of projected features.
 
     The transmitter's graph is made of the codebook (`engines.graphs.nested`), which both ends therefore hold.
     """
@@ -99,13 +99,13 @@ class NestedCodecEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     codebook: ModelFile
     licence: str
     training_data: str
-    keys: KeyEntry | None = None
+    projection: ProjectionEntry | None = msgspec.field(default=None, name="keys")
     measured: dict[str, float] = {}
 
     @property
     def files(self) -> tuple[ModelFile, ...]:
         """All that it needs."""
-        return (self.codebook, *((self.keys.network, self.keys.proxies) if self.keys else ()))
+        return (self.codebook, *((self.projection.network, self.projection.proxies) if self.projection else ()))
 
 
 CodecEntry: TypeAlias = PerRateCodecEntry | NestedCodecEntry

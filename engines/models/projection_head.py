@@ -13,32 +13,32 @@ from engines.backends.runner import GraphRunner
 from engines.models.arrays import FloatArray, load_arrays
 from semlink.errors import ModelSetError
 
-__all__ = ["KeyModel", "load_proxies", "save_proxies"]
+__all__ = ["ProjectionHead", "load_proxies", "save_proxies"]
 
 _LABEL_WEIGHT = 1.0
 """Of an entry's label beside what the network makes of its picture: what is known counts as much as what is seen."""
 
 
 @dataclass(frozen=True, eq=False)
-class KeyModel:
+class ProjectionHead:
     """A trained key network (`trainer.codecs.projection_head`).
 
     Attributes
     ----------
-    graph : features (batch, feature_dim) -> key (batch, key_dim), unit length
+    graph : features (batch, feature_dim) -> key (batch, projection_dim), unit length
     categories : names that it was trained with
-    proxies : (categories, key_dim) float32, unit length: where the images of each are brought to
+    proxies : (categories, projection_dim) float32, unit length: where the images of each are brought to
     """
 
     graph: GraphRunner
     categories: tuple[str, ...]
     proxies: FloatArray
 
-    def of_images(self, features: FloatArray) -> FloatArray:
-        """Keys of images of which nothing else is known, (batch, key_dim), unit length."""
+    def project_images(self, features: FloatArray) -> FloatArray:
+        """Keys of images of which nothing else is known, (batch, projection_dim), unit length."""
         return np.asarray(self.graph(features), dtype=np.float32)
 
-    def of_entries(self, features: FloatArray, labels: Sequence[str]) -> FloatArray:
+    def project_entries(self, features: FloatArray, labels: Sequence[str]) -> FloatArray:
         """Keys of a knowledge base's entries: a picture's key, drawn towards its label's proxy.
 
         So an entry that the network would take for something else is found under what it is. A label
@@ -51,11 +51,11 @@ class KeyModel:
 
         Returns
         -------
-        keys : (entries, key_dim) float32, unit length
+        keys : (entries, projection_dim) float32, unit length
         """
         number = {name: index for index, name in enumerate(self.categories)}
         known = [index for index, label in enumerate(labels) if label in number]
-        keys = self.of_images(features).copy()
+        keys = self.project_images(features).copy()
         keys[known] += _LABEL_WEIGHT * self.proxies[[number[labels[index]] for index in known]]
         return np.asarray(keys / np.linalg.norm(keys, axis=1, keepdims=True), dtype=np.float32)
 
@@ -67,16 +67,18 @@ def save_proxies(categories: Sequence[str], proxies: FloatArray) -> bytes:
     return buffer.getvalue()
 
 
-def load_proxies(path: Path, *, key_dim: int) -> tuple[tuple[str, ...], FloatArray]:
+def load_proxies(path: Path, *, projection_dim: int) -> tuple[tuple[str, ...], FloatArray]:
     """Read categories and proxies.
 
     Raises
     ------
     ModelSetError
-        If the file is missing, cut short, or holds no proxies of `key_dim`.
+        If the file is missing, cut short, or holds no proxies of `projection_dim`.
     """
     values = load_arrays(path, ("categories", "proxies"), what="a key network's proxies")
     categories, proxies = values["categories"], values["proxies"]
-    if categories.ndim != 1 or proxies.shape != (len(categories), key_dim):
-        raise ModelSetError(f"{path}: {categories.shape} categories and {proxies.shape} proxies do not fit {key_dim}")
+    if categories.ndim != 1 or proxies.shape != (len(categories), projection_dim):
+        raise ModelSetError(
+            f"{path}: {categories.shape} categories and {proxies.shape} proxies do not fit {projection_dim}"
+        )
     return tuple(map(str, categories)), np.asarray(proxies, dtype=np.float32)

@@ -139,7 +139,7 @@ def test_frames_of_one_decoder_share_its_calls(
     decoder = receiver._decoders.decoder(maker.fingerprint)
     decode = decoder.decode
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder, "decode", lambda heard: calls.append(len(heard)) or decode(heard))
+        patch.setattr(decoder, "decode", lambda observation: calls.append(len(observation)) or decode(observation))
         frames = [pack(maker.frame(picture, sequence)) for sequence, picture in enumerate(pictures.values())]
         list(receiver.run_batch([Message(data, time.perf_counter_ns()) for data in frames]))
     assert calls == [len(pictures)]
@@ -219,7 +219,7 @@ class TestService:
         sent = [pack(frame) for frame in (*first, *second)]
         with pytest.MonkeyPatch.context() as patch:
             decode = decoder.decode
-            patch.setattr(decoder, "decode", lambda heard: time.sleep(0.1) or decode(heard))
+            patch.setattr(decoder, "decode", lambda observation: time.sleep(0.1) or decode(observation))
             assert self.run(receiver, sent, tmp_path, stop, BatchRule(4)) == 0
         assert receiver.num_matches == 6
 

@@ -160,25 +160,25 @@ def test_engines_are_kept_where_it_is_told(
 def test_who_waits_for_lists_is_told(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[str]
 ) -> None:
-    heard: list[str] = []
+    observation: list[str] = []
 
     @contextmanager
     def status(_: Console, told: str) -> Iterator[None]:
         assert "sorting 12 entries into lists" in told
-        heard.append("start")
+        observation.append("start")
         try:
             yield
         finally:
-            heard.append("end")
+            observation.append("end")
 
     def load(*_: object, **__: object) -> NoReturn:
-        heard.append("load")
+        observation.append("load")
         raise EngineError("enough")
 
     monkeypatch.setattr(Console, "status", status)
     monkeypatch.setattr("edge_rx.command.Decoders.of", load)
     CliRunner().invoke(app, [*arguments, "--search-index", kind])
-    assert heard == expected
+    assert observation == expected
 
 
 def test_a_gpu_that_cannot_be_used(arguments: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_rx.equalizer import derotate, equalize, estimate_gain
+from edge_rx.equalizer import derotate, equalize_phase, estimate_gain
 from semlink.channel import ChannelModel, apply_channel, complex_normal, pilot_symbols
 from semlink.iq import normalize_power
 
@@ -17,14 +17,14 @@ def sent(num_pilots: int, num_images: int = 200, num_symbols: int = 64) -> np.nd
 
 def test_without_pilots_symbols_pass_unchanged() -> None:
     symbols = sent(0)
-    assert equalize(symbols, num_pilots=0) is symbols
+    assert equalize_phase(symbols, num_pilots=0) is symbols
 
 
 @pytest.mark.parametrize("num_pilots", [1, 2, 8])
 def test_without_noise_only_the_magnitude_of_the_gain_is_left(num_pilots: int) -> None:
     symbols = sent(num_pilots)
     gains = complex_normal((len(symbols), 1), np.random.default_rng(1))
-    received = equalize(symbols * gains, num_pilots=num_pilots)
+    received = equalize_phase(symbols * gains, num_pilots=num_pilots)
     np.testing.assert_allclose(received, np.abs(gains) * symbols[:, num_pilots:], atol=1e-5)
 
 
@@ -57,4 +57,4 @@ def test_a_gain_for_every_symbol_is_undone_symbol_by_symbol() -> None:
 
 
 def test_silence_is_no_error() -> None:
-    assert np.array_equal(equalize(np.zeros((1, 12), np.complex64), num_pilots=4), np.zeros((1, 8), np.complex64))
+    assert np.array_equal(equalize_phase(np.zeros((1, 12), np.complex64), num_pilots=4), np.zeros((1, 8), np.complex64))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_rx.equalizer import estimate_gain
-from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, undo_gain
+from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, zero_forcing
 from semlink.channel import ChannelModel, apply_channel, complex_normal, noise_variance, pilot_symbols
 from semlink.errors import DecodeError
 from semlink.iq import Symbols, normalize_power
@@ -22,10 +22,10 @@ def sent(num_images: int, num_pilots: int, rng: np.random.Generator) -> Symbols:
 def test_stream_tells_its_noise(model: ChannelModel, num_pilots: int, snr_db: float) -> None:
     rng = np.random.default_rng(0)
     symbols = sent(200, num_pilots, rng)
-    heard = apply_channel(symbols, model, snr_db=snr_db, rng=rng)
+    observation = apply_channel(symbols, model, snr_db=snr_db, rng=rng)
     estimator, told = NoiseEstimator(), []
-    for image in heard.symbols:
-        data, noise = undo_gain(image, num_pilots=num_pilots, estimator=estimator)
+    for image in observation.symbols:
+        data, noise = zero_forcing(image, num_pilots=num_pilots, estimator=estimator)
         assert data.shape == (64,)
         told.append(noise)
         if num_pilots:
@@ -47,7 +47,7 @@ def test_fading_without_pilots_is_told_and_no_snr_is_reported(
         rng, estimator = np.random.default_rng(2), NoiseEstimator()
         data = normalize_power(complex_normal((200, num_symbols), rng))
         for image in apply_channel(data, model, snr_db=snr_db, rng=rng).symbols:
-            undo_gain(image, num_pilots=0, estimator=estimator)
+            zero_forcing(image, num_pilots=0, estimator=estimator)
         if model is ChannelModel.AWGN:
             # Four symbols an image say little, and how little, is not the question here.
             assert estimator.snr_db == pytest.approx(snr_db, abs=1.5 if num_symbols > 4 else 15.0)
@@ -61,10 +61,10 @@ def test_fading_without_pilots_is_told_and_no_snr_is_reported(
 def test_undone_symbols_are_neither_too_large_nor_their_noise_too_small(snr_db: float) -> None:
     rng = np.random.default_rng(1)
     symbols = sent(4000, 8, rng)
-    heard = apply_channel(symbols, ChannelModel.RAYLEIGH, snr_db=snr_db, rng=rng).symbols
+    observation = apply_channel(symbols, ChannelModel.RAYLEIGH, snr_db=snr_db, rng=rng).symbols
     estimator = NoiseEstimator()
     estimator.update(noise_variance(snr_db))
-    undone = [undo_gain(image, num_pilots=8, estimator=estimator) for image in heard]
+    undone = [zero_forcing(image, num_pilots=8, estimator=estimator) for image in observation]
     data, noise = np.stack([symbols for symbols, _ in undone]), np.array([noise for _, noise in undone])
     weight = 1 / noise[:, None]
     scale = np.sum(weight * data * symbols[:, 8:].conj()) / np.sum(weight * np.abs(symbols[:, 8:]) ** 2)
@@ -76,12 +76,12 @@ def test_undone_symbols_are_neither_too_large_nor_their_noise_too_small(snr_db: 
 def test_gain_is_undone() -> None:
     rng = np.random.default_rng(0)
     symbols = sent(1, 8, rng)[0]
-    data, _ = undo_gain(symbols * np.complex64(0.3 - 2j), num_pilots=8, estimator=NoiseEstimator())
+    data, _ = zero_forcing(symbols * np.complex64(0.3 - 2j), num_pilots=8, estimator=NoiseEstimator())
     np.testing.assert_allclose(data, symbols[8:], atol=1e-3)
 
 
 def test_silence_of_a_fade_is_told_as_noise() -> None:
-    data, noise = undo_gain(np.zeros(72, np.complex64), num_pilots=8, estimator=NoiseEstimator())
+    data, noise = zero_forcing(np.zeros(72, np.complex64), num_pilots=8, estimator=NoiseEstimator())
     assert np.isfinite(data).all()
     assert noise > 100
 
@@ -96,4 +96,4 @@ def test_estimate_has_a_floor_and_forgets() -> None:
 
 def test_one_pilot_is_refused() -> None:
     with pytest.raises(DecodeError, match="at least 2"):
-        undo_gain(np.ones(65, np.complex64), num_pilots=1, estimator=NoiseEstimator())
+        zero_forcing(np.ones(65, np.complex64), num_pilots=1, estimator=NoiseEstimator())

@@ -278,4 +278,4 @@ def test_symbols_of_another_rate_are_named(
 ) -> None:
     decoder = Decoders.of(model_set, knowledge_base).decoder(maker.fingerprint)
     with pytest.raises(DecodeError, match=r"received \(67,\), rate 1/48 with 4 pilots has \(68,\)"):
-        decoder.hear(np.ones(67, np.complex64), num_pilots=4, noise=NoiseEstimator())
+        decoder.equalize(np.ones(67, np.complex64), num_pilots=4, noise=NoiseEstimator())

@@ -82,9 +82,9 @@ def test_building_anew_keeps_the_old_one_until_the_new_one_is_whole(tmp_path: Pa
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.find_or_build(KEY, interrupted, anew=True)
+        store.find_or_build(KEY, interrupted, rebuild=True)
     assert store.find(KEY) == b"engine"
-    assert store.find_or_build(KEY, lambda: b"anew", anew=True) == b"anew"
+    assert store.find_or_build(KEY, lambda: b"anew", rebuild=True) == b"anew"
     assert store.find(KEY) == b"anew"
 
 

@@ -39,9 +39,9 @@ def test_cosines_are_those_of_the_cpu(gpu: GpuSearch, vectors: np.ndarray) -> No
     on_cpu, on_gpu = FlatIndex(DIM), FlatIndex(DIM, gpu=gpu)
     for index in (on_cpu, on_gpu):
         index.add(vectors)
-    places, scores = on_gpu.search(vectors[:50], num_matches=4)
+    slices, scores = on_gpu.search(vectors[:50], num_matches=4)
     _, expected = on_cpu.search(vectors[:50], num_matches=4)
-    np.testing.assert_array_equal(places[:, 0], np.arange(50))
+    np.testing.assert_array_equal(slices[:, 0], np.arange(50))
     np.testing.assert_allclose(scores, expected, atol=TOLERANCE[gpu.precision])
 
 
@@ -66,23 +66,23 @@ def test_queries_that_are_on_the_gpu_already(gpu: GpuSearch, gathered: np.ndarra
     queries[7] = float("nan")
     torch.cuda.synchronize()
     try:
-        places, scores = on_gpu.search_on_device(DeviceTensor(queries.data_ptr(), (50, DIM)), num_matches=1)
+        slices, scores = on_gpu.search_on_device(DeviceTensor(queries.data_ptr(), (50, DIM)), num_matches=1)
     except EngineError as error:
         if "built without cuVS" not in str(error):
             raise
         pytest.skip(str(error))
-    assert places[7, 0] == -1
+    assert slices[7, 0] == -1
     sound = np.delete(np.arange(50), 7)
-    assert np.mean(places[sound, 0] == sound) >= (1.0 if kind is SearchIndex.FLAT else 0.95)
+    assert np.mean(slices[sound, 0] == sound) >= (1.0 if kind is SearchIndex.FLAT else 0.95)
     np.testing.assert_allclose(scores[sound, 0], 1.0, atol=0.1 if kind is SearchIndex.CAGRA else 1e-2)
 
 
 @pytest.mark.parametrize("loudness", [1e-5, 1.0, 1e6])
 def test_products_however_loud(gpu: GpuSearch, vectors: np.ndarray, loudness: float) -> None:
     queries = vectors[:20] * np.float32(loudness)
-    places, products = InnerProductIndex(vectors, gpu=gpu).search(queries, num_matches=64)
+    slices, products = InnerProductIndex(vectors, gpu=gpu).search(queries, num_matches=64)
     _, expected = InnerProductIndex(vectors).search(queries, num_matches=64)
-    np.testing.assert_array_equal(places[:, 0], np.arange(20))
+    np.testing.assert_array_equal(slices[:, 0], np.arange(20))
     np.testing.assert_allclose(products, expected, atol=TOLERANCE[gpu.precision] * float(expected.max()))
 
 

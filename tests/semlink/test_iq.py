@@ -226,8 +226,8 @@ class TestQuality:
         for model, snr_db, full_scale, clipping_rate, evm_db in rows:
             rng = np.random.default_rng(0)
             sent = normalize_power(complex_normal((1000, 1024), rng))
-            heard = apply_channel(sent, model, snr_db=snr_db, rng=rng).symbols
-            quality = measure_quantization(heard * np.float32(FULL_SCALE / full_scale))
+            observation = apply_channel(sent, model, snr_db=snr_db, rng=rng).symbols
+            quality = measure_quantization(observation * np.float32(FULL_SCALE / full_scale))
             row = f"{model.value} {snr_db} {full_scale}"
             assert quality.clipping_rate == pytest.approx(clipping_rate, rel=0.2, abs=1.5e-5), row
             assert quality.evm_db == pytest.approx(evm_db, abs=0.3), row

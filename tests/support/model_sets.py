@@ -17,11 +17,11 @@ from engines.models.manifest import (
     CodecEntry,
     CodecRateEntry,
     EncoderEntry,
-    KeyEntry,
     Manifest,
     ModelFile,
     NestedCodecEntry,
     PerRateCodecEntry,
+    ProjectionEntry,
     file_sha256,
 )
 from engines.models.model_set import ModelSet
@@ -38,7 +38,7 @@ def make_model_set(
     name: str = "synthetic",
     *,
     nested: bool = False,
-    is_familiar: bool = False,
+    sends_codeword: bool = False,
     categories: Iterable[str] = (),
     convolutional: bool = False,
 ) -> ModelSet:
@@ -53,7 +53,7 @@ def make_model_set(
     rates : numbers of symbols, rows of `semlink.rates.RATES`; none makes a set without a codec
     seed : another seed, another encoder and codec: other fingerprints
     nested : also a codec `nested`, of random cells and directions
-    is_familiar : whether every picture is sent as its cell's codeword with an analog part, or none is
+    sends_codeword : whether every picture is sent as its cell's codeword with an analog part, or none is
     categories : if any, also a codec `nested-labels`, whose key network is linear
     convolutional : two layers of random convolutions in front of the encoder's projection; `size_px` is a multiple of 4
     """
@@ -82,7 +82,7 @@ def make_model_set(
     codecs: list[CodecEntry] = [PerRateCodecEntry(name=f"{name}-codec", rates=entries, **made)] if entries else []
     if nested:
         codebook = _save_bytes(
-            make_codebook(feature_dim, rng, is_familiar=is_familiar).to_bytes(), folder / "nested.codebook.npz"
+            make_codebook(feature_dim, rng, sends_codeword=sends_codeword).to_bytes(), folder / "nested.codebook.npz"
         )
         codecs.append(NestedCodecEntry(name="nested", codebook=codebook, **made))
     if categories:
@@ -97,8 +97,8 @@ def make_codebook(
     rng: np.random.Generator,
     *,
     num_cells: int = 6,
-    clear_share: float = 0.4,
-    is_familiar: bool = False,
+    high_snr_digital_power_share: float = 0.4,
+    sends_codeword: bool = False,
 ) -> Codebook:
     """A codebook to which every direction is familiar, or none is and every image is sent as its analog part."""
     centroids = rng.standard_normal((num_cells, dim))
@@ -108,9 +108,9 @@ def make_codebook(
         centroids=(centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).astype(np.float32),
         codewords=rng.choice(np.array([-1, 1], np.int8), (num_cells, dim)),
         cell_shares=np.full(num_cells, 1 / num_cells, np.float32),
-        familiarity_threshold=-1e3 if is_familiar else 1e3,
-        coarse_share=0.7,
-        clear_share=clear_share,
+        energy_score_threshold=-1e3 if sends_codeword else 1e3,
+        digital_power_share=0.7,
+        high_snr_digital_power_share=high_snr_digital_power_share,
         analog_scale=dim**0.5,
     )
 
@@ -118,18 +118,19 @@ def make_codebook(
 def _keyed_codec(
     folder: Path, feature_dim: int, categories: tuple[str, ...], rng: np.random.Generator, made: dict[str, str]
 ) -> NestedCodecEntry:
-    key_dim = feature_dim
-    network = _linear("features", "key", _orthogonal(feature_dim, key_dim, rng))
-    proxies = _orthogonal(max(len(categories), key_dim), key_dim, rng)[: len(categories)]
-    keys = KeyEntry(
+    projection_dim = feature_dim
+    network = _linear("features", "key", _orthogonal(feature_dim, projection_dim, rng))
+    proxies = _orthogonal(max(len(categories), projection_dim), projection_dim, rng)[: len(categories)]
+    keys = ProjectionEntry(
         network=_save(network, folder / "nested-labels.keys.onnx"),
         proxies=_save_bytes(save_proxies(categories, proxies), folder / "nested-labels.proxies.npz"),
-        key_dim=key_dim,
+        projection_dim=projection_dim,
     )
     codebook = _save_bytes(
-        make_codebook(key_dim, rng, clear_share=0.7).to_bytes(), folder / "nested-labels.codebook.npz"
+        make_codebook(projection_dim, rng, high_snr_digital_power_share=0.7).to_bytes(),
+        folder / "nested-labels.codebook.npz",
     )
-    return NestedCodecEntry(name="nested-labels", codebook=codebook, keys=keys, **made)
+    return NestedCodecEntry(name="nested-labels", codebook=codebook, projection=keys, **made)
 
 
 def _orthogonal(num_rows: int, num_columns: int, rng: np.random.Generator) -> np.ndarray:

@@ -42,9 +42,9 @@ class RecordingFaiss:
                 recorder.calls.append(("search", queries.shape, count))
                 return self._index.search(queries, count)
 
-            def search_c(self, num_queries: int, pointer: Any, count: int, products: Any, places: Any) -> None:
+            def search_c(self, num_queries: int, pointer: Any, count: int, products: Any, slices: Any) -> None:
                 recorder.calls.append(("search_c", num_queries, count))
-                self._index.search_c(num_queries, pointer, count, products, places)
+                self._index.search_c(num_queries, pointer, count, products, slices)
 
         class GpuIndexFlatIP(OnCpu):
             def __init__(self, resources: StandardGpuResources, index: Any, config: Any) -> None:

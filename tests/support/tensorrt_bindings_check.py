@@ -42,10 +42,10 @@ def callbacks(trt: ModuleType) -> dict[str, Any]:
     log = tensorrt_log(trt)
     log.log(trt.ILogger.ERROR, "first line\n  second line")
     log.log(trt.ILogger.VERBOSE, "never mind")
-    heard: list[tuple[str, float]] = []
+    observation: list[tuple[str, float]] = []
 
     def report(phase: str, fraction: float) -> None:
-        heard.append((phase, fraction))
+        observation.append((phase, fraction))
         if fraction == 1.0:
             raise KeyboardInterrupt
 
@@ -57,7 +57,7 @@ def callbacks(trt: ModuleType) -> dict[str, Any]:
     monitor.phase_finish("Building")
     return {
         "words": log.take_error(),
-        "heard": heard,
+        "heard": observation,
         "goes_on": goes_on,
         "interruption": type(monitor.interruption).__name__,
     }

@@ -224,9 +224,9 @@ def test_general_and_labelled_codec_of_a_folder(model_set: ModelSet, tmp_path: P
     assert 0.9 < nested.entry.measured["validation_accuracy_64_symbols_10_db"] <= 1.0
     assert isinstance(nested, NestedCodec)
     assert isinstance(labels, NestedCodec)
-    keys = labels.load_keys()
-    assert keys is not None
-    assert keys.categories == ("boat", "cat")
+    projection = labels.load_keys()
+    assert projection is not None
+    assert projection.categories == ("boat", "cat")
     assert labels.codebook.num_cells == 2
     assert (nested.codebook.feature_dim, labels.codebook.feature_dim) == (16, 256)
 

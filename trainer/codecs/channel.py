@@ -1,7 +1,7 @@
 """Differentiable channels between a codec's halves, on latents.
 
-`air` is the honest one: what `semlink.channel` and `edge_rx.equalizer` do, in torch, so that
-gradients pass. `published` is the paper's, with its shortcuts. Tests hold both to their numpy
+`honest_channel` does what `semlink.channel` and `edge_rx.equalizer` do, in torch, so that
+gradients pass. `paper_channel` is the paper's, with its shortcuts. Tests hold both to their numpy
 counterparts on the same draws.
 """
 
@@ -14,7 +14,7 @@ import torch
 from semlink.channel import ChannelModel, noise_variance, pilot_symbols
 from semlink.errors import ConfigError
 
-__all__ = ["air", "equalize", "published", "to_symbols"]
+__all__ = ["equalize_phase", "honest_channel", "paper_channel", "to_symbols"]
 
 
 def to_symbols(latent: torch.Tensor) -> torch.Tensor:
@@ -31,14 +31,14 @@ def _complex_normal(shape: tuple[int, ...], generator: torch.Generator) -> torch
     return torch.view_as_complex(torch.randn((*shape, 2), generator=generator) * math.sqrt(0.5))
 
 
-def equalize(received: torch.Tensor, num_pilots: int) -> torch.Tensor:
+def equalize_phase(received: torch.Tensor, num_pilots: int) -> torch.Tensor:
     """`edge_rx.equalizer.equalize` for (batch, num_pilots + n) complex64 with at least one pilot."""
     pilots = torch.from_numpy(pilot_symbols(num_pilots))
     gain = (received[:, :num_pilots] * pilots.conj()).mean(dim=1, keepdim=True)
     return received[:, num_pilots:] * (gain.conj() / gain.abs().clamp_min(torch.finfo(torch.float32).tiny))
 
 
-def air(
+def honest_channel(
     latent: torch.Tensor, model: ChannelModel, *, snr_db: float, num_pilots: int, generator: torch.Generator
 ) -> torch.Tensor:
     """Send latents over an honest channel and give what the receiver's decoder is fed.
@@ -65,11 +65,13 @@ def air(
         elif model is not ChannelModel.AWGN:
             raise ConfigError(f'codecs are trained on ideal, awgn or rayleigh, not "{model.value}"')
         received = sent + _complex_normal((batch, num_pilots + n), generator) * math.sqrt(noise_variance(snr_db))
-        received = equalize(received, num_pilots) if num_pilots else received
+        received = equalize_phase(received, num_pilots) if num_pilots else received
     return torch.view_as_real(received.contiguous()).reshape(batch, 2 * n)
 
 
-def published(latent: torch.Tensor, model: ChannelModel, *, snr_db: float, generator: torch.Generator) -> torch.Tensor:
+def paper_channel(
+    latent: torch.Tensor, model: ChannelModel, *, snr_db: float, generator: torch.Generator
+) -> torch.Tensor:
     """`semlink.channel.paper_channel` in torch, for `kbsc-reference` only: (batch, k) to (batch, k)."""
     amplitude = (2.0 * latent.square().mean()).sqrt()
     half = latent.numel() // 2

@@ -12,11 +12,11 @@ from semlink.errors import ConfigError
 from semlink.rates import Rate, parse_rate
 from trainer.codecs.objectives import Objective
 
-__all__ = ["RECIPE", "CodecName", "CodecTraining", "TrainedCodec"]
+__all__ = ["FIT_VERSION", "CodecName", "CodecTraining", "TrainedCodec"]
 
 CodecName = Literal["kbsc", "kbsc-reference"]
 
-RECIPE = 1
+FIT_VERSION = 1
 """Raise it with every change of the training that changes what is learnt, so that no old run stands for a new one."""
 
 
@@ -65,7 +65,7 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         values = msgspec.structs.asdict(self)
         if self.loss == "mse":
             del values["loss"]  # as before there was a choice, so that what was trained then still stands
-        parts = (msgspec.json.encode(values), content_key.encode(), str(RECIPE).encode())
+        parts = (msgspec.json.encode(values), content_key.encode(), str(FIT_VERSION).encode())
         digest = hashlib.sha256(b"\n".join(parts)).hexdigest()[:10]
         return f"{self.codec}-{self.num_symbols}-{self.channel}-seed{self.seed}-{digest}"
 

@@ -9,13 +9,13 @@ from typing import Literal
 import msgspec
 
 from engines.models.codebook import Codebook
-from engines.models.projection_head import KeyModel
+from engines.models.projection_head import ProjectionHead
 from semlink.errors import DatasetError
 from trainer.codecs.nested import NestedFit, fitted_codebook
-from trainer.codecs.projection_head import KeyTraining, trained_keys
+from trainer.codecs.projection_head import ProjectionTraining, trained_projection
 from trainer.codecs.training_data import TrainingFeatures
 
-__all__ = ["FittedKeys", "fitted_keys", "fitted_nested", "fitted_nested_labels"]
+__all__ = ["FittedProjection", "fitted_nested", "fitted_nested_labels", "fitted_projection"]
 
 
 _IMAGES_OF_EACH = 13
@@ -23,50 +23,54 @@ _IMAGES_OF_EACH = 13
 
 
 @dataclass(frozen=True, eq=False)
-class FittedKeys:
+class FittedProjection:
     """A trained key network, where its graph lies, and the run that made it."""
 
-    model: KeyModel
+    model: ProjectionHead
     graph_path: Path
-    training: KeyTraining
+    training: ProjectionTraining
 
 
-def fitted_nested(seed: int, learning: TrainingFeatures, runs: Path) -> Codebook:
+def fitted_nested(seed: int, training_data: TrainingFeatures, runs: Path) -> Codebook:
     """`nested`: from images alone."""
-    return fitted_codebook(NestedFit.for_images(seed, len(learning.features)), learning, runs)
+    return fitted_codebook(NestedFit.for_images(seed, len(training_data.features)), training_data, runs)
 
 
-def fitted_keys(
+def fitted_projection(
     seed: int,
-    learning: TrainingFeatures,
+    training_data: TrainingFeatures,
     runs: Path,
     *,
     precision: Literal["bf16", "fp32"],
     loss: Literal["proxy", "contrastive"] = "proxy",
-) -> FittedKeys:
+) -> FittedProjection:
     """The key network of both codecs with labels; DatasetError where there are too few images to learn them."""
-    if len(learning.features) < _IMAGES_OF_EACH * len(learning.categories):
+    if len(training_data.features) < _IMAGES_OF_EACH * len(training_data.categories):
         raise DatasetError(
-            f"learning categories takes {_IMAGES_OF_EACH} images of each, got {len(learning.features)} images of"
-            f" {len(learning.categories)} (a folder's are its class folders); nested needs no labels"
+            f"learning categories takes {_IMAGES_OF_EACH} images of each, got {len(training_data.features)} images of"
+            f" {len(training_data.categories)} (a folder's are its class folders); nested needs no labels"
         )
-    training = KeyTraining.for_images(seed, len(learning.features), precision=precision, loss=loss)
-    return FittedKeys(trained_keys(training, learning, runs), training.graph_path(learning, runs), training)
+    training = ProjectionTraining.for_images(seed, len(training_data.features), precision=precision, loss=loss)
+    return FittedProjection(
+        trained_projection(training, training_data, runs), training.graph_path(training_data, runs), training
+    )
 
 
 def fitted_nested_labels(
-    seed: int, learning: TrainingFeatures, keys: FittedKeys, runs: Path, *, label_alone: bool = False
+    seed: int, training_data: TrainingFeatures, projection: FittedProjection, runs: Path, *, label_alone: bool = False
 ) -> Codebook:
     """`nested-labels`: a nested code of the keys that the training images have, with cells around the proxies.
 
     With `label_alone` it is `label`: all of the power in the category's codeword, whatever the image looks like.
     """
     keyed = replace(
-        learning,
-        features=keys.model.of_images(learning.features),
-        content_key=keys.training.key(learning),
+        training_data,
+        features=projection.model.project_images(training_data.features),
+        content_key=projection.training.key(training_data),
     )
-    fit = NestedFit.for_keys(seed, len(learning.categories))
+    fit = NestedFit.for_keys(seed, len(training_data.categories))
     if label_alone:
-        fit = msgspec.structs.replace(fit, coarse_share=1.0, clear_share=1.0, unfamiliar_share=0.0)
-    return fitted_codebook(fit, keyed, runs, proxies=keys.model.proxies)
+        fit = msgspec.structs.replace(
+            fit, digital_power_share=1.0, high_snr_digital_power_share=1.0, analog_only_share=0.0
+        )
+    return fitted_codebook(fit, keyed, runs, proxies=projection.model.proxies)

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from engines.models.codebook import Codebook
 from engines.models.image_encoder import ImageEncoder
-from engines.models.manifest import CodecEntry, CodecRateEntry, KeyEntry, NestedCodecEntry, PerRateCodecEntry
+from engines.models.manifest import CodecEntry, CodecRateEntry, NestedCodecEntry, PerRateCodecEntry, ProjectionEntry
 from engines.models.model_set import ModelSet
 from engines.models.projection_head import save_proxies
 from semlink.cache import cache_folder
@@ -22,7 +22,7 @@ from semlink.errors import ConfigError, ModelSetError
 from semlink.files import replaced_file
 from semlink.rates import Rate
 from trainer.codecs.config import CodecTraining, TrainedCodec
-from trainer.codecs.fitting import FittedKeys, fitted_keys, fitted_nested, fitted_nested_labels
+from trainer.codecs.fitting import FittedProjection, fitted_nested, fitted_nested_labels, fitted_projection
 from trainer.codecs.objectives import Objective
 from trainer.codecs.training_data import TrainingFeatures, training_features
 from trainer.codecs.validation import validation_accuracy
@@ -93,10 +93,10 @@ def train_model_set(
     except OSError as error:
         raise ModelSetError(f"{out}: {error.strerror}") from None
     encoder = ImageEncoder(source, num_threads=num_jobs)
-    learning = training_features(open_dataset(data, progress=progress), encoder, progress, whole=True)
+    training_data = training_features(open_dataset(data, progress=progress), encoder, progress, whole=True)
     folder = runs or cache_folder("runs")
     # All of it is trained before any of it is placed: what fails in training leaves the set as it was.
-    placings = [_trained(codec, options, learning, folder, num_jobs, progress) for codec in options.codecs]
+    placings = [_trained(codec, options, training_data, folder, num_jobs, progress) for codec in options.codecs]
     try:
         if not is_own:
             _copy(source.encoder_path, out / source.manifest.encoder.graph.file)
@@ -117,31 +117,33 @@ def _copy(source: Path, target: Path) -> None:
 def _trained(
     codec: str,
     options: CodecOptions,
-    learning: TrainingFeatures,
+    training_data: TrainingFeatures,
     runs: Path,
     num_jobs: int,
     progress: Progress,
 ) -> Callable[[Path], CodecEntry]:
     """Train one codec; give what places its files in a folder and describes them."""
     if codec == "kbsc":
-        return _trained_kbsc(options, learning, runs, num_jobs, progress)
+        return _trained_kbsc(options, training_data, runs, num_jobs, progress)
     task = progress.add_task(f"fitting {codec}", total=1)
-    keys: FittedKeys | None = None
+    projection: FittedProjection | None = None
     if codec == "nested":
-        codebook = fitted_nested(options.seed, learning, runs)
+        codebook = fitted_nested(options.seed, training_data, runs)
     else:
-        keys = fitted_keys(options.seed, learning, runs, precision=options.precision, loss=options.loss)
-        codebook = fitted_nested_labels(options.seed, learning, keys, runs, label_alone=codec == "label")
-    measured = validation_accuracy(codebook, learning, keys, seed=options.seed)
+        projection = fitted_projection(
+            options.seed, training_data, runs, precision=options.precision, loss=options.loss
+        )
+        codebook = fitted_nested_labels(options.seed, training_data, projection, runs, label_alone=codec == "label")
+    measured = validation_accuracy(codebook, training_data, projection, seed=options.seed)
     progress.advance(task)
-    source = f"{learning.source}; {'labels' if keys else 'no labels'}, no channel, seed {options.seed}"
-    return partial(_place_nested, codec, codebook, keys, source, measured)
+    source = f"{training_data.source}; {'labels' if projection else 'no labels'}, no channel, seed {options.seed}"
+    return partial(_place_nested, codec, codebook, projection, source, measured)
 
 
 def _place_nested(
     name: str,
     codebook: Codebook,
-    keys: FittedKeys | None,
+    projection: FittedProjection | None,
     source: str,
     measured: dict[str, float],
     out: Path,
@@ -150,24 +152,26 @@ def _place_nested(
     with replaced_file(codebook_path) as temporary:
         temporary.write_bytes(codebook.to_bytes())
     key_entry = None
-    if keys is not None:
+    if projection is not None:
         network_path, proxies_path = out / f"{name}.keys.onnx", out / f"{name}.proxies.npz"
-        _copy(keys.graph_path, network_path)
+        _copy(projection.graph_path, network_path)
         with replaced_file(proxies_path) as temporary:
-            temporary.write_bytes(save_proxies(keys.model.categories, keys.model.proxies))
-        key_entry = KeyEntry(model_file(network_path), model_file(proxies_path), keys.model.proxies.shape[1])
+            temporary.write_bytes(save_proxies(projection.model.categories, projection.model.proxies))
+        key_entry = ProjectionEntry(
+            model_file(network_path), model_file(proxies_path), projection.model.proxies.shape[1]
+        )
     return NestedCodecEntry(
         name=name,
         codebook=model_file(codebook_path),
         licence=_LICENCE,
         training_data=source,
-        keys=key_entry,
+        projection=key_entry,
         measured=measured,
     )
 
 
 def _trained_kbsc(
-    options: CodecOptions, learning: TrainingFeatures, runs: Path, num_jobs: int, progress: Progress
+    options: CodecOptions, training_data: TrainingFeatures, runs: Path, num_jobs: int, progress: Progress
 ) -> Callable[[Path], PerRateCodecEntry]:
     trainings = [
         CodecTraining(
@@ -182,8 +186,8 @@ def _trained_kbsc(
         )
         for rate in options.rates
     ]
-    trained = train_all(trainings, learning, runs, num_jobs=num_jobs, progress=progress)
-    source = f"{learning.source}; {options.channel}, {options.objective}, seed {options.seed}"
+    trained = train_all(trainings, training_data, runs, num_jobs=num_jobs, progress=progress)
+    source = f"{training_data.source}; {options.channel}, {options.objective}, seed {options.seed}"
     return lambda out: PerRateCodecEntry(
         name="kbsc", rates=[_place_rate(codec, out) for codec in trained], licence=_LICENCE, training_data=source
     )

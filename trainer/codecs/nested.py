@@ -2,7 +2,7 @@
 
 What is fitted: the principal components of the features, for the analog part; cells within cells, by k-means; and
 how familiar an image must look to be sent as its cell's codeword, so that all but
-`unfamiliar_share` of held-out images of the training kind are. Nothing here sees a label, a channel or a
+`analog_only_share` of held-out images of the training kind are. Nothing here sees a label, a channel or a
 knowledge base. See `engines.models.codebook` for the code itself and its sources.
 """
 
@@ -26,9 +26,9 @@ from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.threads import one_thread
 
-__all__ = ["RECIPE", "NestedFit", "fit_codebook", "fitted_codebook"]
+__all__ = ["FIT_VERSION", "NestedFit", "fit_codebook", "fitted_codebook"]
 
-RECIPE = 5
+FIT_VERSION = 5
 """Raise it with every change of this code that changes what is fitted."""
 _MOST_CELLS = 1536
 _IMAGES_PER_CELL = 25
@@ -44,9 +44,9 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     num_cells : codewords, one for each cell; 1,536 take 10.6 of the 16.8 bits that 64 symbols can carry at -7 dB
-    coarse_share : of the power of a familiar image, what its codeword takes
-    clear_share : the same towards a receiver that reports a clear channel
-    unfamiliar_share : of held-out images, those that count as unfamiliar; 0 sends every image as a codeword
+    digital_power_share : of the power of a familiar image, what its codeword takes
+    high_snr_digital_power_share : the same towards a receiver that reports a clear channel
+    analog_only_share : of held-out images, those that count as unfamiliar; 0 sends every image as a codeword
     num_symbols : the rate at which the analog part alone has the power of a codeword
     coarse_levels : cells, and up to which real codewords are those cells': 4 and 8 symbols cannot tell 1,536 cells
         apart, and so tell those apart that differ most
@@ -55,9 +55,9 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     seed: int = 0
     num_cells: int = _MOST_CELLS
-    coarse_share: float = _COARSE_SHARE
-    clear_share: float = 0.5
-    unfamiliar_share: float = 0.05
+    digital_power_share: float = _COARSE_SHARE
+    high_snr_digital_power_share: float = 0.5
+    analog_only_share: float = 0.05
     num_symbols: int = 64
     max_iterations: int = 20
     coarse_levels: tuple[tuple[int, int], ...] = ((128, 8), (256, 16))
@@ -71,11 +71,11 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def for_keys(cls, seed: int, num_categories: int) -> NestedFit:
         """What suits the keys of `trainer.codecs.projection_head`: a cell for each category, around its proxy."""
         # A category is all that is asked for, and a clear channel leaves nothing more to tell.
-        return cls(seed, num_cells=num_categories, unfamiliar_share=0.02, clear_share=_COARSE_SHARE)
+        return cls(seed, num_cells=num_categories, analog_only_share=0.02, high_snr_digital_power_share=_COARSE_SHARE)
 
     def key(self, content_key: str, proxies: FloatArray | None) -> str:
         """Name of the fit's file: unique for these values, this recipe and this data."""
-        named = msgspec.json.encode([self, content_key, RECIPE])
+        named = msgspec.json.encode([self, content_key, FIT_VERSION])
         around = b"" if proxies is None else proxies.tobytes()
         return f"nested-seed{self.seed}-{hashlib.sha256(named + around).hexdigest()[:10]}"
 
@@ -134,15 +134,15 @@ def fit_codebook(
         centroids=centroids,
         codewords=_codewords(levels, fit),
         cell_shares=_cell_shares(directions, centroids),
-        familiarity_threshold=0.0,
-        coarse_share=fit.coarse_share,
-        clear_share=fit.clear_share,
+        energy_score_threshold=0.0,
+        digital_power_share=fit.digital_power_share,
+        high_snr_digital_power_share=fit.high_snr_digital_power_share,
         analog_scale=float(np.sqrt(num_reals / analog_power)),
     )
-    familiarity = codebook.familiarity(codebook.directions(held_out) @ codebook.centroids.T)
+    energy_score = codebook.energy_score(codebook.directions(held_out) @ codebook.centroids.T)
     # Nothing counts as unfamiliar where no share does; -inf would be no number that a graph can hold.
-    threshold = float(np.quantile(familiarity, fit.unfamiliar_share)) if fit.unfamiliar_share else -1e9
-    return replace(codebook, familiarity_threshold=threshold)
+    threshold = float(np.quantile(energy_score, fit.analog_only_share)) if fit.analog_only_share else -1e9
+    return replace(codebook, energy_score_threshold=threshold)
 
 
 def _unit(rows: FloatArray) -> FloatArray:

@@ -28,15 +28,22 @@ from torch.nn import functional
 from engines.backends.runner import load_runner
 from engines.graphs.onnx_version import IR_VERSION, OPSET
 from engines.models.arrays import FloatArray, load_arrays
-from engines.models.projection_head import KeyModel
+from engines.models.projection_head import ProjectionHead
 from semlink.errors import ConfigError, DatasetError
 from semlink.files import replaced_file
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
-__all__ = ["RECIPE", "KeyNetwork", "KeyTraining", "key_graph", "train_key_network", "trained_keys"]
+__all__ = [
+    "FIT_VERSION",
+    "ProjectionNetwork",
+    "ProjectionTraining",
+    "projection_graph",
+    "train_projection_network",
+    "trained_projection",
+]
 
-RECIPE = 3
+FIT_VERSION = 3
 """Raise it with every change of this code that changes what is learnt."""
 
 
@@ -44,7 +51,7 @@ _BATCHES = 40
 """Batches that an epoch should have at least."""
 
 
-class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProjectionTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One training run of a key network, complete.
 
     Attributes
@@ -58,7 +65,7 @@ class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     seed: int = 0
     loss: Literal["proxy", "contrastive"] = "proxy"
-    key_dim: int = 256
+    projection_dim: int = 256
     hidden_dim: int = 1024
     epochs: int = 15
     batch_size: int = 256
@@ -71,15 +78,16 @@ class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Literal["bf16", "fp32"] = "bf16"
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.key_dim, self.hidden_dim) < 1 or self.batch_size < 2 or self.temperature <= 0:
+        if min(self.epochs, self.projection_dim, self.hidden_dim) < 1 or self.batch_size < 2 or self.temperature <= 0:
             raise ConfigError(
-                "epochs, key_dim and hidden_dim must be at least 1, batch_size at least 2 and temperature positive,"
-                f" got {self.epochs}, {self.key_dim}, {self.hidden_dim}, {self.batch_size}, {self.temperature}"
+                "epochs, projection_dim and hidden_dim must be at least 1, batch_size at least 2 and temperature"
+                " positive,"
+                f" got {self.epochs}, {self.projection_dim}, {self.hidden_dim}, {self.batch_size}, {self.temperature}"
             )
 
     def key(self, data: TrainingFeatures) -> str:
         """Name of the run's file: unique for these values, this recipe, and these images with their labels."""
-        named = msgspec.json.encode([self, data.content_key, data.categories, RECIPE])
+        named = msgspec.json.encode([self, data.content_key, data.categories, FIT_VERSION])
         return f"keys-seed{self.seed}-{hashlib.sha256(named + data.labels.tobytes()).hexdigest()[:10]}"
 
     def graph_path(self, data: TrainingFeatures, runs: Path) -> Path:
@@ -89,50 +97,50 @@ class KeyTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def for_images(
         cls, seed: int, num_images: int, *, precision: Literal["bf16", "fp32"], loss: Literal["proxy", "contrastive"]
-    ) -> KeyTraining:
+    ) -> ProjectionTraining:
         """What suits a training set: smaller batches where there are fewer images than in CIFAR-100."""
         return cls(seed, loss, batch_size=max(8, min(256, num_images // _BATCHES)), precision=precision)
 
 
-class KeyNetwork(nn.Module):
+class ProjectionNetwork(nn.Module):
     """One hidden layer beside a straight path; keys of unit length."""
 
-    def __init__(self, feature_dim: int, training: KeyTraining) -> None:
+    def __init__(self, feature_dim: int, training: ProjectionTraining) -> None:
         super().__init__()
         self.hidden = nn.Linear(feature_dim, training.hidden_dim)
         self.norm = nn.BatchNorm1d(training.hidden_dim)
         self.dropout = nn.Dropout(training.dropout)
-        self.out = nn.Linear(training.hidden_dim, training.key_dim)
-        self.straight = nn.Linear(feature_dim, training.key_dim, bias=False)
+        self.out = nn.Linear(training.hidden_dim, training.projection_dim)
+        self.straight = nn.Linear(feature_dim, training.projection_dim, bias=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(batch, feature_dim) -> (batch, key_dim)."""
+        """(batch, feature_dim) -> (batch, projection_dim)."""
         hidden = self.dropout(functional.relu(self.norm(self.hidden(features))))
         return functional.normalize((self.out(hidden) + self.straight(features)).float(), dim=1)
 
 
-def trained_keys(training: KeyTraining, data: TrainingFeatures, runs: Path) -> KeyModel:
+def trained_projection(training: ProjectionTraining, data: TrainingFeatures, runs: Path) -> ProjectionHead:
     """Train on the training part of `data`, or read what an earlier run left in `runs`."""
     graph = training.graph_path(data, runs)
     proxies = graph.with_suffix(".npz")
     # The graph is written last, so where it is the proxies are too.
     if not graph.exists():
         train, *_ = paper_train_split(len(data.features), training.seed)
-        network, learnt = train_key_network(
+        network, learnt = train_projection_network(
             training, data.features[train], data.labels[train], num_categories=len(data.categories)
         )
         runs.mkdir(parents=True, exist_ok=True)
         with replaced_file(proxies) as temporary, temporary.open("wb") as file:
             np.savez(file, proxies=learnt)
         with replaced_file(graph) as temporary:
-            temporary.write_bytes(key_graph(network).SerializeToString())
+            temporary.write_bytes(projection_graph(network).SerializeToString())
     stored = load_arrays(proxies, ["proxies"], what="a key network's proxies")
-    return KeyModel(load_runner(graph), data.categories, stored["proxies"])
+    return ProjectionHead(load_runner(graph), data.categories, stored["proxies"])
 
 
-def train_key_network(
-    training: KeyTraining, features: FloatArray, labels: np.ndarray, *, num_categories: int
-) -> tuple[KeyNetwork, FloatArray]:
+def train_projection_network(
+    training: ProjectionTraining, features: FloatArray, labels: np.ndarray, *, num_categories: int
+) -> tuple[ProjectionNetwork, FloatArray]:
     """Train; the same values and data give the same network on one machine.
 
     Parameters
@@ -143,7 +151,7 @@ def train_key_network(
     Returns
     -------
     network : features -> keys
-    proxies : (categories, key_dim) float32, unit length
+    proxies : (categories, projection_dim) float32, unit length
 
     Raises
     ------
@@ -162,8 +170,8 @@ def train_key_network(
     try:
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
-            network = KeyNetwork(features.shape[1], training)
-            proxies = nn.Parameter(0.05 * torch.randn(num_categories, training.key_dim))
+            network = ProjectionNetwork(features.shape[1], training)
+            proxies = nn.Parameter(0.05 * torch.randn(num_categories, training.projection_dim))
             _fit(network, proxies, inputs, targets, training)
     finally:
         torch.set_num_threads(num_threads)
@@ -173,8 +181,10 @@ def train_key_network(
 
 
 @torch.no_grad()
-def _mean_keys(network: KeyNetwork, inputs: torch.Tensor, targets: torch.Tensor, num_categories: int) -> torch.Tensor:
-    """Sum of each category's keys, which points where their mean does; (categories, key_dim)."""
+def _mean_keys(
+    network: ProjectionNetwork, inputs: torch.Tensor, targets: torch.Tensor, num_categories: int
+) -> torch.Tensor:
+    """Sum of each category's keys, which points where their mean does; (categories, projection_dim)."""
     sums = torch.zeros(num_categories, network.out.out_features)
     for rows in torch.arange(len(inputs)).split(4096):
         sums.index_add_(0, targets[rows], network(inputs[rows]))
@@ -182,7 +192,11 @@ def _mean_keys(network: KeyNetwork, inputs: torch.Tensor, targets: torch.Tensor,
 
 
 def _fit(
-    network: KeyNetwork, proxies: nn.Parameter, inputs: torch.Tensor, targets: torch.Tensor, training: KeyTraining
+    network: ProjectionNetwork,
+    proxies: nn.Parameter,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    training: ProjectionTraining,
 ) -> None:
     steps_per_epoch = len(inputs) // training.batch_size
     optimizer = torch.optim.AdamW(
@@ -197,24 +211,24 @@ def _fit(
         for rows in order.split(training.batch_size)[:steps_per_epoch]:
             noisy = inputs[rows] + training.feature_noise * torch.randn_like(inputs[rows])
             with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16"):
-                keys = network(functional.normalize(noisy, dim=1))
+                projection = network(functional.normalize(noisy, dim=1))
             if training.loss == "proxy":
-                similarity = keys @ functional.normalize(proxies, dim=1).T
+                similarity = projection @ functional.normalize(proxies, dim=1).T
                 loss = functional.cross_entropy(
                     similarity / training.temperature, targets[rows], label_smoothing=training.label_smoothing
                 )
             else:
-                loss = _contrastive_loss(keys, targets[rows], training.temperature)
+                loss = _contrastive_loss(projection, targets[rows], training.temperature)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
 
 
-def _contrastive_loss(keys: torch.Tensor, targets: torch.Tensor, temperature: float) -> torch.Tensor:
+def _contrastive_loss(projection: torch.Tensor, targets: torch.Tensor, temperature: float) -> torch.Tensor:
     """Every image's others of its category against all others of the batch; L_out of Khosla et al., eq. 2."""
-    itself = torch.eye(len(keys), dtype=torch.bool)
-    similarity = (keys @ keys.T / temperature).masked_fill(itself, -torch.inf)
+    itself = torch.eye(len(projection), dtype=torch.bool)
+    similarity = (projection @ projection.T / temperature).masked_fill(itself, -torch.inf)
     log_share = similarity - similarity.logsumexp(dim=1, keepdim=True)
     is_positive = (targets[:, None] == targets[None, :]) & ~itself
     num_positive = is_positive.sum(dim=1)
@@ -222,8 +236,8 @@ def _contrastive_loss(keys: torch.Tensor, targets: torch.Tensor, temperature: fl
     return -(mean[num_positive > 0]).mean() if bool((num_positive > 0).any()) else 0.0 * similarity[~itself].sum()
 
 
-def key_graph(network: KeyNetwork) -> onnx.ModelProto:
-    """features (batch, feature_dim) -> key (batch, key_dim), batch normalisation folded, weights in fp16."""
+def projection_graph(network: ProjectionNetwork) -> onnx.ModelProto:
+    """features (batch, feature_dim) -> key (batch, projection_dim), batch normalisation folded, weights in fp16."""
     norm = network.norm
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     weights = {

@@ -23,7 +23,7 @@ import torch
 from semlink.channel import ChannelModel
 from semlink.errors import DatasetError, ResultsError
 from semlink.rates import parse_rate
-from trainer.codecs.channel import air, published
+from trainer.codecs.channel import honest_channel, paper_channel
 from trainer.codecs.config import CodecTraining, TrainedCodec
 from trainer.codecs.export import export_codec
 from trainer.codecs.kbsc import KbscNetwork
@@ -229,9 +229,11 @@ class _Run:
         with self._autocast():
             latent = self.network.encoder(features).float()
         if training.codec == "kbsc-reference":
-            received = published(latent, model, snr_db=snr_db, generator=self.generator)
+            received = paper_channel(latent, model, snr_db=snr_db, generator=self.generator)
         else:
-            received = air(latent, model, snr_db=snr_db, num_pilots=training.num_pilots, generator=self.generator)
+            received = honest_channel(
+                latent, model, snr_db=snr_db, num_pilots=training.num_pilots, generator=self.generator
+            )
         with self._autocast():
             query: torch.Tensor = self.network.decoder(received)
         return query.float()

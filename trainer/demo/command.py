@@ -148,7 +148,7 @@ def _print(report: DemoReport) -> None:
         for cell in dataset.cells:
             table.add_row(
                 *(escape(dataset.dataset), cell.codec, str(cell.num_symbols), f"{cell.snr_db:g}"),
-                *(f"{cell.semantic_accuracy:.3f}", f"{dataset.ideal_accuracy:.3f}"),
+                *(f"{cell.semantic_accuracy:.3f}", f"{dataset.noiseless_accuracy:.3f}"),
                 *map(str, (cell.images_sent, cell.frames_lost)),
                 f"{cell.throughput_images_s:.0f}",
             )

@@ -118,7 +118,7 @@ def _accuracy_plot(run: DatasetRun) -> str:
         axes.errorbar(
             [c.snr_db for c in cells], means, yerr=[means - low, high - means], fmt="o-", capsize=3, label=label
         )
-    axes.axhline(run.ideal_accuracy, color="grey", linestyle=":", label="ideal (no codec, no channel)")
+    axes.axhline(run.noiseless_accuracy, color="grey", linestyle=":", label="ideal (no codec, no channel)")
     axes.set(title=run.name, xlabel="SNR Es/N0 [dB]", ylabel="semantic accuracy", ylim=(0, 1.03))
     axes.set_xlim(min(cell.snr_db for cell in run.cells) - 1, max(cell.snr_db for cell in run.cells) + 1)
     axes.grid(alpha=0.3)

@@ -196,9 +196,9 @@ def run_link(
         str(rate.num_symbols),
     )
     with CommandProcess(*receive, "--model-set", model_set, "--json") as rx:
-        air = ("--model", channel, "--snr-db", f"{snr_db:g}", "--seed", str(seed))
+        conditions = ("--model", channel, "--snr-db", f"{snr_db:g}", "--seed", str(seed))
         with CommandProcess(
-            "channel", "--listen", _ANY_PORT, "--connect", rx.endpoint(), *air, "--until-end", "--json"
+            "channel", "--listen", _ANY_PORT, "--connect", rx.endpoint(), *conditions, "--until-end", "--json"
         ) as ch:
             send = ("tx", str(images), "--connect", ch.endpoint(), "--codec", codec, "--rate", str(rate.num_symbols))
             settings = ("--pilots", str(num_pilots), "--num-threads", str(NUM_ENCODER_THREADS), "--log", str(sent_log))

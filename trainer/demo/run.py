@@ -50,7 +50,7 @@ class DatasetRun:
     """One dataset over every codec, rate and SNR; `retrievals` has an entry for each cell."""
 
     name: str
-    ideal_accuracy: float
+    noiseless_accuracy: float
     num_kb_entries: int
     images_skipped: int
     cells: tuple[CellReport, ...]
@@ -62,7 +62,7 @@ class DatasetReport(msgspec.Struct, frozen=True):
     """A dataset's part of report.json."""
 
     dataset: str
-    ideal_accuracy: float
+    noiseless_accuracy: float
     num_kb_entries: int
     images_skipped: int
     cells: list[CellReport]
@@ -90,7 +90,7 @@ class DemoReport(msgspec.Struct, frozen=True):
     frames_lost: int
     frames_duplicated: int
     semantic_accuracy: dict[str, float]
-    ideal_accuracy: float
+    noiseless_accuracy: float
     latency_ms: LatencySummary
     throughput_images_s: float
     device: str
@@ -199,7 +199,7 @@ def _report(options: DemoOptions, models: ModelSet, runs: Sequence[DatasetRun]) 
         frames_lost=sum(cell.frames_lost for cell in cells),
         frames_duplicated=sum(cell.frames_duplicated for cell in cells),
         semantic_accuracy={f"{cell.snr_db:g}": cell.semantic_accuracy for cell in cells},
-        ideal_accuracy=first.ideal_accuracy,
+        noiseless_accuracy=first.noiseless_accuracy,
         latency_ms=pooled_latency(found),
         throughput_images_s=sum(cell.throughput_images_s for cell in cells) / len(cells),
         device=describe_device(),
@@ -207,7 +207,7 @@ def _report(options: DemoOptions, models: ModelSet, runs: Sequence[DatasetRun]) 
         encoder_threads=NUM_ENCODER_THREADS,
         versions=installed_versions(),
         datasets=[
-            DatasetReport(run.name, run.ideal_accuracy, run.num_kb_entries, run.images_skipped, list(run.cells))
+            DatasetReport(run.name, run.noiseless_accuracy, run.num_kb_entries, run.images_skipped, list(run.cells))
             for run in runs
         ],
     )

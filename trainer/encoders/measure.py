@@ -13,7 +13,7 @@ from engines.models.image_encoder import Features, ImageEncoder
 from engines.models.model_set import ModelSet
 from trainer.datasets import Dataset, open_dataset
 from trainer.features import cached_features
-from trainer.links.retrieval import CleanRetrieval
+from trainer.links.retrieval import NoiselessRetrieval
 from trainer.model_set_writer import set_encoder
 
 __all__ = ["measure_model_set", "retrieval_accuracy"]
@@ -22,7 +22,7 @@ __all__ = ["measure_model_set", "retrieval_accuracy"]
 def retrieval_accuracy(dataset: Dataset, sent: Features, knowledge_base: Features) -> float:
     """Share of sent images whose nearest neighbour by cosine has their label."""
     labels = [np.asarray(images.labels) for images in (dataset.sent, dataset.knowledge_base)]
-    return CleanRetrieval.of(sent, labels[0], knowledge_base, labels[1]).ideal_accuracy
+    return NoiselessRetrieval.of(sent, labels[0], knowledge_base, labels[1]).noiseless_accuracy
 
 
 def measure_model_set(

@@ -86,7 +86,7 @@ def evaluate(
     try:
         from trainer.evaluation.grid import Grid
         from trainer.evaluation.run import run_evaluation
-        from trainer.links.graph_link import ReceiverKnowledge
+        from trainer.links.graph_link import Csi
     except ImportError as error:
         raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink evaluate") from None
     from trainer.evaluation.plot import plot_report
@@ -104,7 +104,7 @@ def evaluate(
                 snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
                 seeds=tuple(range(seeds)),
                 num_pilots=pilots,
-                csi=ReceiverKnowledge(csi),
+                csi=Csi(csi),
                 trained_on=train_channel,
                 constellation=constellation,
             ),

@@ -19,7 +19,7 @@ from trainer.codecs.config import CodecTraining, TrainedCodec
 from trainer.codecs.training import train_codec
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.codecs.workers import train_in_processes
-from trainer.links.graph_link import AirInterface, ReceiverKnowledge
+from trainer.links.graph_link import Csi, LinkConditions
 
 __all__ = ["Grid", "train_all", "trainings_of"]
 
@@ -38,7 +38,7 @@ class Grid:
     snr_db: tuple[float, ...]
     seeds: tuple[int, ...]
     num_pilots: int = default_num_pilots(ChannelModel.RAYLEIGH)
-    csi: ReceiverKnowledge = ReceiverKnowledge.PILOTS
+    csi: Csi = Csi.PILOTS
     """What the receiver is told of a block's gain; pilots, unless a bound is asked for."""
     trained_on: Literal["awgn", "rayleigh"] | None = None
     """The channel that `kbsc` and `kbsc-reference` are trained on; None for the one that suits the channel measured."""
@@ -51,7 +51,7 @@ class Grid:
             raise ConfigError(f"SNRs must be from {-MAX_SNR_DB:g} to {MAX_SNR_DB:g} dB, got {self.snr_db}")
         if (
             any(channel.is_block_fading for channel in self.channels)
-            and self.csi is ReceiverKnowledge.PILOTS
+            and self.csi is Csi.PILOTS
             and self.num_pilots < 2
             and {*self.codecs} - _HEEDLESS_OF_NOISE
         ):
@@ -59,9 +59,7 @@ class Grid:
             raise ConfigError(
                 f"one pilot cannot tell gain and noise apart, which all codecs but {heedless} need; send 2 or more"
             )
-        if "nested-feedback" in self.codecs and (
-            self.csi is ReceiverKnowledge.GENIE or ChannelModel.RAYLEIGH_FAST in self.channels
-        ):
+        if "nested-feedback" in self.codecs and (self.csi is Csi.GENIE or ChannelModel.RAYLEIGH_FAST in self.channels):
             raise ConfigError("nested-feedback follows what a receiver estimates and reports; a genie does neither")
         for channel in self.channels:
             if "kbsc-reference" in self.codecs and channel not in PAPER_CHANNELS:
@@ -72,17 +70,17 @@ class Grid:
         """Which channel a codec that is measured on this one was trained on."""
         return self.trained_on or _TRAINED_ON[channel]
 
-    def air(self, codec: str, channel: ChannelModel, snr_db: float) -> AirInterface:
+    def conditions(self, codec: str, channel: ChannelModel, snr_db: float) -> LinkConditions:
         """What the receiver of a codec may know on a channel."""
         if codec == "kbsc-reference":
-            return AirInterface(channel, snr_db, ReceiverKnowledge.PUBLISHED)
-        knowledge, num_pilots = ReceiverKnowledge.NOTHING, 0
+            return LinkConditions(channel, snr_db, Csi.PUBLISHED)
+        csi, num_pilots = Csi.NOTHING, 0
         if channel is ChannelModel.RAYLEIGH_FAST:
-            knowledge = ReceiverKnowledge.GENIE
+            csi = Csi.GENIE
         elif channel.is_block_fading:
-            knowledge = self.csi
-            num_pilots = self.num_pilots if self.csi is ReceiverKnowledge.PILOTS else 0
-        return AirInterface(channel, snr_db, knowledge, num_pilots, self.constellation)
+            csi = self.csi
+            num_pilots = self.num_pilots if self.csi is Csi.PILOTS else 0
+        return LinkConditions(channel, snr_db, csi, num_pilots, self.constellation)
 
 
 _TRAINED_ON: dict[ChannelModel, Literal["awgn", "rayleigh"]] = {

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from engines.models.codebook import Codebook
 from engines.models.codecs import PerRateCodec
 from engines.models.model_set import ModelSet
-from engines.models.projection_head import KeyModel
+from engines.models.projection_head import ProjectionHead
 from semlink.channel import MAX_SNR_DB, ChannelModel
 from semlink.errors import ConfigError
 from semlink.rates import Rate
@@ -25,8 +25,8 @@ from trainer.evaluation.grid import Grid
 from trainer.evaluation.journal import Journal
 from trainer.evaluation.record import Record
 from trainer.links.feedback_link import FeedbackLink
-from trainer.links.graph_link import AirInterface, CodecGraphs
-from trainer.links.retrieval import CleanRetrieval, RetrievalScores
+from trainer.links.graph_link import CodecGraphs, LinkConditions
+from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores
 from trainer.links.signal_link import SignalLink
 from trainer.links.vq_link import StagedQuantizer, VqLink
 from trainer.threads import one_thread
@@ -53,7 +53,9 @@ class Link(Protocol):
         """Symbols of an image."""
         ...
 
-    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+    def retrieve(
+        self, noiseless: NoiselessRetrieval, conditions: LinkConditions, rng: np.random.Generator
+    ) -> RetrievalScores:
         """Send every image over the air, retrieve, and score."""
         ...
 
@@ -63,7 +65,7 @@ class Measurement:
     """One evaluation: what of, against what, and where what is known of it is kept, if it is."""
 
     grid: Grid
-    clean: CleanRetrieval
+    noiseless: NoiselessRetrieval
     progress: Progress
     journal: Journal | None = None
     num_jobs: int = 1
@@ -91,7 +93,7 @@ class Measurement:
         name: str,
         codebooks: Mapping[int, Codebook],
         *,
-        keys: Mapping[int, KeyModel] | None = None,
+        projection: Mapping[int, ProjectionHead] | None = None,
         trained_on: str,
     ) -> list[Record]:
         """A nested code, a codebook for each seed, on every channel; none of them is what it was fitted to.
@@ -101,7 +103,7 @@ class Measurement:
         return self.links(
             name,
             lambda rate, seed: SignalLink.nested(
-                name, codebooks[seed], rate, self.clean, keys=keys[seed] if keys else None
+                name, codebooks[seed], rate, self.noiseless, projection=projection[seed] if projection else None
             ),
             trained_on=trained_on,
         )
@@ -111,15 +113,19 @@ class Measurement:
         name = "nested-feedback"
         return self.links(
             name,
-            lambda rate, seed: FeedbackLink.of(name, codebooks[seed], rate, self.clean),
+            lambda rate, seed: FeedbackLink.of(name, codebooks[seed], rate, self.noiseless),
             trained_on=trained_on,
         )
 
-    def index(self, *, keys: Mapping[int, KeyModel] | None = None, trained_on: str = "nothing") -> list[Record]:
+    def index(
+        self, *, projection: Mapping[int, ProjectionHead] | None = None, trained_on: str = "nothing"
+    ) -> list[Record]:
         """`index`, which learns nothing; a seed draws codewords and noise. With `keys`, `index-labels`."""
         return self.links(
-            "index-labels" if keys else "index",
-            lambda rate, seed: SignalLink.index(rate, self.clean, seed=seed, keys=keys[seed] if keys else None),
+            "index-labels" if projection else "index",
+            lambda rate, seed: SignalLink.index(
+                rate, self.noiseless, seed=seed, projection=projection[seed] if projection else None
+            ),
             trained_on=trained_on,
         )
 
@@ -127,7 +133,7 @@ class Measurement:
         """`uncoded`, which has nothing to learn: the features as they are."""
         return self.links(
             "uncoded",
-            lambda rate, _: CodecGraphs.uncoded(rate, self.clean.features.shape[1]),
+            lambda rate, _: CodecGraphs.uncoded(rate, self.noiseless.features.shape[1]),
             trained_on="nothing",
         )
 
@@ -156,15 +162,15 @@ class Measurement:
                 records += self.links(name, partial(_set_graphs, codec), trained_on=source)
                 continue
             model = codec.load_keys()
-            keys = None if model is None else dict.fromkeys(self.grid.seeds, model)
+            projection = None if model is None else dict.fromkeys(self.grid.seeds, model)
             if name == "index-labels":
-                records += self.index(keys=keys, trained_on=source)
+                records += self.index(projection=projection, trained_on=source)
                 continue
             codebooks = dict.fromkeys(self.grid.seeds, codec.codebook)
             if name == "nested-feedback":
                 records += self.nested_feedback(codebooks, trained_on=source)
             else:
-                records += self.nested(name, codebooks, keys=keys, trained_on=source)
+                records += self.nested(name, codebooks, projection=projection, trained_on=source)
         return records
 
     def links(
@@ -172,7 +178,7 @@ class Measurement:
         name: str,
         link_of: Callable[[Rate, int], Link],
         *,
-        trained_on: str | Callable[[Rate, AirInterface], str],
+        trained_on: str | Callable[[Rate, LinkConditions], str],
     ) -> list[Record]:
         """Measure one codec over the grid.
 
@@ -196,7 +202,7 @@ class Measurement:
         link_of: Callable[[Rate, int], Link],
         rate_and_seed: tuple[Rate, int],
         *,
-        trained_on: str | Callable[[Rate, AirInterface], str],
+        trained_on: str | Callable[[Rate, LinkConditions], str],
         channels: Sequence[ChannelModel],
     ) -> Task:
         """What measures one link; it is made when its turn comes, and only if the journal lacks any of its cells."""
@@ -260,12 +266,12 @@ class Measurement:
         snr_db: float,
         *,
         seed: int,
-        trained_on: str | Callable[[Rate, AirInterface], str],
+        trained_on: str | Callable[[Rate, LinkConditions], str],
     ) -> Record:
-        air = self.grid.air(link.name, channel, snr_db)
+        conditions = self.grid.conditions(link.name, channel, snr_db)
         # By value, so that a cell's noise does not depend on which other cells were asked for.
         rng = np.random.default_rng([seed, link.rate.num_symbols, round(1000 * (snr_db + MAX_SNR_DB))])
-        scores = link.retrieve(self.clean, air, rng)
+        scores = link.retrieve(self.noiseless, conditions, rng)
         return Record(
             codec=link.name,
             num_symbols=link.rate.num_symbols,
@@ -277,9 +283,9 @@ class Measurement:
             recall_at_10=scores.recall_at_10,
             mean_cosine=scores.mean_cosine,
             match_cosine=scores.match_cosine,
-            trained_on=trained_on if isinstance(trained_on, str) else trained_on(link.rate, air),
-            knowledge=air.knowledge.value,
-            num_pilots=air.num_pilots,
+            trained_on=trained_on if isinstance(trained_on, str) else trained_on(link.rate, conditions),
+            csi=conditions.csi.value,
+            num_pilots=conditions.num_pilots,
         )
 
 

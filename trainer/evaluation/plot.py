@@ -90,15 +90,15 @@ def _draw(panel: Any, report: EvaluationReport, cells: list[CellSummary]) -> Non
         snr_db = [cell.snr_db for cell in curve]
         spread = np.abs(ends - means)
         panel.errorbar(snr_db, means, yerr=spread, fmt=_STYLES.get(codec, "o-"), markersize=3, capsize=2, label=codec)
-    panel.axhline(report.ideal_accuracy, color="grey", linestyle=":", label="ideal: no codec, no channel")
+    panel.axhline(report.noiseless_accuracy, color="grey", linestyle=":", label="ideal: no codec, no channel")
     if cells[0].channel == ChannelModel.AWGN and any(cell.codec == "index" for cell in cells):
         label = "bound of index: the entry's number, normal approximation"
-        _draw_bound(panel, cells, report.num_kb_entries, report.ideal_accuracy, style="k-", label=label)
+        _draw_bound(panel, cells, report.num_kb_entries, report.noiseless_accuracy, style="k-", label=label)
     labelled = [cell.semantic_accuracy for cell in cells if cell.codec in _LABELLED]
     if cells[0].channel == ChannelModel.AWGN and labelled and report.num_categories:
         label = "bound of a category's number, of the best that labels reach here"
         _draw_bound(panel, cells, report.num_categories, max(labelled), style="k--", label=label)
-    highest = max([report.ideal_accuracy, *(_interval(cell)[1] for cell in report.summary)])
+    highest = max([report.noiseless_accuracy, *(_interval(cell)[1] for cell in report.summary)])
     panel.set_ylim(0, min(1.03, highest * 1.1))
     panel.grid(alpha=0.3)
 

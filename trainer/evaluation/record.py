@@ -26,7 +26,7 @@ class Record(msgspec.Struct, frozen=True):
     mean_cosine: float
     match_cosine: float
     trained_on: str
-    knowledge: str
+    csi: str
     num_pilots: int
 
     @property

@@ -77,7 +77,7 @@ def evaluate_index_polar(measurement: Measurement) -> list[Record]:
     # One at a time: torch, which decodes, has the cores by itself.
     return replace(measurement, num_jobs=1).links(
         "index-polar",
-        _for_all_seeds(lambda rate: IndexPolarLink.of(rate, measurement.clean)),
+        _for_all_seeds(lambda rate: IndexPolarLink.of(rate, measurement.noiseless)),
         trained_on="nothing",
     )
 
@@ -86,7 +86,7 @@ def evaluate_picture_codecs(
     measurement: Measurement,
     sent: ImageList,
     train: ImageList | None,
-    learning: TrainingFeatures,
+    training_data: TrainingFeatures,
     encoder: FeatureEncoder,
     runs: Path,
     *,
@@ -97,7 +97,7 @@ def evaluate_picture_codecs(
     Parameters
     ----------
     sent : the images whose features the measurement's clean retrieval holds
-    train, learning : images to learn from, and their features
+    train, training_data : images to learn from, and their features
     runs : where trained networks are kept
     precision : arithmetic of training
 
@@ -115,12 +115,14 @@ def evaluate_picture_codecs(
     if train is None:
         raise DatasetError("the references learn from training images, and there are none; use --train-data cifar100")
     if "bpg-ldpc" in codecs:
-        choice = ModeChoice(train, learning, encoder)
+        choice = ModeChoice(train, training_data, encoder)
         source = StillSource([sent.image(index) for index in range(len(sent))], encoder)
         records += measurement.links(
             "bpg-ldpc",
             _for_all_seeds(lambda rate: BpgLdpcLink(rate, source, choice)),
-            trained_on=lambda rate, air: f"{choice.best(rate, air) or 'no mode'}, chosen on {learning.source}",
+            trained_on=lambda rate, conditions: (
+                f"{choice.best(rate, conditions) or 'no mode'}, chosen on {training_data.source}"
+            ),
         )
     if "deepjscc" in codecs:
         pictures, progress = read_pictures(sent), measurement.progress
@@ -132,7 +134,7 @@ def evaluate_picture_codecs(
             progress.update(task, completed=training.epochs)
             return DeepJsccLink(rate, network, pictures, encoder)
 
-        source_text = f"{learning.source}, seed 0, MSE, awgn of -10 to 15 dB"
+        source_text = f"{training_data.source}, seed 0, MSE, awgn of -10 to 15 dB"
         records += measurement.links("deepjscc", _for_all_seeds(trained), trained_on=source_text)
     return records
 

@@ -25,7 +25,7 @@ class CellSummary(msgspec.Struct, frozen=True):
     codec: str
     num_symbols: int
     channel: str
-    knowledge: str
+    csi: str
     snr_db: float
     num_seeds: int
     semantic_accuracy: float
@@ -39,7 +39,7 @@ class CellSummary(msgspec.Struct, frozen=True):
     @property
     def channel_title(self) -> str:
         """The channel, and a warning where no receiver could do what was measured."""
-        return f"{self.channel}, gains told by a genie" if self.knowledge == "genie" else self.channel
+        return f"{self.channel}, gains told by a genie" if self.csi == "genie" else self.channel
 
 
 class EvaluationReport(msgspec.Struct, frozen=True):
@@ -55,7 +55,7 @@ class EvaluationReport(msgspec.Struct, frozen=True):
     num_sent: int
     num_kb_entries: int
     weights: str
-    ideal_accuracy: float
+    noiseless_accuracy: float
     records: list[Record]
     summary: list[CellSummary]
     num_categories: int | None = None
@@ -72,7 +72,7 @@ class EvaluationReport(msgspec.Struct, frozen=True):
         num_sent: int,
         num_kb_entries: int,
         weights: str,
-        ideal_accuracy: float,
+        noiseless_accuracy: float,
         num_categories: int | None = None,
     ) -> EvaluationReport:
         """Add what was measured to when, where and with what."""
@@ -87,7 +87,7 @@ class EvaluationReport(msgspec.Struct, frozen=True):
             num_sent=num_sent,
             num_kb_entries=num_kb_entries,
             weights=weights,
-            ideal_accuracy=ideal_accuracy,
+            noiseless_accuracy=noiseless_accuracy,
             records=records,
             summary=summarize(records),
             num_categories=num_categories,
@@ -111,7 +111,7 @@ def _summarize_cell(
         codec=codec,
         num_symbols=num_symbols,
         channel=channel,
-        knowledge=records[0].knowledge,
+        csi=records[0].csi,
         snr_db=snr_db,
         num_seeds=len(records),
         semantic_accuracy=accuracy.mean,
@@ -131,7 +131,7 @@ def _mean(values: Iterable[float]) -> float:
 def summary_table(report: EvaluationReport) -> Table:
     """Rows of codec, channel and rate; columns of SNR; semantic accuracy with its half interval."""
     snr_db = sorted({cell.snr_db for cell in report.summary})
-    title = f"Semantic accuracy on {report.dataset}, ideal {report.ideal_accuracy:.3f}"
+    title = f"Semantic accuracy on {report.dataset}, ideal {report.noiseless_accuracy:.3f}"
     table = Table("codec", "channel", "symbols", *(f"{snr:g} dB" for snr in snr_db), title=title, title_justify="left")
     rows = itertools.groupby(report.summary, key=lambda cell: (cell.codec, cell.channel_title, cell.num_symbols))
     for (codec, channel, num_symbols), cells in rows:

@@ -18,9 +18,9 @@ from semlink import __version__
 from semlink.cache import cache_folder
 from trainer.codecs import config as recipe
 from trainer.codecs import nested
-from trainer.codecs import projection_head as keys
+from trainer.codecs import projection_head as projection
 from trainer.codecs.config import CodecTraining
-from trainer.codecs.fitting import fitted_keys, fitted_nested, fitted_nested_labels
+from trainer.codecs.fitting import fitted_nested, fitted_nested_labels, fitted_projection
 from trainer.codecs.training_data import TrainingFeatures, training_features
 from trainer.datasets import open_dataset
 from trainer.evaluation.grid import Grid, train_all, trainings_of
@@ -32,13 +32,19 @@ from trainer.evaluation.report import EvaluationReport
 from trainer.features import cached_features
 from trainer.links import vq_link
 from trainer.links.references import deepjscc_training
-from trainer.links.retrieval import CleanRetrieval
+from trainer.links.retrieval import NoiselessRetrieval
 from trainer.links.vq_link import QUANTIZERS, fitted_quantizer
 
 __all__ = ["run_evaluation"]
 
 _LEARNS_NOTHING = {"index", "index-polar", "uncoded"}
-_RECIPES = (keys.RECIPE, nested.RECIPE, recipe.RECIPE, vq_link.RECIPE, deepjscc_training.RECIPE)
+_FIT_VERSIONS = (
+    projection.FIT_VERSION,
+    nested.FIT_VERSION,
+    recipe.FIT_VERSION,
+    vq_link.FIT_VERSION,
+    deepjscc_training.FIT_VERSION,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -82,35 +88,37 @@ def run_evaluation(
         sent_images = dataset.sent.spread(count)
         sent = cached_features(sent_images, encoder, progress=progress)
         kb = cached_features(dataset.knowledge_base, encoder, progress=progress)
-        clean = CleanRetrieval.of(sent, np.asarray(sent_images.labels), kb, np.asarray(dataset.knowledge_base.labels))
+        noiseless = NoiselessRetrieval.of(
+            sent, np.asarray(sent_images.labels), kb, np.asarray(dataset.knowledge_base.labels)
+        )
         check_references(grid, len(kb))
-        learning, taught = None, None
+        training_data, taught = None, None
         if weights == "trained" and set(grid.codecs) - _LEARNS_NOTHING:
             taught = open_dataset(train_data or data, progress=progress)
-            learning = training_features(taught, encoder, progress)
+            training_data = training_features(taught, encoder, progress)
         images = (encoder.fingerprint, sent_images.content_key, dataset.knowledge_base.content_key)
         # All that a record depends on, this release included.
         journal = Journal(
             cache_folder("evaluations"),
             *(grid, weights, epochs, precision, *images, model_set_key(models), __version__),
-            *(learning.key if learning else "", _RECIPES),
+            *(training_data.key if training_data else "", _FIT_VERSIONS),
         )
         if journal.num_records:
             console.print(f"going on with an interrupted evaluation: {journal.num_records} cells are known")
         learnt = replace(grid, codecs=tuple(codec for codec in grid.codecs if codec not in _LEARNS_NOTHING))
-        measurement = Measurement(learnt, clean, progress, journal, num_jobs)
+        measurement = Measurement(learnt, noiseless, progress, journal, num_jobs)
         records: list[Record] = []
         if learnt.codecs and weights == "model-set":
             records += measurement.model_set(models)
-        elif learning is not None and taught is not None:
+        elif training_data is not None and taught is not None:
             template = CodecTraining(codec="kbsc", num_symbols=64, epochs=epochs, precision=precision)
             folder = runs or cache_folder("runs")
             trainings = trainings_of(learnt, template)
-            trained = train_all(trainings, learning, folder, num_jobs=num_jobs, progress=progress)
+            trained = train_all(trainings, training_data, folder, num_jobs=num_jobs, progress=progress)
             records += measurement.trained(trained)
-            records += _measure_fits(measurement, learning, folder, precision=precision)
+            records += _measure_fits(measurement, training_data, folder, precision=precision)
             records += evaluate_picture_codecs(
-                measurement, sent_images, taught.train, learning, encoder, folder, precision=precision
+                measurement, sent_images, taught.train, training_data, encoder, folder, precision=precision
             )
         if "index" in grid.codecs:
             records += measurement.index()
@@ -127,8 +135,8 @@ def run_evaluation(
         num_sent=len(sent),
         num_kb_entries=len(kb),
         weights=weights,
-        ideal_accuracy=clean.ideal_accuracy,
-        num_categories=len(np.unique(clean.kb_labels)),
+        noiseless_accuracy=noiseless.noiseless_accuracy,
+        num_categories=len(np.unique(noiseless.kb_labels)),
     )
     if deliver is not None:
         deliver(report)
@@ -142,35 +150,36 @@ def model_set_key(models: ModelSet) -> str:
 
 
 def _measure_fits(
-    measurement: Measurement, learning: TrainingFeatures, folder: Path, *, precision: Literal["bf16", "fp32"]
+    measurement: Measurement, training_data: TrainingFeatures, folder: Path, *, precision: Literal["bf16", "fp32"]
 ) -> list[Record]:
     """Fit and measure the codecs that one fit serves at every rate and on every channel."""
     grid, progress = measurement.grid, measurement.progress
     records: list[Record] = []
     if {"nested", "nested-feedback"} & {*grid.codecs}:
         seeds = progress.track(grid.seeds, description="fitting nested")
-        codebooks = {seed: fitted_nested(seed, learning, folder) for seed in seeds}
+        codebooks = {seed: fitted_nested(seed, training_data, folder) for seed in seeds}
         if "nested" in grid.codecs:
-            records += measurement.nested("nested", codebooks, trained_on=learning.source)
+            records += measurement.nested("nested", codebooks, trained_on=training_data.source)
         if "nested-feedback" in grid.codecs:
-            records += measurement.nested_feedback(codebooks, trained_on=learning.source)
+            records += measurement.nested_feedback(codebooks, trained_on=training_data.source)
     for name in QUANTIZERS:
         if name in grid.codecs:
             seeds = progress.track(grid.seeds, description=f"fitting {name}")
-            quantizers = {seed: fitted_quantizer(name, seed, learning, folder) for seed in seeds}
-            records += measurement.quantizers(quantizers, name=name, trained_on=learning.source)
+            quantizers = {seed: fitted_quantizer(name, seed, training_data, folder) for seed in seeds}
+            records += measurement.quantizers(quantizers, name=name, trained_on=training_data.source)
     if {"nested-labels", "index-labels", "label"} & {*grid.codecs}:
         seeds = progress.track(grid.seeds, description="training keys")
-        fits = {seed: fitted_keys(seed, learning, folder, precision=precision) for seed in seeds}
+        fits = {seed: fitted_projection(seed, training_data, folder, precision=precision) for seed in seeds}
         models = {seed: fit.model for seed, fit in fits.items()}
         for labelled in ("nested-labels", "label"):
             if labelled in grid.codecs:
                 alone = labelled == "label"
                 seeds = progress.track(grid.seeds, description=f"fitting {labelled}")
                 codebooks = {
-                    seed: fitted_nested_labels(seed, learning, fits[seed], folder, label_alone=alone) for seed in seeds
+                    seed: fitted_nested_labels(seed, training_data, fits[seed], folder, label_alone=alone)
+                    for seed in seeds
                 }
-                records += measurement.nested(labelled, codebooks, keys=models, trained_on=learning.source)
+                records += measurement.nested(labelled, codebooks, projection=models, trained_on=training_data.source)
         if "index-labels" in grid.codecs:
-            records += measurement.index(keys=models, trained_on=learning.source)
+            records += measurement.index(projection=models, trained_on=training_data.source)
     return records

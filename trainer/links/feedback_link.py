@@ -8,13 +8,13 @@ import numpy as np
 
 from edge_rx.decoders.map_detector import RankedEntries
 from edge_rx.noise import NoiseEstimator
-from edge_tx.adaptation import is_clear
+from edge_tx.adaptation import is_high_snr
 from engines.models.codebook import Codebook
 from semlink.iq import normalize_power, pair_latent
 from semlink.rates import Rate
-from trainer.links.graph_link import AirInterface
-from trainer.links.retrieval import CleanRetrieval, RetrievalScores, score_ranked
-from trainer.links.signal_link import SignalLink, hear
+from trainer.links.graph_link import LinkConditions
+from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores, score_ranked
+from trainer.links.signal_link import SignalLink, transmit_and_equalize
 
 __all__ = ["FeedbackLink"]
 
@@ -41,12 +41,12 @@ class FeedbackLink:
 
     @classmethod
     def of(
-        cls, name: str, codebook: Codebook, rate: Rate, clean: CleanRetrieval, *, report_error_db: float = 0.0
+        cls, name: str, codebook: Codebook, rate: Rate, noiseless: NoiselessRetrieval, *, report_error_db: float = 0.0
     ) -> FeedbackLink:
         """Prepare for the knowledge base that `clean` retrieves from."""
         return cls(
-            blind=SignalLink.nested(name, codebook, rate, clean),
-            clear=SignalLink.nested(name, codebook.for_clear_channel(), rate, clean),
+            blind=SignalLink.nested(name, codebook, rate, noiseless),
+            clear=SignalLink.nested(name, codebook.for_high_snr(), rate, noiseless),
             report_error_db=report_error_db,
         )
 
@@ -60,19 +60,27 @@ class FeedbackLink:
         """Symbols of an image."""
         return self.blind.rate
 
-    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+    def retrieve(
+        self, noiseless: NoiselessRetrieval, conditions: LinkConditions, rng: np.random.Generator
+    ) -> RetrievalScores:
         """Send every image as one stream, in order, and score what comes back."""
         estimator, ranked = NoiseEstimator(), list[RankedEntries]()
         reported_db: float | None = None
-        for start in range(0, len(clean.features), _IMAGES_PER_REPORT):
-            link = self.clear if self._is_told_clear(reported_db, expects_fades=air.num_pilots > 0) else self.blind
-            latent = link.transmit(clean.features[start : start + _IMAGES_PER_REPORT])[:, : self.rate.latent_dim]
-            symbols, noise = hear(normalize_power(pair_latent(latent)), air, rng, estimator=estimator)
+        for start in range(0, len(noiseless.features), _IMAGES_PER_REPORT):
+            link = (
+                self.clear
+                if self._reports_high_snr(reported_db, expects_fades=conditions.num_pilots > 0)
+                else self.blind
+            )
+            latent = link.transmit(noiseless.features[start : start + _IMAGES_PER_REPORT])[:, : self.rate.latent_dim]
+            symbols, noise = transmit_and_equalize(
+                normalize_power(pair_latent(latent)), conditions, rng, estimator=estimator
+            )
             ranked += link.search.ranked(symbols, noise)
             reported_db = None if estimator.snr_db is None else round(estimator.snr_db, 1)
-        return score_ranked(ranked, clean)
+        return score_ranked(ranked, noiseless)
 
-    def _is_told_clear(self, reported_db: float | None, *, expects_fades: bool) -> bool:
+    def _reports_high_snr(self, reported_db: float | None, *, expects_fades: bool) -> bool:
         if reported_db is None:
             return False
-        return is_clear(self.rate, reported_db + self.report_error_db, expects_fades=expects_fades)
+        return is_high_snr(self.rate, reported_db + self.report_error_db, expects_fades=expects_fades)

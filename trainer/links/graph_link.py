@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_rx.equalizer import derotate, equalize
+from edge_rx.equalizer import derotate, equalize_phase
 from engines.backends.runner import load_runner
 from engines.models.codecs import PerRateCodec
 from engines.models.image_encoder import Features
@@ -18,9 +18,9 @@ from semlink.errors import ConfigError
 from semlink.iq import CodesFormat, Symbols, dequantize, normalize_power, pair_latent, quantize, unpair_symbols
 from semlink.rates import Rate
 from trainer.codecs.config import TrainedCodec
-from trainer.links.retrieval import CleanRetrieval, RetrievalScores, score_retrieval
+from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores, score_retrieval
 
-__all__ = ["PAPER_BATCH", "AirInterface", "CodecGraphs", "ReceiverKnowledge", "over_the_air", "transmit_features"]
+__all__ = ["PAPER_BATCH", "CodecGraphs", "Csi", "LinkConditions", "transmit", "transmit_features"]
 
 PAPER_BATCH = 256
 """Images whose powers and pairs the published evaluation mixes (its test loader's batch)."""
@@ -28,7 +28,7 @@ PAPER_BATCH = 256
 _CODES_FORMAT = CodesFormat.SC8
 
 
-class ReceiverKnowledge(str, enum.Enum):
+class Csi(str, enum.Enum):
     """What the receiver's equaliser is given."""
 
     NOTHING = "none"
@@ -42,12 +42,12 @@ class ReceiverKnowledge(str, enum.Enum):
 
 
 @dataclass(frozen=True)
-class AirInterface:
+class LinkConditions:
     """Channel and SNR of one cell of a grid, what the receiver knows in it, and what points a digital radio has."""
 
     channel: ChannelModel
     snr_db: float
-    knowledge: ReceiverKnowledge
+    csi: Csi
     num_pilots: int = 0
     constellation: Constellation | None = None
 
@@ -81,19 +81,23 @@ class CodecGraphs:
             raise ConfigError(f"uncoded sends the features as they are: {fitting} symbols, not {rate.num_symbols}")
         return cls("uncoded", rate, np.asarray, np.asarray)
 
-    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+    def retrieve(
+        self, noiseless: NoiselessRetrieval, conditions: LinkConditions, rng: np.random.Generator
+    ) -> RetrievalScores:
         """Send every image, search for the queries that the decoder gives, and score what they find."""
-        return score_retrieval(transmit_features(clean.features, self, air, rng), clean)
+        return score_retrieval(transmit_features(noiseless.features, self, conditions, rng), noiseless)
 
 
-def transmit_features(features: Features, codec: CodecGraphs, air: AirInterface, rng: np.random.Generator) -> Features:
+def transmit_features(
+    features: Features, codec: CodecGraphs, conditions: LinkConditions, rng: np.random.Generator
+) -> Features:
     """Send features over the air and give the receiver's queries.
 
     Parameters
     ----------
     features : (batch, feature_dim) float32, L2-normalised
     codec : which codec, at which rate
-    air : channel, SNR and what the receiver knows
+    conditions : channel, SNR and what the receiver knows
     rng : source of noise and gains
 
     Returns
@@ -101,22 +105,22 @@ def transmit_features(features: Features, codec: CodecGraphs, air: AirInterface,
     queries : (batch, feature_dim) float32, as the decoder gave them
     """
     latent = codec.encoder(features)
-    if air.knowledge is ReceiverKnowledge.PUBLISHED:
+    if conditions.csi is Csi.PUBLISHED:
         batches = [latent[start : start + PAPER_BATCH] for start in range(0, len(latent), PAPER_BATCH)]
-        received = [paper_channel(batch, air.channel, snr_db=air.snr_db, rng=rng) for batch in batches]
+        received = [paper_channel(batch, conditions.channel, snr_db=conditions.snr_db, rng=rng) for batch in batches]
         return np.asarray(codec.decoder(np.concatenate(received)))
     data = normalize_power(pair_latent(latent))
-    heard, gains = over_the_air(data, air, rng)
-    if air.knowledge is ReceiverKnowledge.GENIE:
-        heard = derotate(heard, gains)[:, air.num_pilots :]
-    elif air.knowledge is ReceiverKnowledge.PILOTS and air.num_pilots < 1:
-        raise ConfigError(f"estimating a gain needs at least 1 pilot, got {air.num_pilots}")
+    observation, gains = transmit(data, conditions, rng)
+    if conditions.csi is Csi.GENIE:
+        observation = derotate(observation, gains)[:, conditions.num_pilots :]
+    elif conditions.csi is Csi.PILOTS and conditions.num_pilots < 1:
+        raise ConfigError(f"estimating a gain needs at least 1 pilot, got {conditions.num_pilots}")
     else:
-        heard = equalize(heard, num_pilots=air.num_pilots)
-    return np.asarray(codec.decoder(unpair_symbols(heard)))
+        observation = equalize_phase(observation, num_pilots=conditions.num_pilots)
+    return np.asarray(codec.decoder(unpair_symbols(observation)))
 
 
-def over_the_air(data: Symbols, air: AirInterface, rng: np.random.Generator) -> tuple[Symbols, Symbols]:
+def transmit(data: Symbols, conditions: LinkConditions, rng: np.random.Generator) -> tuple[Symbols, Symbols]:
     """Put pilots in front and send: what tx, channel and rx do between the codec's halves.
 
     Parameters
@@ -125,14 +129,14 @@ def over_the_air(data: Symbols, air: AirInterface, rng: np.random.Generator) -> 
 
     Returns
     -------
-    heard : (batch, num_pilots + n) complex64
+    observation : (batch, num_pilots + n) complex64
     gains : (batch, 1) or (batch, num_pilots + n) complex64; for a genie only
     """
-    pilots = np.broadcast_to(pilot_symbols(air.num_pilots), (len(data), air.num_pilots))
-    if air.constellation is not None:
-        data = air.constellation.nearest(data)
+    pilots = np.broadcast_to(pilot_symbols(conditions.num_pilots), (len(data), conditions.num_pilots))
+    if conditions.constellation is not None:
+        data = conditions.constellation.nearest(data)
     sent = _through_codes(np.concatenate([pilots, data], axis=1))
-    output = apply_channel(sent, air.channel, snr_db=air.snr_db, rng=rng)
+    output = apply_channel(sent, conditions.channel, snr_db=conditions.snr_db, rng=rng)
     return _through_codes(output.symbols), output.gains
 
 

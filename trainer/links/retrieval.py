@@ -15,8 +15,8 @@ from engines.models.image_encoder import Features
 
 __all__ = [
     "RECALL_DEPTH",
-    "CleanRetrieval",
     "Interval",
+    "NoiselessRetrieval",
     "RetrievalScores",
     "confidence_interval",
     "proportion_interval",
@@ -30,7 +30,7 @@ RECALL_DEPTH = 10
 
 
 @dataclass(frozen=True)
-class CleanRetrieval:
+class NoiselessRetrieval:
     """What retrieval gives without codec and channel: the ideal that everything is measured against.
 
     Attributes
@@ -50,7 +50,7 @@ class CleanRetrieval:
     @classmethod
     def of(
         cls, features: Features, labels: npt.NDArray[np.str_], kb_features: Features, kb_labels: npt.NDArray[np.str_]
-    ) -> CleanRetrieval:
+    ) -> NoiselessRetrieval:
         """Build the index and retrieve for every sent image."""
         index = FlatIndex(kb_features.shape[1])
         index.add(kb_features)
@@ -58,7 +58,7 @@ class CleanRetrieval:
         return cls(features, labels, index, kb_labels, entries[:, 0])
 
     @property
-    def ideal_accuracy(self) -> float:
+    def noiseless_accuracy(self) -> float:
         """Semantic accuracy of the clean features."""
         return float(np.mean(self.kb_labels[self.entries] == self.labels))
 
@@ -74,21 +74,21 @@ class RetrievalScores:
     match_cosine: float
 
 
-def score_retrieval(queries: Features, clean: CleanRetrieval) -> RetrievalScores:
+def score_retrieval(queries: Features, noiseless: NoiselessRetrieval) -> RetrievalScores:
     """Search for the received queries and compare with the clean retrieval, row by row."""
-    entries, _ = clean.index.search(queries, num_matches=RECALL_DEPTH)
-    return score_entries(list(entries), queries, clean)
+    entries, _ = noiseless.index.search(queries, num_matches=RECALL_DEPTH)
+    return score_entries(list(entries), queries, noiseless)
 
 
-def score_ranked(ranked: Sequence[RankedEntries], clean: CleanRetrieval) -> RetrievalScores:
+def score_ranked(ranked: Sequence[RankedEntries], noiseless: NoiselessRetrieval) -> RetrievalScores:
     """Compare what a search of signals found; what it takes for the query is the mean of the entries probably meant."""
-    features = clean.index.vectors(0, len(clean.index))
+    features = noiseless.index.vectors(0, len(noiseless.index))
     queries = np.stack([found.probabilities @ features[found.entries] for found in ranked])
-    return score_entries([found.entries for found in ranked], queries, clean)
+    return score_entries([found.entries for found in ranked], queries, noiseless)
 
 
 def score_entries(
-    entries: Sequence[npt.NDArray[np.int64]], queries: Features, clean: CleanRetrieval
+    entries: Sequence[npt.NDArray[np.int64]], queries: Features, noiseless: NoiselessRetrieval
 ) -> RetrievalScores:
     """Compare retrieved entries with the clean retrieval, image by image.
 
@@ -97,17 +97,17 @@ def score_entries(
     entries : for each sent image the entries retrieved, best first
     queries : (n, feature_dim) float32, of any length: what the receiver takes the images' features to be
     """
-    norms = np.linalg.norm(queries, axis=1) * np.linalg.norm(clean.features, axis=1)
-    cosine = np.sum(queries * clean.features, axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
+    norms = np.linalg.norm(queries, axis=1) * np.linalg.norm(noiseless.features, axis=1)
+    cosine = np.sum(queries * noiseless.features, axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
     first = np.array([found[0] for found in entries])
-    matched = clean.index.vectors(0, len(clean.index))[first]
-    hits = [wanted in found[:RECALL_DEPTH] for found, wanted in zip(entries, clean.entries, strict=True)]
+    matched = noiseless.index.vectors(0, len(noiseless.index))[first]
+    hits = [wanted in found[:RECALL_DEPTH] for found, wanted in zip(entries, noiseless.entries, strict=True)]
     return RetrievalScores(
-        semantic_accuracy=float(np.mean(clean.kb_labels[first] == clean.labels)),
-        recall_at_1=float(np.mean(first == clean.entries)),
+        semantic_accuracy=float(np.mean(noiseless.kb_labels[first] == noiseless.labels)),
+        recall_at_1=float(np.mean(first == noiseless.entries)),
         recall_at_10=float(np.mean(hits)),
         mean_cosine=float(np.mean(cosine)),
-        match_cosine=float(np.mean(np.sum(matched * clean.features, axis=1))),
+        match_cosine=float(np.mean(np.sum(matched * noiseless.features, axis=1))),
     )
 
 

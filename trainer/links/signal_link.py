@@ -9,27 +9,27 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.decoders.codeword_search import IndexSearch
-from edge_rx.decoders.map_detector import NUM_CANDIDATES, RankedEntries, SignalSearch
-from edge_rx.decoders.templates import EntrySounds
-from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, undo_gain
+from edge_rx.decoders.codeword_search import CodewordSearch
+from edge_rx.decoders.map_detector import NUM_CANDIDATES, MapDetector, RankedEntries
+from edge_rx.decoders.templates import SignalTemplates
+from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, zero_forcing
 from engines.models.arrays import FloatArray
 from engines.models.codebook import Codebook
-from engines.models.entry_codebook import EntryKeys, entry_codewords
-from engines.models.projection_head import KeyModel
+from engines.models.entry_codebook import EntryCodebook, entry_codewords
+from engines.models.projection_head import ProjectionHead
 from semlink.iq import Symbols, normalize_power, pair_latent
 from semlink.rates import Rate
-from trainer.links.graph_link import AirInterface, ReceiverKnowledge, over_the_air
-from trainer.links.retrieval import CleanRetrieval, RetrievalScores, score_ranked
+from trainer.links.graph_link import Csi, LinkConditions, transmit
+from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores, score_ranked
 
-__all__ = ["SignalLink", "SymbolSearch", "hear"]
+__all__ = ["SignalLink", "SymbolSearch", "transmit_and_equalize"]
 
 
 class SymbolSearch(Protocol):
     """Finds the entries to answer received symbols with."""
 
     def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[RankedEntries]:
-        """See `edge_rx.decoders.map_detector.SignalSearch.ranked`."""
+        """See `edge_rx.decoders.map_detector.MapDetector.ranked`."""
         ...
 
 
@@ -54,9 +54,9 @@ class SignalLink:
         name: str,
         codebook: Codebook,
         rate: Rate,
-        clean: CleanRetrieval,
+        noiseless: NoiselessRetrieval,
         *,
-        keys: KeyModel | None = None,
+        projection: ProjectionHead | None = None,
         num_candidates: int = NUM_CANDIDATES,
     ) -> SignalLink:
         """`nested`: the transmitter knows nothing of the knowledge base that `clean` retrieves from.
@@ -64,35 +64,39 @@ class SignalLink:
         With `keys` it is `nested-labels` or `label`: both ends look at keys in place of features, and the receiver
         knows its entries' labels.
         """
-        seen = keys.of_images if keys else np.asarray
-        sounds = EntrySounds.of(codebook, _entry_vectors(clean, keys))
-        search = SignalSearch(sounds, rate, num_candidates=num_candidates)
+        seen = projection.project_images if projection else np.asarray
+        templates = SignalTemplates.of(codebook, _entry_vectors(noiseless, projection))
+        search = MapDetector(templates, rate, num_candidates=num_candidates)
         return cls(name, rate, lambda features: codebook.latent(seen(features)), search)
 
     @classmethod
-    def index(cls, rate: Rate, clean: CleanRetrieval, *, seed: int, keys: KeyModel | None = None) -> SignalLink:
+    def index(
+        cls, rate: Rate, noiseless: NoiselessRetrieval, *, seed: int, projection: ProjectionHead | None = None
+    ) -> SignalLink:
         """`index`: the transmitter holds the keys of that knowledge base; the seed stands for its fingerprint.
 
         With `keys` it is `index-labels`: which entry is nearest is decided in the space of keys.
         """
-        seen = keys.of_images if keys else np.asarray
+        seen = projection.project_images if projection else np.asarray
         fingerprint = b"seed %d" % seed
-        held = EntryKeys.of(_entry_vectors(clean, keys), fingerprint, space="")
-        search = IndexSearch(fingerprint, len(clean.index), rate)
-        name = "index-labels" if keys else "index"
+        held = EntryCodebook.of(_entry_vectors(noiseless, projection), fingerprint, space="")
+        search = CodewordSearch(fingerprint, len(noiseless.index), rate)
+        name = "index-labels" if projection else "index"
         return cls(
             name, rate, lambda features: entry_codewords(fingerprint, held.nearest(seen(features)), rate), search
         )
 
-    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+    def retrieve(
+        self, noiseless: NoiselessRetrieval, conditions: LinkConditions, rng: np.random.Generator
+    ) -> RetrievalScores:
         """Send every image as one stream, in order, and score what comes back."""
-        latent = self.transmit(clean.features)[:, : self.rate.latent_dim]
-        symbols, noise_variance = hear(normalize_power(pair_latent(latent)), air, rng)
-        return score_ranked(self.search.ranked(symbols, noise_variance), clean)
+        latent = self.transmit(noiseless.features)[:, : self.rate.latent_dim]
+        symbols, noise_variance = transmit_and_equalize(normalize_power(pair_latent(latent)), conditions, rng)
+        return score_ranked(self.search.ranked(symbols, noise_variance), noiseless)
 
 
-def hear(
-    sent: Symbols, air: AirInterface, rng: np.random.Generator, *, estimator: NoiseEstimator | None = None
+def transmit_and_equalize(
+    sent: Symbols, conditions: LinkConditions, rng: np.random.Generator, *, estimator: NoiseEstimator | None = None
 ) -> tuple[Symbols, npt.NDArray[np.float64]]:
     """Send images as one stream, in order, and undo the gain as `edge_rx.noise` does.
 
@@ -106,23 +110,23 @@ def hear(
     symbols : (batch, n) complex64, gain undone
     noise_variance : (batch,) N0 of those symbols, as the receiver knows it
     """
-    heard, gains = over_the_air(sent, air, rng)
-    if air.knowledge is ReceiverKnowledge.GENIE:
-        return _undo_known_gains(heard, gains)
+    observation, gains = transmit(sent, conditions, rng)
+    if conditions.csi is Csi.GENIE:
+        return _zero_forcing_with_known_gains(observation, gains)
     estimator = estimator or NoiseEstimator()
-    undone = [undo_gain(image, num_pilots=air.num_pilots, estimator=estimator) for image in heard]
+    undone = [zero_forcing(image, num_pilots=conditions.num_pilots, estimator=estimator) for image in observation]
     return np.stack([data for data, _ in undone]), np.array([noise for _, noise in undone])
 
 
-def _entry_vectors(clean: CleanRetrieval, keys: KeyModel | None) -> FloatArray:
+def _entry_vectors(noiseless: NoiselessRetrieval, projection: ProjectionHead | None) -> FloatArray:
     """What the knowledge base is searched by: its features, or its entries' keys."""
-    features = clean.index.vectors(0, len(clean.index))
-    return keys.of_entries(features, clean.kb_labels.tolist()) if keys else features
+    features = noiseless.index.vectors(0, len(noiseless.index))
+    return projection.project_entries(features, noiseless.kb_labels.tolist()) if projection else features
 
 
-def _undo_known_gains(heard: Symbols, gains: Symbols) -> tuple[Symbols, npt.NDArray[np.float64]]:
+def _zero_forcing_with_known_gains(observation: Symbols, gains: Symbols) -> tuple[Symbols, npt.NDArray[np.float64]]:
     """Matched filter with every symbol's gain known; no receiver has them."""
     strength = np.mean(np.abs(gains) ** 2, axis=1, keepdims=True).astype(np.float64)
-    excess = float(np.mean(np.abs(heard) ** 2) - np.mean(strength))
-    symbols = np.asarray(heard * gains.conj() / strength, dtype=np.complex64)
+    excess = float(np.mean(np.abs(observation) ** 2) - np.mean(strength))
+    symbols = np.asarray(observation * gains.conj() / strength, dtype=np.complex64)
     return symbols, max(excess, MIN_NOISE_VARIANCE) / strength[:, 0]

@@ -29,12 +29,12 @@ from semlink.rates import Rate
 from trainer.codecs.clusters import cluster_centres, principal_components
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
-from trainer.links.graph_link import AirInterface
-from trainer.links.retrieval import CleanRetrieval, RetrievalScores, score_retrieval
-from trainer.links.signal_link import hear
+from trainer.links.graph_link import LinkConditions
+from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores, score_retrieval
+from trainer.links.signal_link import transmit_and_equalize
 from trainer.threads import one_thread
 
-__all__ = ["QUANTIZERS", "RECIPE", "StagedQuantizer", "VqLink", "fitted_quantizer"]
+__all__ = ["FIT_VERSION", "QUANTIZERS", "StagedQuantizer", "VqLink", "fitted_quantizer"]
 
 QuantizerName: TypeAlias = Literal["vq", "vq-residual", "vq-product"]
 QUANTIZERS: tuple[QuantizerName, ...] = ("vq", "vq-residual", "vq-product")
@@ -43,7 +43,7 @@ SYMBOLS_PER_STAGE = 16
 """Which carry a stage's 8 bits at 0 dB almost without error."""
 _CELLS = {"vq": 1536, "vq-residual": 256, "vq-product": 256}
 _MOST_STAGES = {"vq": 1, "vq-residual": 16, "vq-product": 16}
-RECIPE = 1
+FIT_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def fitted_quantizer(name: QuantizerName, seed: int, data: TrainingFeatures, run
     DatasetError
         If there are too few images.
     """
-    key = hashlib.sha256(msgspec.json.encode([name, seed, data.content_key, RECIPE])).hexdigest()[:10]
+    key = hashlib.sha256(msgspec.json.encode([name, seed, data.content_key, FIT_VERSION])).hexdigest()[:10]
     path = runs / f"{name}-seed{seed}-{key}.npz"
     if not path.exists():
         train, *_ = paper_train_split(len(data.features), seed)
@@ -142,13 +142,15 @@ class VqLink:
         signs = np.random.default_rng(seed).integers(0, 2, shape)
         return cls(name, rate, quantizer, np.asarray((2 * signs - 1) * 0.5**0.5, dtype=np.float32))
 
-    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+    def retrieve(
+        self, noiseless: NoiselessRetrieval, conditions: LinkConditions, rng: np.random.Generator
+    ) -> RetrievalScores:
         """Send every image's cells, decide them, and look for the features that they stand for."""
         num_stages = len(self.codewords)
-        numbers = self.quantizer.encode(clean.features, num_stages)
+        numbers = self.quantizer.encode(noiseless.features, num_stages)
         sent = np.concatenate([self.codewords[stage][numbers[:, stage]] for stage in range(num_stages)], axis=1)
-        symbols, _ = hear(normalize_power(pair_latent(sent)), air, rng)
-        heard = unpair_symbols(symbols).reshape(len(symbols), num_stages, -1)
+        symbols, _ = transmit_and_equalize(normalize_power(pair_latent(sent)), conditions, rng)
+        observation = unpair_symbols(symbols).reshape(len(symbols), num_stages, -1)
         # Codewords have one power, so the largest product is the nearest codeword.
-        decided = [(heard[:, stage] @ self.codewords[stage].T).argmax(axis=1) for stage in range(num_stages)]
-        return score_retrieval(self.quantizer.decode(np.stack(decided, axis=1)), clean)
+        decided = [(observation[:, stage] @ self.codewords[stage].T).argmax(axis=1) for stage in range(num_stages)]
+        return score_retrieval(self.quantizer.decode(np.stack(decided, axis=1)), noiseless)

@@ -93,7 +93,7 @@ class TensorRtProviderRunner:
     num_threads, precision, device_index : see `CudaProviderRunner`
     store : where the provider keeps its engines; None for the cache, below `engines`
     report : told when a build begins and ends, where there is one; ONNX Runtime tells no more
-    anew : build the engine even if it is there
+    rebuild : build the engine even if it is there
 
     Raises
     ------
@@ -110,7 +110,7 @@ class TensorRtProviderRunner:
         device_index: int = 0,
         store: EngineStore | None = None,
         report: Report | None = None,
-        anew: bool = False,
+        rebuild: bool = False,
     ) -> None:
         gpu = require_provider(TENSORRT, device_index)
         model = load_onnx(graph)
@@ -123,7 +123,7 @@ class TensorRtProviderRunner:
             device=gpu,
             precision=precision,
         )
-        with (store or EngineStore(cache_folder("engines"))).backend_folder(key, anew=anew) as folder:
+        with (store or EngineStore(cache_folder("engines"))).backend_folder(key, rebuild=rebuild) as folder:
             providers = [
                 tensorrt_provider(device_index, folder.path, workspace_bytes=WORKSPACE_BYTES),
                 cuda_provider(device_index),

@@ -53,7 +53,7 @@ class TensorRtRunner:
     use_cuda_graph : False puts the engine on the stream anew in each call, to compare
     stays_on_device : leave the output on the device, for `on_device`; such a runner is not called
     report : told of a build's progress
-    anew : build the engine even if it is there
+    rebuild : build the engine even if it is there
 
     Raises
     ------
@@ -75,7 +75,7 @@ class TensorRtRunner:
         use_cuda_graph: bool = True,
         stays_on_device: bool = False,
         report: Report | None = None,
-        anew: bool = False,
+        rebuild: bool = False,
     ) -> None:
         self._name = graph.name if isinstance(graph, Path) else "composed graph"
         if num_threads < 1:
@@ -94,7 +94,7 @@ class TensorRtRunner:
             *(hashlib.sha256(content).hexdigest(), "tensorrt", str(trt.__version__), self._device.name, precision),
             options=f"building {BUILDING}",
         )
-        engines = _Engines(content, key, trt, store or EngineStore(cache_folder("engines")), report, anew=anew)
+        engines = _Engines(content, key, trt, store or EngineStore(cache_folder("engines")), report, rebuild=rebuild)
         try:
             with self._on_device():
                 engines.load_into(self._session)
@@ -183,14 +183,14 @@ class _Engines:
         store: EngineStore,
         report: Report | None,
         *,
-        anew: bool,
+        rebuild: bool,
     ) -> None:
         self._graph, self._key, self._trt, self._store = graph, key, trt, store
-        self._report, self._anew = report, anew
+        self._report, self._anew = report, rebuild
 
     def load_into(self, session: TensorRtSession) -> None:
         """Deserialize the engine; one that TensorRT refuses is built anew, once."""
-        if session.deserialize(self._store.find_or_build(self._key, self._build, anew=self._anew)):
+        if session.deserialize(self._store.find_or_build(self._key, self._build, rebuild=self._anew)):
             return
         words = session.log.take_error()
         _log.warning("%s: TensorRT refuses it (%s); building it anew", self._store.path(self._key), words)
@@ -200,6 +200,6 @@ class _Engines:
 
     def _build(self) -> bytes:
         _log.warning("building an engine for %s, once; this can take minutes", self._key.device)
-        place = re.sub(r"\W+", "-", f"tensorrt-{self._key.version}-{self._key.device}")
-        timing_cache = self._store.folder / f"{place}.timing"
+        codes_slice = re.sub(r"\W+", "-", f"tensorrt-{self._key.version}-{self._key.device}")
+        timing_cache = self._store.folder / f"{codes_slice}.timing"
         return build_engine(self._graph, timing_cache=timing_cache, report=self._report, tensorrt=self._trt)

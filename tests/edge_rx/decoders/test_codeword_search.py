@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from edge_rx.decoders.codeword_search import IndexSearch
+from edge_rx.decoders.codeword_search import CodewordSearch
 from engines.models.entry_codebook import entry_codewords
 from semlink.channel import ChannelModel, apply_channel, noise_variance
 from semlink.errors import KnowledgeBaseError
@@ -17,7 +17,7 @@ from semlink.rates import parse_rate
 ENTRIES = np.arange(1000)
 
 
-def heard(num_symbols: str, snr_db: float) -> np.ndarray:
+def observation(num_symbols: str, snr_db: float) -> np.ndarray:
     symbols = pair_latent(entry_codewords(b"kb", ENTRIES, parse_rate(num_symbols)))
     return apply_channel(symbols, ChannelModel.AWGN, snr_db=snr_db, rng=np.random.default_rng(0)).symbols
 
@@ -34,8 +34,10 @@ def error_rate_of_orthogonal_words(num_words: int, energy_over_n0: float) -> flo
 
 @pytest.mark.parametrize(("num_symbols", "snr_db"), [("64", -7.0), ("32", -4.0), ("16", 0.0)])
 def test_errors_are_as_many_as_theory_says(num_symbols: str, snr_db: float) -> None:
-    search = IndexSearch(b"kb", len(ENTRIES), parse_rate(num_symbols))
-    found, _ = search.search(heard(num_symbols, snr_db), np.full(len(ENTRIES), noise_variance(snr_db)), num_matches=1)
+    search = CodewordSearch(b"kb", len(ENTRIES), parse_rate(num_symbols))
+    found, _ = search.search(
+        observation(num_symbols, snr_db), np.full(len(ENTRIES), noise_variance(snr_db)), num_matches=1
+    )
     expected = error_rate_of_orthogonal_words(len(ENTRIES), int(num_symbols) / noise_variance(snr_db))
     measured = float(np.mean(found[:, 0] != ENTRIES))
     # Random words in few dimensions are a little worse than orthogonal ones.
@@ -43,8 +45,8 @@ def test_errors_are_as_many_as_theory_says(num_symbols: str, snr_db: float) -> N
 
 
 def test_margin_tells_how_sure_the_answer_is() -> None:
-    search = IndexSearch(b"kb", len(ENTRIES), parse_rate("16"))
-    found, scores = search.search(heard("16", 0.0), np.full(len(ENTRIES), 1.0), num_matches=2)
+    search = CodewordSearch(b"kb", len(ENTRIES), parse_rate("16"))
+    found, scores = search.search(observation("16", 0.0), np.full(len(ENTRIES), 1.0), num_matches=2)
     is_right, margin = found[:, 0] == ENTRIES, scores[:, 0] - scores[:, 1]
     assert margin[is_right].mean() > 2 * margin[~is_right].mean()
     # e to the margin is how much likelier the best is than the second: where it is large, errors are rare.
@@ -52,11 +54,11 @@ def test_margin_tells_how_sure_the_answer_is() -> None:
 
 
 def test_stranger_code_is_noise() -> None:
-    search = IndexSearch(b"another kb", len(ENTRIES), parse_rate("64"))
-    found, _ = search.search(heard("64", 20.0), np.full(len(ENTRIES), 0.01), num_matches=1)
+    search = CodewordSearch(b"another kb", len(ENTRIES), parse_rate("64"))
+    found, _ = search.search(observation("64", 20.0), np.full(len(ENTRIES), 0.01), num_matches=1)
     assert np.mean(found[:, 0] == ENTRIES) < 0.01
 
 
 def test_empty_knowledge_base_is_refused() -> None:
     with pytest.raises(KnowledgeBaseError, match="without entries"):
-        IndexSearch(b"kb", 0, parse_rate("64"))
+        CodewordSearch(b"kb", 0, parse_rate("64"))

@@ -135,9 +135,9 @@ def test_a_batch_larger_than_the_engines(
     on_gpu, _ = make_receiver()
     decoder = on_gpu._decoders.decoder(maker.fingerprint)
     assert isinstance(decoder, GpuDecoder)
-    heard = decoder.hear(np.ones(64, np.complex64), num_pilots=0, noise=NoiseEstimator())
+    observation = decoder.equalize(np.ones(64, np.complex64), num_pilots=0, noise=NoiseEstimator())
     with pytest.raises(EngineError, match="the engine decodes 4 frames together, got 5"):
-        decoder.decode(np.repeat(heard, 5, axis=0))
+        decoder.decode(np.repeat(observation, 5, axis=0))
 
 
 def test_engines_are_kept_where_it_is_told(

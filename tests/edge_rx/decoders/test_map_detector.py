@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from edge_rx.decoders.codeword_search import IndexSearch
-from edge_rx.decoders.map_detector import SignalSearch
-from edge_rx.decoders.templates import EntrySounds, SignalPriors
+from edge_rx.decoders.codeword_search import CodewordSearch
+from edge_rx.decoders.map_detector import MapDetector
+from edge_rx.decoders.templates import SignalPriors, SignalTemplates
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
-from edge_rx.noise import NoiseEstimator, undo_gain
+from edge_rx.noise import NoiseEstimator, zero_forcing
 from engines.models.codebook import Codebook
 from semlink.channel import ChannelModel, apply_channel, noise_variance
 from semlink.errors import DecodeError, EngineError, KnowledgeBaseError
@@ -32,9 +32,9 @@ def codebook() -> Codebook:
         centroids=centroids,
         codewords=rng.choice(np.array([-1, 1], np.int8), (CELLS, DIM)),
         cell_shares=np.full(CELLS, 1 / CELLS, np.float32),
-        familiarity_threshold=8.0,
-        coarse_share=0.8,
-        clear_share=0.5,
+        energy_score_threshold=8.0,
+        digital_power_share=0.8,
+        high_snr_digital_power_share=0.5,
         analog_scale=DIM**0.5,
     )
 
@@ -55,9 +55,9 @@ def symbols_of(codebook: Codebook, features: np.ndarray, rate: Rate) -> Symbols:
 @pytest.mark.parametrize("rate", RATES[2:], ids=lambda rate: str(rate.num_symbols))
 def test_entries_that_are_sent_are_found(codebook: Codebook, entries: np.ndarray, rate: Rate) -> None:
     rng = np.random.default_rng(2)
-    heard = apply_channel(symbols_of(codebook, entries, rate), ChannelModel.AWGN, snr_db=20.0, rng=rng).symbols
-    found = SignalSearch(EntrySounds.of(codebook, entries), rate).ranked(
-        heard, np.full(len(heard), noise_variance(20.0))
+    observation = apply_channel(symbols_of(codebook, entries, rate), ChannelModel.AWGN, snr_db=20.0, rng=rng).symbols
+    found = MapDetector(SignalTemplates.of(codebook, entries), rate).ranked(
+        observation, np.full(len(observation), noise_variance(20.0))
     )
     assert all(len(set(row.entries)) == len(row.entries) == len(row.probabilities) for row in found)
     np.testing.assert_allclose([row.probabilities.sum() for row in found], 1.0, atol=1e-5)
@@ -69,7 +69,7 @@ def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) ->
     rate, n0 = parse_rate("16"), 0.5
     priors = SignalPriors(familiar=0.6, entries_per_cell=1, sharpness=30.0, agreement=0.8)
     rng = np.random.default_rng(3)
-    heard = apply_channel(symbols_of(codebook, entries[:1], rate), ChannelModel.AWGN, snr_db=3.0, rng=rng).symbols
+    observation = apply_channel(symbols_of(codebook, entries[:1], rate), ChannelModel.AWGN, snr_db=3.0, rng=rng).symbols
     keys = {}
     directions = codebook.directions(entries)
     analog = codebook.analog(directions)
@@ -82,13 +82,13 @@ def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) ->
     variance = n0 / 2 + (1 - 0.8**2) / 2
     expected = sorted(
         (
-            -np.sum(np.abs(heard[0] - key) ** 2) / (2 * variance) + np.log(prior)
+            -np.sum(np.abs(observation[0] - key) ** 2) / (2 * variance) + np.log(prior)
             for key, prior in keys.values()
         ),
         reverse=True,
     )  # fmt: skip
-    search = SignalSearch(EntrySounds.of(codebook, entries, priors), rate)
-    _, scores = search.likeliest(search.queries(heard, np.array([n0])), num_matches=10**6)
+    search = MapDetector(SignalTemplates.of(codebook, entries, priors), rate)
+    _, scores = search.top_hypotheses(search.queries(observation, np.array([n0])), num_matches=10**6)
     # Up to the one constant that every key shares.
     np.testing.assert_allclose(np.diff(scores[0]), np.diff(expected), atol=2e-3)
 
@@ -96,7 +96,7 @@ def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) ->
 def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> None:
     """Where nothing can be heard, the answer is what is likeliest beforehand."""
     rate = parse_rate("16")
-    search = SignalSearch(EntrySounds.of(codebook, entries, SignalPriors(familiar=0.999)), rate)
+    search = MapDetector(SignalTemplates.of(codebook, entries, SignalPriors(familiar=0.999)), rate)
     rng = np.random.default_rng(4)
     noise = apply_channel(np.zeros((50, 16), np.complex64), ChannelModel.AWGN, snr_db=-30.0, rng=rng).symbols
     deaf = search.ranked(noise, np.full(50, noise_variance(-30.0)))
@@ -107,12 +107,12 @@ def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> Non
 def test_what_the_likely_ones_resemble_is_the_answer(codebook: Codebook, entries: np.ndarray) -> None:
     """Where nothing can be heard, the answer is the middle of what is likely, worked out the long way."""
     rate, n0 = parse_rate("16"), noise_variance(-30.0)
-    search = SignalSearch(EntrySounds.of(codebook, entries), rate)
+    search = MapDetector(SignalTemplates.of(codebook, entries), rate)
     rng = np.random.default_rng(6)
     noise = apply_channel(np.zeros((20, 16), np.complex64), ChannelModel.AWGN, snr_db=-30.0, rng=rng).symbols
     n0s = np.full(20, n0)
-    keys, log_likelihoods = search.likeliest(search.queries(noise, n0s), num_matches=64)
-    candidates = EntrySounds.of(codebook, entries).entries[keys]
+    keys, log_likelihoods = search.top_hypotheses(search.queries(noise, n0s), num_matches=64)
+    candidates = SignalTemplates.of(codebook, entries).entries[keys]
     directions = codebook.directions(entries)
     ranked = search.ranked(noise, n0s)
     for image in range(20):
@@ -128,17 +128,17 @@ def test_what_the_likely_ones_resemble_is_the_answer(codebook: Codebook, entries
 
 def test_images_do_not_depend_on_their_batch(codebook: Codebook, entries: np.ndarray) -> None:
     rate = parse_rate("64")
-    search = SignalSearch(EntrySounds.of(codebook, entries), rate)
-    heard = symbols_of(codebook, entries, rate)
+    search = MapDetector(SignalTemplates.of(codebook, entries), rate)
+    observation = symbols_of(codebook, entries, rate)
     noise = np.linspace(0.1, 1.0, ENTRIES)
-    together = [row.entries[0] for row in search.ranked(heard, noise)]
-    alone = [search.match(search.queries(heard[i : i + 1], noise[i : i + 1]))[0][0] for i in range(ENTRIES)]
+    together = [row.entries[0] for row in search.ranked(observation, noise)]
+    alone = [search.match(search.queries(observation[i : i + 1], noise[i : i + 1]))[0][0] for i in range(ENTRIES)]
     np.testing.assert_array_equal(together, alone)
 
 
 def test_knowledge_base_of_one_image_answers_with_it(codebook: Codebook, entries: np.ndarray) -> None:
     rate = parse_rate("4")
-    found = SignalSearch(EntrySounds.of(codebook, entries[:1]), rate).ranked(
+    found = MapDetector(SignalTemplates.of(codebook, entries[:1]), rate).ranked(
         symbols_of(codebook, entries, rate), np.full(ENTRIES, 0.1)
     )
     assert [row.entries.tolist() for row in found] == [[0]] * ENTRIES
@@ -158,7 +158,7 @@ def test_what_cannot_be_weighed_is_refused(
     codebook: Codebook, entries: np.ndarray, symbols: np.ndarray, noise: np.ndarray
 ) -> None:
     rate = parse_rate("16")
-    for search in (SignalSearch(EntrySounds.of(codebook, entries), rate), IndexSearch(b"kb", ENTRIES, rate)):
+    for search in (MapDetector(SignalTemplates.of(codebook, entries), rate), CodewordSearch(b"kb", ENTRIES, rate)):
         with pytest.raises(DecodeError, match="symbols"):
             search.ranked(symbols, noise)
 
@@ -166,10 +166,10 @@ def test_what_cannot_be_weighed_is_refused(
 def test_fade_to_nothing_is_answered_all_the_same(codebook: Codebook, entries: np.ndarray) -> None:
     rate, estimator = parse_rate("16"), NoiseEstimator()
     estimator.update(5.0)
-    heard = np.zeros(24, np.complex64)
-    heard[8:] = symbols_of(codebook, entries[:1], rate)[0]
-    data, noise = undo_gain(heard, num_pilots=8, estimator=estimator)
-    search = SignalSearch(EntrySounds.of(codebook, entries), rate)
+    observation = np.zeros(24, np.complex64)
+    observation[8:] = symbols_of(codebook, entries[:1], rate)[0]
+    data, noise = zero_forcing(observation, num_pilots=8, estimator=estimator)
+    search = MapDetector(SignalTemplates.of(codebook, entries), rate)
     ((entry, score),) = search.match(search.queries(data[None], np.array([noise])))
     assert entry in range(ENTRIES)
     assert np.isfinite(score)
@@ -186,22 +186,22 @@ def test_features_whose_width_no_rate_is_a_multiple_of(entries: np.ndarray) -> N
         centroids=np.eye(dim, dtype=np.float32)[:4],
         codewords=rng.choice(np.array([-1, 1], np.int8), (4, dim)),
         cell_shares=np.full(4, 0.25, np.float32),
-        familiarity_threshold=30.0,
-        coarse_share=0.9,
-        clear_share=0.5,
+        energy_score_threshold=30.0,
+        digital_power_share=0.9,
+        high_snr_digital_power_share=0.5,
         analog_scale=5.0,
     )
     for rate in RATES[1:]:
         symbols = symbols_of(codebook, wide, rate)
-        found = SignalSearch(EntrySounds.of(codebook, wide), rate).ranked(symbols, np.full(30, 0.05))
+        found = MapDetector(SignalTemplates.of(codebook, wide), rate).ranked(symbols, np.full(30, 0.05))
         assert np.mean([row.entries[0] for row in found] == np.arange(30)) > 0.9
 
 
 def test_wrong_knowledge_bases_are_refused(codebook: Codebook) -> None:
     with pytest.raises(KnowledgeBaseError, match="without entries"):
-        EntrySounds.of(codebook, np.zeros((0, DIM), np.float32))
+        SignalTemplates.of(codebook, np.zeros((0, DIM), np.float32))
     with pytest.raises(EngineError, match="must be"):
-        EntrySounds.of(codebook, np.ones((2, DIM + 1), np.float32))
+        SignalTemplates.of(codebook, np.ones((2, DIM + 1), np.float32))
 
 
 @pytest.mark.parametrize("precision", list(SearchPrecision))
@@ -211,17 +211,17 @@ def test_a_gpu_answers_as_the_cpu_does(
 ) -> None:
     """Also in so much noise that a query does not fit half precision."""
     recording = RecordingFaiss()
-    gpu, sounds = GpuSearch(recording, precision), EntrySounds.of(codebook, entries)
+    gpu, templates = GpuSearch(recording, precision), SignalTemplates.of(codebook, entries)
     for rate in (parse_rate("8"), parse_rate("64")):
-        heard = apply_channel(
+        observation = apply_channel(
             symbols_of(codebook, entries, rate), ChannelModel.AWGN, snr_db=snr_db, rng=np.random.default_rng(4)
         ).symbols
-        variances = np.full(len(heard), noise_variance(snr_db))
-        on_cpu = SignalSearch.of_rates(sounds, [rate])[rate], IndexSearch(b"kb", ENTRIES, rate)
-        on_gpu = SignalSearch.of_rates(sounds, [rate], gpu=gpu)[rate], IndexSearch(b"kb", ENTRIES, rate, gpu=gpu)
+        variances = np.full(len(observation), noise_variance(snr_db))
+        on_cpu = MapDetector.of_rates(templates, [rate])[rate], CodewordSearch(b"kb", ENTRIES, rate)
+        on_gpu = MapDetector.of_rates(templates, [rate], gpu=gpu)[rate], CodewordSearch(b"kb", ENTRIES, rate, gpu=gpu)
         for cpu, other in zip(on_cpu, on_gpu, strict=True):
             expected, got = (
-                [search.match(search.queries(heard[[i]], variances[[i]]))[0] for i in range(len(heard))]
+                [search.match(search.queries(observation[[i]], variances[[i]]))[0] for i in range(len(observation))]
                 for search in (cpu, other)
             )
             same = np.mean([a == b for (a, _), (b, _) in zip(expected, got, strict=True)])

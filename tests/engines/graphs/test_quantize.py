@@ -154,7 +154,7 @@ def test_pictures_are_looked_at_or_refused(small: Case) -> None:
         build_encoder(small.models, Precision.FP16, store, pictures=small.tensors)
     before = build_encoder(small.models, Precision.INT8, store)
     with pytest.raises(EngineError, match="at least 32 pictures"):
-        build_encoder(small.models, Precision.INT8, store, pictures=small.tensors[:3], anew=True)
+        build_encoder(small.models, Precision.INT8, store, pictures=small.tensors[:3], rebuild=True)
     assert build_encoder(small.models, Precision.INT8, store) == before
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edge_rx.equalizer import equalize
+from edge_rx.equalizer import equalize_phase
 from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
 from engines.graphs.receiver import compose_receiver
 from engines.models.codecs import PerRateCodec
@@ -37,13 +37,15 @@ def received_codes(num_pilots: int, codes_format: CodesFormat) -> IQCodes:
     rng = np.random.default_rng(num_pilots)
     data = normalize_power(complex_normal((BATCH, RATE.num_symbols), rng))
     sent = np.concatenate([np.tile(pilot_symbols(num_pilots), (BATCH, 1)), data], axis=1)
-    heard = [apply_channel(row, ChannelModel.RAYLEIGH, snr_db=15.0, rng=rng).symbols for row in sent]
-    return quantize(np.stack(heard), codes_format)
+    observation = [apply_channel(row, ChannelModel.RAYLEIGH, snr_db=15.0, rng=rng).symbols for row in sent]
+    return quantize(np.stack(observation), codes_format)
 
 
 def reference(codec: PerRateCodec, codes: IQCodes, num_pilots: int, codes_format: CodesFormat) -> np.ndarray:
     """The way of `edge_rx.decoders.base.GraphDecoder`, and the unit length that its search divides by."""
-    query = codec.load_decoder(RATE)(unpair_symbols(equalize(dequantize(codes, codes_format), num_pilots=num_pilots)))
+    query = codec.load_decoder(RATE)(
+        unpair_symbols(equalize_phase(dequantize(codes, codes_format), num_pilots=num_pilots))
+    )
     return query / np.linalg.norm(query, axis=1, keepdims=True)
 
 

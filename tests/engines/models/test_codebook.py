@@ -25,9 +25,9 @@ def codebook() -> Codebook:
         centroids=np.eye(DIM, dtype=np.float32)[:CELLS],
         codewords=rng.choice(np.array([-1, 1], np.int8), (CELLS, DIM)),
         cell_shares=np.full(CELLS, 1 / CELLS, np.float32),
-        familiarity_threshold=8.0,
-        coarse_share=0.9,
-        clear_share=0.5,
+        energy_score_threshold=8.0,
+        digital_power_share=0.9,
+        high_snr_digital_power_share=0.5,
         analog_scale=4.0,
     )
 
@@ -50,21 +50,21 @@ def test_code_repeats_until_the_longest_is_full(codebook: Codebook) -> None:
         centroids=np.eye(768, dtype=np.float32)[:2],
         codewords=np.ones((2, 768), np.int8),
         cell_shares=np.full(2, 0.5, np.float32),
-        familiarity_threshold=0.0,
-        coarse_share=0.9,
-        clear_share=0.5,
+        energy_score_threshold=0.0,
+        digital_power_share=0.9,
+        high_snr_digital_power_share=0.5,
         analog_scale=1.0,
     )
     assert wide.latent(np.eye(768, dtype=np.float32)[:3]).shape == (3, LATENT_DIM)
 
 
 def test_codebook_of_before_there_was_a_choice_shares_its_power_in_one_way(codebook: Codebook, tmp_path: Path) -> None:
-    assert codebook.has_clear_code
+    assert codebook.has_high_snr_code
     with np.load(io.BytesIO(codebook.to_bytes())) as stored:
         older = {name: stored[name] for name in stored if name != "clear_share"}
     np.savez(tmp_path / "older.npz", **older)
     read = Codebook.load(tmp_path / "older.npz")
-    assert (read.coarse_share, read.has_clear_code) == (codebook.coarse_share, False)
+    assert (read.digital_power_share, read.has_high_snr_code) == (codebook.digital_power_share, False)
 
 
 def test_image_of_a_batch_has_the_code_that_it_has_alone(codebook: Codebook) -> None:
@@ -114,7 +114,7 @@ def test_damaged_files_are_named(codebook: Codebook, tmp_path: Path) -> None:
         {"codewords": np.ones((CELLS + 1, DIM), np.int8)},
         {"cell_shares": np.ones(CELLS + 1, np.float32)},
         {"centroids": np.zeros((0, DIM), np.float32)},
-        {"coarse_share": 0.0},
+        {"digital_power_share": 0.0},
     ],
 )
 def test_parts_that_do_not_fit_are_refused(codebook: Codebook, change: dict[str, object]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.models.entry_codebook import EntryKeys, entry_codewords
+from engines.models.entry_codebook import EntryCodebook, entry_codewords
 from semlink.errors import EngineError, ModelSetError
 from semlink.rates import RATES, parse_rate
 
@@ -44,10 +44,10 @@ def test_keys_find_what_the_vectors_find(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     features = rng.standard_normal((500, 32)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    keys = EntryKeys.of(features, b"kb", space="s")
+    keys = EntryCodebook.of(features, b"kb", space="s")
     path = tmp_path / "keys.npz"
     path.write_bytes(keys.to_bytes())
-    stored = EntryKeys.load(path)
+    stored = EntryCodebook.load(path)
     assert stored.knowledge_base == b"kb"
     np.testing.assert_allclose(stored.vectors, features, atol=0.005)
     queries = features + 0.1 * rng.standard_normal(features.shape).astype(np.float32)
@@ -57,7 +57,7 @@ def test_keys_find_what_the_vectors_find(tmp_path: Path) -> None:
 
 def test_thousands_of_keys_are_a_few_megabytes() -> None:
     features = np.random.default_rng(0).standard_normal((5000, 512)).astype(np.float32)
-    assert len(EntryKeys.of(features, b"kb", space="s").to_bytes()) < 3e6
+    assert len(EntryCodebook.of(features, b"kb", space="s").to_bytes()) < 3e6
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_thousands_of_keys_are_a_few_megabytes() -> None:
     [(np.zeros((1, 31), np.float32), "must be"), (np.full((1, 32), np.nan, np.float32), "finite")],
 )
 def test_features_that_fit_no_key_are_refused(features: np.ndarray, message: str) -> None:
-    keys = EntryKeys.of(np.eye(32, dtype=np.float32), b"kb", space="s")
+    keys = EntryCodebook.of(np.eye(32, dtype=np.float32), b"kb", space="s")
     with pytest.raises(EngineError, match=message):
         keys.nearest(features)
 
@@ -73,11 +73,11 @@ def test_features_that_fit_no_key_are_refused(features: np.ndarray, message: str
 def test_damaged_keys_are_named(tmp_path: Path) -> None:
     path = tmp_path / "keys.npz"
     with pytest.raises(ModelSetError, match="No such file"):
-        EntryKeys.load(path)
-    whole = EntryKeys.of(np.eye(32, dtype=np.float32), b"kb", space="s").to_bytes()
+        EntryCodebook.load(path)
+    whole = EntryCodebook.of(np.eye(32, dtype=np.float32), b"kb", space="s").to_bytes()
     for damaged in (b"", whole[: len(whole) // 2]):
         path.write_bytes(damaged)
         with pytest.raises(ModelSetError, match="does not hold entry keys"):
-            EntryKeys.load(path)
+            EntryCodebook.load(path)
     with pytest.raises(ModelSetError, match="do not fit"):
-        EntryKeys(np.zeros((3, 4), np.int8), np.ones(2, np.float32), b"kb", "s")
+        EntryCodebook(np.zeros((3, 4), np.int8), np.ones(2, np.float32), b"kb", "s")

@@ -21,11 +21,11 @@ from semlink.rates import parse_rate
 from trainer.codecs.clusters import cluster_tree
 from trainer.codecs.nested import NestedFit, fit_codebook, fitted_codebook
 from trainer.codecs.training_data import TrainingFeatures
-from trainer.links.graph_link import AirInterface, ReceiverKnowledge
-from trainer.links.retrieval import CleanRetrieval
+from trainer.links.graph_link import Csi, LinkConditions
+from trainer.links.retrieval import NoiselessRetrieval
 from trainer.links.signal_link import SignalLink
 
-FIT = NestedFit(num_cells=20, unfamiliar_share=0.1)
+FIT = NestedFit(num_cells=20, analog_only_share=0.1)
 DIM = 16
 
 
@@ -58,7 +58,7 @@ def test_projection_is_orthonormal_and_its_columns_fall_in_power(codebook: Codeb
 def test_share_of_held_out_images_that_counts_as_unfamiliar(codebook: Codebook) -> None:
     def share(features: np.ndarray) -> float:
         similarity = codebook.directions(features) @ codebook.centroids.T
-        return float(np.mean(codebook.familiarity(similarity) < codebook.familiarity_threshold))
+        return float(np.mean(codebook.energy_score(similarity) < codebook.energy_score_threshold))
 
     assert share(clustered(500, 2)[0]) == pytest.approx(0.1, abs=0.01)
     strangers = np.random.default_rng(3).standard_normal((500, DIM)).astype(np.float32)
@@ -80,11 +80,15 @@ def test_graph_gives_what_numpy_gives(dim: int, tmp_path: Path) -> None:
 
 def test_graph_gives_both_codes_of_a_link_with_reports(codebook: Codebook) -> None:
     features = clustered(200, 4)[0]
-    graph = load_runner(nested_encoder(codebook, (codebook.coarse_share, codebook.clear_share)).SerializeToString())
+    graph = load_runner(
+        nested_encoder(
+            codebook, (codebook.digital_power_share, codebook.high_snr_digital_power_share)
+        ).SerializeToString()
+    )
     latent = graph(features)
     # The graph's matrices are fp16.
     np.testing.assert_allclose(latent[:, :LATENT_DIM], codebook.latent(features), atol=2e-3)
-    np.testing.assert_allclose(latent[:, LATENT_DIM:], codebook.for_clear_channel().latent(features), atol=2e-3)
+    np.testing.assert_allclose(latent[:, LATENT_DIM:], codebook.for_high_snr().latent(features), atol=2e-3)
     assert np.abs(latent[:, :LATENT_DIM] - latent[:, LATENT_DIM:]).max() > 0.1
 
 
@@ -110,29 +114,27 @@ def test_fit_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channel", "knowledge", "num_pilots"),
+    ("channel", "csi", "num_pilots"),
     [
-        (ChannelModel.IDEAL, ReceiverKnowledge.NOTHING, 0),
-        (ChannelModel.AWGN, ReceiverKnowledge.NOTHING, 0),
-        (ChannelModel.RAYLEIGH, ReceiverKnowledge.PILOTS, 8),
-        (ChannelModel.RAYLEIGH_FAST, ReceiverKnowledge.GENIE, 0),
+        (ChannelModel.IDEAL, Csi.NOTHING, 0),
+        (ChannelModel.AWGN, Csi.NOTHING, 0),
+        (ChannelModel.RAYLEIGH, Csi.PILOTS, 8),
+        (ChannelModel.RAYLEIGH_FAST, Csi.GENIE, 0),
     ],
 )
-def test_link_works_at_every_rate(
-    codebook: Codebook, channel: ChannelModel, knowledge: ReceiverKnowledge, num_pilots: int
-) -> None:
+def test_link_works_at_every_rate(codebook: Codebook, channel: ChannelModel, csi: Csi, num_pilots: int) -> None:
     sent, sent_kinds = clustered(300, 5)
     kept, kept_kinds = clustered(300, 6)
-    clean = CleanRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
+    noiseless = NoiselessRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
     accuracy = []
     for num_symbols in ("4", "64", "1024"):
-        link = SignalLink.nested("nested", codebook, parse_rate(num_symbols), clean)
-        scores = link.retrieve(clean, AirInterface(channel, 3.0, knowledge, num_pilots), np.random.default_rng(0))
+        link = SignalLink.nested("nested", codebook, parse_rate(num_symbols), noiseless)
+        scores = link.retrieve(noiseless, LinkConditions(channel, 3.0, csi, num_pilots), np.random.default_rng(0))
         accuracy.append(scores.semantic_accuracy)
         assert scores.recall_at_10 >= scores.recall_at_1
     assert accuracy[0] > 0.15  # chance is 0.05
-    assert accuracy[1] > clean.ideal_accuracy - 0.25
-    assert accuracy[2] > clean.ideal_accuracy - 0.15
+    assert accuracy[1] > noiseless.noiseless_accuracy - 0.25
+    assert accuracy[2] > noiseless.noiseless_accuracy - 0.15
 
 
 def test_first_reals_are_those_of_the_coarse_cells() -> None:

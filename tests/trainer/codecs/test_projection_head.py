@@ -16,26 +16,26 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 import torch
 
 from engines.backends.runner import load_runner
-from engines.models.projection_head import KeyModel
+from engines.models.projection_head import ProjectionHead
 from semlink.channel import ChannelModel
 from semlink.errors import ConfigError, DatasetError
 from semlink.rates import parse_rate
 from trainer.codecs.nested import NestedFit, fit_codebook
 from trainer.codecs.projection_head import (
-    KeyNetwork,
-    KeyTraining,
+    ProjectionNetwork,
+    ProjectionTraining,
     _contrastive_loss,
-    key_graph,
-    train_key_network,
-    trained_keys,
+    projection_graph,
+    train_projection_network,
+    trained_projection,
 )
 from trainer.codecs.training_data import TrainingFeatures
-from trainer.links.graph_link import AirInterface, ReceiverKnowledge
-from trainer.links.retrieval import CleanRetrieval
+from trainer.links.graph_link import Csi, LinkConditions
+from trainer.links.retrieval import NoiselessRetrieval
 from trainer.links.signal_link import SignalLink
 
 DIM = 24
-TRAINING = KeyTraining(key_dim=16, hidden_dim=32, epochs=12, batch_size=64, precision="fp32")
+TRAINING = ProjectionTraining(projection_dim=16, hidden_dim=32, epochs=12, batch_size=64, precision="fp32")
 
 
 def images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,79 +49,83 @@ def images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[KeyNetwork, np.ndarray]:
-    return train_key_network(TRAINING, *images(2000, 1), num_categories=8)
+def trained() -> tuple[ProjectionNetwork, np.ndarray]:
+    return train_projection_network(TRAINING, *images(2000, 1), num_categories=8)
 
 
 @pytest.fixture(scope="module")
-def model(trained: tuple[KeyNetwork, np.ndarray]) -> KeyModel:
+def model(trained: tuple[ProjectionNetwork, np.ndarray]) -> ProjectionHead:
     network, proxies = trained
-    return KeyModel(load_runner(key_graph(network).SerializeToString()), tuple("01234567"), proxies)
+    return ProjectionHead(load_runner(projection_graph(network).SerializeToString()), tuple("01234567"), proxies)
 
 
 @pytest.fixture(scope="module")
-def clean() -> CleanRetrieval:
+def noiseless() -> NoiselessRetrieval:
     (sent, sent_kinds), (kept, kept_kinds) = images(400, 2), images(400, 3)
-    return CleanRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
+    return NoiselessRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
 
 
 def test_graph_is_the_network_with_its_norm_folded(
-    trained: tuple[KeyNetwork, np.ndarray], model: KeyModel, clean: CleanRetrieval
+    trained: tuple[ProjectionNetwork, np.ndarray], model: ProjectionHead, noiseless: NoiselessRetrieval
 ) -> None:
     with torch.no_grad():
-        expected = trained[0](torch.from_numpy(clean.features)).numpy()
-    keys = model.of_images(clean.features)
-    np.testing.assert_allclose(np.linalg.norm(keys, axis=1), 1.0, rtol=1e-5)
-    np.testing.assert_allclose(keys, expected, atol=5e-3)  # weights are stored in fp16
+        expected = trained[0](torch.from_numpy(noiseless.features)).numpy()
+    projection = model.project_images(noiseless.features)
+    np.testing.assert_allclose(np.linalg.norm(projection, axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(projection, expected, atol=5e-3)  # weights are stored in fp16
 
 
-def test_same_seed_same_network(trained: tuple[KeyNetwork, np.ndarray]) -> None:
+def test_same_seed_same_network(trained: tuple[ProjectionNetwork, np.ndarray]) -> None:
     state = torch.random.get_rng_state()
-    again, proxies = train_key_network(TRAINING, *images(2000, 1), num_categories=8)
+    again, proxies = train_projection_network(TRAINING, *images(2000, 1), num_categories=8)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert key_graph(again).SerializeToString() == key_graph(trained[0]).SerializeToString()
+    assert projection_graph(again).SerializeToString() == projection_graph(trained[0]).SerializeToString()
     np.testing.assert_array_equal(proxies, trained[1])
 
 
-def test_labels_draw_entries_to_their_proxies_and_strange_ones_nowhere(model: KeyModel, clean: CleanRetrieval) -> None:
-    features = clean.features
-    seen = model.of_images(features)
-    own = model.proxies[clean.labels.astype(int)]
-    keys = model.of_entries(features, clean.labels.tolist())
-    assert (np.sum(keys * own, axis=1) >= np.sum(seen * own, axis=1) - 1e-5).all()
-    np.testing.assert_allclose(np.linalg.norm(keys, axis=1), 1.0, rtol=1e-5)
-    np.testing.assert_allclose(model.of_entries(features, ["of another world"] * len(features)), seen, atol=1e-6)
+def test_labels_draw_entries_to_their_proxies_and_strange_ones_nowhere(
+    model: ProjectionHead, noiseless: NoiselessRetrieval
+) -> None:
+    features = noiseless.features
+    seen = model.project_images(features)
+    own = model.proxies[noiseless.labels.astype(int)]
+    projection = model.project_entries(features, noiseless.labels.tolist())
+    assert (np.sum(projection * own, axis=1) >= np.sum(seen * own, axis=1) - 1e-5).all()
+    np.testing.assert_allclose(np.linalg.norm(projection, axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(model.project_entries(features, ["of another world"] * len(features)), seen, atol=1e-6)
 
 
-def test_keys_bring_a_category_together_and_both_codecs_gain(model: KeyModel, clean: CleanRetrieval) -> None:
-    learnt, held_out = (model.of_images(images(*which)[0]) for which in ((2000, 1), (500, 4)))
+def test_keys_bring_a_category_together_and_both_codecs_gain(
+    model: ProjectionHead, noiseless: NoiselessRetrieval
+) -> None:
+    learnt, held_out = (model.project_images(images(*which)[0]) for which in ((2000, 1), (500, 4)))
     codebook = fit_codebook(learnt, held_out, NestedFit.for_keys(0, 8), proxies=model.proxies)
     assert codebook.num_cells == 8
-    air, rate = AirInterface(ChannelModel.AWGN, 3.0, ReceiverKnowledge.NOTHING), parse_rate("32")
+    conditions, rate = LinkConditions(ChannelModel.AWGN, 3.0, Csi.NOTHING), parse_rate("32")
     for link in (
-        SignalLink.nested("nested-labels", codebook, rate, clean, keys=model),
-        SignalLink.index(rate, clean, seed=0, keys=model),
+        SignalLink.nested("nested-labels", codebook, rate, noiseless, projection=model),
+        SignalLink.index(rate, noiseless, seed=0, projection=model),
     ):
-        accuracy = link.retrieve(clean, air, np.random.default_rng(0)).semantic_accuracy
-        assert accuracy > clean.ideal_accuracy + 0.1, link.name
+        accuracy = link.retrieve(noiseless, conditions, np.random.default_rng(0)).semantic_accuracy
+        assert accuracy > noiseless.noiseless_accuracy + 0.1, link.name
 
 
 def test_run_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
     features, kinds = images(2000, 1)
-    quick = KeyTraining(key_dim=4, hidden_dim=8, epochs=1, batch_size=64, precision="fp32")
+    quick = ProjectionTraining(projection_dim=4, hidden_dim=8, epochs=1, batch_size=64, precision="fp32")
     data = TrainingFeatures(features, kinds, "made up", "key", tuple("01234567"))
-    first = trained_keys(quick, data, tmp_path)
+    first = trained_projection(quick, data, tmp_path)
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    again = trained_keys(quick, data, tmp_path)
+    again = trained_projection(quick, data, tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
-    np.testing.assert_array_equal(first.of_images(features[:3]), again.of_images(features[:3]))
+    np.testing.assert_array_equal(first.project_images(features[:3]), again.project_images(features[:3]))
     np.testing.assert_array_equal(first.proxies, again.proxies)
     for other in (
         replace(data, content_key="another"),
         replace(data, labels=kinds[::-1].copy()),
         replace(data, categories=tuple("abcdefgh")),
     ):
-        trained_keys(quick, other, tmp_path)
+        trained_projection(quick, other, tmp_path)
     assert len(list(tmp_path.glob("*.onnx"))) == 4
 
 
@@ -129,53 +133,55 @@ def test_interrupted_training_ends_like_one_that_was_not(tmp_path: Path, monkeyp
     """Wherever it is stopped: nothing half-made is believed, and the next start gives the same keys."""
     features, labels = images(600, 1)
     data = TrainingFeatures(features, labels, "clusters", "key", tuple("abcdefgh"))
-    quick = KeyTraining(key_dim=4, hidden_dim=8, epochs=2, batch_size=64, precision="fp32")
-    whole = trained_keys(quick, data, tmp_path / "whole")
+    quick = ProjectionTraining(projection_dim=4, hidden_dim=8, epochs=2, batch_size=64, precision="fp32")
+    whole = trained_projection(quick, data, tmp_path / "whole")
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    for step in ("functional.normalize", "key_graph"):
+    for step in ("functional.normalize", "projection_graph"):
         with monkeypatch.context() as patched:
             patched.setattr(f"trainer.codecs.projection_head.{step}", stop)
             with pytest.raises(KeyboardInterrupt):
-                trained_keys(quick, data, tmp_path / "stopped")
-    resumed = trained_keys(quick, data, tmp_path / "stopped")
+                trained_projection(quick, data, tmp_path / "stopped")
+    resumed = trained_projection(quick, data, tmp_path / "stopped")
     np.testing.assert_array_equal(resumed.proxies, whole.proxies)
-    np.testing.assert_array_equal(resumed.of_images(features), whole.of_images(features))
+    np.testing.assert_array_equal(resumed.project_images(features), whole.project_images(features))
 
 
 def test_bad_data_is_named() -> None:
     features, kinds = images(2000, 1)
     with pytest.raises(DatasetError, match="at least 2 categories"):
-        train_key_network(TRAINING, features, np.zeros(2000, np.int64), num_categories=8)
+        train_projection_network(TRAINING, features, np.zeros(2000, np.int64), num_categories=8)
     with pytest.raises(DatasetError, match="too few"):
-        train_key_network(TRAINING, features[:100], kinds[:100], num_categories=8)
+        train_projection_network(TRAINING, features[:100], kinds[:100], num_categories=8)
     features[5, 5] = np.inf
     with pytest.raises(DatasetError, match="not finite"):
-        train_key_network(TRAINING, features, kinds, num_categories=8)
+        train_projection_network(TRAINING, features, kinds, num_categories=8)
     with pytest.raises(ConfigError, match="temperature"):
-        KeyTraining(temperature=0.0)
+        ProjectionTraining(temperature=0.0)
 
 
 def test_contrastive_loss_is_that_of_its_definition() -> None:
-    keys = torch.nn.functional.normalize(torch.randn(12, 5, generator=torch.Generator().manual_seed(0)), dim=1)
+    projection = torch.nn.functional.normalize(torch.randn(12, 5, generator=torch.Generator().manual_seed(0)), dim=1)
     targets = torch.tensor([0, 0, 1, 1, 1, 2, 2, 0, 1, 2, 3, 4])
     losses = []
     for i in range(10):  # the last two have nobody of their kind, and do not count
         others = [j for j in range(12) if j != i]
-        total = sum(torch.exp(keys[i] @ keys[j] / 0.2) for j in others)
+        total = sum(torch.exp(projection[i] @ projection[j] / 0.2) for j in others)
         alike = [j for j in others if targets[j] == targets[i]]
-        losses.append(-sum(torch.log(torch.exp(keys[i] @ keys[j] / 0.2) / total) for j in alike) / len(alike))
+        losses.append(
+            -sum(torch.log(torch.exp(projection[i] @ projection[j] / 0.2) / total) for j in alike) / len(alike)
+        )
     expected = torch.stack(losses).mean()
-    torch.testing.assert_close(_contrastive_loss(keys, targets, 0.2), expected)
+    torch.testing.assert_close(_contrastive_loss(projection, targets, 0.2), expected)
 
 
-def test_contrastive_training_separates_too(clean: CleanRetrieval) -> None:
+def test_contrastive_training_separates_too(noiseless: NoiselessRetrieval) -> None:
     training = msgspec.structs.replace(TRAINING, loss="contrastive")
-    network, proxies = train_key_network(training, *images(2000, 1), num_categories=8)
+    network, proxies = train_projection_network(training, *images(2000, 1), num_categories=8)
     with torch.no_grad():
-        keys = network(torch.from_numpy(clean.features)).numpy()
-    classified = (keys @ proxies.T).argmax(axis=1).astype(str)
-    assert np.mean(classified == clean.labels) > 0.85
+        projection = network(torch.from_numpy(noiseless.features)).numpy()
+    classified = (projection @ proxies.T).argmax(axis=1).astype(str)
+    assert np.mean(classified == noiseless.labels) > 0.85
     np.testing.assert_allclose(np.linalg.norm(proxies, axis=1), 1.0, rtol=1e-5)

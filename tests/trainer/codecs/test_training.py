@@ -85,8 +85,8 @@ def test_similarity_heeds_directions_alone() -> None:
 
 def test_runs_of_before_there_was_a_choice_still_stand() -> None:
     assert CodecTraining(codec="kbsc", num_symbols=64).key("key") == "kbsc-64-awgn-seed0-05bd7acd85"
-    keys = {training(loss=loss).key("key") for loss in NAMES}
-    assert len(keys) == len(NAMES)
+    projection = {training(loss=loss).key("key") for loss in NAMES}
+    assert len(projection) == len(NAMES)
 
 
 def test_killed_run_ends_as_an_uninterrupted_one(data: TrainingFeatures, tmp_path: Path) -> None:

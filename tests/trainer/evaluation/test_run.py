@@ -38,9 +38,9 @@ from trainer.evaluation.plot import plot_report
 from trainer.evaluation.record import Record
 from trainer.evaluation.report import EvaluationReport, summarize, summary_table
 from trainer.links.feedback_link import FeedbackLink
-from trainer.links.graph_link import AirInterface, CodecGraphs, ReceiverKnowledge, transmit_features
+from trainer.links.graph_link import CodecGraphs, Csi, LinkConditions, transmit_features
 from trainer.links.retrieval import (
-    CleanRetrieval,
+    NoiselessRetrieval,
     confidence_interval,
     proportion_interval,
     score_ranked,
@@ -54,14 +54,14 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def clean() -> CleanRetrieval:
+def noiseless() -> NoiselessRetrieval:
     """Ten clusters in the synthetic model set's 16 dimensions, retrieved almost without error."""
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((10, 16))
     labels = rng.integers(0, 10, 600)
     features = unit(centres[labels] + 0.3 * rng.standard_normal((600, 16)))
     names = labels.astype(str)
-    return CleanRetrieval.of(features[:300], names[:300], features[300:], names[300:])
+    return NoiselessRetrieval.of(features[:300], names[:300], features[300:], names[300:])
 
 
 def grid(**changes: object) -> Grid:
@@ -75,15 +75,17 @@ def grid(**changes: object) -> Grid:
     return Grid(**{**values, **changes})
 
 
-def measurement(cells: Grid, clean: CleanRetrieval, folder: Path) -> Measurement:
+def measurement(cells: Grid, noiseless: NoiselessRetrieval, folder: Path) -> Measurement:
     """With a journal of its own, in which nothing is known yet."""
     journal = Journal(folder, cells, uuid.uuid4())
-    return Measurement(cells, clean, Progress(disable=True), journal)
+    return Measurement(cells, noiseless, Progress(disable=True), journal)
 
 
-def test_model_set_is_measured_in_every_cell(model_set: ModelSet, clean: CleanRetrieval, tmp_path: Path) -> None:
+def test_model_set_is_measured_in_every_cell(
+    model_set: ModelSet, noiseless: NoiselessRetrieval, tmp_path: Path
+) -> None:
     cells = grid(rates=(parse_rate("16"), parse_rate("64")), channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH))
-    records = measurement(cells, clean, tmp_path).model_set(model_set)
+    records = measurement(cells, noiseless, tmp_path).model_set(model_set)
     assert len(records) == 2 * 2 * 2 * 2
     assert {(r.num_symbols, r.channel, r.snr_db, r.seed) for r in records} == {
         (n, c, s, seed) for n in (16, 64) for c in ("awgn", "rayleigh") for s in (-10.0, 20.0) for seed in (0, 1)
@@ -91,14 +93,14 @@ def test_model_set_is_measured_in_every_cell(model_set: ModelSet, clean: CleanRe
     noisy = np.mean([r.semantic_accuracy for r in records if r.snr_db == -10.0])
     quiet = np.mean([r.semantic_accuracy for r in records if r.snr_db == 20.0])
     assert quiet > noisy + 0.2
-    assert all(r.knowledge == ("pilots" if r.channel == "rayleigh" else "none") for r in records)
+    assert all(r.csi == ("pilots" if r.channel == "rayleigh" else "none") for r in records)
     assert all(r.num_pilots == (8 if r.channel == "rayleigh" else 0) for r in records)
 
 
-def test_every_codec_of_a_model_set_is_measured(clean: CleanRetrieval, tmp_path: Path) -> None:
+def test_every_codec_of_a_model_set_is_measured(noiseless: NoiselessRetrieval, tmp_path: Path) -> None:
     models = make_model_set(tmp_path / "set", rates=(16,), nested=True, categories=tuple("0123456789"))
     cells = grid(codecs=("synthetic-codec", "nested", "nested-feedback", "nested-labels", "index-labels"), seeds=(0,))
-    records = measurement(cells, clean, tmp_path).model_set(models)
+    records = measurement(cells, noiseless, tmp_path).model_set(models)
     assert [(r.codec, r.snr_db) for r in records] == [(c, s) for c in cells.codecs for s in (-10.0, 20.0)]
     quiet = {r.codec: r for r in records if r.snr_db == 20.0}
     # Entries of a class are all but the same here, and the answer is the one in their midst.
@@ -109,57 +111,63 @@ def test_every_codec_of_a_model_set_is_measured(clean: CleanRetrieval, tmp_path:
     assert all(r.match_cosine < r.mean_cosine <= 1.0 for r in records if r.codec == "nested")
 
 
-def test_without_noise_the_link_gives_the_ideal(model_set: ModelSet, clean: CleanRetrieval) -> None:
+def test_without_noise_the_link_gives_the_ideal(model_set: ModelSet, noiseless: NoiselessRetrieval) -> None:
     codec = CodecGraphs.of(model_set.codec(), parse_rate("64"))
-    air = AirInterface(ChannelModel.IDEAL, 0.0, ReceiverKnowledge.NOTHING)
-    scores = score_retrieval(transmit_features(clean.features, codec, air, np.random.default_rng(0)), clean)
+    conditions = LinkConditions(ChannelModel.IDEAL, 0.0, Csi.NOTHING)
+    scores = score_retrieval(
+        transmit_features(noiseless.features, codec, conditions, np.random.default_rng(0)), noiseless
+    )
     # What is left is the quantization of two hops at an EVM of -31 dB.
     assert scores.mean_cosine > 0.998
     assert scores.recall_at_10 > 0.99
-    assert scores.semantic_accuracy == pytest.approx(clean.ideal_accuracy, abs=0.02)
+    assert scores.semantic_accuracy == pytest.approx(noiseless.noiseless_accuracy, abs=0.02)
 
 
-def test_same_seed_same_numbers(model_set: ModelSet, clean: CleanRetrieval, tmp_path: Path) -> None:
-    first, second = (measurement(grid(), clean, tmp_path).model_set(model_set) for _ in range(2))
+def test_same_seed_same_numbers(model_set: ModelSet, noiseless: NoiselessRetrieval, tmp_path: Path) -> None:
+    first, second = (measurement(grid(), noiseless, tmp_path).model_set(model_set) for _ in range(2))
     assert first == second
 
 
-def test_batch_of_one_meets_the_same_link(model_set: ModelSet, clean: CleanRetrieval) -> None:
+def test_batch_of_one_meets_the_same_link(model_set: ModelSet, noiseless: NoiselessRetrieval) -> None:
     codec = CodecGraphs.of(model_set.codec(), parse_rate("64"))
-    air = AirInterface(ChannelModel.IDEAL, 0.0, ReceiverKnowledge.NOTHING)
-    whole = transmit_features(clean.features[:5], codec, air, np.random.default_rng(0))
-    single = [transmit_features(row[None], codec, air, np.random.default_rng(0))[0] for row in clean.features[:5]]
+    conditions = LinkConditions(ChannelModel.IDEAL, 0.0, Csi.NOTHING)
+    whole = transmit_features(noiseless.features[:5], codec, conditions, np.random.default_rng(0))
+    single = [
+        transmit_features(row[None], codec, conditions, np.random.default_rng(0))[0] for row in noiseless.features[:5]
+    ]
     # A value on the border between two codes may fall either way in another order of sums.
     np.testing.assert_allclose(np.stack(single), whole, atol=0.02)
 
 
-def test_genie_bounds_the_receiver_that_has_pilots(model_set: ModelSet, clean: CleanRetrieval) -> None:
+def test_genie_bounds_the_receiver_that_has_pilots(model_set: ModelSet, noiseless: NoiselessRetrieval) -> None:
     codec = CodecGraphs.of(model_set.codec(), parse_rate("64"))
     cosine = {}
-    for knowledge, pilots in (
-        (ReceiverKnowledge.GENIE, 0),
-        (ReceiverKnowledge.PILOTS, 8),
-        (ReceiverKnowledge.NOTHING, 0),
+    for csi, pilots in (
+        (Csi.GENIE, 0),
+        (Csi.PILOTS, 8),
+        (Csi.NOTHING, 0),
     ):
-        air = AirInterface(ChannelModel.RAYLEIGH, 5.0, knowledge, pilots)
-        queries = transmit_features(clean.features, codec, air, np.random.default_rng(0))
-        cosine[knowledge] = score_retrieval(queries, clean).mean_cosine
-    assert cosine[ReceiverKnowledge.GENIE] >= cosine[ReceiverKnowledge.PILOTS] > cosine[ReceiverKnowledge.NOTHING] + 0.3
+        conditions = LinkConditions(ChannelModel.RAYLEIGH, 5.0, csi, pilots)
+        queries = transmit_features(noiseless.features, codec, conditions, np.random.default_rng(0))
+        cosine[csi] = score_retrieval(queries, noiseless).mean_cosine
+    assert cosine[Csi.GENIE] >= cosine[Csi.PILOTS] > cosine[Csi.NOTHING] + 0.3
 
 
-def test_pilots_are_needed_where_pilots_are_promised(model_set: ModelSet, clean: CleanRetrieval) -> None:
+def test_pilots_are_needed_where_pilots_are_promised(model_set: ModelSet, noiseless: NoiselessRetrieval) -> None:
     codec = CodecGraphs.of(model_set.codec(), parse_rate("16"))
-    air = AirInterface(ChannelModel.RAYLEIGH, 5.0, ReceiverKnowledge.PILOTS, 0)
+    conditions = LinkConditions(ChannelModel.RAYLEIGH, 5.0, Csi.PILOTS, 0)
     with pytest.raises(ConfigError, match="at least 1 pilot"):
-        transmit_features(clean.features, codec, air, np.random.default_rng(0))
+        transmit_features(noiseless.features, codec, conditions, np.random.default_rng(0))
 
 
-def test_codec_that_the_set_does_not_hold_is_named(model_set: ModelSet, clean: CleanRetrieval, tmp_path: Path) -> None:
+def test_codec_that_the_set_does_not_hold_is_named(
+    model_set: ModelSet, noiseless: NoiselessRetrieval, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="holds synthetic-codec, not kbsc-reference; use --weights trained"):
-        measurement(grid(codecs=("kbsc-reference",)), clean, tmp_path).model_set(model_set)
+        measurement(grid(codecs=("kbsc-reference",)), noiseless, tmp_path).model_set(model_set)
 
 
-def test_grid_trains_in_processes_and_measures(clean: CleanRetrieval, tmp_path: Path) -> None:
+def test_grid_trains_in_processes_and_measures(noiseless: NoiselessRetrieval, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     data = TrainingFeatures(unit(rng.standard_normal((1500, 16))), rng.integers(0, 10, 1500), "noise", "key")
     cells = grid(codecs=("kbsc", "kbsc-reference"), channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH), seeds=(0,))
@@ -174,22 +182,22 @@ def test_grid_trains_in_processes_and_measures(clean: CleanRetrieval, tmp_path: 
     trained = train_all(trainings, data, tmp_path, num_jobs=2, progress=Progress(disable=True))
     serial = train_all(trainings[:1], data, tmp_path / "serial", num_jobs=1, progress=Progress(disable=True))
     assert trained[0].encoder_path.read_bytes() == serial[0].encoder_path.read_bytes()
-    records = measurement(cells, clean, tmp_path).trained(trained)
+    records = measurement(cells, noiseless, tmp_path).trained(trained)
     assert len(records) == 2 * 2 * 2
-    assert {r.knowledge for r in records if r.codec == "kbsc-reference"} == {"published"}
-    assert {r.knowledge for r in records if r.codec == "kbsc"} == {"none", "pilots"}
+    assert {r.csi for r in records if r.codec == "kbsc-reference"} == {"published"}
+    assert {r.csi for r in records if r.codec == "kbsc"} == {"none", "pilots"}
 
 
 @pytest.mark.parametrize(
     ("snr_db", "error_db", "num_blind"), [(20.0, 0.0, 64), (20.0, -30.0, 300), (-10.0, 0.0, 300), (-10.0, 30.0, 64)]
 )
 def test_transmitter_follows_what_is_reported_and_not_what_is(
-    snr_db: float, error_db: float, num_blind: int, clean: CleanRetrieval
+    snr_db: float, error_db: float, num_blind: int, noiseless: NoiselessRetrieval
 ) -> None:
     """Until the first report it is blind; after a wrong one the receiver still knows which code it hears."""
-    codebook = make_codebook(16, np.random.default_rng(0), is_familiar=True)
-    link = FeedbackLink.of("nested-feedback", codebook, parse_rate("64"), clean, report_error_db=error_db)
-    sent, heard = {"blind": 0, "clear": 0}, {"blind": 0, "clear": 0}
+    codebook = make_codebook(16, np.random.default_rng(0), sends_codeword=True)
+    link = FeedbackLink.of("nested-feedback", codebook, parse_rate("64"), noiseless, report_error_db=error_db)
+    sent, observation = {"blind": 0, "clear": 0}, {"blind": 0, "clear": 0}
 
     @dataclass
     class CountedSearch:
@@ -197,7 +205,7 @@ def test_transmitter_follows_what_is_reported_and_not_what_is(
         search: SymbolSearch
 
         def ranked(self, symbols: np.ndarray, noise_variance: np.ndarray) -> list[RankedEntries]:
-            heard[self.name] += len(symbols)
+            observation[self.name] += len(symbols)
             return self.search.ranked(symbols, noise_variance)
 
     def counted(name: str, link: SignalLink) -> SignalLink:
@@ -208,26 +216,26 @@ def test_transmitter_follows_what_is_reported_and_not_what_is(
         return replace(link, transmit=transmit, search=CountedSearch(name, link.search))
 
     counting = replace(link, blind=counted("blind", link.blind), clear=counted("clear", link.clear))
-    air = AirInterface(ChannelModel.AWGN, snr_db, ReceiverKnowledge.NOTHING)
-    scores = counting.retrieve(clean, air, np.random.default_rng(0))
-    assert sent == heard == {"blind": num_blind, "clear": 300 - num_blind}
+    conditions = LinkConditions(ChannelModel.AWGN, snr_db, Csi.NOTHING)
+    scores = counting.retrieve(noiseless, conditions, np.random.default_rng(0))
+    assert sent == observation == {"blind": num_blind, "clear": 300 - num_blind}
     if snr_db > 0.0:
         assert scores.semantic_accuracy > 0.3
 
 
-def test_index_sends_the_entry_itself(clean: CleanRetrieval, tmp_path: Path) -> None:
+def test_index_sends_the_entry_itself(noiseless: NoiselessRetrieval, tmp_path: Path) -> None:
     cells = grid(
         codecs=("index",),
         rates=(parse_rate("16"), parse_rate("64")),
         channels=(ChannelModel.AWGN, ChannelModel.RAYLEIGH),
     )
-    records = measurement(cells, clean, tmp_path).index()
+    records = measurement(cells, noiseless, tmp_path).index()
     assert len(records) == 2 * 2 * 2 * 2
     quiet = [r for r in records if r.snr_db == 20.0 and r.channel == "awgn"]
     assert all(r.recall_at_1 > 0.9 for r in quiet)  # but for the keys' rounding
-    assert all(r.semantic_accuracy == pytest.approx(clean.ideal_accuracy, abs=0.02) for r in quiet)
+    assert all(r.semantic_accuracy == pytest.approx(noiseless.noiseless_accuracy, abs=0.02) for r in quiet)
     assert all(r.mean_cosine == pytest.approx(r.match_cosine, abs=1e-3) for r in quiet)  # one entry, for certain
-    assert measurement(cells, clean, tmp_path).index() == records
+    assert measurement(cells, noiseless, tmp_path).index() == records
 
 
 def test_bound_on_messages_is_between_what_is_known_of_it() -> None:
@@ -275,11 +283,11 @@ def test_interrupted_evaluation_goes_on_with_identical_results(
 
 
 def test_interruption_stops_links_side_by_side(
-    clean: CleanRetrieval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    noiseless: NoiselessRetrieval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cell under way is finished and kept, no other begins, and the rest is measured by the next start."""
     cells = grid(codecs=("index",), seeds=(0, 1, 2, 3))
-    whole = measurement(cells, clean, tmp_path / "whole").index()
+    whole = measurement(cells, noiseless, tmp_path / "whole").index()
     measure, measured, first_is_done = Measurement._measure, [], threading.Event()
 
     def measure_slowly(self: Measurement, link: Any, channel: Any, snr_db: float, **rest: Any) -> Record:
@@ -293,7 +301,7 @@ def test_interruption_stops_links_side_by_side(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Measurement, "_measure", measure_slowly)
-    with_two = Measurement(cells, clean, Progress(disable=True), Journal(tmp_path, "x"), num_jobs=2)
+    with_two = Measurement(cells, noiseless, Progress(disable=True), Journal(tmp_path, "x"), num_jobs=2)
     monkeypatch.setattr(with_two.progress, "advance", interrupt)
     with pytest.raises(KeyboardInterrupt):
         with_two.index()
@@ -301,7 +309,7 @@ def test_interruption_stops_links_side_by_side(
     monkeypatch.setattr(Measurement, "_measure", measure)
     journal = Journal(tmp_path, "x")
     assert journal.num_records == len(measured)
-    assert Measurement(cells, clean, Progress(disable=True), journal).index() == whole
+    assert Measurement(cells, noiseless, Progress(disable=True), journal).index() == whole
 
 
 def test_changed_training_images_are_measured_anew(
@@ -320,10 +328,10 @@ def test_changed_training_images_are_measured_anew(
     (journal,) = (tmp_path / "cache" / "evaluations").iterdir()
     assert len(journal.read_bytes().splitlines()) == 2
     next((folder / "train").rglob("*.png")).unlink()
-    heard: list[str] = []
-    monkeypatch.setattr(Console, "print", lambda self, *words, **rest: heard.append(str(words)))
+    observation: list[str] = []
+    monkeypatch.setattr(Console, "print", lambda self, *words, **rest: observation.append(str(words)))
     evaluated(cells, folder, model_set)
-    assert not any("going on" in words for words in heard)
+    assert not any("going on" in words for words in observation)
 
 
 def test_report_that_cannot_be_delivered_costs_nothing_measured(
@@ -387,7 +395,7 @@ def test_signal_codecs_run_through_the_whole_evaluation(
     assert {record.codec for record in report.records} == {*cells.codecs}
     assert len(report.records) == 7 * 2 * 2
     quiet = {r.codec: r.semantic_accuracy for r in report.records if (r.channel, r.snr_db) == ("awgn", 20.0)}
-    assert quiet["index"] == pytest.approx(report.ideal_accuracy, abs=0.05)
+    assert quiet["index"] == pytest.approx(report.noiseless_accuracy, abs=0.05)
     assert min(quiet.values()) > 0.45
     assert evaluated(cells, pictures_to_learn, model_set, num_jobs=3).records == report.records
 
@@ -403,17 +411,19 @@ def test_what_would_fail_after_training_is_refused_before() -> None:
 
 
 def test_noise_of_a_cell_does_not_depend_on_its_neighbours(
-    model_set: ModelSet, clean: CleanRetrieval, tmp_path: Path
+    model_set: ModelSet, noiseless: NoiselessRetrieval, tmp_path: Path
 ) -> None:
     alone, among = (
-        measurement(grid(snr_db=snr_db), clean, tmp_path).model_set(model_set) for snr_db in ((0.0,), (-5.0, 0.0))
+        measurement(grid(snr_db=snr_db), noiseless, tmp_path).model_set(model_set) for snr_db in ((0.0,), (-5.0, 0.0))
     )
     assert alone == [record for record in among if record.snr_db == 0.0]
 
 
-def test_mean_cosine_is_of_what_was_probably_meant(clean: CleanRetrieval) -> None:
-    features = clean.index.vectors(0, 2)
-    two = replace(clean, features=clean.features[:1], labels=clean.labels[:1], entries=clean.entries[:1])
+def test_mean_cosine_is_of_what_was_probably_meant(noiseless: NoiselessRetrieval) -> None:
+    features = noiseless.index.vectors(0, 2)
+    two = replace(
+        noiseless, features=noiseless.features[:1], labels=noiseless.labels[:1], entries=noiseless.entries[:1]
+    )
     found = RankedEntries(np.array([1, 0]), np.array([0.75, 0.25], np.float32))
     meant = 0.25 * features[0] + 0.75 * features[1]
     scores = score_ranked([found], two)
@@ -423,16 +433,16 @@ def test_mean_cosine_is_of_what_was_probably_meant(clean: CleanRetrieval) -> Non
 
 def test_a_genie_reports_nothing() -> None:
     with pytest.raises(ConfigError, match="a genie does neither"):
-        grid(codecs=("nested-feedback",), csi=ReceiverKnowledge.GENIE)
+        grid(codecs=("nested-feedback",), csi=Csi.GENIE)
     with pytest.raises(ConfigError, match="a genie does neither"):
         grid(codecs=("nested-feedback",), channels=(ChannelModel.RAYLEIGH_FAST,))
 
 
-def test_recall_counts_instances(clean: CleanRetrieval) -> None:
-    perfect = score_retrieval(clean.features, clean)
+def test_recall_counts_instances(noiseless: NoiselessRetrieval) -> None:
+    perfect = score_retrieval(noiseless.features, noiseless)
     assert (perfect.recall_at_1, perfect.recall_at_10) == (1.0, 1.0)
     assert perfect.mean_cosine == pytest.approx(1.0, abs=1e-5)
-    blind = score_retrieval(unit(np.random.default_rng(3).standard_normal((300, 16))), clean)
+    blind = score_retrieval(unit(np.random.default_rng(3).standard_normal((300, 16))), noiseless)
     assert blind.recall_at_1 < 0.05
     assert blind.semantic_accuracy < 0.25
 
@@ -459,14 +469,14 @@ def report_of(*records: Record) -> EvaluationReport:
         num_sent=10,
         num_kb_entries=10,
         weights="trained",
-        ideal_accuracy=0.6,
+        noiseless_accuracy=0.6,
     )
 
 
 def test_report_holds_what_readers_need(tmp_path: Path) -> None:
     report = report_of(record(0, 0.4), record(1, 0.5))
     loaded = msgspec.json.decode(msgspec.json.encode(report))
-    assert {"ideal_accuracy", "encoder", "dataset", "versions", "records"} <= loaded.keys()
+    assert {"noiseless_accuracy", "encoder", "dataset", "versions", "records"} <= loaded.keys()
     wanted = {"codec", "num_symbols", "snr_db", "channel", "seed", "semantic_accuracy", "recall_at_1", "mean_cosine"}
     assert wanted <= loaded["records"][0].keys()
     assert loaded["summary"][0]["semantic_accuracy"] == pytest.approx(0.45)

@@ -23,12 +23,12 @@ from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.base import ImageList
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.features import FeatureEncoder
-from trainer.links.graph_link import AirInterface
+from trainer.links.graph_link import LinkConditions
 from trainer.links.references.coded_modulation import Bits, CodedModulation, Mode, modes
 from trainer.links.references.hevc_stills import HevcStills, StillLadder
 from trainer.links.references.reception import encode_pictures, score_received
-from trainer.links.retrieval import CleanRetrieval, RetrievalScores, score_retrieval
-from trainer.links.signal_link import hear
+from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores, score_retrieval
+from trainer.links.signal_link import transmit_and_equalize
 
 __all__ = ["BpgLdpcLink", "ModeChoice", "StillSource", "pack_payloads", "unpack_payloads"]
 
@@ -105,18 +105,18 @@ class ModeChoice:
 
     Parameters
     ----------
-    images, learning : the training images and their features, in the same order
+    images, training_data : the training images and their features, in the same order
     """
 
-    def __init__(self, images: ImageList, learning: TrainingFeatures, encoder: FeatureEncoder) -> None:
+    def __init__(self, images: ImageList, training_data: TrainingFeatures, encoder: FeatureEncoder) -> None:
         _, sent, kb = paper_train_split(len(images), seed=0)
         sent = sent[np.linspace(0, len(sent) - 1, min(len(sent), _NUM_VALIDATION_IMAGES)).astype(np.int64)]
-        index = FlatIndex(learning.features.shape[1])
-        index.add(learning.features[kb])
+        index = FlatIndex(training_data.features.shape[1])
+        index.add(training_data.features[kb])
         source = StillSource([images.image(int(position)) for position in sent], encoder)
-        self._validation = _Validation(source, learning.labels[sent], index, learning.labels[kb])
+        self._validation = _Validation(source, training_data.labels[sent], index, training_data.labels[kb])
         self._accuracies: dict[int, float] = {}
-        self._chosen: dict[tuple[int, AirInterface], Mode | None] = {}
+        self._chosen: dict[tuple[int, LinkConditions], Mode | None] = {}
 
     def accuracy(self, num_bytes: int) -> float:
         """Semantic accuracy on validation images if every payload of so many bytes arrives."""
@@ -130,34 +130,40 @@ class ModeChoice:
             self._accuracies[num_bytes] = num_right / len(fits)
         return self._accuracies[num_bytes]
 
-    def best(self, rate: Rate, air: AirInterface) -> Mode | None:
+    def best(self, rate: Rate, conditions: LinkConditions) -> Mode | None:
         """The mode that is right most often; None if none ever is."""
-        key = rate.num_symbols, air
+        key = rate.num_symbols, conditions
         if key not in self._chosen:
             expected: dict[Mode, float] = {}
             for mode in modes(rate.num_symbols):
-                share = arrival_share(mode, air)
+                share = arrival_share(mode, conditions)
                 if not share:
                     break  # and those that carry more will not arrive either
                 expected[mode] = share * self.accuracy(mode.num_bytes)
             best = max(expected, key=expected.__getitem__, default=None)
             self._chosen[key] = best if best is not None and expected[best] > 0 else None
-            _log.info("%d symbols, %s, %g dB: %s", rate.num_symbols, air.channel.value, air.snr_db, self._chosen[key])
+            _log.info(
+                "%d symbols, %s, %g dB: %s",
+                rate.num_symbols,
+                conditions.channel.value,
+                conditions.snr_db,
+                self._chosen[key],
+            )
         return self._chosen[key]
 
 
-def arrival_share(mode: Mode, air: AirInterface) -> float:
+def arrival_share(mode: Mode, conditions: LinkConditions) -> float:
     """Share of codewords that arrive whole, of a hundred with random bits."""
     rng = np.random.default_rng(0)
     bits = rng.integers(0, 2, (_NUM_TRIAL_CODEWORDS, mode.num_bits), dtype=np.uint8)
-    return float(np.mean(_arrives(bits, mode, air, rng)))
+    return float(np.mean(_arrives(bits, mode, conditions, rng)))
 
 
-def _arrives(bits: Bits, mode: Mode, air: AirInterface, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _arrives(bits: Bits, mode: Mode, conditions: LinkConditions, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     if not len(bits):
         return np.zeros(0, dtype=bool)
     coder = CodedModulation(mode)
-    decided = coder.demodulate(*hear(coder.modulate(bits), air, rng))
+    decided = coder.demodulate(*transmit_and_equalize(coder.modulate(bits), conditions, rng))
     return np.asarray((decided == bits).all(axis=1))
 
 
@@ -176,13 +182,17 @@ class BpgLdpcLink:
         self.rate = rate
         self._source, self._choice = source, choice
 
-    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+    def retrieve(
+        self, noiseless: NoiselessRetrieval, conditions: LinkConditions, rng: np.random.Generator
+    ) -> RetrievalScores:
         """Send every picture that fits, encode those that arrive, and search for them."""
-        is_received = np.zeros(len(clean.features), dtype=bool)
-        queries = clean.features[:0]
-        if (mode := self._choice.best(self.rate, air)) is not None:
+        is_received = np.zeros(len(noiseless.features), dtype=bool)
+        queries = noiseless.features[:0]
+        if (mode := self._choice.best(self.rate, conditions)) is not None:
             payloads = [payload for payload in self._source.payloads(mode.num_bytes) if payload is not None]
-            is_received[self._source.fits(mode.num_bytes)] = _arrives(pack_payloads(payloads, mode), mode, air, rng)
+            is_received[self._source.fits(mode.num_bytes)] = _arrives(
+                pack_payloads(payloads, mode), mode, conditions, rng
+            )
             # A codeword that is right gives the very payload, so each still is decoded and encoded once for all SNRs.
             queries = self._source.features(mode.num_bytes)[is_received]
-        return score_received(partial(score_retrieval, queries), is_received, clean)
+        return score_received(partial(score_retrieval, queries), is_received, noiseless)

@@ -11,11 +11,11 @@ import torch
 from semlink.iq import Symbols, normalize_power, pair_latent, unpair_symbols
 from semlink.rates import Rate
 from trainer.features import FeatureEncoder
-from trainer.links.graph_link import AirInterface
+from trainer.links.graph_link import LinkConditions
 from trainer.links.references.deepjscc_network import DeepJsccNetwork
 from trainer.links.references.reception import encode_pictures
-from trainer.links.retrieval import CleanRetrieval, RetrievalScores, score_retrieval
-from trainer.links.signal_link import hear
+from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores, score_retrieval
+from trainer.links.signal_link import transmit_and_equalize
 
 __all__ = ["DeepJsccLink"]
 
@@ -61,7 +61,9 @@ class DeepJsccLink:
             pixels = (torch.cat(parts).clamp(0, 1) * 255).round().to(torch.uint8)
         return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())
 
-    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+    def retrieve(
+        self, noiseless: NoiselessRetrieval, conditions: LinkConditions, rng: np.random.Generator
+    ) -> RetrievalScores:
         """Send every picture, encode what arrives, and search for it."""
-        pictures = self.decode(*hear(self.symbols, air, rng))
-        return score_retrieval(encode_pictures(list(pictures), self._encoder), clean)
+        pictures = self.decode(*transmit_and_equalize(self.symbols, conditions, rng))
+        return score_retrieval(encode_pictures(list(pictures), self._encoder), noiseless)

@@ -30,11 +30,11 @@ from trainer.datasets.base import ImageList
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.links.references.deepjscc_network import SIDE_PX, SNR_RANGE_DB, DeepJsccNetwork
 
-__all__ = ["RECIPE", "DeepJsccTraining", "read_pictures", "train_deepjscc", "trained_deepjscc"]
+__all__ = ["FIT_VERSION", "DeepJsccTraining", "read_pictures", "train_deepjscc", "trained_deepjscc"]
 
 _log = logging.getLogger(__name__)
 
-RECIPE = 1
+FIT_VERSION = 1
 """Raise it with every change of this code or of the network that changes what is learnt."""
 
 Advance = Callable[[float], None]
@@ -59,7 +59,7 @@ class DeepJsccTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def path(self, images: ImageList, runs: Path) -> Path:
         """Where the weights are kept: unique for these values, this recipe and these images."""
-        named = msgspec.json.encode([self, images.content_key, SNR_RANGE_DB, RECIPE])
+        named = msgspec.json.encode([self, images.content_key, SNR_RANGE_DB, FIT_VERSION])
         name = f"deepjscc-{self.num_symbols}-seed{self.seed}-{hashlib.sha256(named).hexdigest()[:10]}.pt"
         return runs / name
 

@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from engines.models.entry_codebook import EntryKeys
+from engines.models.entry_codebook import EntryCodebook
 from semlink.errors import ConfigError
 from semlink.iq import Symbols, pair_latent, unpair_symbols
 from semlink.rates import Rate
-from trainer.links.graph_link import AirInterface
+from trainer.links.graph_link import LinkConditions
 from trainer.links.references.packages import missing_module
 from trainer.links.references.reception import score_received
-from trainer.links.retrieval import CleanRetrieval, RetrievalScores, score_entries
-from trainer.links.signal_link import hear
+from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores, score_entries
+from trainer.links.signal_link import transmit_and_equalize
 
 __all__ = ["POLAR_RATES", "IndexPolarLink", "PolarCode", "bit_likelihoods", "require_polar"]
 
@@ -119,22 +119,24 @@ class IndexPolarLink:
     """The reference at one rate: the transmitter holds the receiver's keys, as with `index`."""
 
     rate: Rate
-    keys: EntryKeys
+    entries: EntryCodebook
     code: PolarCode
     name: str = "index-polar"
 
     @classmethod
-    def of(cls, rate: Rate, clean: CleanRetrieval) -> IndexPolarLink:
+    def of(cls, rate: Rate, noiseless: NoiselessRetrieval) -> IndexPolarLink:
         """Prepare for the knowledge base that `clean` retrieves from."""
-        features = clean.index.vectors(0, len(clean.index))
-        return cls(rate, EntryKeys.of(features, b"", space=""), PolarCode(len(features), rate))
+        features = noiseless.index.vectors(0, len(noiseless.index))
+        return cls(rate, EntryCodebook.of(features, b"", space=""), PolarCode(len(features), rate))
 
-    def retrieve(self, clean: CleanRetrieval, air: AirInterface, rng: np.random.Generator) -> RetrievalScores:
+    def retrieve(
+        self, noiseless: NoiselessRetrieval, conditions: LinkConditions, rng: np.random.Generator
+    ) -> RetrievalScores:
         """Send every image's number, and score those that arrive."""
-        symbols = self.code.modulate(self.keys.nearest(clean.features))
-        numbers = self.code.demodulate(*hear(symbols, air, rng))
+        symbols = self.code.modulate(self.entries.nearest(noiseless.features))
+        numbers = self.code.demodulate(*transmit_and_equalize(symbols, conditions, rng))
         is_received = numbers >= 0
         found = numbers[is_received]
         # A number that came through says of the image what its entry's features say.
-        queries = clean.index.vectors(0, len(clean.index))[found]
-        return score_received(lambda part: score_entries(list(found[:, None]), queries, part), is_received, clean)
+        queries = noiseless.index.vectors(0, len(noiseless.index))[found]
+        return score_received(lambda part: score_entries(list(found[:, None]), queries, part), is_received, noiseless)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from engines.models.image_encoder import Features
 from semlink.image import RGBImage
 from trainer.features import FeatureEncoder
-from trainer.links.retrieval import CleanRetrieval, RetrievalScores
+from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores
 
 __all__ = ["encode_pictures", "score_received"]
 
@@ -26,7 +26,9 @@ def encode_pictures(pictures: Sequence[RGBImage], encoder: FeatureEncoder) -> Fe
 
 
 def score_received(
-    score: Callable[[CleanRetrieval], RetrievalScores], is_received: npt.NDArray[np.bool_], clean: CleanRetrieval
+    score: Callable[[NoiselessRetrieval], RetrievalScores],
+    is_received: npt.NDArray[np.bool_],
+    noiseless: NoiselessRetrieval,
 ) -> RetrievalScores:
     """Score a stream of which some images were lost: a lost one is wrong, and resembles nothing.
 
@@ -39,10 +41,10 @@ def score_received(
     if not share:
         return RetrievalScores(0.0, 0.0, 0.0, 0.0, 0.0)
     arrived = replace(
-        clean,
-        features=clean.features[is_received],
-        labels=clean.labels[is_received],
-        entries=clean.entries[is_received],
+        noiseless,
+        features=noiseless.features[is_received],
+        labels=noiseless.labels[is_received],
+        entries=noiseless.entries[is_received],
     )
     scores = score(arrived)
     return RetrievalScores(

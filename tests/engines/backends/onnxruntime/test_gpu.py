@@ -114,7 +114,7 @@ class TestEnginesOfTheProvider:
         runtime.keeps = None
         TensorRtProviderRunner(GRAPH, store=store)
         assert engine.read_bytes() == b"an engine"
-        TensorRtProviderRunner(GRAPH, store=store, anew=True)
+        TensorRtProviderRunner(GRAPH, store=store, rebuild=True)
         assert not engine.exists()
 
     @pytest.mark.parametrize("damaged", ["engine", "sidecar"])

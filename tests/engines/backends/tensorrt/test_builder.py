@@ -145,9 +145,9 @@ def test_more_than_one_input(trt: FakeBuilding) -> None:
 
 
 def test_progress_and_what_interrupts_it(trt: FakeBuilding) -> None:
-    heard: list[tuple[str, float]] = []
-    build_engine(GRAPH, tensorrt=trt, report=lambda phase, fraction: heard.append((phase, fraction)))
-    assert heard == [("Building", 0.0), ("Building", 0.25), ("Building", 1.0)]
+    observation: list[tuple[str, float]] = []
+    build_engine(GRAPH, tensorrt=trt, report=lambda phase, fraction: observation.append((phase, fraction)))
+    assert observation == [("Building", 0.0), ("Building", 0.25), ("Building", 1.0)]
 
     def interrupt(phase: str, fraction: float) -> None:
         raise KeyboardInterrupt

@@ -56,11 +56,11 @@ def test_the_transmitters_graph_builds(rtx: ModuleType, builtin: ModelSet, preci
     encoder = at_precision(builtin.encoder_path, precision, style=Int8Style.SYMMETRIC, pictures=pictures)
     codec = nested(builtin)
     graph = compose_transmitter([encoder, nested_encoder(codec.codebook)], codec.rates)
-    heard: list[float] = []
-    engine = build_engine(graph, tensorrt=rtx, report=lambda _, fraction: heard.append(fraction))
+    observation: list[float] = []
+    engine = build_engine(graph, tensorrt=rtx, report=lambda _, fraction: observation.append(fraction))
     assert len(engine) > 1_000_000
-    assert min(heard) == 0.0
-    assert max(heard) == 1.0
+    assert min(observation) == 0.0
+    assert max(observation) == 1.0
 
 
 def test_the_nested_encoder_builds(rtx: ModuleType, builtin: ModelSet) -> None:

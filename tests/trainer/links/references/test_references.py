@@ -30,7 +30,7 @@ from trainer.datasets.base import ImageList
 from trainer.evaluation.grid import Grid
 from trainer.evaluation.references import check_references, check_weights
 from trainer.evaluation.report import EvaluationReport
-from trainer.links.graph_link import AirInterface, ReceiverKnowledge
+from trainer.links.graph_link import Csi, LinkConditions
 from trainer.links.references.bpg_ldpc import BpgLdpcLink, StillSource, pack_payloads, unpack_payloads
 from trainer.links.references.coded_modulation import CodedModulation, Mode, modes
 from trainer.links.references.deepjscc import DeepJsccLink
@@ -38,14 +38,14 @@ from trainer.links.references.deepjscc_training import DeepJsccTraining, read_pi
 from trainer.links.references.hevc_stills import WORST_QP, HevcStills, StillLadder
 from trainer.links.references.index_polar import IndexPolarLink, PolarCode, bit_likelihoods
 from trainer.links.references.reception import encode_pictures, score_received
-from trainer.links.retrieval import CleanRetrieval, score_retrieval
+from trainer.links.retrieval import NoiselessRetrieval, score_retrieval
 
-IDEAL = AirInterface(ChannelModel.IDEAL, 0.0, ReceiverKnowledge.NOTHING)
+IDEAL = LinkConditions(ChannelModel.IDEAL, 0.0, Csi.NOTHING)
 FULL_RATE = parse_rate("1024")
 
 
-def awgn(snr_db: float) -> AirInterface:
-    return AirInterface(ChannelModel.AWGN, snr_db, ReceiverKnowledge.NOTHING)
+def awgn(snr_db: float) -> LinkConditions:
+    return LinkConditions(ChannelModel.AWGN, snr_db, Csi.NOTHING)
 
 
 def smooth_pictures(num_images: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -71,9 +71,9 @@ def sent() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def clean(encoder: ImageEncoder, sent: list[np.ndarray]) -> CleanRetrieval:
+def noiseless(encoder: ImageEncoder, sent: list[np.ndarray]) -> NoiselessRetrieval:
     kept, kept_kinds = smooth_pictures(80, 2)
-    return CleanRetrieval.of(
+    return NoiselessRetrieval.of(
         encode_pictures(sent, encoder), smooth_pictures(40, 1)[1], encode_pictures(kept, encoder), kept_kinds
     )
 
@@ -206,40 +206,40 @@ def test_what_is_no_still_is_named(sent: list[np.ndarray]) -> None:
 # What is lost
 
 
-def test_lost_image_is_wrong(clean: CleanRetrieval) -> None:
+def test_lost_image_is_wrong(noiseless: NoiselessRetrieval) -> None:
     everything = np.ones(40, dtype=bool)
-    whole = score_received(partial(score_retrieval, clean.features), everything, clean)
-    assert whole == score_retrieval(clean.features, clean)
+    whole = score_received(partial(score_retrieval, noiseless.features), everything, noiseless)
+    assert whole == score_retrieval(noiseless.features, noiseless)
     half = np.arange(40) < 20
-    scores = score_received(partial(score_retrieval, clean.features[half]), half, clean)
+    scores = score_received(partial(score_retrieval, noiseless.features[half]), half, noiseless)
     assert scores.recall_at_1 == 0.5
     assert scores.mean_cosine == pytest.approx(0.5, abs=1e-5)
-    nothing = score_received(partial(score_retrieval, clean.features[:0]), ~everything, clean)
+    nothing = score_received(partial(score_retrieval, noiseless.features[:0]), ~everything, noiseless)
     assert (nothing.semantic_accuracy, nothing.recall_at_10, nothing.match_cosine) == (0.0, 0.0, 0.0)
 
 
-def test_undecodable_image_is_wrong(source: StillSource, clean: CleanRetrieval) -> None:
+def test_undecodable_image_is_wrong(source: StillSource, noiseless: NoiselessRetrieval) -> None:
     link = BpgLdpcLink(FULL_RATE, source, Always(Mode(1024, 2, Fraction(1, 2))))
-    assert link.retrieve(clean, awgn(-3.0), np.random.default_rng(0)).semantic_accuracy == 0.0
-    assert link.retrieve(clean, awgn(6.0), np.random.default_rng(0)).semantic_accuracy > 0.9
+    assert link.retrieve(noiseless, awgn(-3.0), np.random.default_rng(0)).semantic_accuracy == 0.0
+    assert link.retrieve(noiseless, awgn(6.0), np.random.default_rng(0)).semantic_accuracy > 0.9
 
 
-def test_image_too_large_for_the_budget_is_wrong(source: StillSource, clean: CleanRetrieval) -> None:
+def test_image_too_large_for_the_budget_is_wrong(source: StillSource, noiseless: NoiselessRetrieval) -> None:
     rate, mode = parse_rate("64"), Mode(64, 2, Fraction(1, 5))  # 3 bytes
     assert not source.fits(mode.num_bytes).any()
     for choice in (Always(mode), Always(None)):
-        scores = BpgLdpcLink(rate, source, choice).retrieve(clean, IDEAL, np.random.default_rng(0))
+        scores = BpgLdpcLink(rate, source, choice).retrieve(noiseless, IDEAL, np.random.default_rng(0))
         assert (scores.semantic_accuracy, scores.recall_at_10) == (0.0, 0.0)
     mode = Mode(64, 4, Fraction(3, 4))  # 24 bytes: some fit
     share = float(np.mean(source.fits(mode.num_bytes)))
-    scores = BpgLdpcLink(rate, source, Always(mode)).retrieve(clean, IDEAL, np.random.default_rng(0))
+    scores = BpgLdpcLink(rate, source, Always(mode)).retrieve(noiseless, IDEAL, np.random.default_rng(0))
     assert scores.semantic_accuracy <= share
 
 
-def test_high_rate_without_noise_is_near_the_ideal(source: StillSource, clean: CleanRetrieval) -> None:
+def test_high_rate_without_noise_is_near_the_ideal(source: StillSource, noiseless: NoiselessRetrieval) -> None:
     link = BpgLdpcLink(FULL_RATE, source, Always(Mode(1024, 6, Fraction(5, 6))))
-    scores = link.retrieve(clean, IDEAL, np.random.default_rng(0))
-    assert scores.semantic_accuracy == pytest.approx(clean.ideal_accuracy, abs=0.03)
+    scores = link.retrieve(noiseless, IDEAL, np.random.default_rng(0))
+    assert scores.semantic_accuracy == pytest.approx(noiseless.noiseless_accuracy, abs=0.03)
     assert scores.mean_cosine > 0.99
 
 
@@ -275,9 +275,9 @@ def test_numbers_are_sent_and_scored() -> None:
     entries = rng.standard_normal((2100, 32)).astype(np.float32)
     entries /= np.linalg.norm(entries, axis=1, keepdims=True)
     labels = np.arange(2100).astype(str)
-    clean = CleanRetrieval.of(entries[:60], labels[:60], entries, labels)
-    link = IndexPolarLink.of(parse_rate("64"), clean)
-    quiet, deaf = (link.retrieve(clean, awgn(snr_db), np.random.default_rng(0)) for snr_db in (5.0, -20.0))
+    noiseless = NoiselessRetrieval.of(entries[:60], labels[:60], entries, labels)
+    link = IndexPolarLink.of(parse_rate("64"), noiseless)
+    quiet, deaf = (link.retrieve(noiseless, awgn(snr_db), np.random.default_rng(0)) for snr_db in (5.0, -20.0))
     assert (quiet.semantic_accuracy, quiet.mean_cosine) == (1.0, pytest.approx(1.0, abs=1e-5))
     assert deaf.semantic_accuracy < 0.1
     assert deaf.mean_cosine == pytest.approx(deaf.match_cosine)
@@ -292,8 +292,8 @@ def test_polar_code_works_where_it_should(num_symbols: str, works_db: float, fai
     code, numbers = PolarCode(5000, rate), rng.integers(0, 5000, 300)
     share = {}
     for snr_db in (works_db, fails_db):
-        heard = apply_channel(code.modulate(numbers), ChannelModel.AWGN, snr_db=snr_db, rng=rng).symbols
-        share[snr_db] = np.mean(code.demodulate(heard, np.full(300, noise_variance(snr_db))) == numbers)
+        observation = apply_channel(code.modulate(numbers), ChannelModel.AWGN, snr_db=snr_db, rng=rng).symbols
+        share[snr_db] = np.mean(code.demodulate(observation, np.full(300, noise_variance(snr_db))) == numbers)
     assert share[works_db] > 0.95
     assert share[fails_db] < 0.5
 
@@ -323,13 +323,13 @@ def test_pictures_become_symbols_of_unit_power(deepjscc: DeepJsccLink) -> None:
     np.testing.assert_allclose(np.mean(np.abs(deepjscc.symbols) ** 2, axis=1), 1.0, atol=1e-5)
 
 
-def test_network_sends_what_can_be_recognised(deepjscc: DeepJsccLink, clean: CleanRetrieval) -> None:
-    quiet = deepjscc.retrieve(clean, IDEAL, np.random.default_rng(0))
-    assert quiet.semantic_accuracy == pytest.approx(clean.ideal_accuracy, abs=0.05)
-    noisy = deepjscc.retrieve(clean, awgn(-15.0), np.random.default_rng(0))
+def test_network_sends_what_can_be_recognised(deepjscc: DeepJsccLink, noiseless: NoiselessRetrieval) -> None:
+    quiet = deepjscc.retrieve(noiseless, IDEAL, np.random.default_rng(0))
+    assert quiet.semantic_accuracy == pytest.approx(noiseless.noiseless_accuracy, abs=0.05)
+    noisy = deepjscc.retrieve(noiseless, awgn(-15.0), np.random.default_rng(0))
     assert noisy.mean_cosine < quiet.mean_cosine
-    fading = AirInterface(ChannelModel.RAYLEIGH, 20.0, ReceiverKnowledge.PILOTS, 8)
-    assert deepjscc.retrieve(clean, fading, np.random.default_rng(0)).semantic_accuracy > 0.8
+    fading = LinkConditions(ChannelModel.RAYLEIGH, 20.0, Csi.PILOTS, 8)
+    assert deepjscc.retrieve(noiseless, fading, np.random.default_rng(0)).semantic_accuracy > 0.8
 
 
 def test_weights_are_kept_and_bound_to_their_images(taught: ImageList, tmp_path: Path) -> None:
