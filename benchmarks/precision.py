@@ -15,11 +15,11 @@ import numpy as np
 from rich.progress import Progress, track
 
 from engines.backends.runner import load_runner
-from engines.graphs.precision import Precision
 from engines.graphs.quantize import Int8Style, Tensor, at_precision
 from engines.models.codecs import NestedCodec
 from engines.models.image_encoder import Features, ImageEncoder
 from engines.models.model_set import ModelSet
+from engines.options import Precision
 from semlink.channel import ChannelModel
 from semlink.image import preprocess
 from semlink.iq import normalize_power, pair_latent

@@ -22,10 +22,9 @@ from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
 from engines.backends.runner import GraphRunner, load_runner
 from engines.encoder_precision import default_store, encoder_graph
-from engines.graphs.precision import Precision
 from engines.models.manifest import CodecRateEntry, PerRateCodecEntry
 from engines.models.model_set import ModelSet
-from engines.options import EngineOptions
+from engines.options import EngineOptions, Precision
 from semlink.image import LoadedImage, RGBImage, preprocess
 from semlink.iq import IQCodes, Symbols, dequantize
 from semlink.rates import Rate

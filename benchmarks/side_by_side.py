@@ -24,8 +24,8 @@ from rich.progress import Progress
 
 from benchmarks.same_models import Link, as_model_set, knowledge_base_of
 from benchmarks.torch_eager import FEATURE_DIM, NUM_THREADS, TorchEager, random_clip
-from engines.graphs.precision import Precision
 from engines.models.model_set import ModelSet
+from engines.options import Precision
 from semlink.image import RGBImage
 from semlink.iq import pair_latent
 from semlink.machine import MachineState, describe_device, installed_versions, machine_state, now_utc, write_report

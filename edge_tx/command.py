@@ -28,11 +28,10 @@ from edge_tx.sources import (
 )
 from edge_tx.stream import Pacer, SentLog, TransmitterSummary, stream_images
 from engines.build_progress import build_progress
-from engines.graphs.precision import Precision
 from engines.models.codecs import NestedCodec
 from engines.models.entry_codebook import EntryCodebook
 from engines.models.model_set import ModelSet
-from engines.options import EngineOptions
+from engines.options import EngineOptions, Precision
 from semlink.cli.app import EXIT_INTERRUPTED
 from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile

@@ -153,13 +153,13 @@ def load_transmitter_model(
         codes_format=codes_format,
         weighs_noise=isinstance(chosen, NestedCodec),
     )
-    if not composed.clear_places or not isinstance(chosen, NestedCodec):
+    if not composed.high_snr_slices or not isinstance(chosen, NestedCodec):
         return model
-    fingerprints = {rate: chosen.fingerprint(rate, is_high_snr=True) for rate in composed.clear_places}
+    fingerprints = {rate: chosen.fingerprint(rate, is_high_snr=True) for rate in composed.high_snr_slices}
     return replace(
         model,
         for_high_snr=replace(
-            model, codec=chosen.high_snr_name, slices=composed.clear_places, fingerprints=fingerprints
+            model, codec=chosen.high_snr_name, slices=composed.high_snr_slices, fingerprints=fingerprints
         ),
     )
 

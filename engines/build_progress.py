@@ -1,4 +1,4 @@
-"""A build's progress for people, wherever an engine may have to be built first."""
+"""Progress bars of engine builds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["build_progress"]
 
 @contextlib.contextmanager
 def build_progress(console: Console) -> Iterator[Report]:
-    """Give what draws a bar for each phase of a build; nothing is drawn where nothing is built.
+    """Yield a callback that draws a bar for each phase of a build; nothing is drawn if nothing is built.
 
     Raises
     ------
     KeyboardInterrupt
-        If Ctrl-C or SIGTERM came meanwhile: by what is given, where a build can be ended, or else at the end.
+        If Ctrl-C or SIGTERM came during the block: by the callback, where a build can be ended, or else at the end.
     """
     progress = Progress(console=console)
     phases: dict[str, TaskID] = {}
@@ -35,7 +35,7 @@ def build_progress(console: Console) -> Iterator[Report]:
             phases[phase] = progress.add_task(phase, total=1.0)
         progress.update(phases[phase], completed=share)
 
-    # As an exception it could fall into the midst of a builder's calls.
+    # A flag, because an exception could interrupt a builder between two calls.
     with interruptions() as interruption:
         try:
             yield report

@@ -19,10 +19,9 @@ from engines.bench import EngineBench, precision_loss, time_transmitter
 from engines.build_progress import build_progress
 from engines.encoder_precision import default_store
 from engines.factory import EngineFactory
-from engines.graphs.precision import Precision
 from engines.graphs.quantize import Tensor
 from engines.models.model_set import ModelSet
-from engines.options import EngineOptions
+from engines.options import EngineOptions, Precision
 from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError, ImageError

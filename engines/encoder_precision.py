@@ -10,10 +10,10 @@ from pathlib import Path
 import onnx
 
 from engines.backends.target import CPU, DEFAULT_TARGET, Target
-from engines.graphs.onnx_version import IR_VERSION
-from engines.graphs.precision import Precision
 from engines.graphs.quantize import Int8Style, Tensor, at_precision, converter_version, int8_style
 from engines.models.model_set import ModelSet
+from engines.onnx_model import IR_VERSION
+from engines.options import Precision
 from engines.store import EngineKey, EngineStore
 from semlink.cache import cache_folder
 from semlink.errors import ConfigError, EngineError

@@ -1,4 +1,4 @@
-"""From a model set and options to what runs a picture: the one place where backend, store, precision and graph meet."""
+"""From a model set and options to a loaded runner: joins backend, store, precision and graph."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from engines.backends.runner import GraphRunner, Report, load_runner
 from engines.backends.target import choose_target
 from engines.encoder_precision import build_encoder, default_store, encoder_graph
-from engines.graphs.compose import Graph, compose_features
+from engines.graphs.compose import Stage, compose_features
 from engines.graphs.quantize import Tensor
 from engines.graphs.transmitter import TransmitterGraph, transmitter_graph
 from engines.models.model_set import ModelSet
@@ -24,21 +24,21 @@ _log = logging.getLogger(__name__)
 
 
 class EngineFactory:
-    """Makes one model set's graphs as options say, for one picture at a time.
+    """Composes and loads one model set's graphs as options say, for one image at a time.
 
     Parameters
     ----------
-    codes_format : of the transmitters that are to be made; TensorRT has no 16-bit integers
+    codes_format : codes of the transmitters; TensorRT has no 16-bit integers
 
     Attributes
     ----------
-    target : backend and device that were named, or that "auto" chose
-    store : where its engines are
+    target : backend and device that were named, or that "auto" selected
+    store : store of the set's engines
 
     Raises
     ------
     ConfigError, EngineError
-        If the backend is not known, or has no such codes; see `engines.backends.target.choose_target`.
+        If the backend is unknown, or lacks the codes format; see `engines.backends.target.choose_target`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class EngineFactory:
         self.store = default_store(model_set, options.engines)
 
     def build_encoder(self, pictures: Sequence[Tensor] = (), *, rebuild: bool = False) -> None:
-        """Rewrite the image encoder in its precision, and keep it; see `engines.encoder_precision.build_encoder`."""
+        """Rewrite the image encoder in its precision, and store it; see `engines.encoder_precision.build_encoder`."""
         build_encoder(
             self._model_set, self._options.precision, self.store, target=self.target, pictures=pictures, rebuild=rebuild
         )
@@ -66,7 +66,7 @@ class EngineFactory:
         )
 
     def vectors_graph(self, behind: Sequence[Path] = ()) -> bytes:
-        """Compose the encoder and what takes its features, such as a key network; see `engines.graphs.compose`."""
+        """Compose the encoder and graphs behind it, such as a projection head; see `engines.graphs.compose`."""
         return compose_features([self._encoder(), *behind])
 
     def load(self, graph: bytes, *, report: Report | None = None, rebuild: bool = False) -> GraphRunner:
@@ -82,7 +82,7 @@ class EngineFactory:
             rebuild=rebuild,
         )
 
-    def _encoder(self) -> Graph:
+    def _encoder(self) -> Stage:
         return encoder_graph(self._model_set, self._options.precision, self.store, target=self.target)
 
 

@@ -1,18 +1,25 @@
-"""How a model set's graphs are run: what the options of `semlink tx` and `semlink engine` say, in one value."""
+"""How a model set's graphs are run: the options of `semlink tx` and `semlink engine` in one value."""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.graphs.precision import Precision
+__all__ = ["DEFAULT_OPTIONS", "EngineOptions", "Precision"]
 
-__all__ = ["DEFAULT_OPTIONS", "EngineOptions"]
+
+class Precision(str, enum.Enum):
+    """Arithmetic of the image encoder; `engines.graphs.quantize` writes it into the graph."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What runs a picture's graph; `engines.factory` makes engines by it.
+    """Backend, device and arithmetic of a graph; `engines.factory` loads runners by them.
 
     Attributes
     ----------

@@ -22,9 +22,8 @@ from pathlib import Path
 
 import msgspec
 
-from engines.models.manifest import file_sha256
 from semlink.errors import EngineError
-from semlink.files import replaced_file
+from semlink.files import file_sha256, replaced_file
 from semlink.machine import now_utc
 
 __all__ = ["BackendFolder", "EngineKey", "EngineStore", "StoredEngine"]

@@ -1,13 +1,14 @@
-"""Files that change whole or not at all."""
+"""Files: written as a whole or not at all, hashed, and named safely."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["is_plain_name", "replaced_file", "sync_path"]
+__all__ = ["file_sha256", "is_plain_name", "replaced_file", "sync_path"]
 
 
 def is_plain_name(name: str) -> bool:
@@ -66,3 +67,12 @@ def sync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

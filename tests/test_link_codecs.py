@@ -34,12 +34,12 @@ from edge_tx.model import TransmitterModel, load_index_model, load_transmitter_m
 from edge_tx.pipeline import Transmitter
 from engines.models.entry_codebook import EntryCodebook
 from engines.models.image_encoder import ImageEncoder
-from engines.models.manifest import file_sha256
 from engines.models.model_set import ModelSet
 from engines.models.projection_head import save_proxies
 from semlink.channel import ChannelModel
 from semlink.channel_process import SoftwareChannel
 from semlink.errors import ConfigError, KnowledgeBaseError, ModelSetError
+from semlink.files import file_sha256
 from semlink.image import LoadedImage, RGBImage, preprocess
 from semlink.iq import normalize_power, pair_latent, quantize
 from semlink.rates import RATES, Rate, parse_rate

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from engines.models.manifest import MANIFEST_FORMAT, CodecEntry, EncoderEntry, Manifest, ModelFile, file_sha256
+from engines.models.manifest import MANIFEST_FORMAT, CodecEntry, EncoderEntry, Manifest, ModelFile
 from engines.models.model_set import ModelSet
 from semlink.errors import ModelSetError
-from semlink.files import replaced_file
+from semlink.files import file_sha256, replaced_file
 from semlink.machine import now_utc
 
 __all__ = ["kept_codecs", "model_file", "set_codec", "set_encoder", "write_manifest"]

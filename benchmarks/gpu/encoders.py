@@ -17,10 +17,10 @@ from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
 from engines.backends.runner import load_runner
 from engines.graphs.compose import compose_transmitter
 from engines.graphs.nested import nested_encoder
-from engines.graphs.precision import Precision
 from engines.graphs.quantize import at_precision
 from engines.models.codecs import NestedCodec
 from engines.models.model_set import ModelSet
+from engines.options import Precision
 from semlink.iq import dequantize
 from trainer.codecs.kbsc import KbscNetwork
 

@@ -21,10 +21,9 @@ from edge_rx.match import Match
 from edge_rx.pipeline import Receiver
 from edge_tx.model import GraphModel, load_transmitter_model
 from edge_tx.pipeline import Transmitter
-from engines.graphs.precision import Precision
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
-from engines.options import EngineOptions
+from engines.options import EngineOptions, Precision
 from semlink.image import LoadedImage
 from semlink.rates import parse_rate
 from semlink.transport import FrameReceiver, FrameSender

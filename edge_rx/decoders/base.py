@@ -44,7 +44,7 @@ Observation: TypeAlias = npt.NDArray[np.float32]
 
 Query: TypeAlias = Any
 """(batch, dim) float32, what transmissions ask the knowledge base: where the decoder's own search takes it from, an
-array, or a `engines.backends.runner.DeviceTensor`."""
+array, or a `engines.backends.runner.DeviceView`."""
 
 
 class Decoder(Protocol):

@@ -19,7 +19,7 @@ from edge_rx.equalizer import equalize_phase
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.noise import NoiseEstimator
-from engines.backends.runner import DeviceRunner, DeviceTensor, GraphRunner, Report
+from engines.backends.runner import DeviceRunner, DeviceView, GraphRunner, Report
 from engines.backends.target import choose_target
 from engines.models.arrays import FloatArray
 from engines.models.codecs import PerRateCodec
@@ -101,7 +101,7 @@ class GpuDecoder:
         observation[0, :num_pilots], observation[0, MAX_PILOTS:] = pairs[:num_pilots], pairs[num_pilots:]
         return observation
 
-    def decode(self, observation: FloatArray) -> DeviceTensor:
+    def decode(self, observation: FloatArray) -> DeviceView:
         """Run the graph; the query stands until the next call."""
         if len(observation) > len(self._taken):
             raise EngineError(
@@ -111,7 +111,7 @@ class GpuDecoder:
         self._taken[: len(observation)] = observation
         return self._runner.on_device(self._taken).rows(len(observation))
 
-    def search(self, query: DeviceTensor) -> list[Answer | None]:
+    def search(self, query: DeviceView) -> list[Answer | None]:
         """The entries of the largest cosines, and those cosines."""
         return _answers(*self._knowledge_base.search_on_device(query))
 

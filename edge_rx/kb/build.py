@@ -38,9 +38,8 @@ from edge_rx.kb.records import Record, RecordTable
 from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, lock_whatever_is_there, sync_tree
 from engines.models.codecs import Codec
 from engines.models.image_encoder import ImageEncoder
-from engines.models.manifest import file_sha256
 from semlink.errors import ConfigError, ImageError, KnowledgeBaseError
-from semlink.files import sync_path
+from semlink.files import file_sha256, sync_path
 from semlink.image import RGBImage, image_files, load_image, preprocess
 from semlink.machine import now_utc
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from edge_rx.kb.approximate import SearchIndex, cagra_on_gpu, lists_on_gpu
 from engines.backends.cuda_driver import probe_driver
-from engines.backends.runner import DeviceTensor
+from engines.backends.runner import DeviceView
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, install_command
 
 __all__ = ["GpuSearch", "HeldVectors", "SearchDevice", "SearchPrecision", "choose_gpu_search", "last_line"]
@@ -143,7 +143,7 @@ class HeldVectors:
         return np.asarray(products * largest, dtype=np.float32), places
 
     def search_on_device(
-        self, queries: DeviceTensor, num_matches: int
+        self, queries: DeviceView, num_matches: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """The same for queries of unit length (q, dim) float32 in the GPU's memory; place -1 for one that is NaN."""
         self._check(num_matches)

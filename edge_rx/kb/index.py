@@ -20,7 +20,7 @@ from edge_rx.kb.gpu_search import (
     choose_gpu_search,
     last_line,
 )
-from engines.backends.runner import DeviceTensor
+from engines.backends.runner import DeviceView
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, MissingDependencyError, install_command
 from semlink.files import replaced_file
 
@@ -132,7 +132,7 @@ class FlatIndex:
         scores, entry_ids = self._on_cpu().search(unit, num_matches)
         return entry_ids, scores
 
-    def search_on_device(self, queries: DeviceTensor, *, num_matches: int) -> tuple[EntryIds, Vectors]:
+    def search_on_device(self, queries: DeviceView, *, num_matches: int) -> tuple[EntryIds, Vectors]:
         """Find the same for (q, feature_dim) float32 of unit length in the GPU's memory; id -1 for one that is NaN.
 
         Raises

@@ -17,9 +17,9 @@ from edge_rx.kb.images import ImageStore
 from edge_rx.kb.index import EntryIds, FlatIndex, Vectors
 from edge_rx.kb.manifest import IMAGES_FOLDER, INDEX_FILE, RECORDS_FILE, Manifest, read_manifest
 from edge_rx.kb.records import Record, RecordTable
-from engines.backends.runner import DeviceTensor
-from engines.models.manifest import file_sha256
+from engines.backends.runner import DeviceView
 from semlink.errors import KnowledgeBaseError
+from semlink.files import file_sha256
 
 __all__ = ["KnowledgeBase", "Neighbour"]
 
@@ -165,7 +165,7 @@ class KnowledgeBase(Closing):
         """Find the entries nearest in meaning; see `edge_rx.kb.index.FlatIndex.search`."""
         return self._index.search(queries, num_matches=num_matches)
 
-    def search_on_device(self, queries: DeviceTensor) -> tuple[EntryIds, Vectors]:
+    def search_on_device(self, queries: DeviceView) -> tuple[EntryIds, Vectors]:
         """Find the nearest entry to each query on the GPU; see `edge_rx.kb.index.FlatIndex.search_on_device`."""
         return self._index.search_on_device(queries, num_matches=1)
 

@@ -17,10 +17,10 @@ from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.kb.manifest import ProjectedVectorsEntry, write_manifest
 from edge_rx.kb.storage import lock_whatever_is_there
 from engines.models.codecs import Codec, NestedCodec
-from engines.models.manifest import file_sha256
 from engines.models.model_set import ModelSet
 from engines.models.projection_head import ProjectionHead
 from semlink.errors import KnowledgeBaseError, ModelSetError
+from semlink.files import file_sha256
 
 __all__ = ["CodecProjection", "add_keys", "load_keys", "rekey"]
 

@@ -1,4 +1,4 @@
-"""A CUDA device as the TensorRT runner needs it, and no wider. The only module that imports pycuda."""
+"""The part of CUDA that the TensorRT runner needs. The only module that imports pycuda."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import numpy.typing as npt
 from engines.backends.cuda_driver import open_driver, require_gpu
 from semlink.errors import EngineError, MissingDependencyError
 
-__all__ = ["CudaDevice", "PinnedArray", "PyCudaDevice"]
+__all__ = ["CudaDevice", "HostBuffer", "PyCudaDevice"]
 
 _STREAM_NON_BLOCKING = 1
-"""CU_STREAM_NON_BLOCKING: not held up by what other libraries put on the default stream."""
+"""CU_STREAM_NON_BLOCKING: does not wait for work of other libraries on the default stream."""
 
 
 @dataclass(frozen=True, eq=False)
-class PinnedArray:
+class HostBuffer:
     """Host memory that the device can reach.
 
     Attributes
     ----------
-    array : what the host sees
-    device_pointer : the same bytes as the device sees them
+    array : the memory as the host addresses it
+    device_pointer : address of the same bytes on the device
     """
 
     array: npt.NDArray[Any]
@@ -34,10 +34,10 @@ class PinnedArray:
 
 
 class CudaDevice(Protocol):
-    """What the runner asks of CUDA. Streams, graphs and device memory are the driver's own handles.
+    """The CUDA calls of the runner. Streams, graphs and device memory are the driver's own handles.
 
     Between `push` and `pop` the device's context is the calling thread's; every method but those two, `release`
-    and the properties must be called there. All raise EngineError with the driver's words.
+    and the properties must be called there. All raise EngineError with the driver's message.
     """
 
     @property
@@ -47,7 +47,7 @@ class CudaDevice(Protocol):
 
     @property
     def is_integrated(self) -> bool:
-        """Whether the device works in the host's own memory, so that nothing need be copied."""
+        """Whether the device shares the host's memory, so that nothing is copied."""
         ...
 
     def push(self) -> None:
@@ -55,14 +55,14 @@ class CudaDevice(Protocol):
         ...
 
     def pop(self) -> None:
-        """Give the thread back the context that it had."""
+        """Restore the calling thread's previous context."""
         ...
 
-    def allocate_pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> PinnedArray:
+    def allocate_pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> HostBuffer:
         """Allocate host memory that is page-locked and mapped into the device's addresses."""
         ...
 
-    def free_pinned(self, pinned: PinnedArray) -> None:
+    def free_pinned(self, pinned: HostBuffer) -> None:
         """Free what `allocate_pinned` gave; its array must not be used again."""
         ...
 
@@ -75,11 +75,11 @@ class CudaDevice(Protocol):
         ...
 
     def copy_in(self, pointer: int, array: npt.NDArray[Any], stream: int) -> None:
-        """Put a copy from pinned host memory to the device on a stream."""
+        """Enqueue a copy from pinned host memory to the device."""
         ...
 
     def copy_out(self, array: npt.NDArray[Any], pointer: int, stream: int) -> None:
-        """Put a copy from the device to pinned host memory on a stream."""
+        """Enqueue a copy from the device to pinned host memory."""
         ...
 
     def create_stream(self) -> int:
@@ -91,15 +91,15 @@ class CudaDevice(Protocol):
         ...
 
     def synchronize(self, stream: int) -> None:
-        """Wait until all that was put on a stream is done."""
+        """Wait until all work on a stream is done."""
         ...
 
     def capture(self, stream: int, work: Callable[[], None]) -> int:
-        """Record what `work` puts on a stream as a graph, ready to launch."""
+        """Record the work that `work` enqueues on a stream as a CUDA graph, ready to launch."""
         ...
 
     def launch(self, graph: int, stream: int) -> None:
-        """Put a graph on a stream."""
+        """Enqueue a CUDA graph on a stream."""
         ...
 
     def destroy_graph(self, graph: int) -> None:
@@ -107,11 +107,11 @@ class CudaDevice(Protocol):
         ...
 
     def elapsed_ms(self, stream: int, work: Callable[[], None]) -> float:
-        """Run `work` between two events, wait for it, and give the time between them on the device [ms]."""
+        """Run `work` between two events, wait for it, and return the device time between them [ms]."""
         ...
 
     def release(self) -> None:
-        """Let go of the context; the last call."""
+        """Release the context; the last call."""
         ...
 
 
@@ -147,7 +147,7 @@ class PyCudaDevice:
             yield
         except self._cuda.MemoryError as error:
             raise EngineError(
-                f"CUDA on {self.name}: {error}; close what else uses the GPU, or load fewer models"
+                f"CUDA on {self.name}: {error}; close other programs on the GPU, or load fewer models"
             ) from None
         except self._cuda.Error as error:
             raise EngineError(f"CUDA: {error}") from None
@@ -162,16 +162,16 @@ class PyCudaDevice:
         with self._errors():
             self._context.pop()
 
-    def allocate_pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> PinnedArray:
+    def allocate_pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> HostBuffer:
         """See `CudaDevice`."""
         with self._errors():
             array = self._cuda.pagelocked_empty(shape, dtype, mem_flags=self._cuda.host_alloc_flags.DEVICEMAP)
-            return PinnedArray(array, int(array.base.get_device_pointer()))
+            return HostBuffer(array, int(array.base.get_device_pointer()))
 
-    def free_pinned(self, pinned: PinnedArray) -> None:
+    def free_pinned(self, pinned: HostBuffer) -> None:
         """See `CudaDevice`."""
         with self._errors():
-            pinned.array.base.free()  # type: ignore[union-attr]  # pycuda's allocation, which numpy knows nothing of
+            pinned.array.base.free()  # type: ignore[union-attr]  # pycuda's allocation, unknown to numpy's types
 
     def allocate(self, num_bytes: int) -> int:
         """See `CudaDevice`."""
@@ -238,7 +238,7 @@ class PyCudaDevice:
     def release(self) -> None:
         """See `CudaDevice`."""
         with self._errors():
-            # pycuda releases a context only where it takes it to be current, and leaves the thread holding it.
+            # pycuda releases a context only while it is current, and leaves it current on the thread.
             self._context.push()
             self._driver.pop_context()
             self._context.detach()
@@ -250,5 +250,5 @@ def _pycuda() -> Any:  # a module without type hints
     except ModuleNotFoundError as error:
         raise MissingDependencyError.of(str(error.name), extra="tensorrt", purpose="the backend tensorrt") from None
     except ImportError as error:
-        raise EngineError(f"pycuda cannot be loaded: {error}; build it anew against this driver's CUDA") from None
+        raise EngineError(f"pycuda cannot be loaded: {error}; rebuild it against this driver's CUDA") from None
     return pycuda.driver

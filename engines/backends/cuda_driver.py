@@ -1,7 +1,7 @@
-"""NVIDIA's driver library by ctypes: whether it can be used at all, and what pycuda does not bind: CUDA graphs.
+"""NVIDIA's driver library through ctypes: a probe of the driver, and CUDA graphs, which pycuda does not bind.
 
-Asking costs milliseconds and imports nothing. Some of TensorRT's libraries end the process where there is no driver,
-so `probe_driver` comes before them.
+The probe takes milliseconds and imports nothing. Some of TensorRT's libraries end the process without a driver, so
+`probe_driver` is called before they are loaded.
 
 Source: CUDA Driver API, sections "Initialization", "Stream Management", "Graph Management".
 """
@@ -46,7 +46,7 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class DriverInfo:
-    """What the driver says of itself.
+    """Versions and devices that the driver reports.
 
     Attributes
     ----------
@@ -86,19 +86,19 @@ class CudaDriver:
         Raises
         ------
         EngineError
-            With the driver's own words, if it fails.
+            With the driver's message, if it fails.
         """
         if code := self.code(name, *arguments):
             raise EngineError(f"CUDA: {name} failed: {self.words(code)}")
 
     def words(self, code: int) -> str:
-        """What the driver says about an error code."""
+        """The driver's message for an error code."""
         text = ctypes.c_char_p()
         self.code("cuGetErrorString", code, ctypes.byref(text))
         return f"{text.value.decode()} (error {code})" if text.value else f"error {code}"
 
     def capture(self, stream: int, work: Callable[[], None]) -> int:
-        """Record what `work` puts on a stream, instead of running it; the graph that replays it.
+        """Record what `work` enqueues on a stream instead of running it; return the CUDA graph that replays it.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class CudaDriver:
         try:
             work()
         except BaseException:
-            # Whatever the driver thinks of half a recording, the first error is the one to tell.
+            # Errors about the aborted recording are secondary; the first error is raised.
             if not self.code("cuStreamEndCapture", stream, ctypes.byref(graph)):
                 self.code("cuGraphDestroy", graph)
             raise
@@ -127,7 +127,7 @@ class CudaDriver:
             raise EngineError(f"CUDA: cuGraphLaunch failed: {self.words(code)}")
 
     def pop_context(self) -> None:
-        """Take the calling thread's context away from it."""
+        """Pop the calling thread's context."""
         self.call("cuCtxPopCurrent_v2", ctypes.byref(_POINTER()))
 
     def destroy_graph(self, graph: int) -> None:
@@ -141,7 +141,7 @@ def open_driver(otherwise: str = _OTHERWISE) -> CudaDriver:
     Raises
     ------
     EngineError
-        If there is none, or it is too old to have what is needed of it.
+        If there is none, or it is too old.
     """
     try:
         library = ctypes.CDLL(_LIBRARY)
@@ -154,12 +154,12 @@ def open_driver(otherwise: str = _OTHERWISE) -> CudaDriver:
 
 
 def probe_driver(minimum_cuda: tuple[int, int] = MINIMUM_CUDA, *, otherwise: str = _OTHERWISE) -> DriverInfo:
-    """Ask the driver whether CUDA can be used; before TensorRT or pycuda is imported.
+    """Check that the driver can run CUDA; call it before TensorRT or pycuda is imported.
 
     Parameters
     ----------
     minimum_cuda : oldest CUDA, (major, minor), that the driver must run
-    otherwise : end of every message: what to do without a GPU
+    otherwise : end of every message: the alternative without a GPU
 
     Raises
     ------

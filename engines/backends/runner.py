@@ -1,4 +1,4 @@
-"""What every inference backend looks like, and how one is loaded."""
+"""The interface of every inference backend, and the choice of one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from semlink.errors import EngineError
 
 __all__ = [
     "DeviceRunner",
-    "DeviceTensor",
+    "DeviceView",
     "Graph",
     "GraphRunner",
     "Report",
@@ -31,7 +31,7 @@ Graph: TypeAlias = Path | bytes
 """An ONNX graph: a file, or a serialised model."""
 
 Report: TypeAlias = Callable[[str, float], None]
-"""Told the phase of a build, and how much of it is done, 0..1."""
+"""Callback of a build: name of the phase, and the share of it that is done, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,21 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
-class DeviceTensor:
-    """A float32 tensor in a GPU's memory, computed: whoever reads it there need not wait for it.
+class DeviceView:
+    """View of a float32 tensor in a GPU's memory; its computation is complete.
 
     Attributes
     ----------
-    pointer : its address, in the first device's primary context
-    shape : row-major, nothing between the rows
+    pointer : device address, in the first device's primary context
+    shape : row-major and contiguous
     """
 
     pointer: int
     shape: tuple[int, ...]
 
-    def rows(self, count: int) -> DeviceTensor:
+    def rows(self, count: int) -> DeviceView:
         """Its first `count` rows."""
-        return DeviceTensor(self.pointer, (count, *self.shape[1:]))
+        return DeviceView(self.pointer, (count, *self.shape[1:]))
 
 
 class DeviceRunner(Protocol):
@@ -78,11 +78,11 @@ class DeviceRunner(Protocol):
 
     @property
     def input(self) -> TensorSpec:
-        """What the graph takes; its batch is of one size."""
+        """Input of the graph; its batch axis is fixed."""
         ...
 
-    def on_device(self, tensor: npt.NDArray[Any]) -> DeviceTensor:
-        """Run once; the result stands until the next call."""
+    def on_device(self, tensor: npt.NDArray[Any]) -> DeviceView:
+        """Run once; the result is valid until the next call."""
         ...
 
 
@@ -94,12 +94,12 @@ class GraphRunner(Protocol):
 
     @property
     def input(self) -> TensorSpec:
-        """What the graph takes."""
+        """Input of the graph."""
         ...
 
     @property
     def output(self) -> TensorSpec:
-        """What the graph gives."""
+        """Output of the graph."""
         ...
 
     @property
@@ -113,13 +113,13 @@ class GraphRunner(Protocol):
 
 
 def check_input(spec: TensorSpec, tensor: npt.NDArray[Any], *, graph: str) -> None:
-    """Refuse a tensor that the graph does not take, in words that name it."""
+    """Refuse a tensor that does not fit the graph's input, by name."""
     if not spec.accepts(tensor.dtype, tensor.shape):
         raise EngineError(f"{graph}: input expects {spec}, received {tensor.dtype} {tensor.shape}")
 
 
 def check_specs(runner: GraphRunner, *, graph: str, expected_input: TensorSpec, expected_output: TensorSpec) -> None:
-    """Refuse a graph whose input or output is not what the manifest promised."""
+    """Refuse a graph whose input or output differs from the manifest."""
     for spec, expected in ((runner.input, expected_input), (runner.output, expected_output)):
         if not expected.accepts(spec.dtype, spec.shape):
             raise EngineError(f"{graph}: expected {expected}, the graph has {spec}")
@@ -144,14 +144,14 @@ def load_runner(
     backend, device : see `engines.backends.target.choose_target`; "auto" is for batches of any size
     num_threads : CPU threads of one call
     precision : name of the graph's arithmetic, for engines and descriptions
-    store : where engines that take long to build are kept; the cache if None
-    report : told of a build's progress
-    rebuild : build the engine even if it is there
+    store : store of engines that are built; a folder of the cache if None
+    report : callback for a build's progress
+    rebuild : build the engine even if the store has it
 
     Raises
     ------
     EngineError, MissingDependencyError
-        If what was named cannot load the graph, or lacks a package. Never falls back to another one.
+        If the named backend cannot load the graph, or a package is missing. There is no fallback to another one.
     """
     target = choose_target(backend, device, is_one_image=False)
     gpu = target.device.gpu

@@ -1,4 +1,4 @@
-"""Where a graph runs: the backends and devices that there are, and the choice between them."""
+"""Where a graph runs: backends, devices, and the choice between them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _OTHERWISE = "or choose --device cpu"
 
 @dataclass(frozen=True)
 class Backend:
-    """What implements a backend, as module:class, imported only when asked for; "" where it does not run.
+    """The class of a backend for each processor, as module:class, imported on first use; "" where it does not run.
 
     Attributes
     ----------
-    builds : whether it builds an engine for one picture at a time, which takes long and is kept
+    builds : whether it builds an engine for one image at a time; builds take long and are stored
     """
 
     on_cpu: str = ""
@@ -90,7 +90,7 @@ class Target:
 
     @property
     def builds(self) -> bool:
-        """Whether an engine is built, which takes long and is kept."""
+        """Whether an engine is built and stored."""
         return BACKENDS[self.backend].builds
 
     def __str__(self) -> str:
@@ -98,28 +98,28 @@ class Target:
 
 
 DEFAULT_TARGET = Target()
-"""What every machine has."""
+"""The target that every machine has."""
 
 
 def choose_target(backend: str = "auto", device: str = "auto", *, is_one_image: bool) -> Target:
-    """What was named, or for "auto" what suits this machine, which is logged with the reason.
+    """Resolve backend and device; "auto" selects what suits this machine, and logs it with the reason.
 
-    A backend that is chosen takes a GPU if it is TensorRT. ONNX Runtime stays on the CPU unless a GPU is named: what
-    its CUDA provider needs shows only when a graph is loaded, and an int8 for it is another than the CPU's.
+    With "auto" only TensorRT selects a GPU. ONNX Runtime stays on the CPU unless a GPU is named: the requirements of
+    its CUDA provider show only when a graph is loaded, and int8 graphs for a GPU differ from those for a CPU.
 
     Parameters
     ----------
     backend : a name of `BACKENDS`, or "auto"
     device : see `Device.parse`
-    is_one_image : whether every call takes one batch size, which is all that an engine of TensorRT takes; "auto"
-        chooses TensorRT only then
+    is_one_image : whether every call has the same batch size, as TensorRT engines need; "auto" selects TensorRT only
+        then
 
     Raises
     ------
     ConfigError
         If there is no such backend or device, or the one does not run on the other.
     EngineError
-        If a GPU is named, and no driver answers.
+        If a GPU is named, and no driver responds.
     """
     named = Device.parse(device)
     if backend == "auto":
@@ -137,14 +137,14 @@ def choose_target(backend: str = "auto", device: str = "auto", *, is_one_image: 
 
 
 def missing_for_tensorrt() -> list[str]:
-    """Packages that the backend tensorrt needs, and that are not installed; nothing is imported."""
+    """Missing packages of the backend tensorrt; nothing is imported."""
     return [name for name in ("tensorrt", "pycuda") if importlib.util.find_spec(name) is None]
 
 
 def _fastest(named: Device | None, *, is_one_image: bool) -> tuple[Target, str]:
-    """TensorRT where it is installed and a driver is there, else ONNX Runtime; and why."""
+    """TensorRT where it is installed and a driver responds, else ONNX Runtime; and the reason."""
     if named == CPU:
-        return DEFAULT_TARGET, "which is what runs there"
+        return DEFAULT_TARGET, "the backend of CPUs"
     packages = missing_for_tensorrt()
     if not is_one_image or packages:
         reason = f"no {' and no '.join(packages)} here" if is_one_image else "any batch"

@@ -1,4 +1,4 @@
-"""Compose graphs into one; the transmitter's are a picture in, I/Q codes out, one engine call.
+"""Compose graphs into one; a composed transmitter maps an image to I/Q codes in one engine call.
 
     image --encoder--> features --codec encoder--> latent --pair, unit power, quantize--> codes of every rate
 
@@ -17,16 +17,15 @@ import onnx.compose
 import onnx.numpy_helper
 import onnx.parser
 
-from engines.graphs.onnx_file import load_onnx
-from engines.graphs.onnx_version import IR_VERSION, OPSET
+from engines.onnx_model import IR_VERSION, OPSET, load_onnx
 from semlink.errors import EngineError
 from semlink.iq import FULL_SCALE, CodesFormat
 from semlink.rates import Rate
 
-__all__ = ["Graph", "compose", "compose_features", "compose_transmitter", "iq_head", "with_batch"]
+__all__ = ["Stage", "compose", "compose_features", "compose_transmitter", "iq_head", "with_batch"]
 
-Graph: TypeAlias = Path | onnx.ModelProto
-"""A stage of a composition: a file, or a graph that was made here."""
+Stage: TypeAlias = Path | onnx.ModelProto
+"""A stage of a composition: an ONNX file, or a model in memory."""
 
 _CODES_TYPES = {CodesFormat.SC8: "int8", CodesFormat.SC16: "int16"}
 
@@ -37,8 +36,8 @@ def iq_head(
     """Build the graph from latent to the codes of every rate, each from a prefix of the latent.
 
     latent (batch, 2 n) float32, n of the longest rate, to codes (batch, sum of n, 2) int8 or int16: one
-    rate after another, in the order given, each of unit power by itself. A latent that holds several codes, one
-    behind the other, gives all rates of the first, then all of the second.
+    rate after another, in the given order, each normalised to unit power by itself. For a latent that holds several
+    codes one behind the other, the codes of all rates of the first precede those of the second.
 
     Raises
     ------
@@ -50,7 +49,7 @@ def iq_head(
     codes_type, limit = _CODES_TYPES[codes_format], codes_format.max_code
     longest, total = max(rate.latent_dim for rate in rates), num_codes * sum(rate.num_symbols for rate in rates)
     prefixes = [(code * longest, code * longest + rate.latent_dim) for code in range(num_codes) for rate in rates]
-    slices = np.concatenate([np.arange(start, end) for start, end in prefixes])
+    indices = np.concatenate([np.arange(start, end) for start, end in prefixes])
     owners = np.repeat(np.arange(len(prefixes)), [end - start for start, end in prefixes])
     # The mean of a squared real is half the mean of |x|^2.
     powers = "\n".join(
@@ -75,7 +74,7 @@ def iq_head(
             mean_power = Mul (half_power, two)
             power = Max (mean_power, floor)
             amplitude = Sqrt (power)
-            reals = Gather <axis = 1> (latent, places)
+            reals = Gather <axis = 1> (latent, indices)
             amplitudes = Gather <axis = 1> (amplitude, owners)
             normal = Div (reals, amplitudes)
             scaled = Mul (normal, codes_per_unit)
@@ -85,35 +84,35 @@ def iq_head(
             codes = Reshape (integers, pairs_shape)
         }}
     """)
-    for name, values in (("places", slices), ("owners", owners)):
+    for name, values in (("indices", indices), ("owners", owners)):
         head.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.int64), name))
     return head
 
 
-def compose_features(stages: Sequence[Graph]) -> bytes:
-    """Join an image encoder and what takes its features, such as a key network.
+def compose_features(stages: Sequence[Stage]) -> bytes:
+    """Join an image encoder and the graphs behind it, such as a projection head.
 
     Parameters
     ----------
-    stages : graphs, each of which takes what the one before it gives; the first takes pictures
+    stages : graphs in order, the output of each being the input of the next; the first one reads images
 
     Returns
     -------
     graph : serialised ONNX model from `image` to `vectors` (batch, dim) float32
     """
-    return compose(stages, taken="image", given="vectors")
+    return compose(stages, input_name="image", output_name="vectors")
 
 
 def compose_transmitter(
-    stages: Sequence[Graph], rates: Sequence[Rate], codes_format: CodesFormat = CodesFormat.SC8, *, num_codes: int = 1
+    stages: Sequence[Stage], rates: Sequence[Rate], codes_format: CodesFormat = CodesFormat.SC8, *, num_codes: int = 1
 ) -> bytes:
     """Join encoder, codec and quantization into one graph.
 
     Parameters
     ----------
     stages : from `image` (batch, size, size, 3) uint8 to `features`, to `latent` (batch, 2 n), n of the longest
-        rate; with a key network between the two, where the codec has one
-    rates : what to give the codes of
+        rate; with a projection head between the two, where the codec has one
+    rates : rates whose codes are output
     codes_format : sc8 or sc16
     num_codes : how many codes the latent holds
 
@@ -126,15 +125,17 @@ def compose_transmitter(
     EngineError
         If a file is no ONNX graph or the graphs do not fit together.
     """
-    return compose([*stages, iq_head(rates, codes_format, num_codes=num_codes)], taken="image", given="codes")
+    return compose(
+        [*stages, iq_head(rates, codes_format, num_codes=num_codes)], input_name="image", output_name="codes"
+    )
 
 
-def compose(stages: Sequence[Graph], *, taken: str, given: str) -> bytes:
-    """Join graphs of one input and one output, each of which takes what the one before it gives.
+def compose(stages: Sequence[Stage], *, input_name: str, output_name: str) -> bytes:
+    """Join graphs of one input and one output, the output of each being the input of the next.
 
     Parameters
     ----------
-    taken, given : names of the input and the output of the whole
+    input_name, output_name : names of the input and the output of the whole
 
     Raises
     ------
@@ -147,7 +148,7 @@ def compose(stages: Sequence[Graph], *, taken: str, given: str) -> bytes:
         whole, *rest = (onnx.compose.add_prefix(model, f"{model.graph.name}/") for model in models)
         for model in rest:
             whole = onnx.compose.merge_models(whole, model, io_map=_join(whole, model))
-        _rename_ends(whole, taken=taken, given=given)
+        _rename_ends(whole, input_name=input_name, output_name=output_name)
         onnx.checker.check_model(whole)
     except (ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -157,7 +158,7 @@ def compose(stages: Sequence[Graph], *, taken: str, given: str) -> bytes:
 
 
 def with_batch(graph: bytes, batch: int) -> bytes:
-    """The same graph for batches of one size, which an engine that is built for one shape keeps."""
+    """Fix the batch axis of a graph's input and output, for engines that are built for one shape."""
     model = load_onnx(graph)
     for end in (*model.graph.input, *model.graph.output):
         end.type.tensor_type.shape.dim[0].dim_value = batch
@@ -165,7 +166,7 @@ def with_batch(graph: bytes, batch: int) -> bytes:
     return serialized
 
 
-def _load(stage: Graph) -> onnx.ModelProto:
+def _load(stage: Stage) -> onnx.ModelProto:
     if isinstance(stage, onnx.ModelProto):
         return stage
     model = load_onnx(stage)
@@ -179,21 +180,21 @@ def _join(first: onnx.ModelProto, second: onnx.ModelProto) -> list[tuple[str, st
     for model, ends, kind in ((first, first.graph.output, "output"), (second, second.graph.input, "input")):
         if len(ends) != 1:
             raise ValueError(f"{model.graph.name} has {len(ends)} {kind}s, expected one")
-    given, taken = first.graph.output[0], second.graph.input[0]
-    # merge_models joins names and never looks at what flows; Reshape would then mix the images of a batch.
-    if not _fits(given.type.tensor_type, taken.type.tensor_type):
-        raise ValueError(f"{_describe(given)} is given where {_describe(taken)} is taken")
-    return [(given.name, taken.name)]
+    source, target = first.graph.output[0], second.graph.input[0]
+    # merge_models joins by name and compares neither types nor shapes; Reshape could then mix the images of a batch.
+    if not _fits(source.type.tensor_type, target.type.tensor_type):
+        raise ValueError(f"the output {_describe(source)} does not fit the input {_describe(target)}")
+    return [(source.name, target.name)]
 
 
 def _axes(tensor: onnx.TypeProto.Tensor) -> list[int | None]:
     return [axis.dim_value if axis.HasField("dim_value") else None for axis in tensor.shape.dim]
 
 
-def _fits(given: onnx.TypeProto.Tensor, taken: onnx.TypeProto.Tensor) -> bool:
-    axes, wanted = _axes(given), _axes(taken)
+def _fits(source: onnx.TypeProto.Tensor, target: onnx.TypeProto.Tensor) -> bool:
+    axes, wanted = _axes(source), _axes(target)
     same_axes = all(a is None or b is None or a == b for a, b in zip(axes, wanted, strict=False))
-    return given.elem_type == taken.elem_type and len(axes) == len(wanted) and same_axes
+    return source.elem_type == target.elem_type and len(axes) == len(wanted) and same_axes
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:
@@ -202,9 +203,9 @@ def _describe(value: onnx.ValueInfoProto) -> str:
     return f"{value.name}: {onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} ({axes})"
 
 
-def _rename_ends(model: onnx.ModelProto, *, taken: str, given: str) -> None:
-    names = {model.graph.input[0].name: taken, model.graph.output[0].name: given}
-    model.graph.input[0].name, model.graph.output[0].name = taken, given
+def _rename_ends(model: onnx.ModelProto, *, input_name: str, output_name: str) -> None:
+    names = {model.graph.input[0].name: input_name, model.graph.output[0].name: output_name}
+    model.graph.input[0].name, model.graph.output[0].name = input_name, output_name
     for node in model.graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]

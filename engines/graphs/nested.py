@@ -1,4 +1,4 @@
-"""The transmitter's half of a nested code as a graph: `engines.models.codebook.Codebook.latent` in ONNX operators."""
+"""The encoder of a nested code as a graph: `engines.models.codebook.Codebook.latent` in ONNX operators."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import onnx
 import onnx.numpy_helper
 import onnx.parser
 
-from engines.graphs.onnx_version import IR_VERSION, OPSET
 from engines.models.codebook import ENERGY_SCORE_SHARPNESS, LATENT_DIM, Codebook, num_repeats
+from engines.onnx_model import IR_VERSION, OPSET
 
 __all__ = ["nested_encoder"]
 
 
-def nested_encoder(codebook: Codebook, coarse_shares: Sequence[float] = ()) -> onnx.ModelProto:
-    """Features (batch, feature_dim) -> latent (batch, codes * LATENT_DIM), of which every rate takes a prefix.
+def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[float] = ()) -> onnx.ModelProto:
+    """Features (batch, feature_dim) -> latent (batch, codes * LATENT_DIM), of which every rate sends a prefix.
 
     Parameters
     ----------
-    coarse_shares : of the power; for each the latent holds a code of LATENT_DIM, in this order. The codebook's own
-        share if none is named
+    digital_power_shares : power shares of the codeword; the latent holds one code of LATENT_DIM reals for each,
+        in this order. Only the codebook's own share if empty
     """
-    shares = tuple(coarse_shares) or (codebook.digital_power_share,)
+    shares = tuple(digital_power_shares) or (codebook.digital_power_share,)
     tensors: dict[str, np.ndarray] = {
         "mean": codebook.mean,
         "projection": codebook.projection.astype(np.float16),
@@ -32,15 +32,15 @@ def nested_encoder(codebook: Codebook, coarse_shares: Sequence[float] = ()) -> o
     }
     dim, width = codebook.feature_dim, len(shares) * LATENT_DIM
     amplitudes = ", ".join(
-        f"float coarse_{i} = {{{share**0.5!r}}}, float analog_{i} = {{{(1.0 - share) ** 0.5!r}}}"
+        f"float digital_{i} = {{{share**0.5!r}}}, float analog_{i} = {{{(1.0 - share) ** 0.5!r}}}"
         for i, share in enumerate(shares)
     )
     superposed = "\n".join(
         f"""
-            strong_{i} = Mul (codeword, coarse_{i})
-            weak_{i} = Mul (analog, analog_{i})
-            familiar_{i} = Add (strong_{i}, weak_{i})
-            code_{i} = Where (sends_codeword, familiar_{i}, analog)
+            digital_part_{i} = Mul (codeword, digital_{i})
+            analog_part_{i} = Mul (analog, analog_{i})
+            hybrid_{i} = Add (digital_part_{i}, analog_part_{i})
+            code_{i} = Where (sends_codeword, hybrid_{i}, analog)
             repeated_{i} = Tile (code_{i}, repeats)
             latent_{i} = Slice (repeated_{i}, start, end, one_image)
         """

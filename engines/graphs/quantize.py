@@ -26,11 +26,11 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from engines.graphs.onnx_file import load_onnx
-from engines.graphs.precision import Precision
+from engines.onnx_model import load_onnx, unpack_weights
+from engines.options import Precision
 from semlink.errors import EngineError, MissingDependencyError
 
-__all__ = ["Int8Style", "Tensor", "at_precision", "converter_version", "int8_style", "unpack_weights"]
+__all__ = ["Int8Style", "Tensor", "at_precision", "converter_version", "int8_style"]
 
 Tensor = npt.NDArray[np.uint8]
 """(size, size, 3): a picture as the encoder takes it."""
@@ -127,19 +127,6 @@ def _in_half(model: onnx.ModelProto) -> onnx.ModelProto:
         seen.add(node.output[0])
     OnnxModel(half).topological_sort()  # casts were put at the end, and ONNX wants them before their use
     return half
-
-
-def unpack_weights(model: onnx.ModelProto) -> None:
-    """Put weights that a graph stores in half precision, and casts before use, there as they are used."""
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in [node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in stored]:
-        target = onnx.helper.tensor_dtype_to_np_dtype(onnx.helper.get_node_attr_value(node, "to"))
-        weights = onnx.numpy_helper.to_array(stored[node.input[0]]).astype(target)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, node.output[0]))
-        model.graph.node.remove(node)
-    used = {name for node in model.graph.node for name in node.input}
-    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
-        model.graph.initializer.remove(tensor)
 
 
 def _norm_nodes(model: onnx.ModelProto) -> list[str]:

@@ -1,10 +1,10 @@
-"""The receiver of a codec with a decoder network as one graph: I/Q codes in, what to look for out.
+"""The receiver of a codec with a decoder network as one graph: from I/Q codes to a query of unit length.
 
     codes --dequantize, turn back by the pilots' phase, unpair--> latent --decoder--> query --unit length--> query
 
-The first stage is `semlink.iq.dequantize` and `edge_rx.equalizer.equalize` as ONNX operators; tests hold both to the
-same query. Pilots count by their sum alone, so that places for pilots that were not sent stay zero: one graph
-serves every number of pilots up to its own.
+The first stage is `semlink.iq.dequantize` and `edge_rx.equalizer.equalize_phase` as ONNX operators; tests hold both
+to the same query. The gain estimate is a sum over pilot positions, so positions of pilots that were not sent stay zero
+and one graph serves every number of pilots up to its own.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import onnx
 import onnx.numpy_helper
 import onnx.parser
 
-from engines.graphs.compose import Graph, compose, with_batch
-from engines.graphs.onnx_version import IR_VERSION, OPSET
+from engines.graphs.compose import Stage, compose, with_batch
+from engines.onnx_model import IR_VERSION, OPSET
 from semlink.channel import pilot_symbols
 from semlink.iq import FULL_SCALE, CodesFormat, unpair_symbols
 from semlink.rates import Rate
@@ -27,7 +27,7 @@ _TYPES = {CodesFormat.SC8: "int8", CodesFormat.SC16: "int16", CodesFormat.CF32: 
 
 
 def compose_receiver(
-    decoder: Graph,
+    decoder: Stage,
     rate: Rate,
     *,
     feature_dim: int,
@@ -41,14 +41,14 @@ def compose_receiver(
     ----------
     decoder : graph from received latent (batch, 2 n) to query (batch, feature_dim)
     rate : whose n it is
-    num_pilots : places for pilots before the data; those behind the pilots that were sent must be zero
+    num_pilots : pilot positions before the data; positions behind the pilots that were sent must be zero
     codes_format : of the codes; cf32 takes symbols as pairs of reals
-    batch : a batch size for engines that know one alone; None for any
+    batch : the batch size of engines that have a fixed one; None for any
 
     Returns
     -------
     graph : serialised ONNX model from `codes` (batch, num_pilots + n, 2) to `query` (batch, feature_dim) float32, of
-        unit length; NaN for what decodes to no direction
+        unit length; NaN where the decoder's output is zero
 
     Raises
     ------
@@ -57,8 +57,8 @@ def compose_receiver(
     """
     composed = compose(
         [_latent_of_codes(rate, num_pilots, codes_format), decoder, _unit_length(feature_dim)],
-        taken="codes",
-        given="query",
+        input_name="codes",
+        output_name="query",
     )
     return composed if batch is None else with_batch(composed, batch)
 
@@ -96,7 +96,7 @@ def _dequantized(codes_format: CodesFormat) -> str:
 
 
 def _turned(num_pilots: int, num_codes: int) -> str:
-    """y conj(h) / |h| of each image: (I, Q) times a rotation, which turns nothing where no pilot was heard."""
+    """y conj(h) / |h| of each image: (I, Q) times a rotation, which is the identity without pilots."""
     return f"""
             start = Constant <value_ints = [0]> ()
             first_of_data = Constant <value_ints = [{num_pilots}]> ()
@@ -111,14 +111,14 @@ def _turned(num_pilots: int, num_codes: int) -> str:
             zero = Constant <value_float = 0.0> ()
             floor = Constant <value_float = 1.17549435e-38> ()
             no_turn = Constant <value_floats = [1.0, 0.0]> ()
-            is_heard = Greater (magnitude, zero)
+            has_pilots = Greater (magnitude, zero)
             safe_magnitude = Max (magnitude, floor)
             phase = Div (gain, safe_magnitude)
-            turn = Where (is_heard, phase, no_turn)
-            places = Constant <value_ints = [0, 1, 1, 0]> ()
+            turn = Where (has_pilots, phase, no_turn)
+            rotation_indices = Constant <value_ints = [0, 1, 1, 0]> ()
             signs = Constant <value_floats = [1.0, -1.0, 1.0, 1.0]> ()
             rotation_shape = Constant <value_ints = [-1, 2, 2]> ()
-            turn_reals = Gather <axis = 1> (turn, places)
+            turn_reals = Gather <axis = 1> (turn, rotation_indices)
             signed_turn = Mul (turn_reals, signs)
             rotation = Reshape (signed_turn, rotation_shape)
             data = MatMul (received, rotation)"""
@@ -132,7 +132,7 @@ def _correlator(num_pilots: int) -> npt.NDArray[np.float32]:
 
 
 def _unit_length(feature_dim: int) -> onnx.ModelProto:
-    """Divide by the length, and so make NaN of what has no direction."""
+    """Divide by the length; a zero vector becomes NaN."""
     return onnx.parser.parse_model(f"""
         <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
         unit_length (float[batch, {feature_dim}] vector) => (float[batch, {feature_dim}] query)

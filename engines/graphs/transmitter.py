@@ -1,4 +1,4 @@
-"""The transmitter as one graph: which stages a codec has, and where in the codes each rate's are."""
+"""The transmitter as one graph: the stages of each codec, and the slice of the codes that belongs to each rate."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = ["TransmitterGraph", "transmitter_graph"]
 
 @dataclass(frozen=True)
 class TransmitterGraph:
-    """A composed graph from picture to codes.
+    """A composed graph from an image to codes.
 
     Attributes
     ----------
-    codec : whose codes they are
+    codec : codec that the graph ends in
     onnx : serialised model from `image` (batch, size, size, 3) uint8 to `codes` (batch, sum of n, 2)
-    slices : where in the codes each rate's are
-    clear_places : the same of the code for a clear channel; empty if there is none
+    slices : position of each rate's codes along the second axis
+    high_snr_slices : the same for the high-SNR code; empty if the codec has none
     """
 
     codec: Codec
     onnx: bytes
     slices: Mapping[Rate, slice]
-    clear_places: Mapping[Rate, slice]
+    high_snr_slices: Mapping[Rate, slice]
 
 
 def transmitter_graph(
@@ -45,12 +45,12 @@ def transmitter_graph(
     codes_format: CodesFormat = CodesFormat.SC8,
     encoder: Path | onnx.ModelProto | None = None,
 ) -> TransmitterGraph:
-    """Compose a codec: `nested` with all its rates, which one engine serves, others with one rate.
+    """Compose a codec: one graph for all rates of `nested`, one graph a rate for others.
 
     Parameters
     ----------
     codec : its name; the set's first if None
-    encoder : the set's at another precision; as it is if None
+    encoder : the set's image encoder at another precision; the set's own file if None
 
     Raises
     ------
@@ -60,7 +60,7 @@ def transmitter_graph(
         If a file is missing or altered, the codec lacks the rate, or the graphs do not fit together.
     """
     chosen = model_set.codec(codec)
-    chosen.fingerprint(rate)  # a rate that it lacks is said before anything is loaded
+    chosen.fingerprint(rate)  # raises before anything is loaded if the codec lacks the rate
     first = encoder or model_set.encoder_path
     if isinstance(chosen, NestedCodec):
         rates = chosen.rates
@@ -77,13 +77,13 @@ def transmitter_graph(
     )
     ends = np.cumsum([rate.num_symbols for rate in rates]).tolist()
     slices = {rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)}
-    # All rates of the one code, then all of the other.
-    clear_places = {
+    # All rates of the blind code, then all of the high-SNR code.
+    high_snr_slices = {
         rate: slice(ends[-1] + codes_slice.start, ends[-1] + codes_slice.stop) for rate, codes_slice in slices.items()
     }
     return TransmitterGraph(
         codec=chosen,
         onnx=composed,
         slices=slices,
-        clear_places=clear_places if num_codes == 2 else {},
+        high_snr_slices=high_snr_slices if num_codes == 2 else {},
     )

@@ -1,4 +1,4 @@
-"""Arrays in a file: written by numpy, read with nothing trusted."""
+"""Arrays in .npz files, read without trusting the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load_arrays(
 
     Parameters
     ----------
-    what : what the file should be, for the message
+    what : content of the file, for the message
     optional : of the names, those that the file may lack
 
     Raises

@@ -1,16 +1,16 @@
-"""The `nested` codec's numbers, and what they make of features: one code whose every prefix is a code.
+"""The code of `nested`: its parameters and its encoder. Every prefix of a codeword is a code of a lower rate.
 
-    features --centre, unit length--> direction --project--> analog part        (linear, travels anywhere)
-                                               --nearest centroid--> codeword   (digital, for what is familiar)
+    features --centre, unit length--> direction --project--> analog part        (linear, for any image)
+                                               --nearest centroid--> codeword   (digital, above the energy threshold)
 
-A familiar direction, one of the kind that the code was fitted to, is sent as the codeword of its
-cell with a little of the analog part on top; any other as the analog part alone. Codewords are
-signs, so every prefix of them is a spherical code too; the projection is by principal
-components, so every prefix holds the directions that matter most. The receiver inverts nothing: it
-compares what it hears with what its own entries would have sounded like (`edge_rx.decoders.map_detector`).
+A direction whose energy score reaches the threshold resembles the fitting data: it is sent as the codeword of its cell
+with some analog power superposed. Any other direction is sent as the analog part alone. Codewords consist of signs, so
+every prefix of them is a spherical code too; the projection orders principal components by variance, so every prefix
+keeps the strongest ones. The receiver inverts nothing: it compares the observation with the noise-free signals of its
+own entries (`edge_rx.decoders.map_detector`).
 
-How the power is shared between codeword and analog part is chosen for the worst: a transmitter knows no SNR. One that
-is told of a clear channel can spare power for the analog part (`Codebook.for_high_snr`).
+The power share of codeword and analog part is chosen for low SNR, because a transmitter does not know the SNR. With an
+SNR report a transmitter can give the analog part more power (`Codebook.for_high_snr`).
 
 Sources: quantise-and-refine for hybrid digital-analog transmission, Skoglund, Phamdo, Alajaji, IEEE
 Trans. Inf. Theory 52(8), 2006; random spherical codes, Shannon, Bell Syst. Tech. J. 38, 1959.
@@ -43,7 +43,7 @@ _STORED_AS = {
 }
 """Name of each attribute in a codebook's file. The file's names are part of its format and of its hash."""
 ENERGY_SCORE_SHARPNESS = 10.0
-"""Of the soft maximum over cells that says how familiar a direction is."""
+"""Inverse temperature of the energy score."""
 
 
 def repeat(code: FloatArray) -> FloatArray:
@@ -52,7 +52,7 @@ def repeat(code: FloatArray) -> FloatArray:
 
 
 def num_repeats(feature_dim: int) -> int:
-    """How often a code of `feature_dim` reals is written down to fill LATENT_DIM, the last time perhaps in part."""
+    """Number of repetitions of a code of `feature_dim` reals that fill LATENT_DIM; the last one may be partial."""
     return -(-LATENT_DIM // feature_dim)
 
 
@@ -65,19 +65,19 @@ def _signs(bits: npt.NDArray[np.uint8], *, num_reals: int) -> npt.NDArray[np.int
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """What both ends share.
+    """Parameters of the code, which both ends hold.
 
     Attributes
     ----------
-    mean : (feature_dim,) float32, what is taken from features before anything else
-    projection : (feature_dim, feature_dim) float32, orthonormal, most important column first
+    mean : (feature_dim,) float32, subtracted from features first
+    projection : (feature_dim, feature_dim) float32, orthonormal columns by falling variance
     centroids : (cells, feature_dim) float32, unit length
     codewords : (cells, feature_dim) int8, signs
-    cell_shares : (cells,) float32, positive: how often each cell is sent
-    energy_score_threshold : least energy_score at which a cell's codeword is sent
-    digital_power_share : share of the power that the codeword then takes, 0..1
-    high_snr_digital_power_share : the same towards a receiver that reports a clear channel
-    analog_scale : brings the analog part's first reals to the power of a codeword, on average
+    cell_shares : (cells,) float32, positive: prior probability of each cell
+    energy_score_threshold : smallest energy score at which the cell's codeword is sent
+    digital_power_share : the codeword's share of the power then, 0..1
+    high_snr_digital_power_share : the same for a receiver that reports a high SNR
+    analog_scale : factor that gives the first reals of the analog part the mean power of a codeword
     """
 
     mean: FloatArray
@@ -116,11 +116,11 @@ class Codebook:
 
     @property
     def has_high_snr_code(self) -> bool:
-        """Whether the power is shared otherwise towards a receiver that reports a clear channel."""
+        """Whether the power share differs for a receiver that reports a high SNR."""
         return self.high_snr_digital_power_share != self.digital_power_share
 
     def for_high_snr(self) -> Codebook:
-        """The code as it is sent to a receiver that reports a clear channel."""
+        """The code for a receiver that reports a high SNR."""
         return replace(self, digital_power_share=self.high_snr_digital_power_share)
 
     def directions(self, features: FloatArray) -> FloatArray:
@@ -129,7 +129,7 @@ class Codebook:
         Raises
         ------
         EngineError
-            If features are of another width, not finite, or equal to the mean, which has no direction.
+            If features have another width, are not finite, or equal the mean.
         """
         if features.ndim != 2 or features.shape[1] != self.feature_dim:
             raise EngineError(f"features must be (batch, {self.feature_dim}), got {features.shape}")
@@ -140,14 +140,13 @@ class Codebook:
         return np.asarray(centred / lengths, dtype=np.float32)
 
     def analog(self, directions: FloatArray) -> FloatArray:
-        """The analog part of a code, at the power that it has on top of a codeword; (batch, feature_dim)."""
+        """The analog part of a code, scaled to the mean power of a codeword; (batch, feature_dim)."""
         return np.asarray(self.analog_scale * (directions @ self.projection), dtype=np.float32)
 
     def energy_score(self, similarity: FloatArray) -> FloatArray:
-        """How much directions look like what the code was fitted to.
+        """Log-sum-exp of the similarities to all cells: high if close to one cell or moderately close to many.
 
-        A soft maximum: a direction that is somewhat near to many cells is at home among them, one
-        that is near to none but the one that it happens to be nearest to is not.
+        Source: Liu, Wang, Owens, Li, "Energy-based out-of-distribution detection", NeurIPS 2020.
 
         Parameters
         ----------
@@ -162,17 +161,17 @@ class Codebook:
     def latent(self, features: FloatArray) -> FloatArray:
         """The longest code, (batch, LATENT_DIM) float32; its first 2 n reals are the code of n symbols.
 
-        What the transmitter's graph computes (`engines.graphs.nested`), in numpy.
+        Reference in numpy of the transmitter's graph (`engines.graphs.nested`).
         """
         directions = self.directions(features)
         similarity = directions @ self.centroids.T
         analog = self.analog(directions)
-        coarse = self.superpose(self.codewords[similarity.argmax(axis=1)], analog)
+        hybrid = self.superpose(self.codewords[similarity.argmax(axis=1)], analog)
         sends_codeword = self.energy_score(similarity) >= self.energy_score_threshold
-        return repeat(np.where(sends_codeword[:, None], coarse, analog))
+        return repeat(np.where(sends_codeword[:, None], hybrid, analog))
 
     def superpose(self, codewords: npt.NDArray[np.int8], analog: FloatArray) -> FloatArray:
-        """Put the analog part on top of codewords, both (batch, feature_dim), each with its share of the power."""
+        """Superpose codewords and analog part, both (batch, feature_dim), each with its share of the power."""
         share = self.digital_power_share
         return np.asarray(share**0.5 * codewords + (1.0 - share) ** 0.5 * analog, dtype=np.float32)
 

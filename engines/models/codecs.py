@@ -1,7 +1,7 @@
-"""The codecs of a model set, each with what its two ends load.
+"""The codecs of a model set, each with the files that its two ends load.
 
-`PerRateCodec` is a pair of graphs for each rate. `NestedCodec` is one codebook, of which the transmitter
-makes a graph whose output every rate takes a prefix of, and the receiver its entries' signals.
+`PerRateCodec` is a pair of graphs for each rate. `NestedCodec` is one codebook: the transmitter makes a graph of it, of
+whose output every rate sends a prefix, and the receiver the signals of its entries.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Codec", "NestedCodec", "PerRateCodec", "link_fingerprint"]
 
 
 def link_fingerprint(kind: str, *parts: str) -> bytes:
-    """What a frame carries: 16 bytes that name encoder, codec and rate by content."""
+    """Fingerprint in a frame: 16 bytes that identify encoder, codec and rate by content."""
     return hashlib.sha256("\n".join((kind, *parts)).encode()).digest()[:FINGERPRINT_BYTES]
 
 
@@ -36,17 +36,17 @@ class PerRateCodec:
         self.name = entry.name
         rates = (parse_rate(str(rate.num_symbols)) for rate in entry.rates)
         self.rates: tuple[Rate, ...] = tuple(sorted(rates, key=lambda rate: rate.num_symbols))
-        """Rates that it was trained for, by rising number of symbols."""
+        """Rates of the codec, by rising number of symbols."""
         self._files = files
 
     def fingerprint(self, rate: Rate) -> bytes:
-        """What the frames of a rate carry; ModelSetError if it was not trained for the rate."""
+        """Fingerprint of frames at a rate; ModelSetError if the codec lacks the rate."""
         entry = self._entry(rate)
         parts = (self._files.encoder_fingerprint, entry.encoder.sha256, entry.decoder.sha256, str(rate.num_symbols))
         return link_fingerprint("semlink codec", *parts)
 
     def fingerprints(self, rate: Rate) -> tuple[bytes, ...]:
-        """All that frames of a rate may carry."""
+        """All fingerprints that frames at a rate may carry."""
         return (self.fingerprint(rate),)
 
     def encoder_path(self, rate: Rate) -> Path:
@@ -82,7 +82,7 @@ class PerRateCodec:
 
 
 class NestedCodec:
-    """A codec of one code for every rate: `nested`, and with a key network `nested-labels`."""
+    """A codec with one code for every rate: `nested`, and with a projection head `nested-labels`."""
 
     rates: tuple[Rate, ...] = RATES
 
@@ -90,32 +90,32 @@ class NestedCodec:
         self.entry = entry
         self.name = entry.name
         self.high_snr_name = f"{entry.name}-clear"
-        """Of what is sent to a receiver that reports a clear channel, in logs and results."""
+        """Name of the high-SNR code in logs and results."""
         self._files = files
 
     def fingerprints(self, rate: Rate) -> tuple[bytes, ...]:
-        """All that frames of a rate may carry."""
+        """All fingerprints that frames at a rate may carry."""
         blind = self.fingerprint(rate)
         return (blind, self.fingerprint(rate, is_high_snr=True)) if self.codebook.has_high_snr_code else (blind,)
 
     def fingerprint(self, rate: Rate, *, is_high_snr: bool = False) -> bytes:
-        """What the frames of a rate carry; those of the code for a clear channel another."""
+        """Fingerprint of frames at a rate; the high-SNR code has another one."""
         parts = (self._files.encoder_fingerprint, *(file.sha256 for file in self.entry.files), str(rate.num_symbols))
         return link_fingerprint(f"semlink nested{', clear channel' if is_high_snr else ''}", *parts)
 
     @property
     def projection_path(self) -> Path | None:
-        """The graph from features to keys, its hash checked; None if the codec works on features."""
+        """The projection head's graph, its hash checked; None if the codec encodes features."""
         return self._files.checked(self.entry.projection.network) if self.entry.projection else None
 
     @cached_property
     def codebook(self) -> Codebook:
-        """What both ends share.
+        """The codebook of both ends.
 
         Raises
         ------
         ModelSetError
-            If the file is missing, altered, or not of this set's features or keys.
+            If the file is missing, altered, or of another width than features or projection.
         """
         codebook = Codebook.load(self._files.checked(self.entry.codebook))
         expected = self.entry.projection.projection_dim if self.entry.projection else self._files.feature_dim
@@ -127,25 +127,31 @@ class NestedCodec:
         return codebook
 
     def load_keys(self, *, backend: str = "auto", num_threads: int = 1) -> ProjectionHead | None:
-        """Load the key network; None if the codec works on features."""
-        keys = self.entry.projection
-        if keys is None:
+        """Load the projection head; None if the codec encodes features."""
+        projection = self.entry.projection
+        if projection is None:
             return None
-        takes, gives = (
+        features, projected = (
             self._files.vector("features", self._files.feature_dim),
-            self._files.vector("key", keys.projection_dim),
+            self._files.vector("projection", projection.projection_dim),
         )
-        graph = self._files.load_graph(keys.network, takes, gives, backend=backend, num_threads=num_threads)
-        categories, proxies = load_proxies(self._files.checked(keys.proxies), projection_dim=keys.projection_dim)
+        graph = self._files.load_graph(
+            projection.network, features, projected, backend=backend, num_threads=num_threads
+        )
+        categories, proxies = load_proxies(
+            self._files.checked(projection.proxies), projection_dim=projection.projection_dim
+        )
         return ProjectionHead(graph, categories, proxies)
 
     @property
     def projection_fingerprint(self) -> str:
-        """What the keys of a knowledge base are bound to: network and proxies by content, in hex."""
-        keys = self.entry.projection
-        if keys is None:
-            raise ModelSetError(f"{self.name} works on features, and has no keys")
-        return hashlib.sha256(f"semlink keys\n{keys.network.sha256}\n{keys.proxies.sha256}".encode()).hexdigest()
+        """Identity of a knowledge base's projected vectors: network and proxies by content, in hex."""
+        projection = self.entry.projection
+        if projection is None:
+            raise ModelSetError(f"{self.name} encodes features and has no projection head")
+        return hashlib.sha256(
+            f"semlink keys\n{projection.network.sha256}\n{projection.proxies.sha256}".encode()
+        ).hexdigest()
 
 
 Codec: TypeAlias = PerRateCodec | NestedCodec

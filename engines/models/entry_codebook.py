@@ -1,14 +1,13 @@
-"""The `index` codec: a transmitter that holds the receiver's keys sends which entry it found.
+"""The `index` codec: a transmitter that holds the knowledge base's vectors sends the number of the nearest entry.
 
-    features --nearest key--> entry --its codeword--> symbols          (transmitter)
-    symbols --nearest codeword--> entry                                (receiver)
+    features --nearest vector--> entry number --codeword--> symbols    (transmitter)
+    symbols --nearest codeword--> entry number                         (receiver)
 
-The code is spherical and random: one word of signs for each entry, from a hash of the knowledge
-base's fingerprint and the entry's number, so that both ends have it without its being sent, and
-every prefix of it is a code too (of 4 symbols there are but 256 words, and entries then share them).
-At a few dozen symbols and thousands of words, maximum-likelihood
-decoding of such a code comes close to what any code can do (Shannon, Bell Syst. Tech. J. 38, 1959;
-docs/results.md draws the bound beside it), and it is a nearest-neighbour search.
+The code is spherical and random: one word of signs for each entry, from a hash of the knowledge base's fingerprint and
+the entry's number, so that both ends compute it without exchanging it. Every prefix of it is a code too (4 symbols have
+only 256 words, which entries then share). At a few dozen symbols and thousands of words, maximum-likelihood decoding of
+such a code is close to the best possible (Shannon, Bell Syst. Tech. J. 38, 1959; docs/results.md draws the bound beside
+it), and it is a nearest-neighbour search.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def entry_codewords(knowledge_base: bytes, entries: npt.NDArray[np.int64], rate:
 
     Parameters
     ----------
-    knowledge_base : fingerprint that both ends must share
+    knowledge_base : fingerprint of the knowledge base
     entries : (m,) int64, numbers of entries, not negative
     rate : gives n
 
@@ -55,11 +54,11 @@ def entry_codewords(knowledge_base: bytes, entries: npt.NDArray[np.int64], rate:
 
 
 def index_fingerprint(space: str, knowledge_base: bytes, rate: Rate) -> bytes:
-    """What the frames of `index` carry: see `engines.models.codecs.link_fingerprint`.
+    """Fingerprint of `index` frames: see `engines.models.codecs.link_fingerprint`.
 
     Parameters
     ----------
-    space : fingerprint of the image encoder, or of the keys, among whose vectors the entry was found; in hex
+    space : fingerprint of the image encoder or projection head whose vectors are compared, in hex
     knowledge_base : fingerprint of the knowledge base whose entries are numbered
     """
     return link_fingerprint("semlink index", space, knowledge_base.hex(), str(rate.num_symbols))
@@ -67,14 +66,14 @@ def index_fingerprint(space: str, knowledge_base: bytes, rate: Rate) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class EntryCodebook:
-    """What a transmitter needs of a knowledge base: its vectors, a byte for each number.
+    """The vectors of a knowledge base for a transmitter, quantized to 8 bits.
 
     Attributes
     ----------
     codes : (entries, feature_dim) int8
     scales : (entries,) float32; a vector is its codes times its scale
-    knowledge_base : fingerprint of the knowledge base that they come from
-    space : fingerprint of the image encoder, or of the keys, that made the vectors; in hex
+    knowledge_base : fingerprint of the knowledge base
+    space : fingerprint of the image encoder or projection head of the vectors, in hex
     """
 
     codes: npt.NDArray[np.int8]
@@ -85,29 +84,29 @@ class EntryCodebook:
     def __post_init__(self) -> None:
         if self.codes.dtype != np.int8 or self.scales.dtype != np.float32:
             raise ModelSetError(
-                f"entry keys: expected int8 and float32, got {self.codes.dtype} and {self.scales.dtype}"
+                f"entry codebook: expected int8 and float32, got {self.codes.dtype} and {self.scales.dtype}"
             )
         if self.codes.ndim != 2 or self.scales.shape != self.codes.shape[:1] or not len(self.codes):
-            raise ModelSetError(f"entry keys: codes {self.codes.shape} and scales {self.scales.shape} do not fit")
+            raise ModelSetError(f"entry codebook: codes {self.codes.shape} and scales {self.scales.shape} do not fit")
         if not np.isfinite(self.scales).all():
-            raise ModelSetError("entry keys: a scale is not finite")
+            raise ModelSetError("entry codebook: a scale is not finite")
 
     @classmethod
     def of(cls, features: FloatArray, knowledge_base: bytes, *, space: str) -> EntryCodebook:
-        """Round the vectors of a knowledge base, (entries, feature_dim) float32, to a byte for each number."""
+        """Quantize the vectors of a knowledge base, (entries, feature_dim) float32, to 8 bits."""
         if not np.isfinite(features).all():
-            raise EngineError("vectors to make keys of must be finite")
+            raise EngineError("the vectors of an entry codebook must be finite")
         largest = np.maximum(np.abs(features).max(axis=1), np.finfo(np.float32).tiny)
         scales = np.asarray(largest / _MAX_CODE, dtype=np.float32)
         return cls(np.rint(features / scales[:, None]).astype(np.int8), scales, knowledge_base, space)
 
     def nearest(self, features: FloatArray) -> npt.NDArray[np.int64]:
-        """The entry that points most nearly the same way as each of (batch, feature_dim) float32.
+        """Number of the entry with the largest cosine for each of (batch, feature_dim) float32.
 
         Raises
         ------
         EngineError
-            If the features are of another width, or not finite.
+            If the features have another width, or are not finite.
         """
         if features.ndim != 2 or features.shape[1] != self.codes.shape[1]:
             raise EngineError(f"features must be (batch, {self.codes.shape[1]}), got {features.shape}")
@@ -117,11 +116,11 @@ class EntryCodebook:
 
     @cached_property
     def vectors(self) -> FloatArray:
-        """(entries, feature_dim) float32, as far as a byte for each number tells them."""
+        """Dequantized vectors, (entries, feature_dim) float32."""
         return np.asarray(self.codes * self.scales[:, None], dtype=np.float32)
 
     def to_bytes(self) -> bytes:
-        """The keys as a compressed .npz file."""
+        """Serialise as a compressed .npz file."""
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
@@ -134,13 +133,13 @@ class EntryCodebook:
 
     @classmethod
     def load(cls, path: Path) -> EntryCodebook:
-        """Read keys.
+        """Read an entry codebook.
 
         Raises
         ------
         ModelSetError
-            If the file is missing, cut short, or holds no keys.
+            If the file is missing, cut short, or holds no entry codebook.
         """
-        values = load_arrays(path, _FIELDS, what="entry keys")
+        values = load_arrays(path, _FIELDS, what="an entry codebook")
         knowledge_base = values["knowledge_base"].tobytes()
         return cls(values["codes"], values["scales"], knowledge_base, str(values["space"]))

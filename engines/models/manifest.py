@@ -1,8 +1,7 @@
-"""manifest.json of a model set: what is in the folder, by content."""
+"""manifest.json of a model set: the folder's files by content."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -23,7 +22,6 @@ __all__ = [
     "NestedCodecEntry",
     "PerRateCodecEntry",
     "ProjectionEntry",
-    "file_sha256",
     "read_manifest",
 ]
 
@@ -63,7 +61,7 @@ class CodecRateEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def files(self) -> tuple[ModelFile, ...]:
-        """All that it needs."""
+        """All files of the entry."""
         return (self.encoder, self.decoder)
 
 
@@ -77,7 +75,7 @@ class PerRateCodecEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     @property
     def files(self) -> tuple[ModelFile, ...]:
-        """All that it needs."""
+        """All files of the entry."""
         return tuple(file for entry in self.rates for file in entry.files)
 
 
@@ -92,7 +90,7 @@ class ProjectionEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class NestedCodecEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="nested"):
     """One code for all rates, see `engines.models.codebook`; with `projection`, of projected features.
 
-    The transmitter's graph is made of the codebook (`engines.graphs.nested`), which both ends therefore hold.
+    Both ends hold the codebook; the transmitter's graph is made of it (`engines.graphs.nested`).
     """
 
     name: str
@@ -104,7 +102,7 @@ class NestedCodecEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     @property
     def files(self) -> tuple[ModelFile, ...]:
-        """All that it needs."""
+        """All files of the entry."""
         return (self.codebook, *((self.projection.network, self.projection.proxies) if self.projection else ()))
 
 
@@ -114,7 +112,7 @@ CodecEntry: TypeAlias = PerRateCodecEntry | NestedCodecEntry
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """manifest.json. A set without a codec serves a KB builder and a trainer, not a link.
 
-    The first codec is the one that a transmitter uses unless told otherwise.
+    The first codec is a transmitter's default.
     """
 
     format: int
@@ -144,7 +142,7 @@ def _check_rates(codec: PerRateCodecEntry) -> None:
 
 
 class _ManifestFormat(msgspec.Struct, frozen=True):
-    """What every format of the manifest begins with."""
+    """The field that every format of the manifest has."""
 
     format: Annotated[int, msgspec.Meta(ge=1)]
 
@@ -155,11 +153,11 @@ def read_manifest(folder: Path) -> Manifest:
     Raises
     ------
     ModelSetError
-        If it is missing, is not one, is of another format, or names what cannot be.
+        If it is missing or invalid, or of another format.
     """
     try:
         data = (folder / "manifest.json").read_bytes()
-        # Another format has fields that this one forbids: its number must be told before they are.
+        # Another format may have fields that this one forbids, so the number is checked first.
         found = msgspec.json.decode(data, type=_ManifestFormat).format
         if found != MANIFEST_FORMAT:
             older = "update semlink" if found > MANIFEST_FORMAT else "make the set again: semlink train"
@@ -169,12 +167,3 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelSetError(f"{folder}: not a model set: manifest.json: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ConfigError, ModelSetError) as error:
         raise ModelSetError(f"{folder}/manifest.json: {error}") from None
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The files of one model set: found, checked against the manifest, loaded."""
+"""The files of one model set, checked against the manifest and loaded."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from pathlib import Path
 import numpy as np
 
 from engines.backends.runner import GraphRunner, TensorSpec, check_specs, load_runner
-from engines.models.manifest import Manifest, ModelFile, file_sha256, read_manifest
+from engines.models.manifest import Manifest, ModelFile, read_manifest
 from semlink.errors import EngineError, ModelSetError
+from semlink.files import file_sha256
 
 __all__ = ["ModelFiles"]
 
 
 class ModelFiles:
-    """A folder with a manifest.
+    """A model set's folder with its manifest.
 
     Parameters
     ----------
-    folder : where manifest.json lies
+    folder : folder of manifest.json
 
     Raises
     ------
     ModelSetError
-        If the manifest is missing, is not one, or names what cannot be.
+        If the manifest is missing or invalid.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,17 +43,23 @@ class ModelFiles:
 
     @property
     def encoder_fingerprint(self) -> str:
-        """What a KB is bound to: the SHA-256 of the encoder graph, in hex."""
+        """Identity of a KB's vectors: the SHA-256 of the encoder graph, in hex."""
         return self.manifest.encoder.graph.sha256
 
     def load_graph(
-        self, graph: ModelFile, takes: TensorSpec, gives: TensorSpec, *, backend: str, num_threads: int
+        self,
+        graph: ModelFile,
+        expected_input: TensorSpec,
+        expected_output: TensorSpec,
+        *,
+        backend: str,
+        num_threads: int,
     ) -> GraphRunner:
         """Load one of the set's graphs, its hash and its shapes checked."""
         path = self.checked(graph)
         runner = load_runner(path, backend=backend, num_threads=num_threads)
         try:
-            check_specs(runner, graph=str(path), expected_input=takes, expected_output=gives)
+            check_specs(runner, graph=str(path), expected_input=expected_input, expected_output=expected_output)
         except EngineError as error:
             raise ModelSetError(f"{error}; the manifest and the graph disagree") from None
         return runner

@@ -1,14 +1,15 @@
-"""Model sets: a folder of models, and the manifest that vouches for it.
+"""Model sets: a folder of models with a manifest of their hashes.
 
     manifest.json                 names, hashes, shapes, training data, measured accuracy, licence
     encoder.onnx                  image (batch, size, size, 3) uint8 -> features (batch, 512) float32
-    nested.encoder.onnx           features -> latent (batch, 2048) float32, of which every rate takes a prefix
-    nested.codebook.npz           what the receiver of `nested` hears its own entries with
+    nested.codebook.npz           the code of `nested`, from which both ends make what they need
+    nested-labels.keys.onnx       features -> projection (batch, 256) float32, of a codec with a projection head
+    nested-labels.proxies.npz     categories of that projection head, and the proxy of each
     kbsc-<n>.encoder.onnx         features -> latent (batch, 2 n) float32
     kbsc-<n>.decoder.onnx         received latent (batch, 2 n) -> query (batch, 512) float32
 
 Files are checked against the manifest's SHA-256 when they are first used, so that a transmitter
-needs nothing on its disk that only a receiver uses, and the other way round.
+needs no file that only a receiver uses, and the other way round.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from semlink.errors import ConfigError, ModelSetError
 __all__ = ["BUILTIN_MODEL_SETS", "ModelSet"]
 
 BUILTIN_MODEL_SETS = Path(__file__).parents[1] / "modelsets"
-"""Model sets that come with the package; named instead of given as a path."""
+"""Folder of the model sets that come with the package and are opened by name."""
 
 
 class ModelSet(ModelFiles):
@@ -34,12 +35,12 @@ class ModelSet(ModelFiles):
 
     Parameters
     ----------
-    folder : where manifest.json lies
+    folder : folder of manifest.json
 
     Raises
     ------
     ModelSetError
-        If the manifest is missing, is not one, or names a rate that is not in the rate table.
+        If the manifest is missing or invalid, or names a rate that is not in the rate table.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,14 +62,14 @@ class ModelSet(ModelFiles):
         return cls(Path(name_or_folder))
 
     def codec(self, name: str | None = None) -> Codec:
-        """Give a codec by name; the set's first if not named.
+        """Return a codec by name; the set's first by default.
 
         Raises
         ------
         ConfigError
-            If it has none of that name.
+            If it has no codec of that name.
         ModelSetError
-            If it has none at all.
+            If it has no codec at all.
         """
         for codec in self.codecs:
             if name in (None, codec.name):
@@ -76,7 +77,9 @@ class ModelSet(ModelFiles):
         if not self.codecs:
             raise ModelSetError(f'model set "{self.name}" has no codec; a link needs a set with one')
         held = ", ".join(codec.name for codec in self.codecs)
-        hint = "; index takes keys instead of a codec: semlink tx --keys" if name in ("index", "index-labels") else ""
+        hint = (
+            "; index needs an entry codebook instead: semlink tx --entries" if name in ("index", "index-labels") else ""
+        )
         raise ConfigError(f'model set "{self.name}" has no codec {name}; it has: {held}{hint}')
 
     @property
@@ -96,6 +99,6 @@ class ModelSet(ModelFiles):
 
     @property
     def image_spec(self) -> TensorSpec:
-        """What the encoder takes: (batch, size, size, 3) uint8."""
+        """Input of the encoder: (batch, size, size, 3) uint8."""
         size = self.manifest.encoder.preprocessing.size_px
         return TensorSpec("image", np.dtype(np.uint8), (None, size, size, 3))

@@ -20,8 +20,8 @@ from benchmarks.engine_sections import side_by_side_section
 from benchmarks.report.files import read_bench_file
 from benchmarks.same_models import SIZE_PX, Link, as_model_set, knowledge_base_of
 from benchmarks.torch_eager import FEATURE_DIM, TorchEager
-from engines.graphs.precision import Precision
 from engines.models.model_set import ModelSet
+from engines.options import Precision
 from semlink.machine import write_report
 from trainer.codecs.kbsc import KbscNetwork
 

@@ -12,7 +12,7 @@ import pytest
 
 from engines.backends.onnxruntime.providers import CUDA, TENSORRT, require_provider
 from engines.backends.runner import GraphRunner, load_runner
-from engines.graphs.precision import Precision
+from engines.options import Precision
 from engines.store import EngineStore
 from semlink.errors import EngineError, MissingDependencyError
 from tests.support.gpu_transmitters import LEAST_COSINE, least_cosine, pictures, transmitter_graph

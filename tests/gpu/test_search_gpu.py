@@ -10,7 +10,7 @@ pytest.importorskip("faiss", reason="needs faiss-gpu")
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision
 from edge_rx.kb.index import FlatIndex, InnerProductIndex, open_search_device
-from engines.backends.runner import DeviceTensor
+from engines.backends.runner import DeviceView
 from semlink.errors import EngineError
 
 pytestmark = pytest.mark.gpu
@@ -66,7 +66,7 @@ def test_queries_that_are_on_the_gpu_already(gpu: GpuSearch, gathered: np.ndarra
     queries[7] = float("nan")
     torch.cuda.synchronize()
     try:
-        slices, scores = on_gpu.search_on_device(DeviceTensor(queries.data_ptr(), (50, DIM)), num_matches=1)
+        slices, scores = on_gpu.search_on_device(DeviceView(queries.data_ptr(), (50, DIM)), num_matches=1)
     except EngineError as error:
         if "built without cuVS" not in str(error):
             raise

@@ -10,7 +10,7 @@ import pytest
 from engines.backends.cuda_driver import probe_driver
 from engines.backends.target import missing_for_tensorrt
 from engines.backends.tensorrt.runner import TensorRtRunner
-from engines.graphs.precision import Precision
+from engines.options import Precision
 from engines.store import EngineStore
 from semlink.errors import EngineError
 from tests.support.gpu_transmitters import LEAST_COSINE, least_cosine, pictures, transmitter_graph

@@ -11,10 +11,10 @@ from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
 from engines.backends.runner import GraphRunner
 from engines.graphs.compose import compose_transmitter
 from engines.graphs.nested import nested_encoder
-from engines.graphs.precision import Precision
 from engines.graphs.quantize import Int8Style, at_precision
 from engines.models.codecs import NestedCodec
 from engines.models.model_set import ModelSet
+from engines.options import Precision
 
 BUILTIN = Path(__file__).parents[2] / "engines" / "modelsets" / "builtin"
 

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.graphs.onnx_version import IR_VERSION, OPSET
 from engines.models.codebook import Codebook
 from engines.models.manifest import (
     MANIFEST_FORMAT,
@@ -22,10 +21,11 @@ from engines.models.manifest import (
     NestedCodecEntry,
     PerRateCodecEntry,
     ProjectionEntry,
-    file_sha256,
 )
 from engines.models.model_set import ModelSet
 from engines.models.projection_head import save_proxies
+from engines.onnx_model import IR_VERSION, OPSET
+from semlink.files import file_sha256
 from semlink.image import Preprocessing
 
 

@@ -57,7 +57,7 @@ def callbacks(trt: ModuleType) -> dict[str, Any]:
     monitor.phase_finish("Building")
     return {
         "words": log.take_error(),
-        "heard": observation,
+        "reported": observation,
         "goes_on": goes_on,
         "interruption": type(monitor.interruption).__name__,
     }

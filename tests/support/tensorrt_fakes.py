@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.backends.cuda import PinnedArray
+from engines.backends.cuda import HostBuffer
 from semlink.errors import EngineError
 
 ENGINE = b"an engine"
@@ -80,14 +80,14 @@ class FakeDevice:
         self.said("pop")
         self.depth[threading.get_ident()] -= 1
 
-    def allocate_pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> PinnedArray:
+    def allocate_pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> HostBuffer:
         self.said("allocate_pinned")
         array = np.empty(shape, dtype)
         pointer = 0x1000 * len(self.calls)
         self.memory[pointer] = array
-        return PinnedArray(array, pointer)
+        return HostBuffer(array, pointer)
 
-    def free_pinned(self, pinned: PinnedArray) -> None:
+    def free_pinned(self, pinned: HostBuffer) -> None:
         self.said("free_pinned")
         del self.memory[pinned.device_pointer]
 

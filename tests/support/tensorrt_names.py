@@ -25,7 +25,7 @@ HOLDERS = {
         "fault": "ParserError",
         "config": "IBuilderConfig",
         "profile": "IOptimizationProfile",
-        "taken": "ITensor",
+        "tensor": "ITensor",
         "cache": "ITimingCache",
     },
     "session.py": {
@@ -47,7 +47,14 @@ OURS = {
     },
     "session.py": {
         *("contextlib", "np", "self", "self.log", "self._device", "self._undo", "self.input", "self.output", "spec"),
-        *("self.taken", "self.taken.array", "self.given", "self.given.array", "pinned", "pinned.array"),
+        *(
+            "self.input_buffer",
+            "self.input_buffer.array",
+            "self.output_buffer",
+            "self.output_buffer.array",
+            "pinned",
+            "pinned.array",
+        ),
     },
     "runner.py": {
         *("contextlib", "hashlib", "logging", "np", "npt", "re", "threading", "weakref", "_log", "graph", "error"),
@@ -61,7 +68,14 @@ OURS = {
             "self._key",
             "engines",
         ),
-        *("session", "session.log", "session.taken", "session.given", "session.given.array", "hashlib.sha256(content)"),
+        *(
+            "session",
+            "session.log",
+            "session.input_buffer",
+            "session.output_buffer",
+            "session.output_buffer.array",
+            "hashlib.sha256(content)",
+        ),
     },
 }
 """Source file to all else that has attributes there."""

@@ -11,7 +11,7 @@ import onnx.numpy_helper
 import torch
 from torch import nn
 
-from engines.graphs.onnx_version import IR_VERSION, OPSET
+from engines.onnx_model import IR_VERSION, OPSET
 from semlink.errors import EngineError
 from trainer.codecs.kbsc import KbscNetwork, fold_batch_norm
 

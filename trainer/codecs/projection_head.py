@@ -26,9 +26,9 @@ from torch import nn
 from torch.nn import functional
 
 from engines.backends.runner import load_runner
-from engines.graphs.onnx_version import IR_VERSION, OPSET
 from engines.models.arrays import FloatArray, load_arrays
 from engines.models.projection_head import ProjectionHead
+from engines.onnx_model import IR_VERSION, OPSET
 from semlink.errors import ConfigError, DatasetError
 from semlink.files import replaced_file
 from trainer.codecs.training_data import TrainingFeatures

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from engines.backends.runner import load_runner
-from engines.graphs.onnx_version import IR_VERSION, OPSET
 from engines.models.manifest import EncoderEntry
 from engines.models.model_set import ModelSet
+from engines.onnx_model import IR_VERSION, OPSET
 from semlink.errors import EngineError, ModelSetError
 from semlink.files import replaced_file
 from semlink.image import Preprocessing

@@ -1,6 +1,6 @@
 """Runs a graph in ONNX Runtime on a GPU: by its CUDA provider, or by its TensorRT provider.
 
-A batch of 1 goes through buffers on the GPU that are bound once; of what a call allocates, only the result is new.
+A batch of 1 goes through buffers on the GPU that are bound once; a call allocates only its result.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from engines.backends.onnxruntime.providers import (
     TENSORRT,
     cuda_provider,
     quiet_log,
+    require_assignment,
     require_provider,
-    require_taken,
     tensorrt_provider,
     tensorrt_version,
 )
@@ -28,7 +28,7 @@ from engines.backends.onnxruntime.session import OnnxRuntimeSession, onnxruntime
 from engines.backends.runner import Graph, Report, TensorSpec, check_input
 from engines.backends.tensorrt.builder import WORKSPACE_BYTES
 from engines.backends.tensorrt.graph import ready_for_tensorrt
-from engines.graphs.onnx_file import load_onnx
+from engines.onnx_model import load_onnx
 from engines.store import EngineKey, EngineStore
 from semlink.cache import cache_folder
 from semlink.errors import EngineError
@@ -52,7 +52,7 @@ class CudaProviderRunner:
     Parameters
     ----------
     graph : ONNX file or serialised model
-    num_threads : CPU threads, for what the GPU leaves to the CPU
+    num_threads : CPU threads of the nodes that run on the CPU
     precision : name of the graph's arithmetic, for the description
     device_index : of the GPU, in the driver's order
 
@@ -68,9 +68,9 @@ class CudaProviderRunner:
         gpu = require_provider(CUDA, device_index)
         with quiet_log():
             self._session = OnnxRuntimeSession(graph, [cuda_provider(device_index)], num_threads=num_threads)
-        taken = require_taken(self._session, CUDA)
+        assigned = require_assignment(self._session, CUDA)
         self.input, self.output = self._session.input, self._session.output
-        self.description = _description(CUDA, gpu, device_index, precision, taken)
+        self.description = _description(CUDA, gpu, device_index, precision, assigned)
         has_one_size = all(axis is not None for spec in (self.input, self.output) for axis in spec.shape[1:])
         self._one_image = _OneImage(self._session, device_index) if has_one_size else None
 
@@ -85,15 +85,15 @@ class CudaProviderRunner:
 class TensorRtProviderRunner:
     """A graph of one input and one output in ONNX Runtime's TensorRT provider, for one image at a time.
 
-    What TensorRT cannot run goes to the CUDA provider. It may be called from any thread; calls wait for one another.
+    Nodes that TensorRT cannot run go to the CUDA provider. Any thread may call it; calls wait for one another.
 
     Parameters
     ----------
     graph : ONNX file or serialised model
     num_threads, precision, device_index : see `CudaProviderRunner`
-    store : where the provider keeps its engines; None for the cache, below `engines`
-    report : told when a build begins and ends, where there is one; ONNX Runtime tells no more
-    rebuild : build the engine even if it is there
+    store : store of the provider's engines; `engines` in the cache if None
+    report : callback at the start and the end of a build; ONNX Runtime reports nothing between
+    rebuild : build the engine even if the store has it
 
     Raises
     ------
@@ -115,7 +115,7 @@ class TensorRtProviderRunner:
         gpu = require_provider(TENSORRT, device_index)
         model = load_onnx(graph)
         content = ready_for_tensorrt(model.SerializeToString())
-        # The provider takes two graphs of the same nodes for one, whatever their weights; so each has its own folder.
+        # The provider identifies a graph by its nodes and ignores its weights, so each graph has a folder of its own.
         key = EngineKey(
             graph_sha256=hashlib.sha256(content).hexdigest(),
             backend="onnxruntime-tensorrt",
@@ -128,18 +128,18 @@ class TensorRtProviderRunner:
                 tensorrt_provider(device_index, folder.path, workspace_bytes=WORKSPACE_BYTES),
                 cuda_provider(device_index),
             ]
-            tell = _tell_nobody if folder.is_whole or report is None else report
-            tell(_BUILD, 0.0)
+            report = _no_report if folder.is_whole or report is None else report
+            report(_BUILD, 0.0)
             with quiet_log():
-                # With every size known the engine is built here, once, and not by the first picture.
+                # With every size known the engine is built here, once, and not by the first image.
                 self._session = OnnxRuntimeSession(
                     content, providers, num_threads=num_threads, ones=_free_axes(model.graph.input)
                 )
-            taken = require_taken(self._session, TENSORRT)
+            assigned = require_assignment(self._session, TENSORRT)
             self.input, self.output = (_of_one_image(spec) for spec in (self._session.input, self._session.output))
             self._one_image = _OneImage(self._session, device_index)
-            tell(_BUILD, 1.0)
-        self.description = _description(TENSORRT, gpu, device_index, precision, taken)
+            report(_BUILD, 1.0)
+        self.description = _description(TENSORRT, gpu, device_index, precision, assigned)
         if precision == "fp32" and os.environ.get(_TF32) != "0":
             _log.warning(
                 "fp32 in %s may be computed in TF32, of ten bits; %s=0 in the environment forbids it", TENSORRT, _TF32
@@ -153,42 +153,42 @@ class TensorRtProviderRunner:
 
 
 class _OneImage:
-    """Buffers for a batch of 1 on the GPU, bound to a session; run once here, which chooses the GPU's algorithms."""
+    """Buffers for a batch of 1 on the GPU, bound to a session; the constructor runs it once to select algorithms."""
 
     def __init__(self, session: OnnxRuntimeSession, device_index: int) -> None:
         self._session, self._lock = session, threading.Lock()
         try:
-            self._taken, self._given = (
+            self._input, self._output = (
                 onnxruntime.OrtValue.ortvalue_from_shape_and_type(
                     _of_one_image(spec).shape, spec.dtype.type, _MEMORY, device_index
                 )
                 for spec in (session.input, session.output)
             )
             self._binding = session.raw.io_binding()
-            self._binding.bind_ortvalue_input(session.input.name, self._taken)
-            self._binding.bind_ortvalue_output(session.output.name, self._given)
+            self._binding.bind_ortvalue_input(session.input.name, self._input)
+            self._binding.bind_ortvalue_output(session.output.name, self._output)
         except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no public base class
-            raise session.error("cannot hold a picture on the GPU", error) from None
+            raise session.error("cannot hold an image on the GPU", error) from None
         self(np.zeros([axis or 1 for axis in session.input.shape], session.input.dtype))
 
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         with self._lock:
             try:
-                self._taken.update_inplace(np.ascontiguousarray(tensor))
+                self._input.update_inplace(np.ascontiguousarray(tensor))
                 self._session.raw.run_with_iobinding(self._binding)
-                result: npt.NDArray[Any] = self._given.numpy()  # a copy, for the buffer is the GPU's
+                result: npt.NDArray[Any] = self._output.numpy()  # a copy: the buffer stays the GPU's
             except Exception as error:  # noqa: BLE001  as above
                 raise self._session.error("cannot run it", error) from None
             return result
 
 
-def _tell_nobody(phase: str, share: float) -> None:
+def _no_report(phase: str, share: float) -> None:
     pass
 
 
 def _of_one_image(spec: TensorSpec) -> TensorSpec:
     if any(axis is None for axis in spec.shape[1:]):
-        raise EngineError(f"{spec}: only the batch may be free; no buffer fits it")
+        raise EngineError(f"{spec}: only the batch axis may be free: buffers have a fixed size")
     return TensorSpec(spec.name, spec.dtype, (1, *spec.shape[1:]))
 
 
@@ -198,6 +198,6 @@ def _free_axes(values: Any) -> list[str]:
     return list(dict.fromkeys(filter(None, axes)))
 
 
-def _description(provider: str, gpu: str, device_index: int, precision: str, taken: str) -> str:
-    words = (f"onnxruntime {onnxruntime.__version__} {provider}", f"{gpu} (gpu:{device_index})", precision, taken)
+def _description(provider: str, gpu: str, device_index: int, precision: str, assigned: str) -> str:
+    words = (f"onnxruntime {onnxruntime.__version__} {provider}", f"{gpu} (gpu:{device_index})", precision, assigned)
     return ", ".join(filter(None, words))

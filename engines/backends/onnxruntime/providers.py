@@ -1,11 +1,11 @@
-"""ONNX Runtime's providers for a GPU: whether they can run here, what they are told, and whether they really do.
+"""ONNX Runtime's providers for a GPU: their requirements, their options, and a check that they run the graph.
 
-Left to itself ONNX Runtime goes on with the CPU where a provider cannot be loaded, and says so in its own log alone.
-Here that is an error, which names the library that is missing.
+By default ONNX Runtime falls back to the CPU where a provider cannot be loaded, and reports it only in its own log.
+Here that is an error, which names the missing library.
 
 Source: ONNX Runtime's pages "CUDA Execution Provider" and "TensorRT Execution Provider"; its session option
-`session.disable_cpu_ep_fallback` would refuse any graph that computes a shape, because those few integers belong on the
-CPU, where ONNX Runtime puts them. So `require_taken` looks at what went where.
+`session.disable_cpu_ep_fallback` would refuse any graph that computes a shape, because ONNX Runtime computes those few
+integers on the CPU. So `require_assignment` checks which provider runs which node.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ __all__ = [
     "TENSORRT",
     "cuda_provider",
     "quiet_log",
+    "require_assignment",
     "require_provider",
-    "require_taken",
     "tensorrt_provider",
     "tensorrt_version",
 ]
@@ -53,11 +53,11 @@ _OTHERWISE = "or choose --device cpu with --backend onnxruntime"
 _SHAPE_OPERATORS = frozenset(
     ("Cast", "Concat", "Constant", "Gather", "Range", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Unsqueeze")
 )
-"""Of which the arithmetic of shapes is made, a few integers each."""
+"""Operators of shape arithmetic, on a few integers each."""
 
 
 def require_provider(provider: str, device_index: int) -> str:
-    """Make sure that this build has a provider, and this machine the GPU and the libraries; the GPU's name.
+    """Check that this build has a provider, and this machine the GPU and the libraries; return the GPU's name.
 
     Raises
     ------
@@ -88,9 +88,9 @@ def cuda_provider(device_index: int) -> Provider:
 
 
 def tensorrt_provider(device_index: int, folder: Path, *, workspace_bytes: int) -> Provider:
-    """The TensorRT provider on one GPU, which keeps engines and timings in a folder.
+    """The TensorRT provider on one GPU, with engine and timing caches in a folder.
 
-    With no precision named it takes the types that the graph has: a strongly typed network, from TensorRT 10 on.
+    Without a precision option the network has the types of the graph: strongly typed, from TensorRT 10 on.
     """
     return TENSORRT, {
         "device_id": str(device_index),
@@ -104,7 +104,7 @@ def tensorrt_provider(device_index: int, folder: Path, *, workspace_bytes: int) 
 
 @contextlib.contextmanager
 def quiet_log() -> Iterator[None]:
-    """Keep ONNX Runtime's own log off stderr meanwhile, unless someone wants to hear more (`semlink -v`)."""
+    """Keep ONNX Runtime's own log off stderr inside the block, unless logging is verbose (`semlink -v`)."""
     is_quiet = not _log.isEnabledFor(logging.INFO)
     if is_quiet:
         onnxruntime.set_default_logger_severity(SILENT)
@@ -115,17 +115,17 @@ def quiet_log() -> Iterator[None]:
             onnxruntime.set_default_logger_severity(WARNINGS)
 
 
-def require_taken(session: OnnxRuntimeSession, provider: str) -> str:
-    """Make sure that a session runs where it was meant to; what is left to another is logged.
+def require_assignment(session: OnnxRuntimeSession, provider: str) -> str:
+    """Check that a session runs in a provider; nodes that run in another one are logged.
 
     Returns
     -------
-    taken : "N of M nodes", for a description; "" where ONNX Runtime is too old to say
+    assigned : "N of M nodes", for a description; "" where ONNX Runtime is too old to report it
 
     Raises
     ------
     EngineError
-        If ONNX Runtime went on without the provider, or the provider takes nothing of the graph.
+        If ONNX Runtime fell back to another provider, or the provider runs no node of the graph.
     """
     providers = session.raw.get_providers()
     if providers[0] != provider:
@@ -133,21 +133,21 @@ def require_taken(session: OnnxRuntimeSession, provider: str) -> str:
     placed = session.operators()
     num_nodes = sum(operators.total() for operators in placed.values())
     if num_nodes and provider not in placed:
-        _refuse(session, provider, f"it takes none of the {num_nodes} nodes, which would run in {', '.join(placed)}")
+        _refuse(session, provider, f"it runs none of the {num_nodes} nodes, which would run in {', '.join(placed)}")
     on_cpu = placed.get(CPU_PROVIDER, Counter())
     if others := sorted(on_cpu.keys() - _SHAPE_OPERATORS):
         _log.warning(
-            "%s: %d of %d nodes run on the CPU, for no provider of the GPU has them: %s",
+            "%s: %d of %d nodes run on the CPU, because no GPU provider supports them: %s",
             *(session.name, sum(on_cpu[operator] for operator in others), num_nodes, ", ".join(others)),
         )
     if not num_nodes:
         return ""
-    taken = f"{placed[provider].total()} of {num_nodes} nodes"
+    assigned = f"{placed[provider].total()} of {num_nodes} nodes"
     if provider == TENSORRT and CUDA in placed:
         _log.warning(
-            "%s: %s in %s, the rest in CUDA: %s", session.name, taken, provider, ", ".join(sorted(placed[CUDA]))
+            "%s: %s in %s, the rest in CUDA: %s", session.name, assigned, provider, ", ".join(sorted(placed[CUDA]))
         )
-    return taken
+    return assigned
 
 
 def _refuse(session: OnnxRuntimeSession, provider: str, instead: str) -> NoReturn:
@@ -158,7 +158,7 @@ def _refuse(session: OnnxRuntimeSession, provider: str, instead: str) -> NoRetur
 
 
 def tensorrt_version() -> str:
-    """The version of TensorRT that the provider runs: of the module `tensorrt`, else of its library; "unknown"."""
+    """The version of TensorRT that the provider runs: of the module `tensorrt`, else of its library, else "unknown"."""
     if importlib.util.find_spec("tensorrt") is not None:
         from engines.backends.tensorrt.builder import load_tensorrt
 
@@ -174,28 +174,28 @@ def tensorrt_version() -> str:
 
 
 def _load_libraries(provider: str) -> None:
-    """Load the libraries that pip brought, where the loader does not look."""
+    """Load libraries that pip installed outside of the loader's search path."""
     if hasattr(onnxruntime, "preload_dlls"):
-        # It says on stdout what it does not find; what of that is needed, the provider's own library says.
+        # It prints missing libraries to stdout; the provider's own library reports those that are needed.
         with contextlib.redirect_stdout(io.StringIO()):
             onnxruntime.preload_dlls()
     if provider == TENSORRT and importlib.util.find_spec("tensorrt") is not None:
         from engines.backends.tensorrt.builder import load_tensorrt
 
-        # Its libraries come with the module; they may also lie where the loader looks, so this need not work.
+        # Its libraries come with the module; failing here is fine, since they may lie in the loader's path as well.
         with contextlib.suppress(EngineError, MissingDependencyError):
             load_tensorrt()
 
 
 def _require_libraries(provider: str) -> None:
-    """Name a library that is missing: ONNX Runtime does so in its log alone."""
+    """Raise for a missing library by name; ONNX Runtime reports it only in its log."""
     library = _LIBRARIES[provider]
     try:
-        # The loader looks for libraries before it looks for symbols, and only ONNX Runtime can give this one its own.
+        # The loader resolves libraries before symbols, and only ONNX Runtime provides this one's symbols.
         ctypes.CDLL(str(Path(onnxruntime.__file__).parent / "capi" / library))
     except OSError as error:
         words = str(error)
-        # A build that has the provider elsewhere finds it by itself.
+        # A build with the provider in another place finds it by itself.
         if "cannot open shared object file" not in words or library in words:
             return
         fix = "the TensorRT that has it" if "libnv" in words else f"it with pip install -c constraints.txt {_GPU_BUILD}"

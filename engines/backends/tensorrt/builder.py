@@ -26,7 +26,7 @@ BUILDING = 2
 """Raise it with every change, here or in `engines.backends.tensorrt.graph`, that changes what is built."""
 
 WORKSPACE_BYTES = 1 << 30
-"""What a layer may use while it runs, unless told otherwise: fits the smallest Jetson beside the camera."""
+"""Default memory of a layer while it runs: fits the smallest Jetson beside the camera."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,11 +54,11 @@ def load_tensorrt() -> ModuleType:
 
 @functools.cache
 def tensorrt_log(trt: ModuleType) -> Any:
-    """Give TensorRT's logger: Python's logging, and the last error's words for an EngineError.
+    """TensorRT's logger: forwards to Python's logging, and keeps the last error's message for an EngineError.
 
-    One for the whole process, because TensorRT keeps to the first that it is given.
+    There is one in the process, because TensorRT keeps the first logger that it receives.
     """
-    # Each error is raised too; as a warning it would be said twice.
+    # Each error is raised too; as a warning it would be reported twice.
     levels = {
         trt.ILogger.INTERNAL_ERROR: logging.INFO,
         trt.ILogger.ERROR: logging.INFO,
@@ -78,9 +78,9 @@ def tensorrt_log(trt: ModuleType) -> Any:
                 _log.log(levels[severity], "TensorRT: %s", _one_line(msg))
 
         def take_error(self) -> str:
-            """Give the last error's words, and forget them."""
+            """Return the last error's message and clear it."""
             words, self.last_error = self.last_error, ""
-            return words or "TensorRT does not say why"
+            return words or "TensorRT gives no reason"
 
     return Log()
 
@@ -98,8 +98,8 @@ def build_engine(
     Parameters
     ----------
     graph : serialised ONNX model of one input and one output; free axes become 1
-    timing_cache : file of what was measured in earlier builds, which makes the next one faster; written anew
-    report : called as the build goes on
+    timing_cache : file with the timings of earlier builds, which makes this one faster; updated by it
+    report : callback for the build's progress
     workspace_bytes : GPU memory that a layer may use while it runs
     tensorrt : the library, if it is loaded already
 
@@ -110,14 +110,14 @@ def build_engine(
     Raises
     ------
     EngineError
-        If the graph has something that TensorRT cannot parse, or it cannot build it.
+        If TensorRT cannot parse or build the graph.
     """
     trt = tensorrt or load_tensorrt()
     log = tensorrt_log(trt)
     log.last_error = ""
     try:
         builder = trt.Builder(log)
-    # The bindings' own word for a null pointer.
+    # The bindings raise TypeError for a null pointer.
     except TypeError:
         raise EngineError(f"TensorRT cannot start a build: {log.take_error()}") from None
     # Flags are bit numbers, and STRONGLY_TYPED is another one in each major version.
@@ -158,25 +158,25 @@ def _parser_words(parser: Any) -> str:
 
 
 def _one_image_profile(builder: Any, network: Any) -> Any:
-    taken = network.get_input(0)
-    shape = tuple(1 if axis < 0 else axis for axis in taken.shape)
+    tensor = network.get_input(0)
+    shape = tuple(1 if axis < 0 else axis for axis in tensor.shape)
     profile = builder.create_optimization_profile()
-    profile.set_shape(taken.name, shape, shape, shape)
+    profile.set_shape(tensor.name, shape, shape, shape)
     return profile
 
 
 def _use_timing_cache(config: Any, path: Path) -> Any:
-    """Give the build what earlier ones measured; an empty cache if there is none that fits."""
+    """Load the timings of earlier builds; an empty cache if none fits."""
     try:
         stored = path.read_bytes()
     except FileNotFoundError:
         stored = b""
     except OSError as error:
-        _log.warning("%s: cannot be read (%s); building without what was measured before", path, error.strerror)
+        _log.warning("%s: cannot be read (%s); building without earlier timings", path, error.strerror)
         stored = b""
     cache = config.create_timing_cache(stored)
     if cache is None or not config.set_timing_cache(cache, False):
-        _log.warning("%s: damaged, or of another GPU or TensorRT; measuring anew", path)
+        _log.warning("%s: damaged, or of another GPU or TensorRT; measuring again", path)
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
     return cache
@@ -188,15 +188,15 @@ def _keep_timing_cache(cache: Any, path: Path) -> None:
         with replaced_file(path) as temporary:
             temporary.write_bytes(cache.serialize())
     except OSError as error:
-        # The engine is built; only the next one takes longer.
-        _log.warning("%s: cannot be written (%s); the next build measures anew", path, error.strerror)
+        # The engine is built; only the next build takes longer.
+        _log.warning("%s: cannot be written (%s); the next build measures again", path, error.strerror)
 
 
 def progress_monitor(trt: ModuleType, report: Report) -> Any:
-    """Give the progress monitor that tells `report`; `interruption` is what that raised, if anything."""
+    """A progress monitor that calls `report`; its `interruption` holds the exception that `report` raised, if any."""
 
     class Progress(trt.IProgressMonitor):  # type: ignore[misc,name-defined]  # a module without type hints
-        """Tells `report`; what it raises, Ctrl-C too, ends the build: nothing may fly through TensorRT."""
+        """Calls `report`. An exception in it, Ctrl-C too, ends the build; none may propagate through TensorRT."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -205,17 +205,17 @@ def progress_monitor(trt: ModuleType, report: Report) -> Any:
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self._num_steps[phase_name] = num_steps
-            self._tell(phase_name, 0.0)
+            self._report(phase_name, 0.0)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            # The step that an interrupted build ends in may be of a phase whose start was never heard.
-            self._tell(phase_name, (step + 1) / max(1, self._num_steps.get(phase_name, 1)))
+            # An interrupted build may end in a step of a phase that never started.
+            self._report(phase_name, (step + 1) / max(1, self._num_steps.get(phase_name, 1)))
             return self.interruption is None
 
         def phase_finish(self, phase_name: str) -> None:
-            self._tell(phase_name, 1.0)
+            self._report(phase_name, 1.0)
 
-        def _tell(self, phase: str, fraction: float) -> None:
+        def _report(self, phase: str, fraction: float) -> None:
             if self.interruption is None:
                 try:
                     report(phase, min(1.0, fraction))

@@ -1,10 +1,10 @@
-"""An ONNX graph as TensorRT takes it: the same function, without two things that its parser or builder refuses.
+"""ONNX graphs for TensorRT: the same function, without two constructs that its parser or builder refuses.
 
-A graph's input may be uint8 only if a cast is the first that happens to it, so a cast goes before the transposes and
-reshapes that only move numbers. A constant may be int8 only as a quantized one, so constants that are cast before use
-are stored as what they are cast to.
+A graph's input may be uint8 only if the first operator on it is a cast, so the cast is placed before transposes and
+reshapes. A constant may be int8 only as a quantized one, so constants that are cast before use are stored in the type
+that they are cast to.
 
-Source: TensorRT's own messages, and INetworkDefinition.add_input; `make tensorrt-rtx` builds what comes of it.
+Source: TensorRT's own messages, and INetworkDefinition.add_input; `make tensorrt-rtx` builds the rewritten graphs.
 """
 
 from __future__ import annotations
@@ -12,22 +12,21 @@ from __future__ import annotations
 import onnx
 import onnx.helper
 
-from engines.graphs.onnx_file import load_onnx
-from engines.graphs.quantize import unpack_weights
+from engines.onnx_model import load_onnx, unpack_weights
 
 __all__ = ["ready_for_tensorrt"]
 
 _MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-"""Operators that give the numbers of their first input, whatever their type."""
+"""Operators that rearrange their first input, of any type."""
 
 
 def ready_for_tensorrt(graph: bytes) -> bytes:
-    """Rewrite a graph for TensorRT's parser; it computes what it did.
+    """Rewrite a graph for TensorRT's parser; it computes the same function.
 
     Raises
     ------
     EngineError
-        If it is no ONNX graph.
+        If it is not an ONNX graph.
     """
     model = load_onnx(graph)
     unpack_weights(model)
@@ -39,20 +38,20 @@ def ready_for_tensorrt(graph: bytes) -> bytes:
 
 
 def _cast_first(graph: onnx.GraphProto, name: str) -> None:
-    """Where an input is only moved before it is cast, cast it to float32, which holds every byte, and then move it."""
+    """If an input is only rearranged before it is cast, cast it to float32, which holds every byte, first."""
     moved = _moved(graph, name)
     if moved is None:
         return
     for node in graph.node:
         node.input[:] = [f"{name}_float" if value == name else value for value in node.input]
-    # What is said of the values between no longer holds: they have the other type.
+    # Recorded types of the values between are wrong now.
     for info in [info for info in graph.value_info if info.name in moved]:
         graph.value_info.remove(info)
     graph.node.insert(0, onnx.helper.make_node("Cast", [name], [f"{name}_float"], to=onnx.TensorProto.FLOAT))
 
 
 def _moved(graph: onnx.GraphProto, name: str) -> set[str] | None:
-    """The values that are an input moved; None if anything is done with them but to cast them or ask their shape."""
+    """Names of the input's rearranged copies; None if another operator than a cast or a shape reads them."""
     moved: set[str] = set()
     ahead = [name]
     while ahead:

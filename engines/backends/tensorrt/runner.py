@@ -2,8 +2,8 @@
 
     tensor --copy--> pinned host memory --[copy in, engine, copy out: one launch]--> pinned host memory --copy--> result
 
-Where the GPU works in the host's memory, as a Jetson's does, the engine reads and writes the pinned memory itself.
-After the constructor nothing is allocated but the array that a call returns.
+On GPUs that share the host's memory, such as a Jetson's, the engine reads and writes the pinned memory itself.
+After the constructor only the array that a call returns is allocated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from typing_extensions import Self
 
 from engines.backends.cuda import CudaDevice, PyCudaDevice
-from engines.backends.runner import DeviceTensor, Graph, Report, check_input
+from engines.backends.runner import DeviceView, Graph, Report, check_input
 from engines.backends.tensorrt.builder import BUILDING, build_engine, load_tensorrt
 from engines.backends.tensorrt.session import TensorRtSession
 from engines.store import EngineKey, EngineStore
@@ -39,21 +39,21 @@ _log = logging.getLogger(__name__)
 class TensorRtRunner:
     """A graph of one input and one output in TensorRT, for one image at a time, or the batch that the graph fixes.
 
-    It may be called from any thread; calls from several wait for one another. Close it, or leave it to the
+    It may be called from any thread; calls from several threads wait for one another. Close it, or leave it to the
     garbage collector.
 
     Parameters
     ----------
     graph : ONNX file or serialised model; its arithmetic is TensorRT's
-    num_threads : as every backend takes it; the work is the GPU's
-    store : where engines are kept; None keeps them in the cache, below `engines`
+    num_threads : for the common signature; the GPU does the work
+    store : store of built engines; `engines` in the cache if None
     precision : name of the graph's arithmetic, for the store and the description
     device_index : of the GPU, in the driver's order
-    cuda : a device in its place, the runner's own from here on
-    use_cuda_graph : False puts the engine on the stream anew in each call, to compare
+    cuda : an opened device in place of `device_index`; the runner owns it from here on
+    use_cuda_graph : False enqueues the engine in each call instead, for comparison
     stays_on_device : leave the output on the device, for `on_device`; such a runner is not called
-    report : told of a build's progress
-    rebuild : build the engine even if it is there
+    report : callback for a build's progress
+    rebuild : build the engine even if the store has it
 
     Raises
     ------
@@ -88,7 +88,7 @@ class TensorRtRunner:
         self._lock = threading.Lock()
         self._device: CudaDevice = cuda or PyCudaDevice(device_index)
         self._session = TensorRtSession(trt, self._device)
-        # Runs at the interpreter's end too, while the libraries that it needs are still there.
+        # Also runs at the interpreter's exit, while the libraries are still loaded.
         self._finalizer = weakref.finalize(self, self._session.close)
         key = EngineKey(
             *(hashlib.sha256(content).hexdigest(), "tensorrt", str(trt.__version__), self._device.name, precision),
@@ -100,7 +100,7 @@ class TensorRtRunner:
                 engines.load_into(self._session)
                 self._session.make_ready(use_cuda_graph=use_cuda_graph, stays_on_device=stays_on_device)
         except BaseException as error:
-            # What went wrong first is what is told, whatever freeing says after it.
+            # The first error is raised, not those of freeing after it.
             with contextlib.suppress(EngineError):
                 self._finalizer()
             if isinstance(error, EngineError):
@@ -120,31 +120,31 @@ class TensorRtRunner:
         check_input(self.input, tensor, graph=self._name)
         session = self._session
         with self._lock, self._on_device():
-            np.copyto(session.taken.array, tensor)
+            np.copyto(session.input_buffer.array, tensor)
             session.run()
-            return session.given.array.copy()
+            return session.output_buffer.array.copy()
 
-    def on_device(self, tensor: npt.NDArray[Any]) -> DeviceTensor:
-        """Run the graph once; where its float32 result is on the device, until the next call or `close`.
+    def on_device(self, tensor: npt.NDArray[Any]) -> DeviceView:
+        """Run the graph once; return a view of its float32 result on the device, valid until the next call or `close`.
 
-        The stream has been waited for: what reads the result on another one need not.
+        The stream is synchronised: readers on other streams need not wait.
         """
         if not self._stays_on_device or self.output.dtype != np.float32:
             raise EngineError(f"{self._name}: only a float32 result that stays on the device can be read there")
         check_input(self.input, tensor, graph=self._name)
         session = self._session
         with self._lock, self._on_device():
-            np.copyto(session.taken.array, tensor)
+            np.copyto(session.input_buffer.array, tensor)
             session.run()
-            return DeviceTensor(session.given_pointer, tuple(axis or 1 for axis in self.output.shape))
+            return DeviceView(session.output_pointer, tuple(axis or 1 for axis in self.output.shape))
 
     def device_ms(self, tensor: npt.NDArray[Any]) -> float:
-        """Time of one call on the device, its copies included [ms]: CUDA events before and after."""
+        """Device time of one call with its copies [ms], between two CUDA events."""
         check_input(self.input, tensor, graph=self._name)
         session = self._session
         with self._lock, self._on_device():
-            np.copyto(session.taken.array, tensor)
-            return self._device.elapsed_ms(session.stream, session.put_on_stream)
+            np.copyto(session.input_buffer.array, tensor)
+            return self._device.elapsed_ms(session.stream, session.enqueue)
 
     @contextlib.contextmanager
     def _on_device(self) -> Iterator[None]:
@@ -157,12 +157,12 @@ class TensorRtRunner:
             self._device.pop()
 
     def close(self) -> None:
-        """Free all that it holds; to close it again does nothing."""
+        """Free all resources; closing twice is harmless."""
         with self._lock:
             self._finalizer()
 
     def __enter__(self) -> Self:
-        """Give itself, to be closed at the block's end."""
+        """Return the runner; the end of the block closes it."""
         return self
 
     def __exit__(
@@ -173,7 +173,7 @@ class TensorRtRunner:
 
 
 class _Engines:
-    """Where the engine of a graph comes from: the store, or a build."""
+    """Source of a graph's engine: the store, or a build."""
 
     def __init__(
         self,
@@ -186,20 +186,20 @@ class _Engines:
         rebuild: bool,
     ) -> None:
         self._graph, self._key, self._trt, self._store = graph, key, trt, store
-        self._report, self._anew = report, rebuild
+        self._report, self._rebuild = report, rebuild
 
     def load_into(self, session: TensorRtSession) -> None:
-        """Deserialize the engine; one that TensorRT refuses is built anew, once."""
-        if session.deserialize(self._store.find_or_build(self._key, self._build, rebuild=self._anew)):
+        """Deserialize the engine; one that TensorRT refuses is rebuilt, once."""
+        if session.deserialize(self._store.find_or_build(self._key, self._build, rebuild=self._rebuild)):
             return
         words = session.log.take_error()
-        _log.warning("%s: TensorRT refuses it (%s); building it anew", self._store.path(self._key), words)
+        _log.warning("%s: TensorRT refuses it (%s); rebuilding it", self._store.path(self._key), words)
         self._store.discard(self._key)
         if not session.deserialize(self._store.find_or_build(self._key, self._build)):
             raise EngineError(f"TensorRT cannot load the engine that it has just built: {session.log.take_error()}")
 
     def _build(self) -> bytes:
         _log.warning("building an engine for %s, once; this can take minutes", self._key.device)
-        codes_slice = re.sub(r"\W+", "-", f"tensorrt-{self._key.version}-{self._key.device}")
-        timing_cache = self._store.folder / f"{codes_slice}.timing"
+        name = re.sub(r"\W+", "-", f"tensorrt-{self._key.version}-{self._key.device}")
+        timing_cache = self._store.folder / f"{name}.timing"
         return build_engine(self._graph, timing_cache=timing_cache, report=self._report, tensorrt=self._trt)

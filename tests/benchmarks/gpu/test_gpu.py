@@ -25,7 +25,7 @@ from benchmarks.gpu.encoders import VisionTransformer
 from benchmarks.report.files import read_bench_file
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
-from engines.backends.runner import DeviceTensor
+from engines.backends.runner import DeviceView
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--sizes", "5000", "--kb-entries", "40", "--rounds", "2", "--warm-up", "1"]
@@ -100,9 +100,9 @@ def test_our_decoder_and_search_in_every_batch(tmp_path: Path, monkeypatch: pyte
             self._run = OnnxRuntimeRunner(graph)
             self.input = self._run.input
 
-        def on_device(self, tensor: np.ndarray) -> DeviceTensor:
+        def on_device(self, tensor: np.ndarray) -> DeviceView:
             self._given = self._run(tensor) * (-1 if is_wrong else 1)
-            return DeviceTensor(self._given.ctypes.data, self._given.shape)
+            return DeviceView(self._given.ctypes.data, self._given.shape)
 
     monkeypatch.setattr("engines.backends.tensorrt.runner.TensorRtRunner", HostRunner)
     monkeypatch.setattr(gpu_timing.DeviceBench, "require_tensorrt", lambda bench: None)

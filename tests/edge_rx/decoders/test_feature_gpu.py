@@ -23,7 +23,7 @@ from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
 from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
-from engines.backends.runner import DeviceTensor, Report
+from engines.backends.runner import DeviceView, Report
 from engines.models.model_set import ModelSet
 from engines.store import EngineStore
 from semlink.errors import ConfigError, EngineError
@@ -52,10 +52,10 @@ class StandIn:
         self._given = np.empty((BATCH, *self._runner.output.shape[1:]), np.float32)
         self.calls = 0
 
-    def on_device(self, tensor: np.ndarray) -> DeviceTensor:
+    def on_device(self, tensor: np.ndarray) -> DeviceView:
         self.calls += 1
         np.copyto(self._given, self._runner(tensor))
-        return DeviceTensor(self._given.ctypes.data, self._given.shape)
+        return DeviceView(self._given.ctypes.data, self._given.shape)
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ class TestChoice:
 
     def test_a_query_on_a_gpu_is_not_for_the_cpu(self, knowledge_base: KnowledgeBase) -> None:
         with pytest.raises(ConfigError, match="--search-device gpu"):
-            knowledge_base.search_on_device(DeviceTensor(1, (1, 16)))
+            knowledge_base.search_on_device(DeviceView(1, (1, 16)))
 
 
 class _Driver:

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
 from engines.graphs.compose import compose_transmitter, iq_head
-from engines.graphs.onnx_version import OPSET
 from engines.models.model_set import ModelSet
+from engines.onnx_model import OPSET
 from semlink.errors import EngineError
 from semlink.iq import CodesFormat, dequantize, normalize_power, pair_latent, quantize
 from semlink.rates import RATES, Rate, parse_rate
@@ -174,13 +174,17 @@ class TestMisfits:
 
     def test_codec_of_another_feature_length(self, model_set: ModelSet, tmp_path: Path) -> None:
         codec = self.save(tmp_path / "codec.onnx", ["batch", 17], ["batch", 32])
-        with pytest.raises(EngineError, match=r"features: float \(\?, 16\) is given where codec/in: float \(\?, 17\)"):
+        with pytest.raises(
+            EngineError, match=r"features: float \(\?, 16\) does not fit the input codec/in: float \(\?, 17\)"
+        ):
             compose_transmitter([model_set.encoder_path, codec], [RATE])
 
     def test_codec_of_another_rate(self, model_set: ModelSet, tmp_path: Path) -> None:
         """Without the check, a batch of 16 latents of 30 would become 15 images of 32."""
         codec = self.save(tmp_path / "codec.onnx", ["batch", 16], ["batch", 30])
-        with pytest.raises(EngineError, match=r"out: float \(\?, 30\) is given where iq_head/latent: float \(\?, 32\)"):
+        with pytest.raises(
+            EngineError, match=r"out: float \(\?, 30\) does not fit the input iq_head/latent: float \(\?, 32\)"
+        ):
             compose_transmitter([model_set.encoder_path, codec], [RATE])
 
     def test_other_operator_set(self, model_set: ModelSet, tmp_path: Path) -> None:

@@ -23,10 +23,9 @@ from engines.backends.runner import load_runner
 from engines.backends.target import Device, Target
 from engines.command import app
 from engines.encoder_precision import build_encoder, default_store, encoder_graph
-from engines.graphs.precision import Precision
 from engines.graphs.quantize import Int8Style, at_precision, int8_style
 from engines.models.model_set import ModelSet
-from engines.options import EngineOptions
+from engines.options import EngineOptions, Precision
 from semlink.errors import ConfigError, EngineError, MissingDependencyError, SemlinkError
 from semlink.iq import CodesFormat, dequantize
 from semlink.rates import parse_rate

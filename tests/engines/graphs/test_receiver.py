@@ -96,7 +96,8 @@ def test_a_graph_for_one_batch_size(codec: PerRateCodec) -> None:
 def test_a_decoder_of_another_rate_is_refused(codec: PerRateCodec) -> None:
     decoder = codec.decoder_path(parse_rate("64"))
     with pytest.raises(
-        EngineError, match=r"do not compose: equalizer/latent: float \(\?, 32\) is given where .* \(\?, 128\)"
+        EngineError,
+        match=r"do not compose: the output equalizer/latent: float \(\?, 32\) does not fit the input .* \(\?, 128\)",
     ):
         compose_receiver(decoder, RATE, feature_dim=DIM, num_pilots=0)
 

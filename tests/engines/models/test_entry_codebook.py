@@ -77,7 +77,7 @@ def test_damaged_keys_are_named(tmp_path: Path) -> None:
     whole = EntryCodebook.of(np.eye(32, dtype=np.float32), b"kb", space="s").to_bytes()
     for damaged in (b"", whole[: len(whole) // 2]):
         path.write_bytes(damaged)
-        with pytest.raises(ModelSetError, match="does not hold entry keys"):
+        with pytest.raises(ModelSetError, match="does not hold an entry codebook"):
             EntryCodebook.load(path)
     with pytest.raises(ModelSetError, match="do not fit"):
         EntryCodebook(np.zeros((3, 4), np.int8), np.ones(2, np.float32), b"kb", "s")

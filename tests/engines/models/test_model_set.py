@@ -16,9 +16,9 @@ from engines.backends.runner import TensorSpec
 from engines.models import model_set as modelset_module
 from engines.models.codecs import NestedCodec
 from engines.models.image_encoder import ImageEncoder
-from engines.models.manifest import file_sha256
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, EngineError, ModelSetError
+from semlink.files import file_sha256
 from semlink.frame import FINGERPRINT_BYTES
 from semlink.image import Preprocessing, preprocess
 from semlink.rates import RATES, parse_rate

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from engines.graphs.onnx_version import OPSET
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
+from engines.onnx_model import OPSET
 from semlink.errors import ConfigError, EngineError, MissingDependencyError, ModelSetError
 from trainer.datasets import open_dataset
 from trainer.encoders import builtin

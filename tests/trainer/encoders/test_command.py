@@ -12,9 +12,10 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from engines.models.manifest import Manifest, file_sha256
+from engines.models.manifest import Manifest
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, ModelSetError
+from semlink.files import file_sha256
 from trainer import model_set_writer as modelset_writer
 from trainer.datasets import ImageList
 from trainer.encoders import builtin, head_report, registry

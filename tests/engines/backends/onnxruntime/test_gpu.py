@@ -81,7 +81,7 @@ class TestMemory:
 
     @pytest.mark.parametrize(
         ("when", "failure"),
-        [("open", "cannot load it"), ("allocate", "cannot hold a picture on the GPU"), ("run bound", "cannot run it")],
+        [("open", "cannot load it"), ("allocate", "cannot hold an image on the GPU"), ("run bound", "cannot run it")],
     )
     def test_too_small_is_one_line_with_its_words(
         self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], when: str, failure: str

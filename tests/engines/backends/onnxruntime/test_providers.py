@@ -161,7 +161,7 @@ class TestFallback:
         self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]
     ) -> None:
         runtime.leaves_to_cpu = {"Cast", "Mul"}
-        with pytest.raises(EngineError, match=rf"{make.provider}: it takes none of the [23] nodes"):
+        with pytest.raises(EngineError, match=rf"{make.provider}: it runs none of the [23] nodes"):
             make()
 
     def test_nodes_that_tensorrt_leaves_to_cuda_are_told(
@@ -177,7 +177,7 @@ class TestFallback:
     ) -> None:
         runtime.leaves_to_cpu = {"Mul"}
         make()
-        assert "nodes run on the CPU, for no provider of the GPU has them: Mul" in caplog.text
+        assert "nodes run on the CPU, because no GPU provider supports them: Mul" in caplog.text
 
     def test_arithmetic_of_shapes_may_stay_there(
         self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], caplog: pytest.LogCaptureFixture

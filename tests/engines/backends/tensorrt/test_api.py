@@ -104,11 +104,11 @@ def test_the_flag_of_a_strongly_typed_network(bindings_check: dict[str, object])
 
 def test_our_logger_and_progress_monitor_are_theirs(bindings_check: dict[str, object]) -> None:
     assert bindings_check["words"] == "first line second line"
-    assert bindings_check["heard"] == [["Building", 0.0], ["Building", 0.5], ["Building", 1.0]]
+    assert bindings_check["reported"] == [["Building", 0.0], ["Building", 0.5], ["Building", 1.0]]
     assert bindings_check["goes_on"] == [True, False]
     assert bindings_check["interruption"] == "KeyboardInterrupt"
 
 
 def test_a_null_pointer_is_an_engine_error(bindings_check: dict[str, object]) -> None:
-    assert bindings_check["builder"] == "TensorRT cannot start a build: TensorRT does not say why"
-    assert bindings_check["runtime"] == "TensorRT does not start: TensorRT does not say why"
+    assert bindings_check["builder"] == "TensorRT cannot start a build: TensorRT gives no reason"
+    assert bindings_check["runtime"] == "TensorRT does not start: TensorRT gives no reason"

@@ -165,14 +165,14 @@ class TestTimingCache:
         assert [file.name for file in path.parent.iterdir()] == ["gpu.timing"]
 
     @pytest.mark.parametrize("content", [b"damaged", b"other GPU"])
-    def test_that_does_not_fit_is_measured_anew(
+    def test_that_does_not_fit_is_measured_again(
         self, trt: FakeBuilding, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
     ) -> None:
         path = tmp_path / "gpu.timing"
         path.write_bytes(content)
         with caplog.at_level(logging.WARNING):
             assert build_engine(GRAPH, tensorrt=trt, timing_cache=path) == b"engine"
-        assert "gpu.timing: damaged, or of another GPU or TensorRT; measuring anew" in caplog.text
+        assert "gpu.timing: damaged, or of another GPU or TensorRT; measuring again" in caplog.text
         assert path.read_bytes() == b"measured, "
 
     def test_of_a_build_that_fails_is_as_it_was(self, trt: FakeBuilding, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
 from engines.backends.tensorrt.graph import ready_for_tensorrt
 from engines.graphs.compose import compose_transmitter
 from engines.graphs.nested import nested_encoder
-from engines.graphs.precision import Precision
 from engines.graphs.quantize import at_precision
 from engines.models.model_set import ModelSet
+from engines.options import Precision
 from semlink.errors import EngineError
 from semlink.rates import RATES
 from tests.support.model_sets import make_codebook

@@ -16,11 +16,11 @@ import pytest
 from engines.backends.tensorrt.builder import build_engine
 from engines.graphs.compose import compose_transmitter
 from engines.graphs.nested import nested_encoder
-from engines.graphs.precision import Precision
 from engines.graphs.quantize import Int8Style, at_precision
 from engines.graphs.receiver import compose_receiver
 from engines.models.codecs import NestedCodec, PerRateCodec
 from engines.models.model_set import ModelSet
+from engines.options import Precision
 from semlink.errors import EngineError
 from semlink.frame import MAX_PILOTS
 from semlink.iq import CodesFormat

@@ -245,7 +245,7 @@ class TestEngines:
         make(precision="fp16").close()
         assert len(builds) == 2
 
-    def test_that_tensorrt_refuses_are_built_anew(
+    def test_that_tensorrt_refuses_are_rebuilt(
         self,
         make: Callable[..., TensorRtRunner],
         builds: list[bytes],
@@ -258,7 +258,7 @@ class TestEngines:
                 make()
         with caplog.at_level(logging.WARNING), make() as runner:
             np.testing.assert_array_equal(runner(PICTURE), HALF)
-        assert "TensorRT refuses it (magic tag does not match); building it anew" in caplog.text
+        assert "TensorRT refuses it (magic tag does not match); rebuilding it" in caplog.text
         assert builds == [GRAPH]
 
 
