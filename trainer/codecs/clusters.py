@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,10 +24,14 @@ def cluster_centres(points: FloatArray, num_cells: int, *, seed: int, max_iterat
     """
     try:
         from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
     except ImportError:
         raise MissingDependencyError.of("scikit-learn", extra="train", purpose="fitting a code") from None
     means = KMeans(num_cells, init="random", n_init=1, max_iter=max_iterations, random_state=seed)
-    return np.asarray(means.fit(points).cluster_centers_, dtype=np.float32)
+    with warnings.catch_warnings():
+        # Points that coincide leave clusters empty. Rounding decides whether they do, and an empty one is never chosen.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return np.asarray(means.fit(points).cluster_centers_, dtype=np.float32)
 
 
 def cluster_tree(directions: FloatArray, sizes: Sequence[int], *, seed: int, max_iterations: int) -> list[FloatArray]:
