@@ -71,7 +71,7 @@ class Int8Style(str, enum.Enum):
 def converter_version() -> str:
     """What a rewritten graph depends on besides the graph: the packages that rewrite, and this module."""
     try:
-        import onnxruntime
+        from engines.backends.onnxruntime.session import onnxruntime
     except ImportError as error:
         raise _missing(error) from None
     return f"onnxruntime {onnxruntime.__version__}, onnx {onnx.__version__}, rewriting {_REWRITING}"
@@ -114,8 +114,7 @@ def at_precision(
 
 def _in_half(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
-        from onnxruntime.transformers.float16 import convert_float_to_float16
-        from onnxruntime.transformers.onnx_model import OnnxModel
+        from engines.backends.onnxruntime.tools import OnnxModel, convert_float_to_float16
     except ImportError as error:
         raise _missing(error) from None
     half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True, node_block_list=_norm_nodes(model))
@@ -140,14 +139,14 @@ def _norm_nodes(model: onnx.ModelProto) -> list[str]:
 
 def _in_int8(model: onnx.ModelProto, style: Int8Style, pictures: Sequence[Tensor], *, name: str) -> onnx.ModelProto:
     try:
-        from onnxruntime.quantization import (
+        from engines.backends.onnxruntime.tools import (
             CalibrationMethod,
             QuantFormat,
             QuantType,
+            quant_pre_process,
             quantize_dynamic,
             quantize_static,
         )
-        from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise _missing(error) from None
     with tempfile.TemporaryDirectory(prefix="semlink-int8-") as folder:
@@ -214,4 +213,4 @@ def _quiet_converters() -> Iterator[None]:
 
 
 def _missing(error: ImportError) -> MissingDependencyError:
-    return MissingDependencyError.of(str(error.name).partition(".")[0], extra="engines", purpose="fp16 and int8")
+    return MissingDependencyError.of(str(error.name).partition(".")[0], extra="tx", purpose="fp16 and int8")

@@ -115,7 +115,8 @@ def _onnxruntime(distributions: _Distributions) -> Finding:
     if version is None:
         return Finding(topic, "missing", "not installed", install_command("tx"))
     try:
-        # By name: only engines.backends.onnxruntime.session may depend on it, and that it loads is worth knowing.
+        # Both by name, since the contract imports nothing of `engines`; its owner first, which turns telemetry off.
+        importlib.import_module("engines.backends.onnxruntime")
         providers = importlib.import_module("onnxruntime").get_available_providers()
     except ImportError as error:
         fix = "pip install --force-reinstall onnxruntime"

@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 import numpy as np
 import onnx
 import onnx.parser
-import onnxruntime
 import pytest
+
+from engines.backends.onnxruntime.session import onnxruntime
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 GPU_PROVIDERS = (TENSORRT, CUDA)

@@ -1,4 +1,4 @@
-"""A graph in ONNX Runtime, in whatever provider. The only module that imports onnxruntime to run something."""
+"""A graph in ONNX Runtime, in whatever provider. The only module that imports onnxruntime to run graphs."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.parser
-import onnxruntime
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from edge_tx.model import load_transmitter_model
+from engines.backends.onnxruntime.session import onnxruntime
 from engines.backends.runner import load_runner
 from engines.backends.target import Device, Target
 from engines.command import app

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from engines.backends.onnxruntime.gpu import CudaProviderRunner, TensorRtProviderRunner
+from engines.backends.onnxruntime.session import onnxruntime
 from engines.backends.runner import load_runner
 from engines.store import EngineStore
 from semlink.errors import EngineError

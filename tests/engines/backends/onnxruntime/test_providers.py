@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import pytest
 
 from engines.backends.onnxruntime.gpu import CudaProviderRunner, TensorRtProviderRunner
+from engines.backends.onnxruntime.session import onnxruntime
 from engines.backends.runner import load_runner
 from engines.store import EngineStore
 from semlink.errors import EngineError, MissingDependencyError
