@@ -15,7 +15,7 @@ CORE = [
     "pillow>=10.3",
     "pyzmq>=26",
     "msgspec>=0.19",
-    "typer>=0.20",
+    "typer>=0.29",
     "rich>=13.9",
     "typing-extensions>=4.10",
 ]

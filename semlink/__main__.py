@@ -1,4 +1,4 @@
-"""`python -m semlink` and `semlink`: the front door, and the mat before it."""
+"""`python -m semlink` and `semlink`: entry point; keeps Ctrl-C during imports from printing a traceback."""
 
 from __future__ import annotations
 

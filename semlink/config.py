@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from semlink.cli.renamed import current_key
 from semlink.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -36,7 +37,11 @@ def _apply(ctx: typer.Context, path: Path | None) -> Path | None:
         if option.startswith("--") and parameter.name not in ("config", "help")
     }
     defaults: dict[str, Any] = dict(ctx.default_map or {})
-    for key, value in values.items():
+    command = [word for word in ctx.command_path.split() if word != "semlink"]
+    for written, value in values.items():
+        key = current_key(command, written, value)
+        if key != written and key in values:
+            raise ConfigError(f'{path}: "{written}" is the former name of "{key}", which the file has too')
         if key not in by_option:
             raise ConfigError(
                 f'{path}: "{key}" is not an option of "{ctx.info_name}"; it takes: {", ".join(sorted(by_option))}'
@@ -67,7 +72,8 @@ ConfigFile = Annotated[
         "--config",
         is_eager=True,
         callback=_apply,
-        help="TOML file whose keys are option names; options given here win.",
+        help="TOML file whose keys are option names; options on the command line take precedence.",
+        show_default=False,
     ),
 ]
 

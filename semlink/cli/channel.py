@@ -8,10 +8,11 @@ from typing import Annotated
 import msgspec
 import numpy as np
 import typer
-from rich.console import Console
 
 from semlink.channel import ChannelModel
 from semlink.channel_process import SoftwareChannel
+from semlink.cli.options import LINK, AsJson, Seed
+from semlink.cli.output import notify, stderr_console
 from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError
@@ -23,27 +24,37 @@ __all__ = ["app"]
 app = typer.Typer(add_completion=False)
 
 _POLL_S = 0.1
-"""Longest wait for a message before the loop looks whether it should end."""
+"""Longest wait for a message between two looks at the interrupt flag."""
 _PATIENCE_AFTER_INTERRUPT_S = 0.2
-"""How long a stopped channel may take to hand over what waits."""
+"""How long a stopped channel may take to send the frames that wait."""
 
 
 @app.command(
     epilog="Example: semlink channel --listen 'tcp://*:5556' --connect tcp://127.0.0.1:5555 --model awgn --snr-db 0"
 )
 def channel(
-    listen: Annotated[str, typer.Option(help="Where transmitters connect.")] = "tcp://127.0.0.1:5556",
-    connect: Annotated[str, typer.Option(help="The receiver's address.")] = "tcp://127.0.0.1:5555",
-    model: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
-    snr_db: Annotated[float, typer.Option(help="Es/N0 for unit Es; under fading, its mean, in dB.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Seed of noise and gains.")] = 0,
-    until_end: Annotated[bool, typer.Option("--until-end", help="Stop when every stream heard has ended.")] = False,
-    peer_timeout_s: Annotated[float, typer.Option(help="Seconds to wait for a receiver.")] = 30.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
+    listen: Annotated[
+        str, typer.Option(help="Address at which transmitters connect.", rich_help_panel=LINK)
+    ] = "tcp://127.0.0.1:5556",
+    connect: Annotated[
+        str, typer.Option(help="Address of the receiver.", rich_help_panel=LINK)
+    ] = "tcp://127.0.0.1:5555",
+    model: Annotated[ChannelModel, typer.Option(help="Channel model.", rich_help_panel=LINK)] = ChannelModel.AWGN,
+    snr_db: Annotated[
+        float, typer.Option(help="Es/N0 for unit Es; under fading, its mean. [dB]", rich_help_panel=LINK)
+    ] = 10.0,
+    seed: Seed = 0,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Stop when every stream that began has ended.", rich_help_panel=LINK)
+    ] = False,
+    peer_timeout_s: Annotated[
+        float, typer.Option(help="Longest wait for a receiver. [s]", rich_help_panel=LINK)
+    ] = 30.0,
+    as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Add what the air adds: noise and fading between a transmitter and a receiver."""
-    console = Console(stderr=True)
+    """Add noise and fading between a transmitter and a receiver."""
+    console = stderr_console()
     if listen == connect:
         raise ConfigError(f"the channel would send to itself: --listen and --connect are both {listen}")
     limits = SocketLimits(peer_timeout_s=peer_timeout_s)
@@ -53,7 +64,7 @@ def channel(
         FrameSender(connect, limits=limits, interruption=interruption) as sender,
     ):
         process = SoftwareChannel(model, snr_db=snr_db, rng=np.random.default_rng(seed), send=sender.send)
-        console.print(f"listening on {receiver.endpoint}, {model.value} at {snr_db:g} dB to {connect}", highlight=False)
+        notify(console, f"listening on {receiver.endpoint}, {model.value} at {snr_db:g} dB to {connect}")
         with contextlib.suppress(KeyboardInterrupt):
             while not (interruption.is_set() or (until_end and process.all_streams_ended)):
                 data = receiver.receive(_POLL_S)

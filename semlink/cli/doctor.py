@@ -9,15 +9,16 @@ import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from semlink.cli.app import ENTRY_POINT_GROUP
+from semlink.cli.commands import command_names
+from semlink.cli.options import AsJson
+from semlink.cli.output import stdout_console
 from semlink.errors import SemlinkError, install_command
 from semlink.machine import describe_device, installed_versions
 from semlink.transport import zmq_version
@@ -64,7 +65,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 @app.command(epilog="Example: semlink doctor --json")
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Say what this machine can run, and what to install for the rest."""
     findings = list(examine())
     if as_json:
@@ -76,7 +77,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
     signs = {"ok": "[green]ok[/green]", "missing": "[yellow]--[/yellow]", "note": "[cyan]..[/cyan]"}
     for finding in findings:
         table.add_row(signs[finding.status], *map(escape, (finding.topic, finding.found, finding.fix)))
-    Console().print(table)
+    stdout_console().print(table)
 
 
 def examine() -> Iterator[Finding]:
@@ -95,8 +96,7 @@ def examine() -> Iterator[Finding]:
             yield Finding(f"{module} ({purpose})", "ok", version)
     yield from _devices()
     yield from _model_sets()
-    commands = sorted({entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)})
-    yield Finding("commands", "ok", ", ".join(commands))
+    yield Finding("commands", "ok", ", ".join(command_names()))
     for port, other in _PORTS:
         yield _port(port, other)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -136,8 +137,9 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 def endpoint_of(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     line = process.stderr.readline()
-    assert line.startswith("listening on "), line
-    return line.split()[2].rstrip(",")
+    found = re.search(r"listening on (tcp://\S+:\d+),", line)
+    assert found, line
+    return found[1]
 
 
 def test_process_forwards_a_stream_and_sums_up() -> None:

@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from semlink.channel import ChannelModel
+from semlink.cli import renamed
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError
 
@@ -103,6 +104,14 @@ def test_unknown_key_is_named_with_the_known(tmp_path: Path) -> None:
     message = refused(tmp_path, "snr_db = 3")
     assert '"snr_db" is not an option of "link"' in message
     assert "snr-db" in message
+
+
+def test_former_name_of_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(renamed, "RENAMED_OPTIONS", {("root", "link"): {"--number": "--count"}})
+    assert run(tmp_path, "number = 20")["count"] == 20
+    assert '"number" is the former name of "count", which the file has too' in refused(
+        tmp_path, "number = 1\ncount = 2"
+    )
 
 
 @pytest.mark.parametrize("key", ["config", "help", "source"])

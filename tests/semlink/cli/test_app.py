@@ -1,8 +1,10 @@
-"""The front door as a process: commands found by entry points, errors in one line, exit codes."""
+"""The entry point as a process: commands found by entry points, errors in one line, exit codes."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,20 +14,21 @@ from pathlib import Path
 import pytest
 
 from semlink import __version__
-from semlink.cli.app import app as cli
+from semlink.cli.app import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED
 from semlink.errors import MissingDependencyError, SemlinkError
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # A package beside semlink with commands of its own, as an extension would have them.
 COMMANDS = '''
-import sys, time
+import logging, sys, time
 import typer
 from semlink.errors import ConfigError, TransportError, MissingDependencyError
 
 fails = typer.Typer()
 waits = typer.Typer()
-group = typer.Typer()
+group = typer.Typer(no_args_is_help=True)
+needs = typer.Typer()
 
 @fails.command()
 def fail(kind: str = "config", count: int = 1) -> None:
@@ -38,6 +41,8 @@ def fail(kind: str = "config", count: int = 1) -> None:
         raise MissingDependencyError.of("torch", extra="train", purpose="training")
     if kind == "broken-pipe":
         raise BrokenPipeError(0, "not EPIPE")
+    if kind == "exit":
+        raise typer.Exit(9)
     if kind == "bug":
         raise ZeroDivisionError("a bug")
     print("fine")
@@ -51,9 +56,16 @@ def wait() -> None:
     finally:
         print("cleaned up", flush=True)
 
+@needs.command()
+def need(rate: str = typer.Option()) -> None:
+    """Has an option that must be given."""
+
 @group.command()
 def one() -> None:
     """The first."""
+    logging.getLogger("engines").info("chose")
+    logging.getLogger("foreign").info("chatter")
+    logging.getLogger("semlink").warning("first\\nsecond [bold]")
     print("one")
 
 @group.command()
@@ -65,6 +77,7 @@ ENTRY_POINTS = """
 fails = fake_commands:fails
 waits = fake_commands:waits
 group = fake_commands:group
+needs = fake_commands:needs
 absent = fake_commands_not_there:app
 """
 
@@ -85,9 +98,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def run(environment: dict[str, str], tmp_path: Path) -> Run:
     def run_semlink(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "semlink", *arguments]
-        return subprocess.run(
-            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     return run_semlink
 
@@ -126,7 +137,7 @@ class TestCommands:
         assert "--install-completion" not in result.stdout
 
     def test_group_of_commands(self, run: Run) -> None:
-        assert run("group", "one").stdout == "one\n"
+        assert run("group", "one", "--quiet").stdout == "one\n"
         assert "The second." in run("group", "--help").stdout
 
     def test_command_is_not_imported_until_asked_for(self, environment: dict[str, str]) -> None:
@@ -138,7 +149,7 @@ class TestCommands:
             "print(sorted({'edge_tx', 'edge_rx', 'trainer', 'onnxruntime', 'PIL'} & set(sys.modules)))"
         )
         result = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
         )
         assert result.stdout == "fine\n[]\n"
 
@@ -185,20 +196,39 @@ class TestErrors:
         assert "ZeroDivisionError: a bug" in result.stderr
 
     @pytest.mark.parametrize(
-        ("arguments", "words"),
+        ("arguments", "message"),
         [
-            (["nope"], "No such command 'nope'"),
-            (["--nope"], "No such option"),
-            (["fails", "--nope"], "No such option"),
-            (["fails", "--count", "many"], "Invalid value for '--count'"),
-            (["fails", "extra"], "unexpected extra argument"),
+            (["nope"], "no such command 'nope' (semlink --help)"),
+            (["fials"], "no such command 'fials'. Did you mean 'fails'? (semlink --help)"),
+            (["group", "onne"], "no such command 'onne'. Did you mean 'one'? (semlink group --help)"),
+            (["--nope"], "no such option: --nope (semlink --help)"),
+            (["fails", "--cuont"], "no such option: --cuont (Possible options: --count) (semlink fails --help)"),
+            (["fails", "extra"], "got unexpected extra argument(s) (extra) (semlink fails --help)"),
+            (["fails", "--count"], "option '--count' requires an argument"),
+            (["needs"], "missing option '--rate' (semlink needs --help)"),
+            (["--log-format", "xml", "fails"], "'xml' is not one of 'text', 'json' (semlink --help)"),
         ],
     )
-    def test_usage_errors_are_two(self, run: Run, arguments: list[str], words: str) -> None:
+    def test_usage_error_is_one_line_and_two(self, run: Run, arguments: list[str], message: str) -> None:
         result = run(*arguments)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith("error: ")
+        assert result.stderr.endswith(f"{message}\n")
+        assert result.stderr.count("\n") == 1
+
+    def test_value_of_another_type_names_the_option(self, run: Run) -> None:
+        result = run("fails", "--count", "many")
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+        assert result.stderr.startswith("error: invalid value for '--count': ")
+
+    def test_group_without_a_command_shows_its_help(self, run: Run) -> None:
+        result = run("group")
         assert result.returncode == 2
-        assert words in result.stderr
-        assert "Traceback" not in result.stderr
+        assert "Usage: semlink group" in result.stdout + result.stderr
+        assert "error" not in result.stderr
+
+    def test_exit_code_of_a_command_is_kept(self, run: Run) -> None:
+        assert run("fails", "--kind", "exit").returncode == 9
 
     def test_every_error_of_the_family_has_an_exit_code_of_its_own_kind(self) -> None:
         classes = SemlinkError.__subclasses__()
@@ -207,14 +237,85 @@ class TestErrors:
 
     def test_reader_that_goes_away(self, environment: dict[str, str]) -> None:
         command = f"{sys.executable} -m semlink --help | head -n 1 > /dev/null; exit ${{PIPESTATUS[0]}}"
-        result = subprocess.run(
-            ["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
+        result = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
         assert result.stderr == ""
 
     def test_broken_pipe_has_the_shells_exit_code(self, run: Run) -> None:
         result = run("fails", "--kind", "broken-pipe")
-        assert (result.returncode, result.stderr) == (cli.EXIT_BROKEN_PIPE, "")
+        assert (result.returncode, result.stderr) == (EXIT_BROKEN_PIPE, "")
+
+
+class TestLogOptions:
+    WARNING = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 WARNING first\\nsecond \[bold\]\n"
+
+    @pytest.mark.parametrize(
+        ("arguments", "lines"),
+        [
+            (["group", "one"], ["first"]),
+            (["-v", "group", "one"], ["chose", "first"]),
+            (["group", "one", "-v"], ["chose", "first"]),
+            (["group", "one", "-vv"], ["chose", "chatter", "first"]),
+            (["-v", "group", "one", "--verbose"], ["chose", "chatter", "first"]),
+            (["-q", "group", "one"], []),
+            (["group", "one", "--quiet"], []),
+            (["-v", "group", "one", "-q"], []),
+        ],
+    )
+    def test_before_and_after_the_command(self, run: Run, arguments: list[str], lines: list[str]) -> None:
+        result = run(*arguments)
+        assert (result.returncode, result.stdout) == (0, "one\n")
+        shown = result.stderr.splitlines()
+        assert len(shown) == len(lines), shown
+        assert all(expected in line for line, expected in zip(shown, lines, strict=True))
+
+    def test_line_has_time_and_level(self, run: Run) -> None:
+        assert re.fullmatch(self.WARNING, run("group", "one").stderr)
+
+    @pytest.mark.parametrize(
+        "arguments", [["--log-format", "json", "group", "one"], ["group", "one", "--log-format=json"]]
+    )
+    def test_json(self, run: Run, arguments: list[str]) -> None:
+        event = json.loads(run(*arguments).stderr)
+        assert event.pop("time")[:2] == "20"
+        assert event == {"level": "WARNING", "logger": "semlink", "message": "first\nsecond [bold]"}
+
+    def test_error_is_a_json_line_too(self, run: Run) -> None:
+        result = run("fails", "--kind", "transport", "--log-format", "json")
+        event = json.loads(result.stderr)
+        assert (result.returncode, event["level"], event["message"]) == (7, "ERROR", "nobody there")
+        assert event["fields"] == {"exit_code": 7}
+
+    def test_usage_error_is_a_json_line_too(self, run: Run) -> None:
+        event = json.loads(run("--log-format", "json", "fails", "--nope").stderr)
+        assert event["message"].startswith("no such option: --nope")
+
+
+class TestCompletion:
+    def test_script(self, run: Run) -> None:
+        shown = run("--show-completion", "bash")
+        assert shown.returncode == 0, shown.stderr
+        assert "_SEMLINK_COMPLETE" in shown.stdout
+
+    @pytest.mark.parametrize(
+        ("typed", "expected"),
+        [
+            ("semlink fa", "fails"),
+            ("semlink group t", "two"),
+            ("semlink fails --ki", "--kind"),
+            ("semlink fails --verb", "--verbose"),
+        ],
+    )
+    def test_completes(self, environment: dict[str, str], run: Run, typed: str, expected: str) -> None:
+        environment = {
+            **environment,
+            "_SEMLINK_COMPLETE": "complete_bash",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(typed.count(" ")),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "semlink"], env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == [expected]
 
 
 class TestSignals:
@@ -234,7 +335,7 @@ class TestSignals:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             process.send_signal(stop)
-            stdout, stderr = process.communicate(timeout=10)
-        assert process.returncode == cli.EXIT_INTERRUPTED
+            stdout, stderr = process.communicate()
+        assert process.returncode == EXIT_INTERRUPTED
         assert stdout == "cleaned up\n"
         assert stderr == ""

@@ -1,0 +1,53 @@
+"""Consoles of a command, and what it announces on stderr."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from semlink.cli.logs import NOTICES, is_configured, is_quiet
+
+__all__ = ["notify", "stderr_console", "stdout_console"]
+
+_UNWRAPPED_WIDTH = 10_000
+"""Columns off a terminal, where nothing needs to fit: no path breaks, no table folds."""
+
+_notices = logging.getLogger(NOTICES)
+
+
+def stderr_console() -> Console:
+    """Console for people: notices, progress and summaries."""
+    return _console(stderr=True)
+
+
+def stdout_console() -> Console:
+    """Console for results."""
+    return _console(stderr=False)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        console.width = _UNWRAPPED_WIDTH
+    return console
+
+
+def notify(console: Console, message: str, fields: Mapping[str, Any] | None = None) -> None:
+    """Announce something to people; off a terminal as a log line.
+
+    Parameters
+    ----------
+    console : of stderr
+    fields : values that the message holds, for JSON lines
+    """
+    if is_quiet():
+        return
+    if console.stderr and not console.is_terminal and is_configured():
+        _notices.info("%s", message, extra={"fields": fields or {}})
+    else:
+        # Text, since markup would take the brackets of pip's ".[train]" for a colour.
+        console.print(Text(message), soft_wrap=True)
