@@ -10,6 +10,9 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "semlink" / "__init__.py").read_text(encoding="utf-8"))[1]
 
+TOP_LEVEL = ("semlink", "engines", "edge_tx", "edge_rx", "trainer", "benchmarks")
+"""Packages of the distribution; `semlink.packages` refuses others of these names."""
+
 CORE = [
     "numpy>=1.26",
     "pillow>=10.3",
@@ -21,17 +24,16 @@ CORE = [
 ]
 ENGINES = ["onnxruntime>=1.20", "onnx>=1.17", "tomli>=2; python_version < '3.11'"]
 TX = ["watchfiles>=1.0"]
-# faiss-cpu and faiss-gpu overwrite each other silently, so neither is a plain dependency of rx.
+# faiss-cpu and faiss-gpu overwrite each other silently, so neither is a plain dependency.
 FAISS_CPU = ["faiss-cpu>=1.9"]
-DEMO = ["scikit-learn>=1.5", "scikit-image>=0.24", "matplotlib>=3.9", "jinja2>=3.1"]
+DEMO = ["scikit-learn>=1.5", "scikit-image>=0.24", "matplotlib>=3.9", "jinja2>=3.1", "pooch>=1.8"]
 TRAIN = ["torch>=2.5", "onnxscript>=0.5", "scipy>=1.13", "threadpoolctl>=3.5"]
 
 EXTRAS = {
     "tx": TX,
     "video": ["opencv-python-headless>=4.10"],
-    "rx": [],
+    # A receiver needs one of the two, never both.
     "cpu": FAISS_CPU,
-    # In place of cpu, never beside it.
     "gpu": ["faiss-gpu>=1.15"],
     "demo": [*TX, *FAISS_CPU, *DEMO],
     "train": [*FAISS_CPU, *DEMO, *TRAIN],
@@ -45,10 +47,10 @@ EXTRAS = {
         "hypothesis>=6.100",
         "import-linter>=2.1",
         "mypy>=1.13",
-        "psutil>=6",
         "pytest>=8.3",
         "pytest-benchmark>=5.1",
         "pytest-timeout>=2.3",
+        "pytest-xdist>=3.6",
         "ruff>=0.8",
     ],
 }
@@ -57,6 +59,21 @@ setup(
     name="semlink",
     version=VERSION,
     description="Semantic image transmission at the edge: a picture's meaning in a few dozen radio symbols",
+    author="The semlink authors",
+    keywords=["semantic communication", "image retrieval", "wireless", "joint source-channel coding", "edge computing"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Intended Audience :: Telecommunications Industry",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
+        "Topic :: Communications",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Typing :: Typed",
+    ],
+    project_urls={"Method": "https://arxiv.org/abs/2504.01053"},
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
@@ -65,7 +82,12 @@ setup(
     packages=find_packages(
         include=["semlink*", "engines*", "edge_tx*", "edge_rx*", "trainer*", "benchmarks", "benchmarks.report"]
     ),
-    package_data={"benchmarks": ["report/*.j2"], "engines": ["modelsets/*/*"], "trainer": ["demo/*.j2"]},
+    package_data={
+        **{package: ["py.typed"] for package in TOP_LEVEL},
+        "benchmarks": ["py.typed", "report/*.j2"],
+        "engines": ["py.typed", "modelsets/*/*"],
+        "trainer": ["py.typed", "demo/*.j2"],
+    },
     install_requires=[*CORE, *ENGINES],
     extras_require=EXTRAS,
     entry_points={

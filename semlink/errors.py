@@ -15,6 +15,7 @@ __all__ = [
     "KnowledgeBaseError",
     "MissingDependencyError",
     "ModelSetError",
+    "PackageConflictError",
     "ResultsError",
     "SemlinkError",
     "TransportError",
@@ -43,6 +44,12 @@ class MissingDependencyError(SemlinkError):
     def of(cls, package: str, *, extra: str, purpose: str) -> MissingDependencyError:
         """Name the missing package, what needs it and the extra that brings it."""
         return cls(f"{purpose} needs {package}; in semlink's folder run: {install_command(extra)}")
+
+
+class PackageConflictError(SemlinkError):
+    """Another distribution has a package of the same name as one of ours in its place."""
+
+    exit_code = 3
 
 
 class DecodeError(SemlinkError):

@@ -18,6 +18,7 @@ from semlink.cli.logs import LogFormat, configure_logging
 from semlink.cli.options import OUTPUT
 from semlink.cli.renamed import current_arguments
 from semlink.errors import MissingDependencyError
+from semlink.packages import require_own_packages
 
 __all__ = ["ENTRY_POINT_GROUP", "CommandGroup", "LogFormatOption", "Quiet", "Verbose", "command_names"]
 
@@ -76,6 +77,8 @@ class CommandGroup(typer.core.TyperGroup):
         # Here, before the arguments are parsed: what is said about them is logged already.
         _configure_logging(ctx.params)
         args = current_arguments(args)
+        if args[0] != "doctor":  # which reports it
+            require_own_packages()
         try:
             return super().resolve_command(ctx, args)
         except typer.TyperException as error:

@@ -16,11 +16,13 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
+from semlink import __version__
 from semlink.cli.commands import command_names
 from semlink.cli.options import AsJson
 from semlink.cli.output import stdout_console
 from semlink.errors import SemlinkError, install_command
 from semlink.machine import describe_device, installed_versions
+from semlink.packages import conflict, foreign_packages
 from semlink.transport import zmq_version
 
 __all__ = ["Finding", "app", "examine"]
@@ -85,6 +87,7 @@ def examine() -> Iterator[Finding]:
     versions = installed_versions()
     distributions = importlib.metadata.packages_distributions()
     yield Finding("python", "ok", versions["python"])
+    yield from _packages()
     yield Finding("libzmq", "ok", zmq_version())
     yield _onnxruntime(distributions)
     yield _tensorrt(distributions)
@@ -99,6 +102,14 @@ def examine() -> Iterator[Finding]:
     yield Finding("commands", "ok", ", ".join(command_names()))
     for port, other in _PORTS:
         yield _port(port, other)
+
+
+def _packages() -> Iterator[Finding]:
+    foreign = foreign_packages()
+    if not foreign:
+        yield Finding("packages of semlink", "ok", f"semlink {__version__}")
+    for name, path in foreign.items():
+        yield Finding(f"package {name}", "missing", conflict(name, path), "python -m venv .venv")
 
 
 def _version_of(module: str, distributions: _Distributions) -> str | None:
