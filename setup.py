@@ -97,6 +97,7 @@ setup(
             "channel = semlink.cli.channel:app",
             "doctor = semlink.cli.doctor:app",
             "engine = engines.command:app",
+            "models = engines.models.command:app",
             "tx = edge_tx.command:app",
             "rx = edge_rx.command:app",
             "kb = edge_rx.kb.command:app",
