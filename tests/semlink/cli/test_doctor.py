@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import re
 import shlex
 import socket
 import subprocess
@@ -13,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from engines.models import model_set
 from semlink.cli import doctor
-from semlink.errors import install_command
 
 
 def test_every_line_of_this_machine() -> None:
     command = [sys.executable, "-m", "semlink", "doctor", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     findings = {finding["topic"].split(" (")[0]: finding for finding in json.loads(done.stdout)}
     assert {
         "python", "libzmq", "backend ONNX Runtime", "backend TensorRT", "faiss", "torch", "jinja2", "scipy",
@@ -42,12 +43,15 @@ def test_table_shows_the_extra_that_a_command_names(
     assert ".[cpu]" in capsys.readouterr().out
 
 
-def test_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def findings_without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> dict[str, doctor.Finding]:
+    """What the doctor finds where modules are not installed, by topic."""
     real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name in ("faiss", "onnxruntime") else real(name)
-    )
-    findings = {finding.topic.split(" (")[0]: finding for finding in doctor.examine()}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in modules else real(name))
+    return {finding.topic.split(" (")[0]: finding for finding in doctor.examine()}
+
+
+def test_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = findings_without(monkeypatch, "faiss", "onnxruntime")
     assert (findings["faiss"].status, findings["faiss"].fix) == ("missing", "pip install -c constraints.txt '.[cpu]'")
     backend = findings["backend ONNX Runtime"]
     assert (backend.status, backend.fix) == ("missing", "pip install -c constraints.txt '.[tx]'")
@@ -55,33 +59,47 @@ def test_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_backend_that_does_not_load_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "onnxruntime" else real(name))
     finding = next(finding for finding in doctor.examine() if finding.topic == "backend ONNX Runtime")
     assert finding.status == "missing"
     assert "cannot be loaded" in finding.found
     assert finding.fix == "pip install --force-reinstall onnxruntime"
 
 
-def test_every_extra_that_is_named_exists() -> None:
+def test_every_fix_by_an_extra_names_one_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     extras = set(importlib.metadata.metadata("semlink").get_all("Provides-Extra") or [])
-    assert {extra for _, _, extra in doctor._PACKAGES} <= extras
-    assert shlex.split(install_command("tx")) == ["pip", "install", "-c", "constraints.txt", ".[tx]"]
+    everything = [finding.topic.split(" (")[0] for finding in doctor.examine() if "(" in finding.topic]
+    fixes = [finding.fix for finding in findings_without(monkeypatch, *everything).values() if finding.fix]
+    named = {extra for fix in fixes for extra in re.findall(r"'\.\[(.+)\]'", fix)}
+    assert {"tx", "cpu", "demo", "train", "clip"} <= named <= extras
 
 
-def test_a_damaged_model_set_is_restored_from_where_it_came(tmp_path: Path) -> None:
-    model_set = tmp_path / "engines" / "modelsets" / "builtin"
-    assert doctor._restore(model_set) == "pip install --force-reinstall --no-deps ."
-    (tmp_path / ".git").mkdir()
-    assert shlex.split(doctor._restore(model_set))[-2:] == ["--", "engines/modelsets/builtin"]
+@pytest.mark.parametrize("is_checkout", [True, False])
+def test_a_damaged_model_set_is_restored_from_where_it_came(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_checkout: bool
+) -> None:
+    folder = tmp_path / "modelsets" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{")
+    monkeypatch.setattr(model_set, "BUILTIN_MODEL_SETS", folder.parent)
+    if is_checkout:
+        (tmp_path / ".git").mkdir()
+    finding = next(finding for finding in doctor.examine() if finding.topic == "model set mine")
+    assert finding.status == "missing"
+    expected = ["git", "-C", str(tmp_path), "checkout", "--", "modelsets/mine"]
+    assert shlex.split(finding.fix) == (
+        expected if is_checkout else ["pip", "install", "--force-reinstall", "--no-deps", "."]
+    )
 
 
-def test_port_in_use_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_in_use_is_seen() -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        monkeypatch.setattr(doctor, "_PORTS", ((port, "semlink rx --listen 'tcp://127.0.0.1:*'"),))
-        finding = next(finding for finding in doctor.examine() if finding.topic == f"port {port}")
+        ports = [(port, "semlink rx --listen 'tcp://127.0.0.1:*'")]
+        finding = next(finding for finding in doctor.examine(ports) if finding.topic == f"port {port}")
     assert finding.status == "note"
     assert "in use" in finding.found
     assert "--listen" in finding.fix
