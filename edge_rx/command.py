@@ -9,7 +9,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
 from edge_rx.decoders.base import Decoders
 from edge_rx.kb import KnowledgeBase
@@ -23,6 +22,7 @@ from edge_rx.results import ResultsLog
 from edge_rx.service import BatchRule, StopRule, print_summary, serve, summarize
 from engines.build_progress import build_progress
 from engines.models.model_set import ModelSet
+from semlink.cli.output import notify, stderr_console
 from semlink.config import ConfigFile, split_list
 from semlink.errors import ConfigError
 from semlink.interrupt import interruptions
@@ -98,7 +98,7 @@ def rx(
 
     Runs until Ctrl-C or SIGTERM, which end it in good order: with a summary and exit code 0, or 130 if it is loading.
     """
-    console = Console(stderr=True)
+    console = stderr_console()
     if feedback == listen and not listen.endswith(":*"):  # which draws a port for each
         raise ConfigError(f"--feedback and --listen are both {listen}; reports need a port of their own")
     served = tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate else RATES
@@ -140,11 +140,10 @@ def rx(
         publisher = stack.enter_context(ReportPublisher(feedback)) if feedback else None
         log = stack.enter_context(ResultsLog(results))
         entries = knowledge_base.num_entries
-        console.print(
+        notify(
+            console,
             f"listening on {frames.endpoint} with {entries} entries"
             f"{f', reporting on {publisher.endpoint}' if publisher else ''}; Ctrl-C to stop",
-            highlight=False,
-            soft_wrap=True,
         )
 
         is_told = False
@@ -153,14 +152,14 @@ def rx(
             nonlocal is_told
             if not is_told:
                 told = f"first match: {match.label or match.source}, score {match.score:.2f}; all are in {results}"
-                console.print(told, markup=False, highlight=False, soft_wrap=True)
+                notify(console, told)
             is_told = True
 
         reporter = Reporter(publisher) if publisher else None
         serve(frames, receiver, log, stop, interruption, batch=together, on_match=tell_first, reporter=reporter)
         summary = summarize(receiver, log, num_entries=entries)
     if summary.frames_rejected and not summary.matches:
-        console.print("no frame was answered; those rejected say why, and `semlink -v rx` says more", highlight=False)
+        notify(console, "no frame was answered; those rejected say why, and `semlink rx -v` says more")
     if as_json:
         typer.echo(msgspec.json.encode(summary).decode())
     else:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from edge_tx.adaptation import Adaptation
 from edge_tx.model import TransmitterModel, load_index_model, load_transmitter_model
@@ -33,6 +32,7 @@ from engines.models.entry_codebook import EntryCodebook
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions, Precision
 from semlink.cli.app import EXIT_INTERRUPTED
+from semlink.cli.output import notify, stderr_console
 from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.constellation import Constellation
@@ -117,7 +117,7 @@ def tx(
     config: ConfigFile = None,
 ) -> None:
     """Say what a camera sees: image, features, symbols, frames."""
-    console = Console(stderr=True)
+    console = stderr_console()
     skipped = SkippedImages()
     models = ModelSet.find(model_set)
     codes = CodesFormat.parse(codes_format)
@@ -163,7 +163,7 @@ def tx(
             transmitter = Transmitter(model, start_rate, sender.send, num_pilots=pilots, constellation=constellation)
             waits = f", and with {index.codec} once the receiver has reported" if index and index is not model else ""
             told = f"sending {start_rate.num_symbols} symbols an image with {model.codec}{waits} to {connect}"
-            console.print(told, highlight=False, soft_wrap=True)
+            notify(console, told)
             start_s = time.monotonic()
             failure = None
             try:
@@ -186,9 +186,7 @@ def tx(
                 with contextlib.suppress(TransportError):
                     transmitter.end()
             if adaptation is not None and reports is not None and not adaptation.has_report:
-                console.print(
-                    f"no report came from {feedback}: is an rx with --feedback there?", highlight=False, soft_wrap=True
-                )
+                notify(console, f"no report came from {feedback}: is an rx with --feedback there?")
         summary = TransmitterSummary.of(transmitter, skipped, interrupted=interruption.is_set(), duration_s=duration_s)
     if as_json:
         typer.echo(summary.to_json())

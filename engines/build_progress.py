@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import TaskID
 
 from engines.backends.runner import Report
+from semlink.cli.progress import progress_bars
 from semlink.interrupt import interruptions
 
 __all__ = ["build_progress"]
@@ -23,7 +24,7 @@ def build_progress(console: Console) -> Iterator[Report]:
     KeyboardInterrupt
         If Ctrl-C or SIGTERM came during the block: by the callback, where a build can be ended, or else at the end.
     """
-    progress = Progress(console=console)
+    progress = progress_bars(console)
     phases: dict[str, TaskID] = {}
 
     def report(phase: str, share: float) -> None:

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from engines.bench import EngineBench, precision_loss, time_transmitter
@@ -22,6 +21,8 @@ from engines.factory import EngineFactory
 from engines.graphs.quantize import Tensor
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions, Precision
+from semlink.cli.output import stderr_console, stdout_console
+from semlink.cli.progress import progress_bars
 from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError, ImageError
@@ -85,8 +86,9 @@ def build(
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
     size = models.manifest.encoder.preprocessing
     files = image_files(calibrate)[:_MOST_CALIBRATION_PICTURES] if calibrate else []
-    console = Console(stderr=True)
-    pictures = list(_readable(track(files, "reading pictures", console=console, transient=True), size))
+    console = stderr_console()
+    with progress_bars(console, transient=True) as progress:
+        pictures = list(_readable(progress.track(files, description="reading pictures"), size))
     if precision is not Precision.FP32:
         with console.status(f"rewriting {models.name} in {precision.value}"):
             factory.build_encoder(pictures, rebuild=force)
@@ -116,7 +118,7 @@ def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: 
             f"{engine.build_s:.1f}",
             "" if store.is_whole(key) else "damaged: it will be built anew",
         )
-    Console().print(table)
+    stdout_console().print(table)
 
 
 @app.command(epilog="Example: semlink engine bench --precision int8 --runs 1000 --json bench.json")
@@ -145,7 +147,7 @@ def bench(
     )
     factory = EngineFactory(models, options)
     graph = factory.transmitter_graph(parsed, codec=codec)
-    with build_progress(Console(stderr=True)) as progress:
+    with build_progress(stderr_console()) as progress:
         runner = factory.load(graph.onnx, report=progress)
     picture = load_image(image) if image else np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
     stages = time_transmitter(
@@ -167,7 +169,7 @@ def bench(
     if json_path is not None:
         write_report(report, json_path)
     print_latency(
-        f"{models.name} {graph.codec.name} {precision.value}, {runner.description}", stages, console=Console()
+        f"{models.name} {graph.codec.name} {precision.value}, {runner.description}", stages, console=stdout_console()
     )
 
 
@@ -194,7 +196,7 @@ def verify(
     tested = EngineFactory(models, options)
     reference = EngineFactory(models, replace(options, backend="onnxruntime", device="cpu", precision=Precision.FP32))
     graphs = [factory.transmitter_graph(parsed, codec=codec) for factory in (tested, reference)]
-    with build_progress(Console(stderr=True)) as progress:
+    with build_progress(stderr_console()) as progress:
         encoder = tested.load(tested.vectors_graph(), report=progress)
         transmitter = tested.load(graphs[0].onnx, report=progress)
     loss = precision_loss(
@@ -207,7 +209,7 @@ def verify(
     if as_json:
         typer.echo(msgspec.json.encode(loss).decode())
         return
-    print_counts(f"{models.name} {precision.value} beside fp32", msgspec.structs.asdict(loss), console=Console())
+    print_counts(f"{models.name} {precision.value} beside fp32", msgspec.structs.asdict(loss), console=stdout_console())
 
 
 def _readable(paths: Iterable[Path], preprocessing: Preprocessing) -> Iterator[Tensor]:

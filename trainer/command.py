@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
+from semlink.cli.output import notify, stderr_console
+from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, split_list
 from semlink.errors import MissingDependencyError
 from semlink.rates import PAPER_RATES, parse_rate
@@ -75,7 +75,7 @@ def codec(
         from trainer.codecs.model_set import CodecOptions, train_model_set
     except ImportError as error:
         raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink train") from None
-    console = Console(stderr=True)
+    console = stderr_console()
     options = CodecOptions(
         codecs=tuple(dict.fromkeys(split_list(codecs, "--codec"))),
         rates=tuple(parse_rate(text) for text in split_list(num_symbols, "--num-symbols")),
@@ -86,7 +86,7 @@ def codec(
         loss=loss,
         objective=objective,
     )
-    with Progress(console=console) as progress:
+    with progress_bars(console) as progress:
         train_model_set(
             out,
             options,
@@ -96,9 +96,8 @@ def codec(
             runs=runs,
             progress=progress,
         )
-    console.print(
+    notify(
+        console,
         f"model set written to {out}; try it on pictures that it has not learnt from, such as those of test/:"
         f" semlink evaluate --data FOLDER --model-set {out} --codec {','.join(options.codecs)} --weights model-set",
-        highlight=False,
-        soft_wrap=True,
     )

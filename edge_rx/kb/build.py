@@ -19,7 +19,6 @@ from pathlib import Path
 from sqlite3 import DatabaseError
 
 import numpy as np
-from rich.console import Console
 from rich.progress import Progress
 
 from edge_rx.kb.images import ImageStore, encode_png, image_suffix
@@ -38,6 +37,8 @@ from edge_rx.kb.records import Record, RecordTable
 from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, lock_whatever_is_there, sync_tree
 from engines.models.codecs import Codec
 from engines.models.image_encoder import ImageEncoder
+from semlink.cli.output import stderr_console
+from semlink.cli.progress import progress_bars
 from semlink.errors import ConfigError, ImageError, KnowledgeBaseError
 from semlink.files import file_sha256, sync_path
 from semlink.image import RGBImage, image_files, load_image, preprocess
@@ -138,7 +139,7 @@ def build_knowledge_base(
     _check_target(target, replace=replace)
     # What can fail without touching the disk comes first.
     index, keys = FlatIndex(encoder.feature_dim), load_keys(codecs)
-    bar = Progress(console=Console(stderr=True), transient=True, disable=not show_progress)
+    bar = progress_bars(stderr_console(), transient=True) if show_progress else Progress(disable=True)
     try:
         with _workshop(target) as folder, bar:
             tracked = bar.track(images, total=num_images, description="building the knowledge base")

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -18,6 +17,7 @@ from engines.models.codecs import NestedCodec
 from engines.models.entry_codebook import EntryCodebook
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
+from semlink.cli.output import stdout_console
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError, KnowledgeBaseError
 from semlink.files import replaced_file
@@ -85,7 +85,7 @@ def info(folder: KBFolder, as_json: AsJSON = False) -> None:
             name, ", ".join(f"{keys.codec} {keys.fingerprint[:12]}" for keys in value) if name == "keys" else str(value)
         )
     table.add_row("labels", str(len(described["labels"])))
-    Console().print(table)
+    stdout_console().print(table)
 
 
 @app.command(epilog="Example: semlink kb verify KB && echo whole")
@@ -125,7 +125,7 @@ def search(
     for neighbour in neighbours:
         record = neighbour.record
         table.add_row(f"{neighbour.score:.3f}", str(record.entry_id), escape(record.label), escape(record.source))
-    Console().print(table)
+    stdout_console().print(table)
 
 
 @app.command("rekey", epilog="Example: semlink kb rekey KB --model-set models/mine")

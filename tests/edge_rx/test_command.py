@@ -53,7 +53,7 @@ def running_receiver(*arguments: str | Path) -> Iterator[RunningReceiver]:
         try:
             assert process.stderr is not None
             ready = process.stderr.readline()
-            found = re.fullmatch(r"listening on (tcp://\S+:\d+) with 12 entries; Ctrl-C to stop\n", ready)
+            found = re.search(r" INFO listening on (tcp://\S+:\d+) with 12 entries; Ctrl-C to stop\n$", ready)
             if found is None:
                 process.kill()
                 pytest.fail(ready + process.stderr.read())

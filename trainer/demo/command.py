@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engines.models.model_set import ModelSet
 from semlink.channel import ChannelModel, default_num_pilots
+from semlink.cli.output import notify, stderr_console, stdout_console
+from semlink.cli.progress import progress_bars
 from semlink.cli.summary import print_latency
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError, MissingDependencyError, ResultsError
@@ -86,13 +87,8 @@ def demo(
         count=count,
         seed=seed,
     )
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    progress = progress_bars(stderr_console(), *columns)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out takes a folder")
     try:
@@ -107,7 +103,7 @@ def demo(
         typer.echo((out / "report.json").read_text(encoding="utf-8"))
     else:
         _print(report)
-    progress.console.print(f"wrote {out}/report.json and {out}/report.html")
+    notify(progress.console, f"wrote {out}/report.json and {out}/report.html")
 
 
 def _codecs(asked: str | None, model_set: str) -> tuple[str, ...]:
@@ -136,7 +132,7 @@ def new_or_temporary_folder(folder: Path | None) -> Iterator[Path]:
 
 
 def _print(report: DemoReport) -> None:
-    console = Console()
+    console = stdout_console()
     table = Table(
         *("dataset", "codec", "symbols", "SNR dB", "right", "ideal", "sent", "lost", "images/s"),
         title="What came through",

@@ -13,6 +13,7 @@ from rich.progress import Progress, TaskID
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
+from semlink.cli.output import notify
 from semlink.image import load_image
 from semlink.machine import describe_device, installed_versions, now_utc
 from semlink.rates import Rate
@@ -109,7 +110,7 @@ def run_demo(options: DemoOptions, work: Path, progress: Progress) -> tuple[Demo
     for codec in options.codecs:
         if lacking := [rate for rate in options.rates if rate not in models.codec(codec).rates]:
             rates = ", ".join(str(rate.num_symbols) for rate in lacking)
-            progress.console.print(f"{codec} is left out at {rates} symbols: the model set has it at other rates")
+            notify(progress.console, f"{codec} is left out at {rates} symbols: the model set has it at other rates")
     task = progress.add_task("demo", total=len(options.datasets) * len(_cells(options, models)))
     runs = []
     for position, name in enumerate(options.datasets):
@@ -126,7 +127,7 @@ def _run_dataset(
     image_list = work / "sent.txt"
     image_list.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
     knowledge_base, models_option = work / "kb", ("--model-set", options.model_set)
-    progress.console.print(f"{dataset.name}: building a KB of {len(kb_images)} images, sending {len(paths)}")
+    notify(progress.console, f"{dataset.name}: building a KB of {len(kb_images)} images, sending {len(paths)}")
     run_command("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), *models_option, "--json")
     labels = {str(path): path.parent.name for path in paths}
     cells: list[CellReport] = []

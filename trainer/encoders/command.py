@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from semlink.cli.output import notify, stderr_console, stdout_console
+from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, split_list
 from semlink.errors import MissingDependencyError
 from semlink.machine import write_report
@@ -65,13 +67,13 @@ def export(
         from trainer.encoders.registry import build_encoder
     except ImportError as error:
         raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink train encoder") from None
-    console, threads = Console(stderr=True), num_threads or _num_cores()
+    console, threads = stderr_console(), num_threads or _num_cores()
     with _progress(console) as progress:
         encoder = build_encoder(name, weights=weights, data_folder=data_folder, num_threads=threads, progress=progress)
         write_encoder_model_set(out, encoder)
         measured = measure_model_set(out, datasets, data_folder=data_folder, num_threads=threads, progress=progress)
     figures = ", ".join(f"{key} {value:.3f}" for key, value in measured.items())
-    console.print(f"model set written to {out}: {figures}")
+    notify(console, f"model set written to {out}: {figures}")
 
 
 @app.command("report-head", epilog="Example: semlink train encoder report-head --json head.json")
@@ -87,7 +89,7 @@ def report_head(
         from trainer.encoders.head_report import head_table, report_heads
     except ImportError as error:
         raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink train encoder") from None
-    with _progress(Console(stderr=True)) as progress:
+    with _progress(stderr_console()) as progress:
         report = report_heads(
             seeds=range(seeds),
             command=shlex.join(["semlink", *sys.argv[1:]]),
@@ -95,14 +97,14 @@ def report_head(
             num_threads=num_threads or _num_cores(),
             progress=progress,
         )
-    Console().print(head_table(report))
+    stdout_console().print(head_table(report))
     if json_path is not None:
         write_report(report, json_path)
 
 
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
+    return progress_bars(console, *columns, transient=True)
 
 
 def _num_cores() -> int:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from semlink.channel import ChannelModel
+from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError, MissingDependencyError
@@ -92,7 +92,7 @@ def evaluate(
     from trainer.evaluation.plot import plot_report
     from trainer.evaluation.report import summary_table
 
-    console = Console(stderr=True)
+    console = stderr_console()
     if json_path is not None:
         require_writable(json_path)  # before hours of work, not after them
     try:
@@ -122,9 +122,9 @@ def evaluate(
             deliver=lambda report: None if json_path is None else write_report(report, json_path),
         )
     except KeyboardInterrupt:
-        console.print("stopped; what was measured is kept: the same command goes on from there", highlight=False)
+        notify(console, "stopped; what was measured is kept: the same command goes on from there")
         raise
-    Console().print(summary_table(report))
+    stdout_console().print(summary_table(report))
     if json_path is not None:
         plot = plot or json_path.with_suffix(".png")
     if plot is not None:

@@ -10,12 +10,13 @@ from typing import Literal
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink import __version__
 from semlink.cache import cache_folder
+from semlink.cli.output import notify
+from semlink.cli.progress import progress_bars
 from trainer.codecs import config as recipe
 from trainer.codecs import nested
 from trainer.codecs import projection_head as projection
@@ -79,7 +80,7 @@ def run_evaluation(
     check_references(grid)
     models = ModelSet.find(model_set)
     encoder = ImageEncoder(models, num_threads=num_jobs)
-    with Progress(console=console) as progress:
+    with progress_bars(console) as progress:
         dataset = open_dataset(data, progress=progress)
         if weights == "auto":
             weights = "trained" if dataset.name == "cifar100" else "model-set"
@@ -104,7 +105,7 @@ def run_evaluation(
             *(training_data.key if training_data else "", _FIT_VERSIONS),
         )
         if journal.num_records:
-            console.print(f"going on with an interrupted evaluation: {journal.num_records} cells are known")
+            notify(console, f"going on with an interrupted evaluation: {journal.num_records} cells are known")
         learnt = replace(grid, codecs=tuple(codec for codec in grid.codecs if codec not in _LEARNS_NOTHING))
         measurement = Measurement(learnt, noiseless, progress, journal, num_jobs)
         records: list[Record] = []
