@@ -39,7 +39,7 @@ def _apply(ctx: typer.Context, path: Path | None) -> Path | None:
     defaults: dict[str, Any] = dict(ctx.default_map or {})
     command = [word for word in ctx.command_path.split() if word != "semlink"]
     for written, value in values.items():
-        key = current_key(command, written, value)
+        key = current_key(command, written, value, by_option)
         if key != written and key in values:
             raise ConfigError(f'{path}: "{written}" is the former name of "{key}", which the file has too')
         if key not in by_option:

@@ -7,6 +7,7 @@ package that is not installed has no command.
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib.metadata
 from typing import Annotated, Any
 
@@ -76,7 +77,7 @@ class CommandGroup(typer.core.TyperGroup):
         """Find the command that the arguments name, by today's name or by one that it had."""
         # Here, before the arguments are parsed: what is said about them is logged already.
         _configure_logging(ctx.params)
-        args = current_arguments(args)
+        args = current_arguments(args, functools.partial(self._declared_options, ctx))
         if args[0] != "doctor":  # which reports it
             require_own_packages()
         try:
@@ -86,6 +87,12 @@ class CommandGroup(typer.core.TyperGroup):
             if similar:
                 error.message = f"{error.message.rstrip('.')}. Did you mean {' or '.join(map(repr, similar))}?"
             raise
+
+    def _declared_options(self, ctx: Any, path: tuple[str, ...]) -> frozenset[str] | None:
+        command = self.get_command(ctx, path[0])
+        for name in path[1:]:
+            command = getattr(command, "commands", {}).get(name)
+        return None if command is None else frozenset(option for param in command.params for option in param.opts)
 
 
 def _unavailable(name: str, error: ImportError) -> typer.Typer:
