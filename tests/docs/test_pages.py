@@ -11,7 +11,7 @@ from semlink.frame import HEADER_BYTES, MAX_FRAME_BYTES, Flags, unpack
 from semlink.iq import CodesFormat
 from semlink.rates import RATES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PACKAGES = ("semlink", "engines", "edge_tx", "edge_rx", "trainer", "benchmarks")
 CITATION = re.compile(r'docs/([\w-]+\.md)(?:,\s+"([^"]+)")?')
