@@ -102,7 +102,8 @@ def _transmitter(laps: _Laps, pixels: str, num_symbols: str, num_threads: str) -
 
 def _receiver(laps: _Laps, knowledge_base: str, message: str, num_symbols: str) -> int:
     data = Path(message).read_bytes()
-    from edge_rx.decoders.base import Decoders
+    from edge_rx.decoders.options import DecoderOptions
+    from edge_rx.decoders.registry import Decoders
     from edge_rx.kb import KnowledgeBase
     from edge_rx.pipeline import Receiver
     from engines.models.model_set import ModelSet
@@ -111,7 +112,7 @@ def _receiver(laps: _Laps, knowledge_base: str, message: str, num_symbols: str) 
     laps.lap("imports")
     models = ModelSet.find("builtin")
     with KnowledgeBase.open(Path(knowledge_base), models.encoder_fingerprint) as kb:
-        decoders = Decoders.of(models, kb, rates=[parse_rate(num_symbols)], backend="onnxruntime")
+        decoders = Decoders.of(models, kb, DecoderOptions(rates=[parse_rate(num_symbols)], backend="onnxruntime"))
         receiver = Receiver(decoders, kb)
         laps.lap("load")
         match = receiver.run_once(data)

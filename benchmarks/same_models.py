@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from benchmarks.torch_eager import FEATURE_DIM, NUM_THREADS
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
 from edge_rx.noise import NoiseEstimator
@@ -110,7 +111,7 @@ class Link(AbstractContextManager["Link"]):
         self._model = load_transmitter_model(models, rate, options, codec=codec)
         self._knowledge_base = KnowledgeBase.open(knowledge_base, models.encoder_fingerprint, num_threads=NUM_THREADS)
         decoders = Decoders.of(
-            models, self._knowledge_base, rates=[rate], backend="onnxruntime", num_threads=NUM_THREADS
+            models, self._knowledge_base, DecoderOptions(rates=[rate], backend="onnxruntime", num_threads=NUM_THREADS)
         )
         self._decoder = decoders.decoder(self._model.fingerprints[rate])
         self._noise = NoiseEstimator()

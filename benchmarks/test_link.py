@@ -13,7 +13,8 @@ from PIL import Image
 
 from benchmarks.conftest import NUM_THREADS, OPTIONS
 from benchmarks.graphs import BACKEND, DEVICE, codec_graphs, unit_features
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
@@ -125,7 +126,7 @@ def test_receiver_overhead_besides_the_search(benchmark, model_set, codec, rate,
         time.sleep(0.002)  # time for the frame to be in the socket, so that the wait for it is not timed
 
     with KnowledgeBase.open(knowledge_base_folder) as kb:
-        decoders = Decoders.of(model_set, kb, rates=[rate], backend=BACKEND)
+        decoders = Decoders.of(model_set, kb, DecoderOptions(rates=[rate], backend=BACKEND))
 
         def receive():
             frame = unpack(frames.receive(timeout_s=5.0))
@@ -143,7 +144,7 @@ def test_end_to_end_one_process(benchmark, model_set, codec, rate, camera_pictur
     model = load_transmitter_model(model_set, rate, OPTIONS, codec=codec)
     transmitter = Transmitter(model, rate, sender.send)
     with KnowledgeBase.open(knowledge_base_folder) as kb:
-        receiver = Receiver(Decoders.of(model_set, kb, backend=BACKEND), kb)
+        receiver = Receiver(Decoders.of(model_set, kb, DecoderOptions(backend=BACKEND)), kb)
 
         def send_and_match():
             transmitter.run_once(camera_picture)

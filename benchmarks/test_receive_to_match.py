@@ -14,7 +14,8 @@ import pytest
 
 from benchmarks.frame_sender import frame_sender
 from benchmarks.graphs import BACKEND, codec_graphs
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.pipeline import Receiver
 from semlink.timing import summarize_latency
@@ -36,7 +37,7 @@ def test_receive_to_match_with_transport(
     ):
         sent = np.linspace(0, kb.num_entries - 1, NUM_CODES).astype(int)
         codes = np.stack([to_codes(features) for features in kb.features()[sent][:, None]])
-        receiver = Receiver(Decoders.of(model_set, kb, rates=[rate], backend=BACKEND), kb)
+        receiver = Receiver(Decoders.of(model_set, kb, DecoderOptions(rates=[rate], backend=BACKEND)), kb)
         with frame_sender(frames, codes, chosen.fingerprint(rate), tmp_path) as next_frame:
 
             def next_match():

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.conftest import NUM_KB_ENTRIES
 from benchmarks.graphs import BACKEND, graph_cost
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.registry import Decoders
 from edge_rx.decoders.templates import SignalTemplates
 from edge_rx.equalizer import equalize_phase
 from edge_rx.kb import KnowledgeBase
@@ -27,7 +28,7 @@ def symbols(rate):
 @pytest.fixture
 def codec_decoder(model_set, codec, rate, knowledge_base_folder):
     with KnowledgeBase.open(knowledge_base_folder) as kb:
-        yield Decoders.of(model_set, kb, rates=[rate], backend=BACKEND).decoder(
+        yield Decoders.of(model_set, kb, DecoderOptions(rates=[rate], backend=BACKEND)).decoder(
             model_set.codec(codec).fingerprint(rate)
         )
 

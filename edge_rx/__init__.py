@@ -8,7 +8,7 @@ Each block of the path is a module of that name; `service` runs them until told 
 
 __all__ = ["Decoders", "KnowledgeBase", "Match", "Receiver", "ResultsLog"]
 
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.match import Match
 from edge_rx.pipeline import Receiver

@@ -18,13 +18,14 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from PIL import Image
 
-from edge_rx.decoders.base import Decoders
 from edge_rx.decoders.map_detector import MapDetector
+from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.registry import Decoders
 from edge_rx.decoders.templates import SignalTemplates
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.index import FlatIndex
-from edge_rx.kb.project import rekey
+from edge_rx.kb.project import project_knowledge_base
 from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
@@ -73,7 +74,7 @@ def keys_of(kb: KnowledgeBase, models: ModelSet, codec: str | None = None) -> En
     if codec is None:
         return EntryCodebook.of(kb.features(), kb.fingerprint, space=models.encoder_fingerprint)
     space = models.codec(codec).projection_fingerprint
-    return EntryCodebook.of(kb.keys(space), kb.fingerprint, space=space)
+    return EntryCodebook.of(kb.projected(space), kb.fingerprint, space=space)
 
 
 def model_of(codec: str, rate: Rate, kb: KnowledgeBase, models: ModelSet) -> TransmitterModel:
@@ -106,7 +107,7 @@ def nearest_keys(models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBIma
     """What is found without any channel: an entry's key is drawn to its label, an image's is not."""
     codec = models.codec("nested-labels")
     images = codec.load_keys().project_images(ImageEncoder(models).encode(list(pictures.values())))
-    entries = (images @ kb.keys(codec.projection_fingerprint).T).argmax(axis=1)
+    entries = (images @ kb.projected(codec.projection_fingerprint).T).argmax(axis=1)
     return [kb.record(int(entry)).source for entry in entries]
 
 
@@ -143,7 +144,7 @@ def test_each_code_is_heard_by_its_own_keys(
     familiar: ModelSet, familiar_kb: KnowledgeBase, pictures: dict[str, RGBImage]
 ) -> None:
     codec, features = familiar.codec("nested"), ImageEncoder(familiar).encode(list(pictures.values()))
-    decoders = Decoders.of(familiar, familiar_kb, with_high_snr_code=True)
+    decoders = Decoders.of(familiar, familiar_kb, DecoderOptions(with_high_snr_code=True))
     codes = {False: codec.codebook, True: codec.codebook.for_high_snr()}
     searches = {
         is_high_snr: MapDetector(SignalTemplates.of(code, familiar_kb.features()), RATE)
@@ -172,12 +173,13 @@ def test_what_is_not_served_says_why_for_both_codes(
     assert "start it with --feedback" in caplog.text
     caplog.clear()
     narrow = Receiver(
-        Decoders.of(familiar, familiar_kb, rates=[parse_rate("16")], with_high_snr_code=True), familiar_kb
+        Decoders.of(familiar, familiar_kb, DecoderOptions(rates=[parse_rate("16")], with_high_snr_code=True)),
+        familiar_kb,
     )
     for each in (model, model.for_high_snr):
         answers(each, RATE, narrow, pictures)
     assert dict(narrow.rejected) == {"codec not served": 2 * len(pictures)}
-    assert "told to serve other rates" in caplog.text
+    assert "serves other rates" in caplog.text
     assert load_transmitter_model(familiar, RATE, codec="nested-labels").for_high_snr is None
 
 
@@ -212,11 +214,11 @@ def test_one_engine_serves_every_rate(
 def test_a_rate_that_is_not_served_is_refused_by_name(
     models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage], caplog: pytest.LogCaptureFixture
 ) -> None:
-    receiver = Receiver(Decoders.of(models, kb, rates=[parse_rate("16")]), kb)
+    receiver = Receiver(Decoders.of(models, kb, DecoderOptions(rates=[parse_rate("16")])), kb)
     for codec in ("nested", "index"):
         assert answers(model_of(codec, RATE, kb, models), RATE, receiver, pictures) == [None] * 12
     assert receiver.rejected == {"codec not served": 24}
-    assert "this receiver was told to serve other rates" in caplog.text
+    assert "this receiver serves other rates" in caplog.text
 
 
 def test_score_falls_where_the_knowledge_base_has_nothing_alike(
@@ -261,7 +263,7 @@ class TestKeys:
             assert receiver.rejected == {"codec not served": 12}
         images = sorted((folder / "images").rglob("*"))
         times = [path.stat().st_mtime_ns for path in images]
-        assert rekey(folder, models) == ["nested-labels"]
+        assert project_knowledge_base(folder, models) == ["nested-labels"]
         assert [path.stat().st_mtime_ns for path in images] == times
         with KnowledgeBase.open(folder) as kb:
             assert kb.verify() == []
@@ -274,7 +276,7 @@ class TestKeys:
         with KnowledgeBase.open(folder) as kb:
             assert kb.verify() == [f"{keys.name}: sha256 is not the manifest's"]
             with pytest.raises(KnowledgeBaseError, match="damaged, or replaced"):
-                kb.keys(models.codec("nested-labels").projection_fingerprint)
+                kb.projected(models.codec("nested-labels").projection_fingerprint)
 
     def test_keys_of_another_knowledge_base_are_refused(
         self, kb_folder: Path, models: ModelSet, tmp_path: Path
@@ -287,7 +289,7 @@ class TestKeys:
             foreign.add(kb.features()[::-1])
             foreign.save(path)
             with pytest.raises(KnowledgeBaseError, match="replaced"):
-                kb.keys(models.codec("nested-labels").projection_fingerprint)
+                kb.projected(models.codec("nested-labels").projection_fingerprint)
 
     def test_new_keys_take_the_place_of_old_ones(self, kb_folder: Path, models: ModelSet, tmp_path: Path) -> None:
         folder = Path(shutil.copytree(kb_folder, tmp_path / "KB"))
@@ -298,20 +300,20 @@ class TestKeys:
         manifest["codecs"][2]["keys"]["proxies"]["sha256"] = file_sha256(proxies)
         (other / "manifest.json").write_text(json.dumps(manifest))
         (before,) = folder.glob("keys-*.faiss")
-        rekey(folder, ModelSet(other))
+        project_knowledge_base(folder, ModelSet(other))
         (after,) = folder.glob("keys-*.faiss")
         assert after != before
         with KnowledgeBase.open(folder) as kb:
-            assert [entry.file for entry in kb.manifest.keys] == [after.name]
+            assert [entry.file for entry in kb.manifest.projected] == [after.name]
             assert kb.verify() == []
 
     def test_set_without_keys_has_nothing_to_rekey(self, model_set: ModelSet, kb_folder: Path) -> None:
-        with pytest.raises(ModelSetError, match="has no codec with keys"):
-            rekey(kb_folder, model_set)
+        with pytest.raises(ModelSetError, match="has no codec with a projection head"):
+            project_knowledge_base(kb_folder, model_set)
 
     def test_no_knowledge_base_to_rekey(self, models: ModelSet, tmp_path: Path) -> None:
         with pytest.raises(KnowledgeBaseError, match="not a knowledge base"):
-            rekey(tmp_path / "nowhere", models)
+            project_knowledge_base(tmp_path / "nowhere", models)
 
     def test_keys_of_another_encoder_are_refused(self, kb: KnowledgeBase, models: ModelSet) -> None:
         with pytest.raises(ModelSetError, match="exported for other models"):
@@ -324,7 +326,7 @@ class TestKeys:
         receiver = Receiver(Decoders.of(models, kb), kb)
         assert answers(load_index_model(models, stale), RATE, receiver, pictures) == [None] * 12
         assert receiver.rejected == {"unknown models": 12}
-        assert "semlink kb export-keys" in caplog.text
+        assert "semlink kb export-entries" in caplog.text
 
 
 class Reports:
@@ -483,7 +485,7 @@ def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
     folder, keys = tmp_path / "KB", tmp_path / "keys.npz"
     model_set = ("--model-set", models.folder)
     done("kb", "build", pictures, "--out", folder, *model_set)
-    exported = json.loads(done("kb", "export-keys", folder, "--out", keys, *model_set, "--json"))
+    exported = json.loads(done("kb", "export-entries", folder, "--out", keys, *model_set, "--json"))
     assert exported["num_entries"] == 12
     blind = ("--codec", "synthetic-codec", "--rate", RATE.num_symbols, "--pilots", 1)
     with semlink("tx", pictures, *model_set, *blind, "--keys", keys, "--feedback", "tcp://127.0.0.1:1") as process:

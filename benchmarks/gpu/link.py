@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from benchmarks.gpu.search import TOLERANCE
 from benchmarks.gpu.timing import DeviceBench, SkipPart
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
 from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
@@ -79,7 +80,9 @@ def bench_link(bench: DeviceBench, num_entries: int) -> None:
                     model = load_transmitter_model(models, RATE, options, codec=codec)
                     gpu = open_search_device(device, search_precision)
                     with KnowledgeBase.open(kb, models.encoder_fingerprint, gpu=gpu) as knowledge_base:
-                        decoders = Decoders.of(models, knowledge_base, rates=[RATE], backend=decoder_backend, gpu=gpu)
+                        decoders = Decoders.of(
+                            models, knowledge_base, DecoderOptions(rates=[RATE], backend=decoder_backend, gpu=gpu)
+                        )
                         receiver = Receiver(decoders, knowledge_base)
                         tolerance = TOLERANCE[search_precision] if search_precision is SearchPrecision.FP16 else None
                         check = _Checker(_answers_of_the_cpu(models, kb, model, sent), codec, tolerance)
@@ -93,7 +96,9 @@ def _answers_of_the_cpu(models: ModelSet, kb: Path, model: GraphModel, sent: lis
     for picture in sent:
         transmitter.run_once(LoadedImage(picture, *picture.shape[:2]))
     with KnowledgeBase.open(kb, models.encoder_fingerprint) as knowledge_base:
-        receiver = Receiver(Decoders.of(models, knowledge_base, rates=[RATE], backend="onnxruntime"), knowledge_base)
+        receiver = Receiver(
+            Decoders.of(models, knowledge_base, DecoderOptions(rates=[RATE], backend="onnxruntime")), knowledge_base
+        )
         answers = [match for frame in frames if (match := receiver.run_once(frame)) is not None]
     if len(answers) != len(sent):
         raise RuntimeError(f"the CPU's receiver answers {len(answers)} of {len(sent)} frames")

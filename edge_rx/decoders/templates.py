@@ -1,7 +1,7 @@
-"""What each entry of a knowledge base would have sounded like, had an image like it been sent.
+"""Noise-free signal of every KB entry (matched-filter templates), with priors for MAP detection.
 
-An entry has one key for the case that the sent image was unfamiliar to the code, and one for each of the
-cells whose centroid it is among the nearest to, for the case that it was sent as that cell's codeword.
+An entry has one signal for each cell whose centroid it is among the nearest to, for images that are sent as that cell's
+codeword, and one for images whose energy score is below the threshold, which are sent without a codeword.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from semlink.errors import KnowledgeBaseError
 __all__ = ["SignalPriors", "SignalTemplates"]
 
 _BLOCK = 4096
-"""Entries that are held against all cells at a time."""
+"""Entries that are compared with all cells at a time."""
 
 
 @dataclass(frozen=True)
 class SignalPriors:
-    """What the receiver assumes of images that it has not met.
+    """Priors of the receiver for images that are sent.
 
-    Chosen at 64 symbols on validation images of CIFAR-100, with digits, photographs and ImageNet views
-    looked at beside them, so that strangers keep what `kbsc` has there.
+    Chosen at 64 symbols on validation images of CIFAR-100, so that digits, photographs and views of ImageNet images,
+    which were evaluated beside them, keep the accuracy of `kbsc`.
 
     Attributes
     ----------
-    familiar : probability that an image is sent as a codeword
-    entries_per_cell : nearest entries that a cell's codeword may stand for
-    sharpness : how much likelier the nearest of them is: e to this, for each unit of cosine
-    agreement : correlation of an image's analog part with that of the entry that means the same
+    codeword_prior : probability that an image is sent as a codeword
+    entries_per_cell : number of nearest entries that a cell's codeword may represent
+    sharpness : log-prior of these entries per unit of cosine similarity to the centroid
+    agreement : correlation of an image's analog part with that of the entry of the same meaning
     """
 
-    familiar: float = 0.9
+    codeword_prior: float = 0.9
     entries_per_cell: int = 4
     sharpness: float = 30.0
     agreement: float = 0.8
@@ -45,20 +45,20 @@ class SignalPriors:
 
 @dataclass(frozen=True, eq=False)
 class SignalTemplates:
-    """What each entry of a knowledge base would have sounded like, at the longest rate; shared by all rates.
+    """Noise-free signals of a knowledge base's entries at the longest rate; shared by all rates.
 
     Attributes
     ----------
-    keys : (keys, feature_dim) float32: codewords with analog parts, then analog parts alone
-    scale : (keys,) float32, by how much a key's prefix of unit power is louder than it can be expected to match
-    entries : (keys,) int64, whose key it is
-    similarity : (keys,) float32, of the entry and what the key stands for: a cell's centroid, or the entry itself
-    log_priors : (keys,) float64
-    unexplained : variance of each real that is neither key nor noise
-    vectors : (entries, feature_dim) float32 of one length, what entries are compared by
+    signals : (signals, feature_dim) float32: codewords with analog parts, then analog parts alone
+    scale : (signals,) float32, expected correlation of a received prefix of unit power with the signal's
+    entries : (signals,) int64, entry of each signal
+    similarity : (signals,) float32, cosine of the entry and the origin of the signal: a cell's centroid, or the entry
+    log_priors : (signals,) float64
+    unexplained : variance of each real that is neither signal nor noise
+    vectors : (entries, feature_dim) float32 of equal length, by which entries are compared
     """
 
-    keys: FloatArray
+    signals: FloatArray
     scale: FloatArray
     entries: npt.NDArray[np.int64]
     similarity: FloatArray
@@ -68,21 +68,21 @@ class SignalTemplates:
 
     @classmethod
     def of(cls, codebook: Codebook, features: FloatArray, priors: SignalPriors | None = None) -> SignalTemplates:
-        """Listen to every entry of (entries, feature_dim) float32 once; see `of_codes`."""
+        """Compute the signals of (entries, feature_dim) float32 vectors with one code; see `of_codes`."""
         return cls.of_codes([codebook], features, priors)[0]
 
     @classmethod
     def of_codes(
         cls, codebooks: Sequence[Codebook], features: FloatArray, priors: SignalPriors | None = None
     ) -> list[SignalTemplates]:
-        """Listen by several codes that differ in how they share the power, and hold all but the keys together.
+        """Compute the signals with several codes that differ in their power share; all but the signals is shared.
 
         Raises
         ------
         KnowledgeBaseError
             If there are no entries.
         EngineError
-            If the features are not the codebook's.
+            If the features have another width than the codebook.
         """
         if not len(features):
             raise KnowledgeBaseError("a knowledge base without entries answers nothing")
@@ -92,11 +92,11 @@ class SignalTemplates:
         analog = first.analog(directions)
         cells, nearest, similarity, log_priors = _cell_entries(first, directions, priors)
         ones = np.ones(len(features), np.float32)
-        analog_prior = np.log((1.0 - priors.familiar) / len(features))
+        analog_prior = np.log((1.0 - priors.codeword_prior) / len(features))
         refinement = priors.agreement * analog[nearest]
-        keys = [np.concatenate([code.superpose(code.codewords[cells], refinement), analog]) for code in codebooks]
+        signals = [np.concatenate([code.superpose(code.codewords[cells], refinement), analog]) for code in codebooks]
         templates = cls(
-            keys=keys[0],
+            signals=signals[0],
             scale=np.concatenate([np.ones(len(cells), np.float32), priors.agreement * ones]),
             entries=np.concatenate([nearest, np.arange(len(features))]),
             similarity=np.concatenate([similarity, ones]),
@@ -104,13 +104,13 @@ class SignalTemplates:
             unexplained=(1.0 - priors.agreement**2) / 2,
             vectors=analog,
         )
-        return [replace(templates, keys=each) for each in keys]
+        return [replace(templates, signals=each) for each in signals]
 
 
 def _cell_entries(
     codebook: Codebook, directions: FloatArray, priors: SignalPriors
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray, npt.NDArray[np.float64]]:
-    """Which entries each cell's codeword may stand for, and how probable each such pair is.
+    """The entries that each cell's codeword may represent, and the prior of each pair.
 
     Returns
     -------
@@ -132,6 +132,6 @@ def _cell_entries(
     scores = priors.sharpness * best.astype(np.float64)
     scores -= scores.max(axis=1, keepdims=True)
     log_weights = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-    log_priors = log_weights + np.log(priors.familiar * codebook.cell_shares.astype(np.float64))[:, None]
+    log_priors = log_weights + np.log(priors.codeword_prior * codebook.cell_shares.astype(np.float64))[:, None]
     cells = np.repeat(np.arange(codebook.num_cells), best.shape[1])
     return cells, best_entries.ravel(), best.ravel(), log_priors.ravel()

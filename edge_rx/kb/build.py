@@ -1,8 +1,8 @@
-"""Build a knowledge base from pictures.
+"""Build a knowledge base from images.
 
 The work happens in a hidden folder beside the target, which takes the target's name in one step
-when all of it is on disk: whoever looks at the target sees no knowledge base, the old one, or the
-new one, whatever happens to the builder.
+when all of it is on disk: a reader of the target sees no knowledge base, the old one, or the new
+one, even if the builder is killed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from edge_rx.kb.manifest import (
     Manifest,
     write_manifest,
 )
-from edge_rx.kb.project import add_keys, load_keys
+from edge_rx.kb.project import add_projected_vectors, load_projections
 from edge_rx.kb.records import Record, RecordTable
 from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, lock_whatever_is_there, sync_tree
 from engines.models.codecs import Codec
@@ -120,10 +120,10 @@ def build_knowledge_base(
     images : see `labelled_folder`
     target : folder to make
     encoder : gives the vectors; the knowledge base is bound to its fingerprint
-    codecs : those of them that work on keys find theirs in the knowledge base
-    replace : take the place of a knowledge base that exists
+    codecs : codecs whose projected vectors are added, where they have a projection head
+    replace : replace an existing knowledge base
     batch_size : pictures in one call of the encoder
-    num_images : how many there are, for the progress bar; None if `images` has a length or nobody knows
+    num_images : number of images for the progress bar; None if `images` has a length or it is unknown
     show_progress : draw a progress bar on stderr
 
     Raises
@@ -138,14 +138,14 @@ def build_knowledge_base(
     target = target.resolve()
     _check_target(target, replace=replace)
     # What can fail without touching the disk comes first.
-    index, keys = FlatIndex(encoder.feature_dim), load_keys(codecs)
+    index, projections = FlatIndex(encoder.feature_dim), load_projections(codecs)
     bar = progress_bars(stderr_console(), transient=True) if show_progress else Progress(disable=True)
     try:
-        with _workshop(target) as folder, bar:
+        with _staging_folder(target) as folder, bar:
             tracked = bar.track(images, total=num_images, description="building the knowledge base")
             report = _fill(folder, tracked, encoder, index, batch_size)
             with KnowledgeBase.open(folder) as knowledge_base:
-                add_keys(knowledge_base, keys)
+                add_projected_vectors(knowledge_base, projections)
             _put_in_place(folder, target, replace=replace)
     except (OSError, DatabaseError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -163,18 +163,18 @@ def _check_target(target: Path, *, replace: bool) -> None:
 
 
 @contextmanager
-def _workshop(target: Path) -> Iterator[Path]:
-    """Give a locked folder beside `target`, after removing those that killed builds left; remove it at the end."""
+def _staging_folder(target: Path) -> Iterator[Path]:
+    """Yield a locked folder beside `target`, after removing those of killed builds; remove it at the end."""
     parent = target.parent
     parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{target.name}.building-"
-    # Locked, so that nobody takes a folder that is not yet locked for one that was left behind.
+    # Locked, so that no process mistakes a folder that is not locked yet for one of a killed build.
     guard = lock_folder(parent)
     try:
-        for left_behind in parent.iterdir():
-            if left_behind.name.startswith(prefix) and not is_locked(left_behind):
-                _log.info("removing what a killed build left: %s", left_behind)
-                shutil.rmtree(left_behind)
+        for abandoned in parent.iterdir():
+            if abandoned.name.startswith(prefix) and not is_locked(abandoned):
+                _log.info("removing the folder of a killed build: %s", abandoned)
+                shutil.rmtree(abandoned)
         folder = parent / f"{prefix}{os.getpid()}"
         folder.mkdir()
         lock = lock_folder(folder)
@@ -190,7 +190,7 @@ def _workshop(target: Path) -> Iterator[Path]:
 def _put_in_place(folder: Path, target: Path, *, replace: bool) -> None:
     sync_tree(folder)
     if replace and target.exists():
-        # Whoever gives the old one keys is waited for; it is then in the workshop, which is removed.
+        # Wait for a process that adds projected vectors to the old one, which goes with the staging folder.
         lock = lock_whatever_is_there(target)
         try:
             exchange_folders(folder, target)

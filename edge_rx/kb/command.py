@@ -1,4 +1,4 @@
-"""`semlink kb`: build, describe, check, search and rekey a knowledge base, and export its keys."""
+"""`semlink kb`: build, describe, verify and search a knowledge base; project and export its vectors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from rich.table import Column, Table
 
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.knowledge_base import KnowledgeBase
-from edge_rx.kb.project import rekey
-from engines.models.codecs import NestedCodec
-from engines.models.entry_codebook import EntryCodebook
+from edge_rx.kb.project import entry_codebook, project_knowledge_base
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
+from semlink.cli.options import AsJson, BatchSize, ModelSetName, Threads
 from semlink.cli.output import stdout_console
 from semlink.config import ConfigFile
-from semlink.errors import ConfigError, KnowledgeBaseError
+from semlink.errors import KnowledgeBaseError
 from semlink.files import replaced_file
 from semlink.image import load_image
 
@@ -29,24 +28,21 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     help="Knowledge bases: the images that a receiver can answer with.",
-    epilog="Example: semlink kb build photos --out KB && semlink kb search KB picture.jpg",
+    epilog="Example: semlink kb build my-photos --out my-kb && semlink kb search my-kb picture.jpg",
 )
 
-KBFolder = Annotated[Path, typer.Argument(metavar="KB", help="The knowledge base's folder.")]
-ModelSetName = Annotated[str, typer.Option(help="Built-in model set's name, or a folder.")]
-NumThreads = Annotated[int, typer.Option(min=1, help="CPU threads of the encoder.")]
-AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+KBFolder = Annotated[Path, typer.Argument(metavar="KB", help="Folder of the knowledge base.")]
 
 
-@app.command(epilog="Example: semlink kb build photos --out KB --model-set builtin")
+@app.command(epilog="Example: semlink kb build my-photos --out my-kb --model-set builtin")
 def build(
-    folder: Annotated[Path, typer.Argument(help="Pictures; folders in it are labels.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of images; its subfolders are labels.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the new knowledge base.", show_default=False)],
     model_set: ModelSetName = "builtin",
-    force: Annotated[bool, typer.Option("--force", help="Replace a knowledge base, in one step.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in one call of the encoder.")] = 32,
-    num_threads: NumThreads = 1,
-    as_json: AsJSON = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing knowledge base, in one step.")] = False,
+    batch_size: BatchSize = 32,
+    num_threads: Threads = 1,
+    as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Build a knowledge base from a folder of class folders, or from a flat folder without labels."""
@@ -64,12 +60,12 @@ def build(
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
         return
-    print(f"{out}: {report.num_entries} entries, {len(report.skipped)} pictures skipped")
+    print(f"{out}: {report.num_entries} entries, {len(report.skipped)} images skipped")
 
 
-@app.command(epilog="Example: semlink kb info KB --json")
-def info(folder: KBFolder, as_json: AsJSON = False) -> None:
-    """Say what a knowledge base holds and which encoder it was built with."""
+@app.command(epilog="Example: semlink kb info my-kb --json")
+def info(folder: KBFolder, as_json: AsJson = False) -> None:
+    """Describe a knowledge base: its entries, labels and encoder."""
     with KnowledgeBase.open(folder) as knowledge_base:
         described = {
             **msgspec.structs.asdict(knowledge_base.manifest),
@@ -82,15 +78,16 @@ def info(folder: KBFolder, as_json: AsJSON = False) -> None:
     table = Table("", Column(escape(str(folder)), overflow="fold"))
     for name, value in msgspec.structs.asdict(knowledge_base.manifest).items():
         table.add_row(
-            name, ", ".join(f"{keys.codec} {keys.fingerprint[:12]}" for keys in value) if name == "keys" else str(value)
+            name,
+            ", ".join(f"{each.codec} {each.fingerprint[:12]}" for each in value) if name == "projected" else str(value),
         )
     table.add_row("labels", str(len(described["labels"])))
     stdout_console().print(table)
 
 
-@app.command(epilog="Example: semlink kb verify KB && echo whole")
-def verify(folder: KBFolder, as_json: AsJSON = False) -> None:
-    """Read everything in a knowledge base and check it; exit code 6 if something is wrong."""
+@app.command(epilog="Example: semlink kb verify my-kb && echo whole")
+def verify(folder: KBFolder, as_json: AsJson = False) -> None:
+    """Check every file of a knowledge base; exit code 6 if one is damaged."""
     with KnowledgeBase.open(folder) as knowledge_base:
         problems = knowledge_base.verify()
     if as_json:
@@ -101,17 +98,17 @@ def verify(folder: KBFolder, as_json: AsJSON = False) -> None:
         raise typer.Exit(KnowledgeBaseError.exit_code)
 
 
-@app.command(epilog="Example: semlink kb search KB picture.jpg --top 5")
+@app.command(epilog="Example: semlink kb search my-kb picture.jpg --top 5")
 def search(
     folder: KBFolder,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to look for.", show_default=False)],
-    top: Annotated[int, typer.Option(min=1, help="Matches to show.")] = 5,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image to search for.", show_default=False)],
+    top: Annotated[int, typer.Option(min=1, help="Number of matches.")] = 5,
     model_set: ModelSetName = "builtin",
-    num_threads: NumThreads = 1,
-    as_json: AsJSON = False,
+    num_threads: Threads = 1,
+    as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Find the images that mean most nearly the same as a picture, without any link between."""
+    """Find the images nearest in meaning to an image, without a channel."""
     models = ModelSet.find(model_set)
     with KnowledgeBase.open(
         folder, models.encoder_fingerprint, encoder_name=models.manifest.encoder.name, num_threads=num_threads
@@ -128,59 +125,52 @@ def search(
     stdout_console().print(table)
 
 
-@app.command("rekey", epilog="Example: semlink kb rekey KB --model-set models/mine")
-def rekey_command(
+@app.command(epilog="Example: semlink kb project my-kb --model-set models/mine")
+def project(
     folder: KBFolder,
     model_set: ModelSetName = "builtin",
-    num_threads: NumThreads = 1,
-    as_json: AsJSON = False,
+    num_threads: Threads = 1,
+    as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Give a knowledge base the keys of a model set's codecs; its images are not touched.
+    """Add the projected vectors of a model set's codecs to a knowledge base; its images are not read.
 
-    `kb build` has done it for the set that it was given. This is for another one, trained later.
+    `kb build` does this for its own model set. Use this command for a model set that was trained later.
     """
-    codecs = rekey(folder, ModelSet.find(model_set), num_threads=num_threads)
+    codecs = project_knowledge_base(folder, ModelSet.find(model_set), num_threads=num_threads)
     if as_json:
         typer.echo(msgspec.json.encode({"codecs": codecs}).decode())
     else:
-        print(f"{folder}: has keys of {', '.join(codecs)} of {model_set}, in place of any others of that name")
+        print(f"{folder}: has projected vectors of {', '.join(codecs)} of {model_set}, in place of any of that name")
 
 
-@app.command("export-keys", epilog="Example: semlink kb export-keys KB --out keys.npz")
-def export_keys(
+@app.command("export-entries", epilog="Example: semlink kb export-entries my-kb --out entries.npz")
+def export_entries(
     folder: KBFolder,
     out: Annotated[Path, typer.Option(help="File to write.", show_default=False)],
     codec: Annotated[
-        str | None, typer.Option(help="Of a codec with keys, so that they decide what is nearest.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Codec with a projection head, in whose space the nearest entry is found.", show_default=False
+        ),
     ] = None,
     model_set: ModelSetName = "builtin",
-    as_json: AsJSON = False,
+    as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Write what a transmitter needs to find the entry itself, and send its number: `semlink tx --keys`.
+    """Write the entry codebook with which a transmitter finds the nearest entry itself: `semlink tx --entries`.
 
-    The file is bound to the entries and their order; export it anew after every change of the KB.
+    The file is bound to the entries and their order; export it again after every change of the knowledge base.
     """
-    models = ModelSet.find(model_set)
-    with KnowledgeBase.open(
-        folder, models.encoder_fingerprint, encoder_name=models.manifest.encoder.name
-    ) as knowledge_base:
-        space, vectors = models.encoder_fingerprint, knowledge_base.features()
-        if codec is not None:
-            chosen = models.codec(codec)
-            if not isinstance(chosen, NestedCodec) or chosen.entry.projection is None:
-                raise ConfigError(f"{codec} works on features; leave --codec out")
-            space = chosen.projection_fingerprint
-            vectors = knowledge_base.keys(space)
-        data = EntryCodebook.of(vectors, knowledge_base.fingerprint, space=space).to_bytes()
-        num_entries = knowledge_base.num_entries
+    codebook = entry_codebook(folder, ModelSet.find(model_set), codec=codec)
+    data = codebook.to_bytes()
     try:
         with replaced_file(out, durable=True) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
         raise KnowledgeBaseError(f"{out}: cannot be written: {error.strerror}") from None
+    num_entries = len(codebook.codes)
     if as_json:
         typer.echo(msgspec.json.encode({"num_entries": num_entries, "num_bytes": len(data)}).decode())
     else:
-        print(f"{out}: keys of {num_entries} entries, {len(data) / 1e6:.1f} MB")
+        print(f"{out}: entry codebook of {num_entries} entries, {len(data) / 1e6:.1f} MB")

@@ -32,7 +32,7 @@ _MAX_MATCHES = {SearchIndex.FLAT: 2048, SearchIndex.IVF: 2048, SearchIndex.CAGRA
 """What one search on a GPU can give (faiss, `getMaxKSelection`; SearchParametersCagra, `itopk_size`)."""
 _TEMPORARY_BYTES = 256 * 2**20
 """Scratch memory that faiss takes once; left to itself it takes 1.5 GiB of a large GPU."""
-_FIX = f"pip uninstall faiss-cpu, then {install_command('gpu')}; or --search-device cpu"
+_FIX = f"pip uninstall faiss-cpu, then {install_command('gpu')}; or --device cpu"
 
 
 class SearchDevice(str, Enum):
@@ -105,9 +105,9 @@ class GpuSearch:
                 raise EngineError(
                     f"GPU out of memory: {num_bytes} bytes are needed for {self.precision.value} vectors, and"
                     f" {_TEMPORARY_BYTES} to work in; {self._smaller()}serve fewer rates with --rate, or search with"
-                    f" --search-device cpu ({words})"
+                    f" --device cpu ({words})"
                 ) from None
-            raise EngineError(f"search on the GPU failed: {words}; --search-device cpu does without it") from None
+            raise EngineError(f"search on the GPU failed: {words}; --device cpu does without it") from None
 
     def _smaller(self) -> str:
         return "hold them with --search-precision fp16, " if self.precision is SearchPrecision.FP32 else ""
@@ -190,12 +190,12 @@ def choose_gpu_search(
         If the GPU is asked for and cannot be used; the message says what would change that.
     """
     if kind is SearchIndex.CAGRA and device is not SearchDevice.GPU:
-        raise ConfigError("--search-index cagra needs --search-device gpu")
+        raise ConfigError("--search-index cagra needs --device gpu")
     if kind is SearchIndex.CAGRA and precision is not SearchPrecision.FP32:
         raise ConfigError("--search-index cagra holds fp32 vectors; leave --search-precision out")
     if device is SearchDevice.CPU:
         if precision is not SearchPrecision.FP32:
-            raise ConfigError(f"--search-precision {precision.value} needs --search-device gpu; a CPU searches in fp32")
+            raise ConfigError(f"--search-precision {precision.value} needs --device gpu; a CPU searches in fp32")
         return None
     try:
         gpu = _gpu_search(load_faiss(), precision)
@@ -212,11 +212,11 @@ def _gpu_search(faiss: Any, precision: SearchPrecision) -> GpuSearch:
     if not hasattr(faiss, "StandardGpuResources"):
         raise EngineError(f"no search on a GPU: this faiss is built for the CPU; {_FIX}")
     # Before faiss touches CUDA, for its words about a driver name functions and source lines.
-    probe_driver(otherwise="or search with --search-device cpu")
+    probe_driver(otherwise="or search with --device cpu")
     if faiss.get_num_gpus() < 1:
         raise EngineError(
             "no search on a GPU: faiss finds none that it can use, though the driver has one; its CUDA may be newer"
-            " than the driver's: update the driver, or search with --search-device cpu"
+            " than the driver's: update the driver, or search with --device cpu"
         )
     return GpuSearch(faiss, precision)
 

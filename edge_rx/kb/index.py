@@ -78,7 +78,7 @@ class FlatIndex:
         self.feature_dim = feature_dim
         self.num_threads = num_threads
         if kind is SearchIndex.CAGRA and gpu is None:
-            raise ConfigError("search index cagra needs a GPU: --search-device gpu")
+            raise ConfigError("search index cagra needs a GPU: --device gpu")
         self._gpu, self._kind = gpu, kind
         self._held: HeldVectors | None = None
         self._lists: Any = None
@@ -141,7 +141,7 @@ class FlatIndex:
             If the index searches on the CPU.
         """
         if self._gpu is None:
-            raise ConfigError("a query on a GPU is searched there: --search-device gpu")
+            raise ConfigError("a query on a GPU is searched there: --device gpu")
         scores, entry_ids = self._on_gpu(self._gpu).search_on_device(queries, min(num_matches, len(self)))
         return entry_ids, scores
 

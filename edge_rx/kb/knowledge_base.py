@@ -74,13 +74,13 @@ class KnowledgeBase(Closing):
 
         Parameters
         ----------
-        encoder_fingerprint : of the encoder that queries come from, see
-            `engines.models.model_set.ModelSet.encoder_fingerprint`; None to look at a knowledge base
-            without sending it queries
-        encoder_name : what to call that encoder in an error
+        encoder_fingerprint : fingerprint of the queries' encoder, see
+            `engines.models.model_set.ModelSet.encoder_fingerprint`; None to open a knowledge base
+            without searching it
+        encoder_name : name of that encoder in errors
         num_threads : CPU threads of one search
-        gpu : where to search, from the first search on; None for the CPU
-        search_index : how to search features
+        gpu : GPU that searches; None for the CPU
+        search_index : index of features
 
         Raises
         ------
@@ -129,37 +129,39 @@ class KnowledgeBase(Closing):
 
     @property
     def num_entries(self) -> int:
-        """Pictures to answer with."""
+        """Number of entries."""
         return len(self._index)
 
     @property
     def fingerprint(self) -> bytes:
-        """What the numbers of entries are bound to: 32 bytes that change with any vector or its place."""
+        """Identity of the numbered entries: 32 bytes that change with any vector or its position."""
         return hashlib.sha256(f"semlink kb\n{self.manifest.index_sha256}".encode()).digest()
 
     def features(self) -> Vectors:
         """Every entry's vector, (entries, feature_dim) float32."""
         return self._index.vectors(0, len(self._index))
 
-    def keys(self, fingerprint: str) -> Vectors:
-        """Every entry's key for one key network, (entries, projection_dim) float32.
+    def projected(self, fingerprint: str) -> Vectors:
+        """Projected vectors of all entries for one projection head, (entries, projection_dim) float32.
 
         Raises
         ------
         KnowledgeBaseError
-            If there are none of that fingerprint, or their file is not the one that the manifest describes.
+            If there are none of that fingerprint, or the file differs from the manifest.
         """
-        rekey = f"make them with: semlink kb rekey {self.folder} --model-set ..."
-        for entry in self.manifest.keys:
+        fix = f"make them with: semlink kb project {self.folder} --model-set ..."
+        for entry in self.manifest.projected:
             if entry.fingerprint == fingerprint:
                 path = self.folder / entry.file
                 if path.is_file() and file_sha256(path) != entry.sha256:
-                    raise KnowledgeBaseError(f"{entry.file}: damaged, or replaced while it was opened; {rekey}")
-                keys = FlatIndex.load(path, feature_dim=entry.projection_dim)
-                if len(keys) != len(self._index):
-                    raise KnowledgeBaseError(f"{entry.file}: {len(keys)} keys for {len(self._index)} entries; {rekey}")
-                return keys.vectors(0, len(keys))
-        raise KnowledgeBaseError(f"{self.folder} holds no keys of this codec and model set; {rekey}")
+                    raise KnowledgeBaseError(f"{entry.file}: damaged, or replaced while it was opened; {fix}")
+                vectors = FlatIndex.load(path, feature_dim=entry.projection_dim)
+                if len(vectors) != len(self._index):
+                    raise KnowledgeBaseError(
+                        f"{entry.file}: {len(vectors)} projected vectors for {len(self._index)} entries; {fix}"
+                    )
+                return vectors.vectors(0, len(vectors))
+        raise KnowledgeBaseError(f"{self.folder} holds no projected vectors of this codec and model set; {fix}")
 
     def search(self, queries: Vectors, *, num_matches: int = 1) -> tuple[EntryIds, Vectors]:
         """Find the entries nearest in meaning; see `edge_rx.kb.index.FlatIndex.search`."""
@@ -226,7 +228,7 @@ class KnowledgeBase(Closing):
 
     def _hash_problems(self) -> Iterator[str]:
         hashes = {INDEX_FILE: self.manifest.index_sha256, RECORDS_FILE: self.manifest.records_sha256}
-        hashes |= {entry.file: entry.sha256 for entry in self.manifest.keys}
+        hashes |= {entry.file: entry.sha256 for entry in self.manifest.projected}
         for name, expected in hashes.items():
             if not (self.folder / name).is_file():
                 yield f"{name}: missing"

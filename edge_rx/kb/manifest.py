@@ -32,12 +32,12 @@ MANIFEST_FORMAT = 1
 
 
 class ProjectedVectorsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The entries' keys for one codec.
+    """File of the entries' projected vectors for one codec.
 
     Attributes
     ----------
-    codec : its name, for people
-    fingerprint : of the key network that made them, see `engines.models.codecs.NestedCodec.projection_fingerprint`
+    codec : name of the codec, for people
+    fingerprint : identity of the projection head, see `engines.models.codecs.NestedCodec.projection_fingerprint`
     """
 
     codec: str
@@ -48,7 +48,7 @@ class ProjectedVectorsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_un
 
     def __post_init__(self) -> None:
         if not is_plain_name(self.file):
-            raise ValueError(f"a file of keys must be a plain name beside the manifest, got {self.file!r}")
+            raise ValueError(f"a file of projected vectors must be a plain name beside the manifest, got {self.file!r}")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +59,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     encoder_fingerprint : SHA-256 of the image encoder's graph, in hex
     created : ISO 8601, UTC
     index_sha256, records_sha256 : of the two files, in hex
-    keys : of each codec that works on keys, see `edge_rx.kb.project`
+    projected : files of projected vectors, see `edge_rx.kb.project`; `keys` in the file
     """
 
     format: int = MANIFEST_FORMAT
@@ -71,7 +71,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     created: str
     index_sha256: str
     records_sha256: str
-    keys: list[ProjectedVectorsEntry] = []
+    projected: list[ProjectedVectorsEntry] = msgspec.field(default_factory=list, name="keys")
 
 
 class _ManifestFormat(msgspec.Struct, frozen=True):

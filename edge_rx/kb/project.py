@@ -1,6 +1,6 @@
-"""Keys for a knowledge base: its entries as a codec with a key network sees them.
+"""Projected vectors of a knowledge base: its entries in the space of a codec's projection head.
 
-Made from the vectors and labels that the knowledge base has; its images are not touched.
+They are computed from the vectors and labels that the knowledge base has; its images are not read.
 """
 
 from __future__ import annotations
@@ -17,25 +17,32 @@ from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.kb.manifest import ProjectedVectorsEntry, write_manifest
 from edge_rx.kb.storage import lock_whatever_is_there
 from engines.models.codecs import Codec, NestedCodec
+from engines.models.entry_codebook import EntryCodebook
 from engines.models.model_set import ModelSet
 from engines.models.projection_head import ProjectionHead
-from semlink.errors import KnowledgeBaseError, ModelSetError
+from semlink.errors import ConfigError, KnowledgeBaseError, ModelSetError
 from semlink.files import file_sha256
 
-__all__ = ["CodecProjection", "add_keys", "load_keys", "rekey"]
+__all__ = [
+    "CodecProjection",
+    "add_projected_vectors",
+    "entry_codebook",
+    "load_projections",
+    "project_knowledge_base",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class CodecProjection:
-    """A codec's key network, loaded."""
+    """A codec's projection head, loaded."""
 
     codec: str
     fingerprint: str
     model: ProjectionHead
 
 
-def load_keys(codecs: Sequence[Codec], *, num_threads: int = 1) -> list[CodecProjection]:
-    """Load the key networks of those codecs that have one."""
+def load_projections(codecs: Sequence[Codec], *, num_threads: int = 1) -> list[CodecProjection]:
+    """Load the projection heads of the codecs that have one."""
     loaded = []
     for codec in codecs:
         model = codec.load_keys(num_threads=num_threads) if isinstance(codec, NestedCodec) else None
@@ -44,24 +51,24 @@ def load_keys(codecs: Sequence[Codec], *, num_threads: int = 1) -> list[CodecPro
     return loaded
 
 
-def rekey(folder: Path, model_set: ModelSet, *, num_threads: int = 1) -> list[str]:
-    """Give a knowledge base the keys of a model set's codecs, in place of those of codecs of that name.
+def project_knowledge_base(folder: Path, model_set: ModelSet, *, num_threads: int = 1) -> list[str]:
+    """Add the projected vectors of a model set's codecs, in place of those of codecs of the same name.
 
     Returns
     -------
-    codecs : names of those that have keys
+    codecs : names of the codecs with a projection head
 
     Raises
     ------
     KnowledgeBaseError
         If it was built with another encoder, is damaged, or cannot be written; it is then as it was.
     ModelSetError
-        If no codec of the set has keys.
+        If no codec of the set has a projection head.
     """
-    keys = load_keys(model_set.codecs, num_threads=num_threads)
-    if not keys:
+    projections = load_projections(model_set.codecs, num_threads=num_threads)
+    if not projections:
         raise ModelSetError(
-            f'model set "{model_set.name}" has no codec with keys, so its knowledge bases need none;'
+            f'model set "{model_set.name}" has no codec with a projection head, so its knowledge bases need none;'
             " train one with: semlink train codec --codec nested-labels"
         )
     try:
@@ -72,34 +79,64 @@ def rekey(folder: Path, model_set: ModelSet, *, num_threads: int = 1) -> list[st
         with KnowledgeBase.open(
             folder, model_set.encoder_fingerprint, encoder_name=model_set.manifest.encoder.name
         ) as knowledge_base:
-            add_keys(knowledge_base, keys)
+            add_projected_vectors(knowledge_base, projections)
     except OSError as error:
-        raise KnowledgeBaseError(f"{folder}: cannot be written, its keys are as they were: {error.strerror}") from None
+        raise KnowledgeBaseError(
+            f"{folder}: cannot be written, its projected vectors are unchanged: {error.strerror}"
+        ) from None
     finally:
         os.close(lock)
-    return [each.codec for each in keys]
+    return [each.codec for each in projections]
 
 
-def add_keys(knowledge_base: KnowledgeBase, codecs: Sequence[CodecProjection]) -> None:
-    """Write keys, then the manifest that names them, then remove files that it names no more."""
+def add_projected_vectors(knowledge_base: KnowledgeBase, codecs: Sequence[CodecProjection]) -> None:
+    """Write the vectors, then the manifest that names them, then remove files that it no longer names."""
     if not codecs:
         return
     manifest, folder = knowledge_base.manifest, knowledge_base.folder
     features = knowledge_base.features()
     labels = [record.label for record in knowledge_base.records()]
-    entries = {entry.codec: entry for entry in manifest.keys}
+    entries = {entry.codec: entry for entry in manifest.projected}
     for codec in codecs:
-        keys = FlatIndex(codec.model.proxies.shape[1])
-        keys.add(codec.model.project_entries(features, labels))
+        vectors = FlatIndex(codec.model.proxies.shape[1])
+        vectors.add(codec.model.project_entries(features, labels))
         path = folder / f"keys-{codec.fingerprint[:16]}.faiss"
-        keys.save(path)
+        vectors.save(path)
         entries[codec.codec] = ProjectedVectorsEntry(
             codec=codec.codec,
             fingerprint=codec.fingerprint,
-            projection_dim=keys.feature_dim,
+            projection_dim=vectors.feature_dim,
             file=path.name,
             sha256=file_sha256(path),
         )
-    write_manifest(folder, msgspec.structs.replace(manifest, keys=list(entries.values())))
-    for name in {entry.file for entry in manifest.keys} - {entry.file for entry in entries.values()}:
+    write_manifest(folder, msgspec.structs.replace(manifest, projected=list(entries.values())))
+    for name in {entry.file for entry in manifest.projected} - {entry.file for entry in entries.values()}:
         (folder / name).unlink(missing_ok=True)
+
+
+def entry_codebook(folder: Path, model_set: ModelSet, *, codec: str | None = None) -> EntryCodebook:
+    """The vectors of a knowledge base for a transmitter of `index`.
+
+    Parameters
+    ----------
+    codec : codec with a projection head, in whose space the nearest entry is found; None for the features' space
+
+    Raises
+    ------
+    ConfigError
+        If the codec has no projection head.
+    KnowledgeBaseError
+        If the folder is not a knowledge base of the set's encoder, or lacks the codec's projected vectors.
+    """
+    with KnowledgeBase.open(
+        folder, model_set.encoder_fingerprint, encoder_name=model_set.manifest.encoder.name
+    ) as knowledge_base:
+        if codec is None:
+            space, vectors = model_set.encoder_fingerprint, knowledge_base.features()
+        else:
+            chosen = model_set.codec(codec)
+            if not isinstance(chosen, NestedCodec) or chosen.entry.projection is None:
+                raise ConfigError(f"{codec} encodes features and has no projection head; leave --codec out")
+            space = chosen.projection_fingerprint
+            vectors = knowledge_base.projected(space)
+        return EntryCodebook.of(vectors, knowledge_base.fingerprint, space=space)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.pipeline import Receiver

@@ -12,12 +12,13 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.match import Match
 from edge_rx.pipeline import Receiver
 from edge_rx.results import ResultsLog, read_results
-from edge_rx.service import BatchRule, StopRule, serve, summarize
+from edge_rx.service import BatchRule, StopRule, serve
+from edge_rx.summary import summarize
 from engines.models.entry_codebook import entry_codewords, index_fingerprint
 from engines.models.model_set import ModelSet
 from semlink.channel import complex_normal, pilot_symbols
@@ -116,7 +117,9 @@ def test_a_batch_answers_as_one_frame_after_another(
     expected = [match for data in messages if (match := alone.run_once(data)) is not None]
     got: list[Match] = []
     for start in range(0, len(messages), batch):
-        got += together.run_batch([Message(data, time.perf_counter_ns()) for data in messages[start : start + batch]])
+        got += together.run_batch(
+            [Message(data, time.perf_counter_ns()) for data in messages[start : start + batch]]
+        ).matches
     assert len(expected) > 70
     assert {match.codec for match in expected} == {"synthetic-codec", "nested", "index"}
     assert [lasting(match) for match in got] == [lasting(match) for match in expected]
@@ -141,7 +144,7 @@ def test_frames_of_one_decoder_share_its_calls(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "decode", lambda observation: calls.append(len(observation)) or decode(observation))
         frames = [pack(maker.frame(picture, sequence)) for sequence, picture in enumerate(pictures.values())]
-        list(receiver.run_batch([Message(data, time.perf_counter_ns()) for data in frames]))
+        receiver.run_batch([Message(data, time.perf_counter_ns()) for data in frames])
     assert calls == [len(pictures)]
     assert receiver.batches == {len(pictures): 1}
 
@@ -153,7 +156,7 @@ def test_frames_of_several_decoders_are_no_batch(
     makers = [FrameMaker(every_codec, num_symbols) for num_symbols in (16, 64)]
     few = list(pictures.values())[:6]
     frames = [pack(makers[place % 3 == 0].frame(picture, place)) for place, picture in enumerate(few)]
-    assert len(list(receiver.run_batch([Message(data, time.perf_counter_ns()) for data in frames]))) == 6
+    assert len(receiver.run_batch([Message(data, time.perf_counter_ns()) for data in frames]).matches) == 6
     assert receiver.batches == {2: 1, 4: 1}
 
 
@@ -162,7 +165,7 @@ def test_each_frame_tells_its_own_wait(receiver: Receiver, maker: FrameMaker, pi
     frames = [pack(maker.frame(picture, sequence)) for sequence, picture in enumerate(pictures.values())][:3]
     waited_ms = (500, 100, 0)
     messages = [Message(data, now_ns - ms * 1_000_000) for data, ms in zip(frames, waited_ms, strict=True)]
-    matches = list(receiver.run_batch(messages))
+    matches = receiver.run_batch(messages).matches
     for match, ms in zip(matches, waited_ms, strict=True):
         assert match.stage_ms["receive_to_match"] > ms + match.stage_ms["decode"] + match.stage_ms["search"]
         assert list(match.stage_ms) == ["unpack", "dequantize", "decode", "search", "receive_to_match"]
@@ -248,7 +251,7 @@ class TestService:
                 self.run(receiver, sent, tmp_path, StopRule(max_matches=8), BatchRule(batch, 1000.0))
         assert [result.sequence for result in read_results(tmp_path)] == list(range(7))
         assert receiver.num_matches == receiver.num_accepted == 7
-        assert "1 frames were taken and are left unanswered" in caplog.text
+        assert "1 frames were received and are left without a result" in caplog.text
 
     @pytest.mark.parametrize(("batch", "num_left"), [(1, 1), (8, 3)])
     def test_what_was_found_before_a_record_is_missing_is_written(
@@ -270,7 +273,7 @@ class TestService:
                 self.run(receiver, frames[:8], tmp_path, StopRule(max_matches=8), BatchRule(batch, 1000.0))
         assert [result.sequence for result in read_results(tmp_path)] == list(range(5))
         assert receiver.num_matches == receiver.num_accepted == 5
-        assert f"{num_left} frames were taken and are left unanswered" in caplog.text
+        assert f"{num_left} frames were received and are left without a result" in caplog.text
 
     def test_what_cannot_be_written_is_told_of_too(
         self, receiver: Receiver, frames: list[bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -279,7 +282,7 @@ class TestService:
             patch.setattr(ResultsLog, "write", failing(ResultsError("the disk is full")))
             with pytest.raises(ResultsError, match="the disk is full"):
                 self.run(receiver, frames[:4], tmp_path, StopRule(max_matches=4), BatchRule(4, 1000.0))
-        assert "3 frames were taken and are left unanswered" in caplog.text
+        assert "4 frames were received and are left without a result" in caplog.text
 
     def test_without_a_batch_each_is_alone(self, receiver: Receiver, frames: list[bytes], tmp_path: Path) -> None:
         self.run(receiver, frames, tmp_path, StopRule(max_matches=len(frames)))
@@ -288,5 +291,5 @@ class TestService:
 
 @pytest.mark.parametrize(("frames", "delay_ms"), [(0, 0.0), (257, 0.0), (2, -1.0), (2, 1001.0), (2, float("nan"))])
 def test_a_batch_that_cannot_be(frames: int, delay_ms: float) -> None:
-    with pytest.raises(ConfigError, match=r"batch must be 1\.\.256 and batch-delay-ms 0\.\.1000"):
+    with pytest.raises(ConfigError, match=r"batch-size must be 1\.\.256 and batch-delay-ms 0\.\.1000"):
         BatchRule(frames, delay_ms)

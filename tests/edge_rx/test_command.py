@@ -20,6 +20,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from edge_rx.command import app
+from edge_rx.decoders.options import DecoderOptions
+from edge_rx.kb import KnowledgeBase
 from edge_rx.results import read_results
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, ResultsError, TransportError
@@ -139,7 +141,7 @@ def test_ctrl_c_while_it_loads_ends_it_at_once(
         went_on.append(True)
         raise EngineError("was loaded to the end")
 
-    monkeypatch.setattr("edge_rx.command.Decoders.of", load)
+    monkeypatch.setattr("edge_rx.session.Decoders.of", load)
     done = CliRunner().invoke(app, ["--listen", "tcp://127.0.0.1:*", *arguments])
     assert (done.exit_code, went_on) == (130, [])
     assert not (tmp_path / "results").exists()
@@ -148,10 +150,10 @@ def test_ctrl_c_while_it_loads_ends_it_at_once(
 def test_engines_are_kept_where_it_is_told(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(*_: object, engines: Path, **__: object) -> NoReturn:
-        raise EngineError(f"kept in {engines}")
+    def load(models: ModelSet, knowledge_base: KnowledgeBase, options: DecoderOptions) -> NoReturn:
+        raise EngineError(f"kept in {options.engines}")
 
-    monkeypatch.setattr("edge_rx.command.Decoders.of", load)
+    monkeypatch.setattr("edge_rx.session.Decoders.of", load)
     done = CliRunner().invoke(app, [*arguments, "--engines", str(tmp_path / "kept")])
     assert str(done.exception) == f"kept in {tmp_path / 'kept'}"
 
@@ -176,14 +178,14 @@ def test_who_waits_for_lists_is_told(
         raise EngineError("enough")
 
     monkeypatch.setattr(Console, "status", status)
-    monkeypatch.setattr("edge_rx.command.Decoders.of", load)
+    monkeypatch.setattr("edge_rx.session.Decoders.of", load)
     CliRunner().invoke(app, [*arguments, "--search-index", kind])
     assert observation == expected
 
 
 def test_a_gpu_that_cannot_be_used(arguments: list[str]) -> None:
     """`gpu` is an error that says what would fix it, `auto` takes the CPU and says why."""
-    options = ["rx", "--listen", "tcp://127.0.0.1:*", "--idle-timeout-s", "0.2", *arguments, "--search-device"]
+    options = ["rx", "--listen", "tcp://127.0.0.1:*", "--idle-timeout-s", "0.2", *arguments, "--device"]
     if hasattr(faiss, "StandardGpuResources"):
         pytest.skip("this faiss is built for GPUs")
     done = semlink(*options, "gpu")
@@ -203,7 +205,7 @@ def test_the_summary_for_people(arguments: list[str]) -> None:
 
 
 def test_count_stops_it(arguments: list[str], maker: FrameMaker, pictures: dict[str, RGBImage]) -> None:
-    with running_receiver(*arguments, "--count", "1") as rx:
+    with running_receiver(*arguments, "--limit", "1") as rx:
         send(rx.endpoint, pack(maker.frame(pictures["cat/1.png"], 0)))
         assert rx.end()["matches"] == 1
 
@@ -257,7 +259,7 @@ def test_a_receiver_that_starts_after_the_transmitter(
     ("extra", "exit_code", "message"),
     [
         (["--kb", "/nowhere"], KnowledgeBaseError.exit_code, "not a knowledge base"),
-        (["--count", "0"], ConfigError.exit_code, "count must be at least 1"),
+        (["--limit", "0"], ConfigError.exit_code, "limit must be at least 1"),
         (["--listen", "udp://x"], ConfigError.exit_code, "endpoint must start with tcp:// or ipc://"),
         (["--num-threads", "0"], ConfigError.exit_code, "num-threads"),
         (["--min-score", "7"], ConfigError.exit_code, "min-score"),

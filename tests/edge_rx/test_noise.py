@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_rx.equalizer import estimate_gain
-from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, zero_forcing
+from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, equalize_and_estimate
 from semlink.channel import ChannelModel, apply_channel, complex_normal, noise_variance, pilot_symbols
 from semlink.errors import DecodeError
 from semlink.iq import Symbols, normalize_power
@@ -25,7 +25,7 @@ def test_stream_tells_its_noise(model: ChannelModel, num_pilots: int, snr_db: fl
     observation = apply_channel(symbols, model, snr_db=snr_db, rng=rng)
     estimator, told = NoiseEstimator(), []
     for image in observation.symbols:
-        data, noise = zero_forcing(image, num_pilots=num_pilots, estimator=estimator)
+        data, noise = equalize_and_estimate(image, num_pilots=num_pilots, estimator=estimator)
         assert data.shape == (64,)
         told.append(noise)
         if num_pilots:
@@ -47,7 +47,7 @@ def test_fading_without_pilots_is_told_and_no_snr_is_reported(
         rng, estimator = np.random.default_rng(2), NoiseEstimator()
         data = normalize_power(complex_normal((200, num_symbols), rng))
         for image in apply_channel(data, model, snr_db=snr_db, rng=rng).symbols:
-            zero_forcing(image, num_pilots=0, estimator=estimator)
+            equalize_and_estimate(image, num_pilots=0, estimator=estimator)
         if model is ChannelModel.AWGN:
             # Four symbols an image say little, and how little, is not the question here.
             assert estimator.snr_db == pytest.approx(snr_db, abs=1.5 if num_symbols > 4 else 15.0)
@@ -64,7 +64,7 @@ def test_undone_symbols_are_neither_too_large_nor_their_noise_too_small(snr_db: 
     observation = apply_channel(symbols, ChannelModel.RAYLEIGH, snr_db=snr_db, rng=rng).symbols
     estimator = NoiseEstimator()
     estimator.update(noise_variance(snr_db))
-    undone = [zero_forcing(image, num_pilots=8, estimator=estimator) for image in observation]
+    undone = [equalize_and_estimate(image, num_pilots=8, estimator=estimator) for image in observation]
     data, noise = np.stack([symbols for symbols, _ in undone]), np.array([noise for _, noise in undone])
     weight = 1 / noise[:, None]
     scale = np.sum(weight * data * symbols[:, 8:].conj()) / np.sum(weight * np.abs(symbols[:, 8:]) ** 2)
@@ -76,12 +76,12 @@ def test_undone_symbols_are_neither_too_large_nor_their_noise_too_small(snr_db: 
 def test_gain_is_undone() -> None:
     rng = np.random.default_rng(0)
     symbols = sent(1, 8, rng)[0]
-    data, _ = zero_forcing(symbols * np.complex64(0.3 - 2j), num_pilots=8, estimator=NoiseEstimator())
+    data, _ = equalize_and_estimate(symbols * np.complex64(0.3 - 2j), num_pilots=8, estimator=NoiseEstimator())
     np.testing.assert_allclose(data, symbols[8:], atol=1e-3)
 
 
 def test_silence_of_a_fade_is_told_as_noise() -> None:
-    data, noise = zero_forcing(np.zeros(72, np.complex64), num_pilots=8, estimator=NoiseEstimator())
+    data, noise = equalize_and_estimate(np.zeros(72, np.complex64), num_pilots=8, estimator=NoiseEstimator())
     assert np.isfinite(data).all()
     assert noise > 100
 
@@ -96,4 +96,4 @@ def test_estimate_has_a_floor_and_forgets() -> None:
 
 def test_one_pilot_is_refused() -> None:
     with pytest.raises(DecodeError, match="at least 2"):
-        zero_forcing(np.ones(65, np.complex64), num_pilots=1, estimator=NoiseEstimator())
+        equalize_and_estimate(np.ones(65, np.complex64), num_pilots=1, estimator=NoiseEstimator())

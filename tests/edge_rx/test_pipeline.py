@@ -18,12 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import END_TO_END, Receiver
 from edge_rx.results import ResultsLog
-from edge_rx.service import StopRule, print_summary, summarize
+from edge_rx.service import StopRule
+from edge_rx.summary import print_summary, summarize
 from engines.models.model_set import ModelSet
 from semlink.errors import DecodeError, ModelSetError
 from semlink.frame import HEADER_BYTES, MAX_FRAME_BYTES, FrameId, pack
@@ -185,7 +186,7 @@ def test_a_stranger_neither_is_counted_nor_keeps_the_receiver_waiting(
     assert receiver.run_once(pack(replace(maker.end(1), **theirs))) is None
     assert receiver.rejected == {"unknown models": 1}, "the picture, and not the message that ends the stream"
     assert list(receiver.tracker.streams) == [maker.stream_id]
-    assert StopRule(until_end=True).says_stop(receiver, idle_s=1.0)
+    assert StopRule(until_end=True).is_met(receiver, idle_s=1.0)
 
 
 def test_a_receiver_that_starts_in_mid_stream_says_so(
@@ -200,7 +201,7 @@ def test_a_receiver_that_starts_in_mid_stream_says_so(
     shown = io.StringIO()
     print_summary(summary, console=Console(file=shown, width=100))
     assert re.search(r"frames lost +│ 2 ", shown.getvalue())
-    assert re.search(r"frames before the first one heard +│ 1000 ", shown.getvalue())
+    assert re.search(r"frames before the first one received +│ 1000 ", shown.getvalue())
 
 
 def test_a_rate_that_the_set_lacks_is_refused(

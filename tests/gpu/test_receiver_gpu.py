@@ -10,8 +10,9 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs faiss-gpu")
 
-from edge_rx.decoders.base import Decoders
 from edge_rx.decoders.feature import GpuDecoder
+from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
@@ -62,13 +63,15 @@ def test_answers_are_those_of_the_cpu(
         KnowledgeBase.open(tmp_path / "KB", gpu=gpu) as on_gpu,
     ):
         reference = Receiver(Decoders.of(model_set, on_cpu), on_cpu)
-        decoders = Decoders.of(model_set, on_gpu, backend="tensorrt", gpu=gpu, batch=BATCH)
+        decoders = Decoders.of(model_set, on_gpu, DecoderOptions(backend="tensorrt", gpu=gpu, batch_size=BATCH))
         assert isinstance(decoders.decoder(codec.fingerprint(rate)), GpuDecoder)
         receiver = Receiver(decoders, on_gpu)
         expected = [match for data in messages if (match := reference.run_once(data)) is not None]
         got: list[Match] = []
         for start in range(0, len(messages), BATCH):
-            got += receiver.run_batch([Message(data, time.perf_counter_ns()) for data in messages[start:][:BATCH]])
+            got += receiver.run_batch(
+                [Message(data, time.perf_counter_ns()) for data in messages[start:][:BATCH]]
+            ).matches
     assert [match.frame_id for match in got] == [match.frame_id for match in expected]
     assert receiver.rejected == reference.rejected
     # Symbols that were drawn point nowhere, and two entries may be as near as each other.

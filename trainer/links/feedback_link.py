@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_rx.decoders.map_detector import RankedEntries
+from edge_rx.decoders.ranking import RankedEntries
 from edge_rx.noise import NoiseEstimator
 from edge_tx.adaptation import is_high_snr
 from engines.models.codebook import Codebook

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from edge_rx.decoders.map_detector import RankedEntries
+from edge_rx.decoders.ranking import RankedEntries
 from edge_rx.kb.index import FlatIndex
 from engines.models.image_encoder import Features
 

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rx.decoders.codeword_search import CodewordSearch
-from edge_rx.decoders.map_detector import NUM_CANDIDATES, MapDetector, RankedEntries
+from edge_rx.decoders.map_detector import MapDetector
+from edge_rx.decoders.ranking import NUM_CANDIDATES, RankedEntries
 from edge_rx.decoders.templates import SignalTemplates
-from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, zero_forcing
+from edge_rx.noise import MIN_NOISE_VARIANCE, NoiseEstimator, equalize_and_estimate
 from engines.models.arrays import FloatArray
 from engines.models.codebook import Codebook
 from engines.models.entry_codebook import EntryCodebook, entry_codewords
@@ -114,8 +115,10 @@ def transmit_and_equalize(
     if conditions.csi is Csi.GENIE:
         return _zero_forcing_with_known_gains(observation, gains)
     estimator = estimator or NoiseEstimator()
-    undone = [zero_forcing(image, num_pilots=conditions.num_pilots, estimator=estimator) for image in observation]
-    return np.stack([data for data, _ in undone]), np.array([noise for _, noise in undone])
+    equalized = [
+        equalize_and_estimate(image, num_pilots=conditions.num_pilots, estimator=estimator) for image in observation
+    ]
+    return np.stack([data for data, _ in equalized]), np.array([noise for _, noise in equalized])
 
 
 def _entry_vectors(noiseless: NoiselessRetrieval, projection: ProjectionHead | None) -> FloatArray:

@@ -14,8 +14,9 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from edge_rx.decoders.base import Decoders
 from edge_rx.decoders.feature import GpuDecoder, GraphDecoder, decoder_backend
+from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
@@ -73,7 +74,9 @@ def make_receiver(
         gpu = GpuSearch(recording, precision)
         opened = KnowledgeBase.open(built_kb, model_set.encoder_fingerprint, gpu=gpu, search_index=kind)
         knowledge_base = stack.enter_context(opened)
-        decoders = Decoders.of(model_set, knowledge_base, backend="tensorrt", gpu=gpu, batch=BATCH, engines=engines)
+        decoders = Decoders.of(
+            model_set, knowledge_base, DecoderOptions(backend="tensorrt", gpu=gpu, batch_size=BATCH, engines=engines)
+        )
         return Receiver(decoders, knowledge_base), recording
 
     with contextlib.ExitStack() as stack:
@@ -107,7 +110,9 @@ def test_answers_are_those_of_the_cpu(
     recording.calls.clear()
     got: list[Match] = []
     for start in range(0, len(messages), BATCH):
-        got += on_gpu.run_batch([Message(data, time.perf_counter_ns()) for data in messages[start : start + BATCH]])
+        got += on_gpu.run_batch(
+            [Message(data, time.perf_counter_ns()) for data in messages[start : start + BATCH]]
+        ).matches
     assert [told(match) for match in got] == [told(match) for match in expected]
     assert len(got) == len(messages) - 1
     tolerance = 1e-5 if precision is SearchPrecision.FP32 else 2e-3
@@ -156,7 +161,7 @@ class TestChoice:
         return GpuSearch(RecordingFaiss())
 
     def test_tensorrt_needs_the_search_on_the_gpu(self) -> None:
-        with pytest.raises(ConfigError, match=r"--backend tensorrt .* add --search-device gpu"):
+        with pytest.raises(ConfigError, match=r"--backend tensorrt .* add --device gpu"):
             decoder_backend("tensorrt", gpu=None)
         assert decoder_backend("auto", gpu=None) == "onnxruntime"
 
@@ -186,17 +191,17 @@ class TestChoice:
     ) -> None:
         only_nested = make_model_set(tmp_path, rates=(), nested=True)
         with KnowledgeBase.open(built_kb) as knowledge_base, pytest.raises(error, match=backend):
-            Decoders.of(only_nested, knowledge_base, rates=RATES[:1], backend=backend)
+            Decoders.of(only_nested, knowledge_base, DecoderOptions(rates=RATES[:1], backend=backend))
 
     def test_the_network_may_stay_on_the_cpu(
         self, gpu: GpuSearch, built_kb: Path, model_set: ModelSet, maker: FrameMaker
     ) -> None:
         with KnowledgeBase.open(built_kb, gpu=gpu) as knowledge_base:
-            decoders = Decoders.of(model_set, knowledge_base, backend="onnxruntime", gpu=gpu)
+            decoders = Decoders.of(model_set, knowledge_base, DecoderOptions(backend="onnxruntime", gpu=gpu))
             assert isinstance(decoders.decoder(maker.fingerprint), GraphDecoder)
 
     def test_a_query_on_a_gpu_is_not_for_the_cpu(self, knowledge_base: KnowledgeBase) -> None:
-        with pytest.raises(ConfigError, match="--search-device gpu"):
+        with pytest.raises(ConfigError, match="--device gpu"):
             knowledge_base.search_on_device(DeviceView(1, (1, 16)))
 
 

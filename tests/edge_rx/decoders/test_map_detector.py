@@ -1,4 +1,4 @@
-"""The search over keys is the maximum a posteriori decoder."""
+"""The search over signals is the maximum a posteriori detector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_rx.decoders.codeword_search import CodewordSearch
 from edge_rx.decoders.map_detector import MapDetector
 from edge_rx.decoders.templates import SignalPriors, SignalTemplates
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
-from edge_rx.noise import NoiseEstimator, zero_forcing
+from edge_rx.noise import NoiseEstimator, equalize_and_estimate
 from engines.models.codebook import Codebook
 from semlink.channel import ChannelModel, apply_channel, noise_variance
 from semlink.errors import DecodeError, EngineError, KnowledgeBaseError
@@ -67,23 +67,23 @@ def test_entries_that_are_sent_are_found(codebook: Codebook, entries: np.ndarray
 def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) -> None:
     """Worked out the long way, from the Gaussian density of the noise and the priors."""
     rate, n0 = parse_rate("16"), 0.5
-    priors = SignalPriors(familiar=0.6, entries_per_cell=1, sharpness=30.0, agreement=0.8)
+    priors = SignalPriors(codeword_prior=0.6, entries_per_cell=1, sharpness=30.0, agreement=0.8)
     rng = np.random.default_rng(3)
     observation = apply_channel(symbols_of(codebook, entries[:1], rate), ChannelModel.AWGN, snr_db=3.0, rng=rng).symbols
-    keys = {}
+    signals = {}
     directions = codebook.directions(entries)
     analog = codebook.analog(directions)
     for entry in range(ENTRIES):
-        keys["alone", entry] = (0.8 * normalize_power(pair_latent(analog[entry])), 0.4 / ENTRIES)
+        signals["alone", entry] = (0.8 * normalize_power(pair_latent(analog[entry])), 0.4 / ENTRIES)
     nearest = (codebook.centroids @ directions.T).argmax(axis=1)
     for cell, entry in enumerate(nearest):
         code = codebook.superpose(codebook.codewords[cell], 0.8 * analog[entry])
-        keys[cell, entry] = (normalize_power(pair_latent(code)), 0.6 / CELLS)
+        signals[cell, entry] = (normalize_power(pair_latent(code)), 0.6 / CELLS)
     variance = n0 / 2 + (1 - 0.8**2) / 2
     expected = sorted(
         (
-            -np.sum(np.abs(observation[0] - key) ** 2) / (2 * variance) + np.log(prior)
-            for key, prior in keys.values()
+            -np.sum(np.abs(observation[0] - signal) ** 2) / (2 * variance) + np.log(prior)
+            for signal, prior in signals.values()
         ),
         reverse=True,
     )  # fmt: skip
@@ -96,7 +96,7 @@ def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) ->
 def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> None:
     """Where nothing can be heard, the answer is what is likeliest beforehand."""
     rate = parse_rate("16")
-    search = MapDetector(SignalTemplates.of(codebook, entries, SignalPriors(familiar=0.999)), rate)
+    search = MapDetector(SignalTemplates.of(codebook, entries, SignalPriors(codeword_prior=0.999)), rate)
     rng = np.random.default_rng(4)
     noise = apply_channel(np.zeros((50, 16), np.complex64), ChannelModel.AWGN, snr_db=-30.0, rng=rng).symbols
     deaf = search.ranked(noise, np.full(50, noise_variance(-30.0)))
@@ -111,8 +111,8 @@ def test_what_the_likely_ones_resemble_is_the_answer(codebook: Codebook, entries
     rng = np.random.default_rng(6)
     noise = apply_channel(np.zeros((20, 16), np.complex64), ChannelModel.AWGN, snr_db=-30.0, rng=rng).symbols
     n0s = np.full(20, n0)
-    keys, log_likelihoods = search.top_hypotheses(search.queries(noise, n0s), num_matches=64)
-    candidates = SignalTemplates.of(codebook, entries).entries[keys]
+    signals, log_likelihoods = search.top_hypotheses(search.queries(noise, n0s), num_matches=64)
+    candidates = SignalTemplates.of(codebook, entries).entries[signals]
     directions = codebook.directions(entries)
     ranked = search.ranked(noise, n0s)
     for image in range(20):
@@ -168,7 +168,7 @@ def test_fade_to_nothing_is_answered_all_the_same(codebook: Codebook, entries: n
     estimator.update(5.0)
     observation = np.zeros(24, np.complex64)
     observation[8:] = symbols_of(codebook, entries[:1], rate)[0]
-    data, noise = zero_forcing(observation, num_pilots=8, estimator=estimator)
+    data, noise = equalize_and_estimate(observation, num_pilots=8, estimator=estimator)
     search = MapDetector(SignalTemplates.of(codebook, entries), rate)
     ((entry, score),) = search.match(search.queries(data[None], np.array([noise])))
     assert entry in range(ENTRIES)

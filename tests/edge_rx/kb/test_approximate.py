@@ -13,14 +13,14 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 import faiss
 
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import InvertedLists, SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision
 from edge_rx.kb.index import FlatIndex, open_search_device
 from edge_rx.pipeline import Receiver
 from edge_rx.results import ResultsLog
-from edge_rx.service import summarize
+from edge_rx.summary import summarize
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError
 from semlink.frame import pack
@@ -214,7 +214,7 @@ class TestOnAGpu:
 class TestChoice:
     def test_a_graph_of_neighbours_needs_a_gpu(self) -> None:
         for device in (SearchDevice.CPU, SearchDevice.AUTO):
-            with pytest.raises(ConfigError, match="--search-index cagra needs --search-device gpu"):
+            with pytest.raises(ConfigError, match="--search-index cagra needs --device gpu"):
                 open_search_device(device, SearchPrecision.FP32, SearchIndex.CAGRA)
         with pytest.raises(ConfigError, match="cagra needs a GPU"):
             FlatIndex(DIM, kind=SearchIndex.CAGRA)

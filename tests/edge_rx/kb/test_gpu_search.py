@@ -12,7 +12,8 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from edge_rx.decoders.base import Decoders
+from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb import index as index_module
 from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision, choose_gpu_search
@@ -110,7 +111,7 @@ def test_a_receiver_answers_as_on_the_cpu(
     recording = RecordingFaiss()
     gpu = GpuSearch(recording, precision)
     with KnowledgeBase.open(built_kb, model_set.encoder_fingerprint, gpu=gpu) as knowledge_base:
-        other = Receiver(Decoders.of(model_set, knowledge_base, gpu=gpu), knowledge_base)
+        other = Receiver(Decoders.of(model_set, knowledge_base, DecoderOptions(gpu=gpu)), knowledge_base)
         num_held = len(recording.named("hold"))
         for sequence, picture in enumerate(pictures.values()):
             message = pack(maker.frame(picture, sequence))
@@ -150,7 +151,7 @@ class TestChoice:
 
     def test_no_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("engines.backends.cuda_driver._LIBRARY", "libcuda-that-is-nowhere.so")
-        with pytest.raises(EngineError, match=r"no NVIDIA driver here .* or search with --search-device cpu"):
+        with pytest.raises(EngineError, match=r"no NVIDIA driver here .* or search with --device cpu"):
             choose_gpu_search(RecordingFaiss, SearchDevice.GPU, SearchPrecision.FP32)
         assert choose_gpu_search(RecordingFaiss, SearchDevice.AUTO, SearchPrecision.FP32) is None
 
@@ -160,7 +161,7 @@ class TestChoice:
             choose_gpu_search(lambda: RecordingFaiss(num_gpus=0), SearchDevice.GPU, SearchPrecision.FP32)
 
     def test_half_precision_on_the_cpu(self) -> None:
-        with pytest.raises(ConfigError, match="--search-precision fp16 needs --search-device gpu"):
+        with pytest.raises(ConfigError, match="--search-precision fp16 needs --device gpu"):
             open_search_device(SearchDevice.CPU, SearchPrecision.FP16)
 
     def test_a_faiss_whose_cuda_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +191,7 @@ def test_no_room_says_how_much_is_needed(vectors: np.ndarray) -> None:
 
 
 def test_another_failure_keeps_faiss_words(vectors: np.ndarray) -> None:
-    with pytest.raises(EngineError, match=r"search on the GPU failed: CUDA error 700; --search-device cpu"):
+    with pytest.raises(EngineError, match=r"search on the GPU failed: CUDA error 700; --device cpu"):
         InnerProductIndex(vectors, gpu=GpuSearch(RecordingFaiss(failure="Error in f at x.cu:1: CUDA error 700")))
 
 

@@ -21,7 +21,7 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 from rich.console import Console
 from rich.progress import Progress
 
-from edge_rx.decoders.map_detector import RankedEntries
+from edge_rx.decoders.ranking import RankedEntries
 from engines.models.model_set import ModelSet
 from semlink.channel import ChannelModel
 from semlink.errors import ConfigError, ResultsError

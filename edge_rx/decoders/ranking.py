@@ -1,0 +1,62 @@
+"""Ranking of candidates: posterior probabilities, and the choice of the smallest expected loss.
+
+The most likely candidate is not always the best answer: where noise leaves several about equally likely, an entry that
+the others resemble costs less when it is wrong. So the candidates' entries are compared with each other, weighted by
+their probabilities, and the one with the largest expected similarity is the answer (minimum Bayes risk; Kumar, Byrne,
+"Minimum Bayes-risk decoding for statistical machine translation", 2004). Its gain and cost are measured:
+docs/results.md, "Which entry to answer with".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_rx.kb.index import EntryIds
+from engines.models.arrays import FloatArray
+
+__all__ = ["NUM_CANDIDATES", "RankedEntries", "expected_similarity", "merge_entries", "probabilities"]
+
+NUM_CANDIDATES = 64
+"""Hypotheses that the answer is chosen from; more of them, also at low SNR, do not improve the choice."""
+
+
+class RankedEntries(NamedTuple):
+    """Candidates for one image.
+
+    Attributes
+    ----------
+    entries : (m,) int64, each once; the answer first
+    probabilities : (m,) float32, posterior under the model with one variance for all signals, among these candidates
+        alone and therefore not calibrated; they sum to 1
+    """
+
+    entries: EntryIds
+    probabilities: npt.NDArray[np.float32]
+
+
+def probabilities(log_likelihoods: FloatArray) -> npt.NDArray[np.float32]:
+    """Softmax of log-likelihoods (batch, m) that are sorted with the largest first; rows sum to 1."""
+    weights = np.exp(log_likelihoods - log_likelihoods[:, :1])
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def expected_similarity(vectors: FloatArray, log_likelihoods: FloatArray) -> npt.NDArray[np.float32]:
+    """Expected similarity of each candidate to the transmitted image, (batch, m), up to a factor.
+
+    Parameters
+    ----------
+    vectors : (batch, m, dim) float32, vector of each candidate's entry
+    log_likelihoods : (batch, m) float32, largest first
+    """
+    expected = probabilities(log_likelihoods)[:, None, :] @ vectors
+    return np.asarray((vectors @ expected.swapaxes(1, 2))[:, :, 0], dtype=np.float32)
+
+
+def merge_entries(entries: EntryIds, weights: npt.NDArray[np.float32]) -> RankedEntries:
+    """Keep each entry once, at its first position, with the summed weight of its signals."""
+    _, first, inverse = np.unique(entries, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return RankedEntries(entries[first[order]], np.bincount(inverse, weights)[order].astype(np.float32))
