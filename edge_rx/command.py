@@ -38,6 +38,7 @@ _GPU_BATCH = 16
 
 
 @app.command(
+    short_help="Receive frames and answer each with an image of the KB.",
     epilog="Example: semlink rx --kb KB --listen tcp://0.0.0.0:5555 --results results --min-score 0.3",
 )
 def rx(
