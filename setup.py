@@ -43,6 +43,7 @@ EXTRAS = {
     # GPU only; JetPack brings its own TensorRT, which this takes as it is.
     "tensorrt": ["tensorrt>=10.3", "pycuda>=2024.1"],
     "clip": ["open_clip_torch>=3.2", "torchvision>=0.20"],
+    "docs": ["zensical>=0.0.60", "mkdocstrings-python>=2.0"],
     "dev": [
         "hypothesis>=6.100",
         "import-linter>=2.1",

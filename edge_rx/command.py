@@ -29,7 +29,7 @@ semlink rx --kb my-kb --listen "tcp://*:5555" --results results/
 semlink rx --kb my-kb --feedback "tcp://*:5557" --min-score 0.3"""
 
 
-@app.command(epilog=_EPILOG)
+@app.command(short_help="Receive frames and answer each with an image of the KB.", epilog=_EPILOG)
 def rx(
     kb: Annotated[
         Path,

@@ -5,6 +5,10 @@
 Runs on numpy, Pillow and an inference engine; torch and faiss are never imported from here.
 """
 
+from semlink.packages import require_own_packages
+
 __all__ = ["Transmitter"]
 
-from edge_tx.pipeline import Transmitter
+require_own_packages(["engines"])  # a name that other distributions have
+
+from edge_tx.pipeline import Transmitter  # noqa: E402

@@ -66,7 +66,7 @@ semlink tx photos/ --keys keys.npz --rate 16 --feedback tcp://192.168.1.20:5557
 semlink tx --video /dev/video0 --fps 10"""
 
 
-@app.command(epilog=_EPILOG)
+@app.command(short_help="Encode images and send them as frames.", epilog=_EPILOG)
 def tx(
     source: Annotated[
         Path | None, typer.Argument(help="Folder of images, or a text file that names one a line.", show_default=False)

@@ -46,7 +46,7 @@ class MissingDependencyError(SemlinkError):
         return cls(f"{purpose} needs {package}; in semlink's folder run: {install_command(extra)}")
 
 
-class PackageConflictError(SemlinkError):
+class PackageConflictError(SemlinkError, ImportError):
     """Another distribution has a package of the same name as one of ours in its place."""
 
     exit_code = 3

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from semlink import __version__
@@ -26,17 +26,17 @@ _HOME = Path(__file__).resolve().parents[1]
 """Folder in which all packages of the distribution lie."""
 
 
-def foreign_packages() -> dict[str, Path]:
+def foreign_packages(names: Iterable[str] = PACKAGES) -> dict[str, Path]:
     """Find packages of ours that are not: by name, the file that is imported in their place.
 
     A package that is not installed is not foreign.
     """
-    found = {name: path for name in PACKAGES if (path := _source_of(name)) is not None}
+    found = {name: path for name in names if (path := _source_of(name)) is not None}
     elsewhere = {name: path for name, path in found.items() if path.parents[1] != _HOME}
     return elsewhere | {name: found[name] for name in _overwritten(found)}
 
 
-def require_own_packages() -> None:
+def require_own_packages(names: Iterable[str] = PACKAGES) -> None:
     """Refuse to go on beside a package that another distribution has put in place of ours.
 
     Raises
@@ -44,7 +44,7 @@ def require_own_packages() -> None:
     PackageConflictError
         If there is one; the message names it, where it lies, and the fix.
     """
-    for name, path in foreign_packages().items():
+    for name, path in foreign_packages(names).items():
         raise PackageConflictError(conflict(name, path))
 
 

@@ -18,7 +18,10 @@ __all__ = ["app"]
 app = typer.Typer(add_completion=False)
 
 
-@app.command(epilog="Example: semlink bench-report now/latency.json --against before/latency.json --out report.html")
+@app.command(
+    short_help="Show benchmark reports, and compare them.",
+    epilog="Example: semlink bench-report now/latency.json --against before/latency.json --out report.html",
+)
 def bench_report(
     files: Annotated[list[Path], typer.Argument(help="JSON of make bench, engine bench, side by side, or demo.")],
     against: Annotated[

@@ -21,7 +21,7 @@ DeclaredOptions: TypeAlias = Callable[[CommandPath], Collection[str] | None]
 
 
 class RenamedCommand(NamedTuple):
-    """A command as it was and as it is; with `option`, only where that option is given."""
+    """A command as it was and as it is; with `option`, only where it is given, and its value is the last argument."""
 
     was: CommandPath
     now: CommandPath
@@ -81,12 +81,24 @@ def current_arguments(arguments: Sequence[str], declared: DeclaredOptions) -> li
             and declared(now) is not None
         ):
             _log.warning('"semlink %s" is now "semlink %s"', " ".join(was), " ".join(now))
-            words = [*now, *words[len(was) :]]
+            words = [*now, *(words[len(was) :] if option is None else _as_argument(option, words[len(was) :]))]
             break
     for path, options in RENAMED_OPTIONS.items():
         if _begins(words, path) and any(_name(word) in options for word in words):
             return [*path, *_current_options(words[len(path) :], options, declared(path) or ())]
     return words
+
+
+def _as_argument(option: str, words: Sequence[str]) -> list[str]:
+    others: list[str] = []
+    values: list[str] = []
+    following = iter(words)
+    for word in following:
+        if _name(word) == option:
+            values.append(word.partition("=")[2] if "=" in word else next(following, ""))
+        else:
+            others.append(word)
+    return [*others, *filter(None, values)]
 
 
 def _current_options(words: Sequence[str], options: Mapping[str, str], declared: Collection[str]) -> list[str]:

@@ -56,13 +56,25 @@ def test_of_a_distribution(tmp_path: Path) -> None:
     assert f"at {tmp_path / 'trainer'} is of the distribution trainer: pip uninstall trainer, then" in refused.stderr
 
 
+@pytest.mark.parametrize("package", ["edge_tx", "edge_rx"])
+def test_at_import(tmp_path: Path, package: str) -> None:
+    make_foreign(tmp_path, "engines")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", f"import {package}"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f'semlink.errors.PackageConflictError: the package "engines" at {tmp_path / "engines"} is')
+
+
 def test_doctor_and_help_run_all_the_same(tmp_path: Path) -> None:
-    make_foreign(tmp_path, "benchmarks")
-    assert run(tmp_path, "--version").returncode == 0
+    make_foreign(tmp_path, "engines")
+    help_text = run(tmp_path, "--help")
+    assert (help_text.returncode, "Not available here" in help_text.stdout) == (0, True)
     examined = run(tmp_path, "doctor", "--json")
     findings = {finding["topic"]: finding for finding in json.loads(examined.stdout)}
-    assert findings["package benchmarks"]["status"] == "missing"
-    assert str(tmp_path / "benchmarks") in findings["package benchmarks"]["found"]
+    assert findings["package engines"]["status"] == "missing"
+    assert str(tmp_path / "engines") in findings["package engines"]["found"]
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ semlink demo --rate 1/48,1/6 --snr-db=-7,0,10
 semlink demo --data my-photos/ --count 200"""
 
 
-@app.command(epilog=_EPILOG)
+@app.command(short_help="Run the whole link on real images and report the results.", epilog=_EPILOG)
 def demo(
     data: Annotated[
         str | None,

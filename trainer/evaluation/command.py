@@ -34,7 +34,7 @@ semlink evaluate --data digits --num-symbols 64 --snr-db=-7,0,10
 semlink evaluate --data cifar100 --codec kbsc,kbsc-reference --num-symbols 64,256 --seeds 3 --json out.json"""
 
 
-@app.command(epilog=_EPILOG)
+@app.command(short_help="Measure codecs over rates, SNRs, channels and seeds.", epilog=_EPILOG)
 def evaluate(
     data: Annotated[str, typer.Option(help="digits, photos, cifar100, or a folder.")] = "digits",
     codec: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(_CODECS)}.")] = "nested",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 
 from semlink import __version__
 from semlink.cli.app import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED
+from semlink.cli.commands import ENTRY_POINT_GROUP
 from semlink.errors import MissingDependencyError, SemlinkError
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -115,6 +117,13 @@ class TestCommands:
         ):
             line = next(line for line in result.stdout.splitlines() if f" {name} " in line)
             assert text in line
+
+    def test_summary_of_each_command_fits_on_a_line(self) -> None:
+        entries = importlib.metadata.distribution("semlink").entry_points.select(group=ENTRY_POINT_GROUP)
+        command, terminal = [sys.executable, "-m", "semlink", "--help"], {**os.environ, "COLUMNS": "80"}
+        shown = subprocess.run(command, env=terminal, capture_output=True, text=True, check=True).stdout
+        rows = [line for line in shown.partition("Commands")[2].splitlines()[1:] if line.startswith("│")]
+        assert [row.split()[1] for row in rows] == sorted(entry.name for entry in entries)
 
     def test_nothing_asked_shows_help(self, run: Run) -> None:
         result = run()

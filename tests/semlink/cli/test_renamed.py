@@ -21,7 +21,7 @@ from semlink.cli.renamed import (
 ROWS = [(path, was, now) for path, options in RENAMED_OPTIONS.items() for was, now in options.items()]
 COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("bench", "show"): set(),
-    ("bench", "compare"): {"--against"},
+    ("bench", "compare"): set(),
     ("kb", "project"): {"--threads"},
     ("kb", "build"): {"--num-threads"},
     ("evaluate",): {"--json", "--out", "--limit"},
@@ -42,8 +42,8 @@ def declared(path: tuple[str, ...]) -> dict[str, Any] | None:
 def test_command(row: RenamedCommand, caplog: pytest.LogCaptureFixture) -> None:
     if declared(row.was) is not None:
         pytest.skip(f"{' '.join(row.was)} has its former name yet")
-    options = [row.option, "x"] if row.option else []
-    assert current_arguments([*row.was, "FOLDER", *options], declared) == [*row.now, "FOLDER", *options]
+    options, last = ([row.option, "x"], ["x"]) if row.option else ([], [])
+    assert current_arguments([*row.was, *options, "FOLDER"], declared) == [*row.now, "FOLDER", *last]
     assert caplog.messages == [f'"semlink {" ".join(row.was)}" is now "semlink {" ".join(row.now)}"']
 
 
@@ -67,8 +67,9 @@ def test_option(path: tuple[str, ...], was: str, now: str, caplog: pytest.LogCap
         ("kb project --threads 2", "kb project --threads 2", 0),
         ("kb project -- --num-threads", "kb project -- --num-threads", 0),
         ("bench-report a.json", "bench show a.json", 1),
-        ("bench-report a.json --against b.json", "bench compare a.json --against b.json", 1),
-        ("bench-report a.json --against=b.json", "bench compare a.json --against=b.json", 1),
+        ("bench-report a.json --against b.json", "bench compare a.json b.json", 1),
+        ("bench-report --against=b.json --out c.html a.json", "bench compare --out c.html a.json b.json", 1),
+        ("bench-report a.json --against", "bench compare a.json", 1),
         ("gone rekey --num-threads 2", "gone rekey --num-threads 2", 0),
         ("kb", "kb", 0),
         ("", "", 0),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.models.model_set import ModelSet
 from tests.support.name_lookups import can_isolate, queried_names
 
 SEMLINK = (sys.executable, "-m", "semlink")
@@ -51,15 +52,15 @@ def test_variable_is_set_before_the_first_import(environment: dict[str, str], fi
     assert done.stdout == "found 1\n"
 
 
-def test_command_leaves_nothing_at_home(environment: dict[str, str], picture_folder: Path, tmp_path: Path) -> None:
-    built = subprocess.run(
-        [*SEMLINK, "kb", "build", str(picture_folder), "--out", str(tmp_path / "kb")],
+def test_command_leaves_nothing_at_home(environment: dict[str, str], model_set: ModelSet) -> None:
+    timed = subprocess.run(
+        [*SEMLINK, "engine", "bench", "--model-set", str(model_set.folder)],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert built.returncode == 0, built.stderr
+    assert timed.returncode == 0, timed.stderr
     assert list(Path(environment["HOME"]).rglob("*")) == []
 
 
