@@ -1,16 +1,14 @@
-"""What the next image is sent with, from what the receiver last reported.
+"""Plan of the next image from the receiver's last report.
 
-Three rules, all of which hold without any report too:
+Three rules:
 
-index or not   `index` only while the knowledge base that the receiver reports is the one that the keys are of.
-               Otherwise the other codec, which needs to know nothing.
-rate           the smallest at which the channel carries `BITS_PER_IMAGE` at the reported SNR.
-power          shared for a clear channel where that carries `HIGH_SNR_BITS_PER_IMAGE`: less for the codeword is then
-               enough, and the rest tells more of the image. Frames say by their fingerprint which it was.
-               A stream with pilots expects fades: its reported SNR is their mean, and counts `FADE_DEPTH_DB` less.
+codec   `index` while the reported knowledge base is that of the entry codebook; otherwise the codec for any receiver.
+rate    the smallest rate at which the channel carries `BITS_PER_IMAGE` at the reported SNR.
+power   the high-SNR code where the channel carries `HIGH_SNR_BITS_PER_IMAGE`: its codeword has less power, its analog
+        part more. A frame's fingerprint identifies the code. For a stream with pilots the reported SNR is the mean over
+        fades, so `FADE_DEPTH_DB` is subtracted.
 
-A report older than `MAX_AGE_S` counts as none: then the other codec, at the rate that was asked for first, with the
-power shared for the worst.
+Without a report, or with one older than `MAX_AGE_S`: the codec for any receiver, the initial rate, the low-SNR code.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from edge_tx.model import GraphModel, IndexModel
-from edge_tx.pipeline import Transmitter
+from edge_tx.pipeline import Plan
 from semlink.rates import Rate
 from semlink.receiver_report import ReceiverReport
 
@@ -39,10 +37,10 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 BITS_PER_IMAGE = 48.0
-"""Of capacity: from there on `nested` keeps all but a point or two of the noiseless accuracy."""
+"""Channel capacity at which `nested` loses at most two points of the noiseless accuracy."""
 
 HIGH_SNR_BITS_PER_IMAGE = 64.0
-"""Of capacity: where sharing the power for a clear channel begins to pay, at 16, 64 and 256 symbols.
+"""Channel capacity from which the high-SNR code is better, at 16, 64 and 256 symbols.
 
 Source: docs/results.md, "Where sharing the power otherwise pays".
 """
@@ -51,7 +49,7 @@ FADE_DEPTH_DB = 10.0
 """Nine of ten Rayleigh fades are shallower: |h|^2 is below 0.105 with probability 0.1 [dB]."""
 
 MAX_AGE_S = 10.0
-"""After which a report says nothing any more [s]."""
+"""Age at which a report expires [s]."""
 
 
 def smallest_rate(rates: Iterable[Rate], snr_db: float) -> Rate:
@@ -68,7 +66,7 @@ def smallest_rate(rates: Iterable[Rate], snr_db: float) -> Rate:
 
 
 def is_high_snr(rate: Rate, snr_db: float, *, expects_fades: bool) -> bool:
-    """Whether a channel carries `HIGH_SNR_BITS_PER_IMAGE` at a rate, in a fade too if some are to be expected.
+    """Whether a channel carries `HIGH_SNR_BITS_PER_IMAGE` at a rate, also in a fade if fades are expected.
 
     Examples
     --------
@@ -87,7 +85,7 @@ def _bits_per_image(rate: Rate, snr_db: float) -> float:
 
 
 class Reports(Protocol):
-    """Where reports come from, such as `semlink.transport.ReportSubscriber`."""
+    """Source of reports, such as `semlink.transport.ReportSubscriber`."""
 
     def newest(self) -> ReceiverReport | None:
         """The newest report since the last call."""
@@ -95,84 +93,90 @@ class Reports(Protocol):
 
 
 class Adaptation:
-    """Sets a transmitter's model and rate before each image.
+    """Plans the model and the rate of each image from the receiver's reports.
 
     Parameters
     ----------
-    model : the codec that needs to know nothing of the receiver, with its code for a clear channel if it has one
-    index : the one that sends entries' numbers; None without keys
-    rate : to start with, and to keep unless `adapts_rate`
+    model : codec for any receiver, with its high-SNR code if it has one
+    index : codec that sends entry numbers; None without an entry codebook
+    rate : initial rate, kept unless `adapts_rate`
     adapts_rate : follow the reported SNR
     """
 
     def __init__(self, model: GraphModel, index: IndexModel | None, rate: Rate, *, adapts_rate: bool) -> None:
         self._model, self._index, self._rate, self._adapts_rate = model, index, rate, adapts_rate
         self._start_s = time.monotonic()
-        self._told: str | None = None
+        self._logged_reason: str | None = None
+        self._logged_plan = Plan(model, rate)
         self._report: ReceiverReport | None = None
-        self._heard_s = -math.inf
+        self._received_s = -math.inf
 
     @property
     def has_report(self) -> bool:
-        """Whether any report has come."""
+        """Whether any report was received."""
         return self._report is not None
 
-    def prepare(self, reports: Reports, transmitter: Transmitter) -> None:
-        """Choose for the next image, after hearing what is new; what makes it fall back is said once each time."""
+    def plan(self, reports: Reports, *, stream_id: int, expects_fades: bool) -> Plan:
+        """Plan the next image from the newest report; changes, and reasons to fall back, are logged once.
+
+        Parameters
+        ----------
+        stream_id : the transmitter's stream, whose SNR the report holds
+        expects_fades : whether the stream has pilots
+        """
         if (report := reports.newest()) is not None:
-            self._report, self._heard_s = report, time.monotonic()
-        snr_db = self._reported_snr_db(transmitter.stream_id)
-        rate = self._chosen_rate(snr_db)
-        model = self._chosen_model(rate, snr_db, expects_fades=transmitter.num_pilots > 0)
-        if model is not transmitter.model:
-            _log.info("sending with %s", model.codec)
-        transmitter.model = model
-        reason = self._reason()
-        if reason != self._told:
-            is_news = reason is not None and transmitter.model is not self._index
-            _log.log(
-                logging.WARNING if is_news else logging.INFO, "%s: %s", transmitter.model.codec, reason or "as asked"
-            )
-            self._told = reason
-        if rate != transmitter.rate:
-            _log.info("sending %d symbols an image", rate.num_symbols)
-            transmitter.rate = rate
+            self._report, self._received_s = report, time.monotonic()
+        snr_db = self._reported_snr_db(stream_id)
+        rate = self._choose_rate(snr_db)
+        plan = Plan(self._choose_model(rate, snr_db, expects_fades=expects_fades), rate)
+        self._log(plan)
+        return plan
+
+    def _log(self, plan: Plan) -> None:
+        if plan.model is not self._logged_plan.model:
+            _log.info("sending with %s", plan.model.codec)
+        if plan.rate != self._logged_plan.rate:
+            _log.info("sending %d symbols an image", plan.rate.num_symbols)
+        self._logged_plan = plan
+        reason = self._fallback_reason()
+        if reason != self._logged_reason:
+            is_fallback = reason is not None and plan.model is not self._index
+            level = logging.WARNING if is_fallback else logging.INFO
+            _log.log(level, "%s: %s", plan.model.codec, reason or "as configured")
+            self._logged_reason = reason
 
     @property
     def _fresh_report(self) -> ReceiverReport | None:
-        return None if time.monotonic() - self._heard_s > MAX_AGE_S else self._report
+        return None if time.monotonic() - self._received_s > MAX_AGE_S else self._report
 
     def _reported_snr_db(self, stream_id: int) -> float | None:
         report = self._fresh_report
         return None if report is None else report.snr_db.get(f"{stream_id:016x}")
 
-    def _chosen_model(self, rate: Rate, snr_db: float | None, *, expects_fades: bool) -> GraphModel | IndexModel:
-        report = self._fresh_report
-        if self._index is not None and report is not None and self._is_of_our_keys(report):
-            return self._index
-        clear = self._model.for_high_snr
-        if clear is None or snr_db is None or not is_high_snr(rate, snr_db, expects_fades=expects_fades):
-            return self._model
-        return clear
-
-    def _is_of_our_keys(self, report: ReceiverReport) -> bool:
-        return self._index is not None and report.knowledge_base == self._index.keys.knowledge_base.hex()
-
-    def _reason(self) -> str | None:
-        """Why the next image is not sent as was asked for; None if it is, or if nothing can be known yet."""
-        report = self._fresh_report
-        if report is None:
-            is_early = time.monotonic() - max(self._heard_s, self._start_s) <= MAX_AGE_S
-            return (
-                None
-                if is_early
-                else f"no report was heard for {MAX_AGE_S:g} s; is it rx --feedback that --feedback names?"
-            )
-        if self._index is None or self._is_of_our_keys(report):
-            return None
-        return "the keys are not of the receiver's knowledge base; export them again: semlink kb export-keys"
-
-    def _chosen_rate(self, snr_db: float | None) -> Rate:
+    def _choose_rate(self, snr_db: float | None) -> Rate:
         if not self._adapts_rate or snr_db is None:
             return self._rate
         return smallest_rate(self._model.fingerprints, snr_db)
+
+    def _choose_model(self, rate: Rate, snr_db: float | None, *, expects_fades: bool) -> GraphModel | IndexModel:
+        report = self._fresh_report
+        if self._index is not None and report is not None and self._fits_entries(report):
+            return self._index
+        high_snr = self._model.for_high_snr
+        if high_snr is None or snr_db is None or not is_high_snr(rate, snr_db, expects_fades=expects_fades):
+            return self._model
+        return high_snr
+
+    def _fits_entries(self, report: ReceiverReport) -> bool:
+        return self._index is not None and report.knowledge_base == self._index.entries.knowledge_base.hex()
+
+    def _fallback_reason(self) -> str | None:
+        """Why the next image is not sent as configured; None if it is, or if no report can have arrived yet."""
+        report = self._fresh_report
+        if report is None:
+            is_early = time.monotonic() - max(self._received_s, self._start_s) <= MAX_AGE_S
+            lost = f"no report arrived for {MAX_AGE_S:g} s; does --feedback name the address of rx --feedback?"
+            return None if is_early else lost
+        if self._index is None or self._fits_entries(report):
+            return None
+        return "the entry codebook is not of the receiver's knowledge base; export it again: semlink kb export-entries"

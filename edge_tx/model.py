@@ -1,7 +1,7 @@
-"""What turns a preprocessed picture into I/Q codes: one engine call, or an engine call and a look-up.
+"""Models of a transmitter: from a preprocessed image to I/Q codes.
 
-GraphModel   picture --composed graph--> codes of every rate it has      kbsc, nested
-IndexModel   picture --encoder--> vector --nearest key--> codeword       index
+GraphModel   image --composed graph--> codes of all its rates               kbsc, nested
+IndexModel   image --encoder--> vector --nearest entry--> codeword          index
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ from semlink.rates import RATES, Rate
 __all__ = ["GraphModel", "IndexModel", "TransmitterModel", "load_index_model", "load_transmitter_model"]
 
 Tensor: TypeAlias = npt.NDArray[np.uint8]
-"""(size, size, 3): a picture as the encoder takes it."""
+"""(size, size, 3): input of the image encoder."""
 
 
 class TransmitterModel(Protocol):
-    """A codec, ready to run."""
+    """A loaded codec."""
 
     @property
     def codec(self) -> str:
-        """Its name."""
+        """Name of the codec."""
         ...
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What pictures go through first."""
+        """Preprocessing of images."""
         ...
 
     @property
     def codes_format(self) -> CodesFormat:
-        """Of the codes that it gives."""
+        """Format of the codes."""
         ...
 
     @property
     def fingerprints(self) -> Mapping[Rate, bytes]:
-        """What the frames of each rate that it has carry."""
+        """Fingerprint of frames at each rate of the model."""
         ...
 
     @property
     def weighs_noise(self) -> bool:
-        """Whether its receiver estimates the noise: then pilots are none, or at least two."""
+        """Whether the receiver estimates the noise variance, which needs no pilots or at least two."""
         ...
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
-        """(n, 2) codes of one picture at a rate; choosing another costs nothing."""
+        """(n, 2) codes of one image at a rate; changing the rate costs nothing."""
         ...
 
 
@@ -70,8 +70,8 @@ class GraphModel:
     Attributes
     ----------
     graph : (batch, size, size, 3) uint8 to (batch, sum of n, 2) codes: encoder, codec, unit power, quantization
-    slices : where in the codes each rate's are
-    for_high_snr : the same graph's other code, for a receiver that reports a clear channel
+    slices : position of each rate's codes
+    for_high_snr : the high-SNR code of the same graph, for receivers that report a high SNR
     """
 
     codec: str
@@ -84,35 +84,38 @@ class GraphModel:
     for_high_snr: GraphModel | None = None
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
-        """See `TransmitterModel`; EngineError if the model gives no signal."""
+        """See `TransmitterModel`; EngineError if all codes are zero."""
         codes: IQCodes = self.graph(tensor[None])[0, self.slices[rate]]
-        # Unit power leaves no room for silence: it is what a NaN becomes in the graph.
+        # Codes of unit power are never all zero, but the graph turns NaN into zeros.
         if not codes.any():
-            raise EngineError("the model gave no signal for a picture, so it is broken; fetch the model set again")
+            raise EngineError(
+                "the model output is zero for an image, so the model is damaged; fetch the model set again"
+            )
         return codes
 
 
 @dataclass(frozen=True)
 class IndexModel:
-    """The receiver's keys, and the encoder that looks for the nearest of them.
+    """An encoder, and the entry codebook in which it finds the nearest entry.
 
     Attributes
     ----------
-    graph : (batch, size, size, 3) uint8 to (batch, dim) float32, in the space of the keys
+    graph : (batch, size, size, 3) uint8 to (batch, dim) float32, in the space of the entries
+    entries : the knowledge base's entries
     """
 
     codec: str
     graph: GraphRunner
-    keys: EntryCodebook
+    entries: EntryCodebook
     fingerprints: Mapping[Rate, bytes]
     preprocessing: Preprocessing
     codes_format: CodesFormat
     weighs_noise: bool = True
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
-        """See `TransmitterModel`: the codeword of the nearest entry, of which each symbol has power 1."""
-        entries = self.keys.nearest(self.graph(tensor[None]))
-        codeword = entry_codewords(self.keys.knowledge_base, entries, rate)[0]
+        """See `TransmitterModel`: the codeword of the nearest entry, with unit power in each symbol."""
+        nearest = self.entries.nearest(self.graph(tensor[None]))
+        codeword = entry_codewords(self.entries.knowledge_base, nearest, rate)[0]
         return quantize(pair_latent(codeword), self.codes_format)
 
 
@@ -129,7 +132,7 @@ def load_transmitter_model(
 
     Parameters
     ----------
-    report : told of a build's progress, where an engine is to be built
+    report : callback for the progress of an engine build
 
     Raises
     ------
@@ -138,7 +141,7 @@ def load_transmitter_model(
     ModelSetError, EngineError
         If a file is missing or altered, the codec lacks the rate, int8 was not built, or the backend cannot run it.
     """
-    # onnx takes longer to import than everything else here together, and is needed once.
+    # onnx takes longer to import than all other modules here together, and is needed once.
     from engines.factory import EngineFactory
 
     factory = EngineFactory(model_set, options, codes_format=codes_format)
@@ -166,43 +169,43 @@ def load_transmitter_model(
 
 def load_index_model(
     model_set: ModelSet,
-    keys: EntryCodebook,
+    entries: EntryCodebook,
     options: EngineOptions = DEFAULT_OPTIONS,
     *,
     codes_format: CodesFormat = CodesFormat.SC8,
     report: Report | None = None,
 ) -> IndexModel:
-    """Load what `index` needs: the image encoder, and the key network where the keys are of one.
+    """Load the image encoder of `index`, and the projection head if the entries are projected vectors.
 
     Parameters
     ----------
-    report : told of a build's progress, where an engine is to be built
+    report : callback for the progress of an engine build
 
     Raises
     ------
     ModelSetError
-        If the keys are of another encoder, or of a key network that the set does not have.
+        If the entries are of another encoder, or of a projection head that the set does not have.
     """
     from engines.factory import EngineFactory
 
-    name, behind = _space(model_set, keys.space)
+    name, behind = _space(model_set, entries.space)
     factory = EngineFactory(model_set, options)
     graph = factory.load(factory.vectors_graph(behind), report=report)
     dim = graph.output.shape[1]
-    if dim != keys.codes.shape[1]:
-        raise ModelSetError(f"the keys are of {keys.codes.shape[1]} numbers, {model_set.name} gives {dim}")
+    if dim != entries.codes.shape[1]:
+        raise ModelSetError(f"the entries have {entries.codes.shape[1]} dimensions, {model_set.name} has {dim}")
     return IndexModel(
         codec=name,
         graph=graph,
-        keys=keys,
-        fingerprints={rate: index_fingerprint(keys.space, keys.knowledge_base, rate) for rate in RATES},
+        entries=entries,
+        fingerprints={rate: index_fingerprint(entries.space, entries.knowledge_base, rate) for rate in RATES},
         preprocessing=model_set.manifest.encoder.preprocessing,
         codes_format=codes_format,
     )
 
 
 def _space(model_set: ModelSet, space: str) -> tuple[str, list[Path]]:
-    """Name the codec that works in a space, and what comes behind the encoder to get there."""
+    """Name of the codec that compares vectors of a space, and the graphs behind the encoder."""
     if space == model_set.encoder_fingerprint:
         return "index", []
     for codec in model_set.codecs:
@@ -211,6 +214,6 @@ def _space(model_set: ModelSet, space: str) -> tuple[str, list[Path]]:
         if codec.projection_fingerprint == space:
             return "index-labels", [network]
     raise ModelSetError(
-        f'the keys were exported for other models than those of "{model_set.name}"; give the --model-set that the'
-        " knowledge base was built with, or export them again: semlink kb export-keys"
+        f'the entry codebook was exported for other models than those of "{model_set.name}"; name the model set'
+        " of the knowledge base, or export it again: semlink kb export-entries"
     )

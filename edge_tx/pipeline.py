@@ -1,33 +1,47 @@
-"""The transmitter's data path."""
+"""The transmitter's data path.
+
+image --preprocess--> tensor --encode--> codes --pack--> frame --send-->
+"""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge_tx.model import TransmitterModel
+from edge_tx.model import TransmitterModel, load_transmitter_model
+from engines.models.model_set import ModelSet
+from engines.options import EngineOptions
 from semlink.channel import pilot_symbols
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError
 from semlink.frame import Frame, FrameId, end_of_stream, pack
-from semlink.image import LoadedImage, preprocess
+from semlink.image import LoadedImage, RGBImage, preprocess, read_image
 from semlink.iq import IQCodes, dequantize, quantize
-from semlink.rates import Rate, channel_bandwidth_ratio
+from semlink.rates import Rate, channel_bandwidth_ratio, parse_rate
 from semlink.timing import StageClock
 
-__all__ = ["SentFrame", "Transmitter", "require_usable_pilots"]
+__all__ = ["Plan", "SentFrame", "Transmitter", "check_pilots"]
+
+
+class Plan(NamedTuple):
+    """The model and the rate that an image is sent with."""
+
+    model: TransmitterModel
+    rate: Rate
 
 
 @dataclass(frozen=True)
 class SentFrame:
-    """What became of one image: its name on the air, its cost, and where the time went [ms].
+    """Identity, cost and stage times of a sent image [ms].
 
-    `payload_cbr` counts the symbols that carry the image, `total_cbr` the pilots too.
+    `payload_cbr` counts the image's symbols, `total_cbr` the pilots too.
     """
 
     frame_id: FrameId
@@ -40,8 +54,8 @@ class SentFrame:
     stage_ms: dict[str, float]
 
 
-def require_usable_pilots(num_pilots: int, model: TransmitterModel) -> None:
-    """ConfigError unless a receiver of `model` can do with so many pilots."""
+def check_pilots(num_pilots: int, model: TransmitterModel) -> None:
+    """ConfigError unless the receiver of `model` works with this number of pilots."""
     if num_pilots < 0:
         raise ConfigError(f"num_pilots must not be negative, got {num_pilots}")
     if num_pilots == 1 and model.weighs_noise:
@@ -53,92 +67,162 @@ class Transmitter:
 
     Parameters
     ----------
-    model, rate : what the next image is sent with; both may be changed between two images
-    send : takes a packed frame, such as `FrameSender.send`
-    constellation : points that a digital radio has; None sends what the model gives
-    num_pilots : known symbols in front of each image's, for a receiver on a fading channel
+    model, rate : plan of images that are sent without one of their own
+    send : sends a packed frame, such as `FrameSender.send`; None for `encode`, which returns it
+    constellation : points of a digital radio; None sends the model's own
+    num_pilots : known symbols before each image's, for receivers on fading channels
     clock : collects the stages' times
+
+    Attributes
+    ----------
+    plan : plan of the last image, or the initial one
+    num_sent, sent_by_codec, sent_by_num_symbols : sent images in total, by codec, and by symbols of an image
     """
 
     def __init__(
         self,
         model: TransmitterModel,
         rate: Rate,
-        send: Callable[[bytes], None],
+        send: Callable[[bytes], None] | None = None,
         *,
         num_pilots: int = 0,
         constellation: Constellation | None = None,
         clock: StageClock | None = None,
     ) -> None:
-        require_usable_pilots(num_pilots, model)
+        check_pilots(num_pilots, model)
         self.stream_id = secrets.randbits(64)
         self.num_sent = 0
         self.sent_by_codec: Counter[str] = Counter()
         self.sent_by_num_symbols: Counter[int] = Counter()
         self.clock = clock or StageClock()
-        self.model = model
-        self.rate = rate
-        self._send = send
+        self.plan = Plan(model, rate)
         self.num_pilots = num_pilots
-        self._constellation = constellation
+        self._send, self._constellation = send, constellation
         self._pilot_codes = quantize(pilot_symbols(num_pilots), model.codes_format)
 
-    def run_once(self, image: LoadedImage, *, capture_time_ns: int | None = None) -> SentFrame:
+    @classmethod
+    def open(
+        cls,
+        model_set: str = "builtin",
+        *,
+        rate: str | int = "1/48",
+        codec: str | None = None,
+        num_pilots: int = 0,
+        **options: Any,
+    ) -> Transmitter:
+        """Load a model set's encoder and codec, for `encode`.
+
+        Parameters
+        ----------
+        model_set : name of a built-in model set, or a folder
+        rate : symbols of an image, or a CBR such as "1/48"
+        codec : codec of the set; its first by default
+        options : fields of `engines.options.EngineOptions`
+
+        Raises
+        ------
+        ConfigError, ModelSetError, EngineError
+            If the rate, the codec or an option is unknown, or the set is missing or damaged.
+        """
+        parsed = parse_rate(str(rate))
+        model = load_transmitter_model(ModelSet.find(model_set), parsed, EngineOptions(**options), codec=codec)
+        return cls(model, parsed, num_pilots=num_pilots)
+
+    def run_once(
+        self, image: LoadedImage, plan: Plan | None = None, *, capture_time_ns: int | None = None
+    ) -> SentFrame:
         """Send one image.
 
         Parameters
         ----------
-        image : pixels, and the size of the picture that they come from
-        capture_time_ns : Unix time at which the image was in memory; now, if not given [ns]
+        image : pixels, and the size of the original image
+        plan : model and rate; those of the last image by default
+        capture_time_ns : Unix time at which the image was in memory; now by default [ns]
         """
+        if self._send is None:
+            raise ConfigError("this transmitter has no sender: use encode, which returns the frame's bytes")
+        self.plan = plan = plan or self.plan
         capture_time_ns = time.time_ns() if capture_time_ns is None else capture_time_ns
         with self.clock.stage("preprocess"):
-            tensor = preprocess(image.pixels, self.model.preprocessing)
+            tensor = preprocess(image.pixels, plan.model.preprocessing)
         with self.clock.stage("encode"):
-            codes = self._on_points(self.model.codes(tensor, self.rate))
+            codes = self._on_points(plan.model.codes(tensor, plan.rate))
         with self.clock.stage("pack"):
             data = pack(self._frame(codes, image, capture_time_ns))
         frame_id = FrameId(self.stream_id, self.num_sent)
         with self.clock.stage("send"):
             self._send(data)
-        self.num_sent += 1
-        self.sent_by_codec[self.model.codec] += 1
-        self.sent_by_num_symbols[self.rate.num_symbols] += 1
+        self._count()
         return self._sent(frame_id, image, capture_time_ns, len(data))
+
+    def encode(self, picture: str | Path | RGBImage) -> bytes:
+        """Encode one picture into the bytes of a frame.
+
+        Parameters
+        ----------
+        picture : image file, or (height, width, 3) uint8 RGB
+
+        Raises
+        ------
+        ImageError
+            If the file is no image that can be read.
+        """
+        capture_time_ns = time.time_ns()
+        if isinstance(picture, np.ndarray):
+            image = LoadedImage(picture, *picture.shape[:2])
+        else:
+            image = read_image(Path(picture), min_side_px=self.plan.model.preprocessing.size_px)
+        tensor = preprocess(image.pixels, self.plan.model.preprocessing)
+        codes = self._on_points(self.plan.model.codes(tensor, self.plan.rate))
+        data = pack(self._frame(codes, image, capture_time_ns))
+        self._count()
+        return data
+
+    def encode_batch(self, pictures: Iterable[str | Path | RGBImage]) -> list[bytes]:
+        """Encode pictures in order; see `encode`."""
+        return [self.encode(picture) for picture in pictures]
+
+    def _count(self) -> None:
+        self.num_sent += 1
+        self.sent_by_codec[self.plan.model.codec] += 1
+        self.sent_by_num_symbols[self.plan.rate.num_symbols] += 1
 
     def _on_points(self, codes: IQCodes) -> IQCodes:
         if self._constellation is None:
             return codes
-        codes_format = self.model.codes_format
+        codes_format = self.plan.model.codes_format
         return quantize(self._constellation.nearest(dequantize(codes, codes_format)), codes_format)
 
     def end(self) -> None:
-        """Tell receivers how many frames this stream had."""
-        frame = end_of_stream(
-            self.stream_id, self.num_sent, self.model.fingerprints[self.rate], self.rate, time.time_ns()
-        )
-        self._send(pack(frame))
+        """Send the end of the stream, with its number of frames."""
+        if self._send is not None:
+            self._send(self.end_frame())
+
+    def end_frame(self) -> bytes:
+        """The frame that ends the stream."""
+        model, rate = self.plan
+        return pack(end_of_stream(self.stream_id, self.num_sent, model.fingerprints[rate], rate, time.time_ns()))
 
     def _frame(self, codes: IQCodes, image: LoadedImage, capture_time_ns: int) -> Frame:
         return Frame(
             stream_id=self.stream_id,
             sequence=self.num_sent,
             capture_time_ns=capture_time_ns,
-            fingerprint=self.model.fingerprints[self.rate],
-            rate=self.rate,
+            fingerprint=self.plan.model.fingerprints[self.plan.rate],
+            rate=self.plan.rate,
             codes=np.concatenate([self._pilot_codes, codes]) if self.num_pilots else codes,
-            codes_format=self.model.codes_format,
+            codes_format=self.plan.model.codes_format,
             num_pilots=self.num_pilots,
             source_height_px=image.source_height_px,
             source_width_px=image.source_width_px,
         )
 
     def _sent(self, frame_id: FrameId, image: LoadedImage, capture_time_ns: int, num_bytes: int) -> SentFrame:
-        num_symbols = self.rate.num_symbols
+        num_symbols = self.plan.rate.num_symbols
         size_px = {"height_px": image.source_height_px, "width_px": image.source_width_px}
         return SentFrame(
             frame_id=frame_id,
-            codec=self.model.codec,
+            codec=self.plan.model.codec,
             num_symbols=num_symbols,
             capture_time_ns=capture_time_ns,
             num_bytes=num_bytes,

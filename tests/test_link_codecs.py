@@ -103,6 +103,12 @@ def answers(
     return matches
 
 
+def adapt(adaptation: Adaptation, reports: Reports, transmitter: Transmitter) -> None:
+    """Plan the next image as a session does."""
+    expects_fades = transmitter.num_pilots > 0
+    transmitter.plan = adaptation.plan(reports, stream_id=transmitter.stream_id, expects_fades=expects_fades)
+
+
 def nearest_keys(models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]) -> list[str]:
     """What is found without any channel: an entry's key is drawn to its label, an image's is not."""
     codec = models.codec("nested-labels")
@@ -153,7 +159,7 @@ def test_each_code_is_heard_by_its_own_keys(
     others: list[bool] = []
     for is_high_snr, code in codes.items():
         decoder = decoders.decoder(codec.fingerprint(RATE, is_high_snr=is_high_snr))
-        assert decoder.codec == ("nested-clear" if is_high_snr else "nested")
+        assert decoder.codec == ("nested-high-snr" if is_high_snr else "nested")
         for latent in code.latent(features)[:, : RATE.latent_dim]:
             received = normalize_power(pair_latent(latent))
             query = decoder.decode(decoder.equalize(received, num_pilots=0, noise=NoiseEstimator()))
@@ -196,7 +202,7 @@ def test_one_graph_gives_both_codes_at_every_rate(familiar: ModelSet, pictures: 
             # Rounding may fall either way.
             assert np.abs(given[each.codec, rate] - expected[0].astype(int)).max() <= 1
     for rate in RATES:
-        assert np.abs(given["nested", rate].astype(int) - given["nested-clear", rate]).max() > 1
+        assert np.abs(given["nested", rate].astype(int) - given["nested-high-snr", rate]).max() > 1
 
 
 @pytest.mark.parametrize("rate", RATES[2:], ids=lambda rate: str(rate.num_symbols))
@@ -349,19 +355,19 @@ class TestAdaptation:
     def test_index_only_while_the_receiver_has_the_knowledge_base(
         self, models: ModelSet, kb: KnowledgeBase, transmitter: Transmitter, caplog: pytest.LogCaptureFixture
     ) -> None:
-        nested = transmitter.model
+        nested = transmitter.plan.model
         index, reports = load_index_model(models, keys_of(kb, models)), Reports()
         adaptation = Adaptation(nested, index, RATE, adapts_rate=False)
-        adaptation.prepare(reports, transmitter)
-        assert transmitter.model is nested, "nothing is known of the receiver yet"
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is nested, "nothing is known of the receiver yet"
         reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
-        adaptation.prepare(reports, transmitter)
-        adaptation.prepare(reports, transmitter)
-        assert transmitter.model is index
+        adapt(adaptation, reports, transmitter)
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is index
         reports.next = ReceiverReport(knowledge_base="0" * 64)
-        adaptation.prepare(reports, transmitter)
-        assert transmitter.model is nested
-        assert caplog.text.count("export them again") == 1
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is nested
+        assert caplog.text.count("export it again") == 1
 
     def test_keys_that_are_stale_from_the_start_are_told(
         self, models: ModelSet, kb: KnowledgeBase, transmitter: Transmitter, caplog: pytest.LogCaptureFixture
@@ -369,12 +375,12 @@ class TestAdaptation:
         """At the level that a user sees without --verbose."""
         reports = Reports()
         adaptation = Adaptation(
-            transmitter.model, load_index_model(models, keys_of(kb, models)), RATE, adapts_rate=False
+            transmitter.plan.model, load_index_model(models, keys_of(kb, models)), RATE, adapts_rate=False
         )
-        adaptation.prepare(reports, transmitter)
+        adapt(adaptation, reports, transmitter)
         assert not adaptation.has_report
         reports.next = ReceiverReport(knowledge_base="0" * 64)
-        adaptation.prepare(reports, transmitter)
+        adapt(adaptation, reports, transmitter)
         assert adaptation.has_report
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "not of the receiver's knowledge base" in caplog.text
@@ -383,18 +389,18 @@ class TestAdaptation:
         self, transmitter: Transmitter, models: ModelSet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reports = Reports()
-        adaptation = Adaptation(transmitter.model, None, parse_rate("256"), adapts_rate=True)
+        adaptation = Adaptation(transmitter.plan.model, None, parse_rate("256"), adapts_rate=True)
         rates = []
         for snr_db in (None, -7.0, 0.0, 10.0):
             stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
             reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
-            adaptation.prepare(reports, transmitter)
-            rates.append(transmitter.rate.num_symbols)
+            adapt(adaptation, reports, transmitter)
+            rates.append(transmitter.plan.rate.num_symbols)
         assert rates == [256, 256, 64, 16]
         now_s = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
-        adaptation.prepare(reports, transmitter)
-        assert transmitter.rate.num_symbols == 256, "what was heard long ago says nothing"
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.rate.num_symbols == 256, "what was heard long ago says nothing"
 
     @pytest.mark.parametrize(
         ("num_pilots", "expected"),
@@ -416,17 +422,18 @@ class TestAdaptation:
         for snr_db in (None, -4.0, 4.0, 12.0, -4.0, 0.0):
             stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
             reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
-            adaptation.prepare(reports, transmitter)
-            chosen.append(transmitter.model is blind.for_high_snr)
+            adapt(adaptation, reports, transmitter)
+            chosen.append(transmitter.plan.model is blind.for_high_snr)
         assert chosen == expected
         told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("sending with")]
         assert (
-            told == ["sending with nested-clear", "sending with nested"] + ["sending with nested-clear"] * expected[-1]
+            told
+            == ["sending with nested-high-snr", "sending with nested"] + ["sending with nested-high-snr"] * expected[-1]
         )
         now_s = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
-        adaptation.prepare(reports, transmitter)
-        assert transmitter.model is blind
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is blind
 
     def test_index_ends_when_reports_do(
         self,
@@ -436,17 +443,17 @@ class TestAdaptation:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        nested, reports = transmitter.model, Reports()
+        nested, reports = transmitter.plan.model, Reports()
         adaptation = Adaptation(nested, load_index_model(models, keys_of(kb, models)), RATE, adapts_rate=False)
         reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
-        adaptation.prepare(reports, transmitter)
-        assert transmitter.model is not nested
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is not nested
         now_s = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
-        adaptation.prepare(reports, transmitter)
-        assert transmitter.model is nested
-        adaptation.prepare(reports, transmitter)
-        assert caplog.text.count("no report was heard for 10 s") == 1
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is nested
+        adapt(adaptation, reports, transmitter)
+        assert caplog.text.count("no report arrived for 10 s") == 1
 
     def test_receiver_reports_what_it_hears(
         self, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
@@ -488,7 +495,7 @@ def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
     exported = json.loads(done("kb", "export-entries", folder, "--out", keys, *model_set, "--json"))
     assert exported["num_entries"] == 12
     blind = ("--codec", "synthetic-codec", "--rate", RATE.num_symbols, "--pilots", 1)
-    with semlink("tx", pictures, *model_set, *blind, "--keys", keys, "--feedback", "tcp://127.0.0.1:1") as process:
+    with semlink("tx", pictures, *model_set, *blind, "--entries", keys, "--feedback", "tcp://127.0.0.1:1") as process:
         _, errors = process.communicate(timeout=60.0)
     assert (process.returncode, "with index send none" in errors) == (2, True), "said now, not in the midst of a stream"
     for expected in ("index", "nested"):
@@ -499,7 +506,9 @@ def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
             words = rx.stderr.readline().split()
             endpoints = [word.strip(",;") for word in words if word.startswith("tcp://")]
             where = ("--connect", endpoints[0], "--feedback", endpoints[1])
-            sent = json.loads(done("tx", pictures, *model_set, "--codec", "nested", "--keys", keys, *where, "--json"))
+            sent = json.loads(
+                done("tx", pictures, *model_set, "--codec", "nested", "--entries", keys, *where, "--json")
+            )
             output, errors = rx.communicate(timeout=60.0)
         assert rx.returncode == 0, errors
         assert json.loads(output)["frames_rejected"] == {}
@@ -524,20 +533,20 @@ def test_power_by_reports_over_sockets(
     assert json.loads(output)["frames_rejected"] == {}
     assert json.loads(output)["matches"] == 12
     assert sent["sent_by_codec"]["nested"] >= 1
-    assert sent["sent_by_codec"]["nested-clear"] >= 3
+    assert sent["sent_by_codec"]["nested-high-snr"] >= 3
     lines = (tmp_path / "results" / "results.jsonl").read_text().splitlines()
-    assert {json.loads(line)["codec"] for line in lines} == {"nested", "nested-clear"}
+    assert {json.loads(line)["codec"] for line in lines} == {"nested", "nested-high-snr"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
-        (("--rate", "auto"), "name where with --feedback", 2),
+        (("--rate", "auto"), "name their address with --feedback", 2),
         (("--codec", "vq"), "has no codec vq; it has:", 2),
-        (("--codec", "nested", "--keys", "nowhere.npz"), "is what to fall back to", 2),
+        (("--codec", "nested", "--entries", "nowhere.npz"), "is what to fall back to", 2),
         (("--codec", "nested", "--pilots", "1"), "send none, or at least 2", 2),
         (("--rate", "auto", "--feedback", "tcp://127.0.0.1:1"), "needs one code for all rates", 2),
-        (("--keys", "nowhere.npz"), "nowhere.npz: No such file", 5),
+        (("--entries", "nowhere.npz"), "nowhere.npz: No such file", 5),
         (("--feedback", "udp://x"), "endpoint must start with tcp://", 2),
     ],
 )

@@ -89,7 +89,7 @@ class NestedCodec:
     def __init__(self, files: ModelFiles, entry: NestedCodecEntry) -> None:
         self.entry = entry
         self.name = entry.name
-        self.high_snr_name = f"{entry.name}-clear"
+        self.high_snr_name = f"{entry.name}-high-snr"
         """Name of the high-SNR code in logs and results."""
         self._files = files
 

@@ -69,7 +69,7 @@ def test_ctrl_c_while_it_loads_ends_it_there(
         report("Building", 0.5)
         raise EngineError("was built to the end")
 
-    monkeypatch.setattr("edge_tx.command.load_transmitter_model", load)
+    monkeypatch.setattr("edge_tx.session.load_transmitter_model", load)
     done = CliRunner().invoke(app, [str(photos), "--model-set", str(model_set.folder), "--rate", "16"])
     assert done.exit_code == EXIT_INTERRUPTED
 
@@ -187,11 +187,11 @@ def test_ctrl_c_while_waiting_for_a_receiver_ends_within_two_seconds(model_set: 
         (("--watch", "--video", "0"), "--watch is for folders", 2),
         ((".", "--rate", "1/7"), "rate", 2),
         ((".", "--rate", "256"), "has no rate", 5),
-        ((".", "--codes-format", "cf32"), "sc8 or sc16", 5),
+        ((".", "--codes-format", "cf32"), "is not one of 'sc8', 'sc16'", 2),
         ((".", "--connect", "udp://1.2.3.4:5"), "tcp://", 2),
         ((".", "--fps", "-1"), "fps must be positive", 2),
         (("nowhere", "--watch"), "no such folder", 2),
-        ((".", "--backend", "abacus"), "not known", 2),
+        ((".", "--backend", "abacus"), "is not one of 'auto', 'onnxruntime'", 2),
         ((".", "--backend", "tensorrt", "--device", "cpu"), "runs on a GPU only", 2),
         ((".", "--model-set", "nowhere"), "model set", 5),
     ],
@@ -218,7 +218,7 @@ def test_folder_of_which_nothing_can_be_read_is_an_error(model_set: ModelSet, tm
         with start(tmp_path, *arguments) as process:
             _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 4
-    assert "none of 1 pictures could be read" in " ".join(errors.split())
+    assert "none of 1 images could be read" in " ".join(errors.split())
 
 
 def test_full_disk_is_named(model_set: ModelSet, photos: Path) -> None:

@@ -114,7 +114,7 @@ def test_any_shape_of_picture_is_sent(model_set: ModelSet, sent: list[bytes], sh
 def test_broken_model_is_an_error_and_not_silence(model_set: ModelSet, sent: list[bytes]) -> None:
     model = load_transmitter_model(model_set, parse_rate("16"))
     silent = dataclasses.replace(model, graph=lambda tensor: np.zeros((1, 16, 2), np.int8))
-    with pytest.raises(EngineError, match="no signal"):
+    with pytest.raises(EngineError, match="output is zero"):
         Transmitter(silent, parse_rate("16"), sent.append).run_once(whole(np.zeros((9, 9, 3), np.uint8)))
     assert sent == []
 
