@@ -1,4 +1,4 @@
-"""What the fits of all codecs are given: a training set, and where and how to train."""
+"""The argument of every codec's `fit`: a training set, and how to train."""
 
 from __future__ import annotations
 

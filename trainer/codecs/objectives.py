@@ -35,7 +35,7 @@ def objective_loss(
     """
     if objective == "mse":
         return (query - features).square().mean()
-    wanted = functional.softmax(features @ sample.T / _TEMPERATURE, dim=1)
-    given = functional.log_softmax(functional.normalize(query) @ sample.T / _TEMPERATURE, dim=1)
-    loss = functional.kl_div(given, wanted, reduction="batchmean")
+    target = functional.softmax(features @ sample.T / _TEMPERATURE, dim=1)
+    predicted = functional.log_softmax(functional.normalize(query) @ sample.T / _TEMPERATURE, dim=1)
+    loss = functional.kl_div(predicted, target, reduction="batchmean")
     return loss if objective == "similarity" else loss + (query - features).square().sum(dim=1).mean()

@@ -38,7 +38,7 @@ class Need(str, enum.Enum):
 
 @dataclass(frozen=True)
 class CodecCase:
-    """What is asked of a codec in some cells of a grid, all names as commands take them.
+    """Rate, channel and knowledge base of some cells of a grid; names are those that commands take.
 
     Attributes
     ----------
@@ -58,7 +58,10 @@ class CodecCase:
 
 @dataclass(frozen=True)
 class FitKey:
-    """One model to fit: the codec, and its place on the axes that the codec's models differ in; None on the others."""
+    """One model to fit: its codec, and its values on the axes along which the codec's models differ.
+
+    Values on other axes are those of the class: None, and 0 for the seed.
+    """
 
     codec: str
     rate: Rate | None = None
@@ -142,12 +145,12 @@ class CodecSpec:
             raise ConfigError(f"codec {self.name} uses the model of {self.model_of}, so it has no fit of its own")
 
     def load_links(self) -> Callable[..., Any]:
-        """Import what makes the links; MissingDependencyError if a package is missing."""
+        """Import the function that makes the links; MissingDependencyError if a package is missing."""
         require_modules(self.modules, self.name)
         return self._load(self.links)
 
     def load_fit(self) -> Callable[..., Any]:
-        """Import what fits the models; MissingDependencyError if a package is missing."""
+        """Import the function that fits the models; MissingDependencyError if a package is missing."""
         if self.fit is None:
             raise ConfigError(f"codec {self.name} has nothing to fit")
         require_modules((*self.modules, *self.fit_modules), self.name)
@@ -174,4 +177,6 @@ class CodecSpec:
             loaded: Callable[..., Any] = pkgutil.resolve_name(reference)
         except ImportError as error:
             raise missing_module(str(error.name), f"codec {self.name}") from None
+        except AttributeError as error:
+            raise ConfigError(f"codec {self.name}: {reference} does not exist: {error}") from None
         return loaded

@@ -41,7 +41,7 @@ def check_grid(grid: Grid, *, feature_dim: int, num_entries: int | None = None) 
 
 
 def check_packages(grid: Grid, *, fits: bool) -> None:
-    """Import what makes the links and, if `fits`, the models; MissingDependencyError if a package is missing."""
+    """Import the codecs' functions, those of fitting if `fits`; MissingDependencyError if a package is missing."""
     for codec in grid.codecs:
         codec.load_links()
         if fits and (owner := model_owner(codec)).fit is not None:

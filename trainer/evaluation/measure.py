@@ -90,19 +90,19 @@ class Measurement:
 
     def _measure(self, codec: CodecSpec, tasks: Sequence[_LinkTask]) -> list[Record]:
         """Measure links side by side, each on one core, so that results do not depend on the number of jobs."""
-        progress_task = self.progress.add_task(f"evaluating {codec.name}", total=len(tasks))
+        num_cells = sum(len(task.seeds) * len(task.channels) for task in tasks) * len(self.grid.snr_db)
+        advance = partial(self.progress.advance, self.progress.add_task(f"evaluating {codec.name}", total=num_cells))
         records: list[Record] = []
         is_stopped = threading.Event()
         if self.num_jobs == 1 or codec.runs_alone:
             with one_thread():
                 for task in tasks:  # in the main thread, which an interrupt stops at once
-                    records += self._run(codec, task, is_stopped)
-                    self.progress.advance(progress_task)
+                    records += self._run(codec, task, is_stopped, advance)
             return records
 
         def run(task: _LinkTask) -> list[Record]:
             try:
-                return self._run(codec, task, is_stopped)
+                return self._run(codec, task, is_stopped, advance)
             except Exception:
                 is_stopped.set()  # an error, such as a full disk, is the same for all
                 raise
@@ -112,14 +112,15 @@ class Measurement:
             try:
                 for part in pool.map(run, tasks):
                     records += part
-                    self.progress.advance(progress_task)
             finally:
                 # Cells under way are finished and kept; the others are left to the next start.
                 is_stopped.set()
                 pool.shutdown(cancel_futures=True)
         return records
 
-    def _run(self, codec: CodecSpec, task: _LinkTask, is_stopped: threading.Event) -> list[Record]:
+    def _run(
+        self, codec: CodecSpec, task: _LinkTask, is_stopped: threading.Event, advance: Callable[[float], None]
+    ) -> list[Record]:
         link: Link | None = None
         records: list[Record] = []
         for seed, channel, snr_db in itertools.product(task.seeds, task.channels, self.grid.snr_db):
@@ -136,6 +137,7 @@ class Measurement:
                 if self.journal:
                     self.journal.add(record)
             records.append(record)
+            advance(1)
         return records
 
 

@@ -1,4 +1,4 @@
-"""What every link is, and what links are made from."""
+"""The base class of links, and the inputs that links are made from."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Link(abc.ABC):
 
 @dataclass(frozen=True, eq=False)
 class LinkInputs:
-    """What the links of one evaluation are made from, besides the fitted models.
+    """Inputs of the links of one evaluation, besides the fitted models.
 
     Attributes
     ----------

@@ -105,7 +105,7 @@ def score_entries(
     cosine = np.sum(queries * noiseless.features, axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
     first = np.array([found[0] for found in entries])
     matched = noiseless.kb_features[first]
-    hits = [wanted in found[:RECALL_DEPTH] for found, wanted in zip(entries, noiseless.entries, strict=True)]
+    hits = [entry in found[:RECALL_DEPTH] for found, entry in zip(entries, noiseless.entries, strict=True)]
     return RetrievalScores(
         semantic_accuracy=float(np.mean(noiseless.kb_labels[first] == noiseless.labels)),
         recall_at_1=float(np.mean(first == noiseless.entries)),

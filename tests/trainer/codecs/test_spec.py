@@ -43,6 +43,8 @@ def test_references_are_functions_or_their_names() -> None:
     assert make_spec(links=len).load_links() is len
     with pytest.raises(MissingDependencyError, match="needs the Python module nowhere"):
         make_spec(links="nowhere:links").load_links()
+    with pytest.raises(ConfigError, match=r"os\.path:nothing does not exist"):
+        make_spec(links="os.path:nothing").load_links()
     with pytest.raises(ConfigError, match="nothing to fit"):
         make_spec().load_fit()
 

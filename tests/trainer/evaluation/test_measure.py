@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import uuid
 from pathlib import Path
@@ -153,23 +154,29 @@ def test_interrupt_stops_links_that_run_side_by_side(
     grid = make_grid("index", seeds=(0, 1, 2, 3))
     whole = measured_index(make_measurement(grid, noiseless, tmp_path / "whole"))
     measured: list[Record] = []
-    first_is_done = threading.Event()
+    is_interrupted = threading.Event()
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
 
-    def measure_slowly(*arguments: Any, **options: Any) -> Record:
-        if options["seed"]:
-            first_is_done.wait(30.0)
-        measured.append(measure_cell(*arguments, **options))
-        return measured[-1]
+    def measure_and_interrupt(*arguments: Any, **options: Any) -> Record:
+        record = measure_cell(*arguments, **options)
+        measured.append(record)
+        if len(measured) == 2:
+            signal.pthread_kill(main_thread, signal.SIGINT)
+        is_interrupted.wait()
+        return record
 
-    def interrupt(*_: object) -> None:
-        first_is_done.set()
+    def handle(*_: object) -> None:
+        is_interrupted.set()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(measure, "measure_cell", measure_slowly)
-    with_two = make_measurement(grid, noiseless, tmp_path, num_jobs=2, key="x")
-    monkeypatch.setattr(with_two.progress, "advance", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        measured_index(with_two)
+    monkeypatch.setattr(measure, "measure_cell", measure_and_interrupt)
+    before = signal.signal(signal.SIGINT, handle)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            measured_index(make_measurement(grid, noiseless, tmp_path, num_jobs=2, key="x"))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert 2 <= len(measured) < len(whole)
     monkeypatch.setattr(measure, "measure_cell", measure_cell)
     resumed = make_measurement(grid, noiseless, tmp_path, key="x")
