@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from engines.models.model_set import ModelSet
 from semlink import __version__
 from semlink.cache import cache_folder
 from semlink.cli.output import notify
+from semlink.errors import ConfigError
 from trainer.codecs.fitting import FittingContext
 from trainer.codecs.nested import NestedModel
 from trainer.codecs.spec import FitKey, FittedModel
@@ -67,7 +69,7 @@ def evaluate(
     Parameters
     ----------
     command : recorded in the report
-    progress : shows progress; None shows none
+    progress : display of progress, started and stopped here; None shows none
     deliver : stores the report; the journal is kept until it returns
 
     Raises
@@ -188,12 +190,15 @@ def _models(
         )
         for fit, keys in fits.items():
             models |= fit(keys, context)
+            if missing := [key for key in keys if key not in models]:
+                raise ConfigError(f"codec {missing[0].codec}: its fit returned no model for {missing[0]}")
     return models
 
 
 def _code_version(make_links: Callable[..., Any]) -> str:
     """Digest of the file that defines a codec's links; never the same twice for code that is in no file."""
-    file = getattr(sys.modules.get(make_links.__module__), "__file__", None)
+    function = make_links.func if isinstance(make_links, partial) else make_links
+    file = getattr(sys.modules.get(function.__module__), "__file__", None)
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else uuid.uuid4().hex
 
 

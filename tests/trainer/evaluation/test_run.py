@@ -226,6 +226,15 @@ def test_codec_of_your_own_is_evaluated(evaluated: Evaluated, model_set: ModelSe
     assert all(record.semantic_accuracy > 0.3 for record in report.records if record.codec == "signs")
 
 
+def test_fit_without_a_model_for_every_key_is_named(evaluated: Evaluated, model_set: ModelSet) -> None:
+    def fit_nothing(keys: Any, context: Any) -> dict[Any, Any]:
+        return {}
+
+    spec = CodecSpec(name="empty", summary="", links=sign_links, fit=fit_nothing)
+    with pytest.raises(ConfigError, match="codec empty: its fit returned no model for FitKey"):
+        evaluated(codecs=[spec], model_set=str(model_set.folder))
+
+
 def test_codec_of_an_installed_package_is_evaluated_by_name(
     evaluated: Evaluated, model_set: ModelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
