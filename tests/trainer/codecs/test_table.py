@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from semlink.errors import ConfigError
+from tests.support.codec_packages import install_codec_package
 from trainer.codecs.spec import CodecSpec
 from trainer.codecs.table import BUILTIN_CODECS, codec_names, find_codec
 
@@ -57,25 +58,19 @@ def test_unknown_name_lists_the_known_ones() -> None:
 
 
 @pytest.fixture
-def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """An installed package with three entry points, of which one holds a spec of its name."""
-    metadata = tmp_path / "their_codec-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-codec\nVersion: 1.0\n")
-    points = ("their-own = their_codec:SPEC", "misnamed = their_codec:SPEC", "missing = their_codec:NOTHING")
-    (metadata / "entry_points.txt").write_text("\n".join(("[semlink.codecs]", *points)))
-    (tmp_path / "their_codec.py").write_text(
+    source = (
         "from trainer.codecs.spec import CodecSpec\n"
         'SPEC = CodecSpec(name="their-own", summary="theirs", links="os.path:join")\n'
     )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "their_codec", raising=False)
+    points = {"their_own": "SPEC", "misnamed": "SPEC", "missing": "NOTHING"}
+    return install_codec_package(tmp_path, monkeypatch, source, **points)
 
 
-@pytest.mark.usefixtures("their_package")
-def test_package_adds_a_codec_by_entry_point() -> None:
+def test_package_adds_a_codec_by_entry_point(their_package: str) -> None:
     assert codec_names()[-3:] == ("misnamed", "missing", "their-own")
-    assert "their_codec" not in sys.modules
+    assert their_package not in sys.modules
     assert find_codec("their-own").summary == "theirs"
 
 

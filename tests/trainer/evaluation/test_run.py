@@ -23,6 +23,7 @@ from rich.progress import Progress
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, DatasetError
 from semlink.rates import Rate
+from tests.support.codec_packages import install_codec_package
 from tests.support.evaluation import SYNTHETIC
 from tests.support.model_sets import make_model_set
 from trainer.codecs.spec import CodecSpec
@@ -238,16 +239,10 @@ def test_fit_without_a_model_for_every_key_is_named(evaluated: Evaluated, model_
 def test_codec_of_an_installed_package_is_evaluated_by_name(
     evaluated: Evaluated, model_set: ModelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An entry point of the group `semlink.codecs`, as a package's metadata has it."""
-    package = tmp_path / "site"
-    metadata = package / "their_codec-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-codec\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[semlink.codecs]\nsigns = their_codec:SIGNS\n")
-    (package / "their_codec.py").write_text(
+    source = (
         "from trainer.codecs.spec import CodecSpec\n"
-        'SIGNS = CodecSpec(name="signs", summary="", links="trainer.links.graph_link:uncoded_links")\n'
+        'SPEC = CodecSpec(name="theirs", summary="", links="trainer.links.graph_link:uncoded_links")\n'
     )
-    monkeypatch.syspath_prepend(str(package))
-    report = evaluated(codecs=["signs"], rates=[8], model_set=str(model_set.folder))
-    assert {record.codec for record in report.records} == {"signs"}
+    install_codec_package(tmp_path / "site", monkeypatch, source, theirs="SPEC")
+    report = evaluated(codecs=["theirs"], rates=[8], model_set=str(model_set.folder))
+    assert {record.codec for record in report.records} == {"theirs"}
