@@ -104,6 +104,7 @@ setup(
             "kb = edge_rx.kb.command:app",
             "demo = trainer.demo.command:app",
             "train = trainer.command:app",
+            "codecs = trainer.codecs.command:app",
             "evaluate = trainer.evaluation.command:app",
         ],
     },

@@ -18,7 +18,7 @@ from benchmarks.studies.catalogue import STUDIES, Study
 from benchmarks.studies.report import StudyReport, summary
 from trainer.evaluation.plot import plot_report
 from trainer.evaluation.report import CellSummary, EvaluationReport
-from trainer.links.retrieval import Interval
+from trainer.intervals import Interval
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path("benchmarks", "results")

@@ -28,8 +28,9 @@ from semlink.rates import parse_rate
 from trainer.datasets import open_dataset
 from trainer.datasets.base import ImageList
 from trainer.features import cached_features
-from trainer.links.graph_link import Csi, LinkConditions
-from trainer.links.retrieval import NoiselessRetrieval, confidence_interval
+from trainer.intervals import confidence_interval
+from trainer.links.conditions import Csi, LinkConditions
+from trainer.links.retrieval import NoiselessRetrieval
 from trainer.links.signal_link import SignalLink
 
 REPORT = Path(__file__).parent / "results" / "precision.json"
@@ -127,7 +128,7 @@ def row_of(
         normalize_power(pair_latent(codec.codebook.latent(each)[:, : RATE.latent_dim]))
         for each in (features, reference)
     )
-    link = SignalLink.nested("nested", codec.codebook, RATE, noiseless)
+    link = SignalLink.nested(codec.codebook, RATE, noiseless)
     accuracy = {}
     for snr_db in SNR_DB:
         conditions = LinkConditions(ChannelModel.AWGN, snr_db, Csi.NOTHING)
@@ -139,7 +140,7 @@ def row_of(
         precision=name,
         feature_cosine=float(np.mean(np.sum(features * reference, axis=1))),
         symbol_cosine=float(np.mean(np.real(symbols * expected.conj()))),
-        semantic_accuracy=noiseless.noiseless_accuracy,
+        semantic_accuracy=noiseless.accuracy,
         semantic_accuracy_awgn=accuracy,
     )
 

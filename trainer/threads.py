@@ -1,4 +1,4 @@
-"""One core for what must come out the same on any number of them."""
+"""Restrict numerical libraries to one thread, so that results do not depend on the number of cores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["one_thread"]
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """While it lasts, sums come in one order, however many cores there are.
+    """Use one thread, and so one order of summation, in BLAS and OpenMP while the context lasts.
 
     Raises
     ------

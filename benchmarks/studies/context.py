@@ -17,14 +17,18 @@ from engines.models.model_set import ModelSet
 from semlink.cache import cache_folder
 from semlink.channel import ChannelModel
 from semlink.rates import Rate, parse_rate
-from trainer.codecs.config import CodecTraining
-from trainer.codecs.objectives import Objective
-from trainer.codecs.training_data import TrainingFeatures, training_features
+from trainer.codecs.config import Objective, TrainingChannel
+from trainer.codecs.fitting import FittingContext
+from trainer.codecs.table import find_codec
+from trainer.codecs.training_data import TrainingFeatures, training_features, training_images
+from trainer.codecs.training_runs import fit_kbsc
 from trainer.datasets import Dataset, open_dataset
-from trainer.evaluation.grid import Grid, train_all, trainings_of
-from trainer.evaluation.measure import Link, Measurement
+from trainer.evaluation.grid import Grid
+from trainer.evaluation.measure import Measurement
 from trainer.evaluation.record import Record
 from trainer.features import cached_features
+from trainer.links.base import Link
+from trainer.links.graph_link import GraphLink
 from trainer.links.retrieval import NoiselessRetrieval
 
 __all__ = ["SEEDS", "StudyContext"]
@@ -87,7 +91,7 @@ class StudyContext:
         """One codec over rates, SNRs and seeds; nothing of it is kept."""
         grid = self.grid(name, rates, snr_db, channel, seeds)
         return Measurement(grid, noiseless, self.progress, num_jobs=num_jobs or _NUM_CORES).links(
-            name, link_of, trained_on="study"
+            find_codec(name), link_of, trained_on="study"
         )
 
     def measure_kbsc(
@@ -97,20 +101,29 @@ class StudyContext:
         rates: Sequence[str] = ("64",),
         snr_db: Sequence[float] = (0.0,),
         channel: ChannelModel = ChannelModel.AWGN,
-        trained_on: str | None = None,
+        trained_on: TrainingChannel | None = None,
         codec: str = "kbsc",
         loss: Objective = "mse",
     ) -> list[Record]:
         """The paper's network, trained if it is not yet, a run for each rate and seed."""
-        grid = replace(self.grid(codec, rates, snr_db, channel, SEEDS), trained_on=trained_on)
-        template = CodecTraining(codec="kbsc", num_symbols=64, epochs=60, loss=loss)
-        trainings = trainings_of(grid, template)
-        trained = train_all(trainings, self.training_data, self.runs, num_jobs=_NUM_CORES, progress=self.progress)
-        return Measurement(grid, noiseless, self.progress, num_jobs=_NUM_CORES).trained(trained)
+        grid = replace(self.grid(codec, rates, snr_db, channel, SEEDS), training_channel=trained_on)
+        context = FittingContext(
+            data=self.training_data,
+            images=training_images(self.cifar100),
+            encoder=self.encoder,
+            runs=self.runs,
+            progress=self.progress,
+            num_jobs=_NUM_CORES,
+            objective=loss,
+        )
+        spec = find_codec(codec)
+        models = fit_kbsc(spec.fit_keys(grid.rates, grid.seeds, grid.training_channels), context)
+        measurement = Measurement(grid, noiseless, self.progress, num_jobs=_NUM_CORES)
+        return measurement.codec(spec, models, lambda model, _rate, _seed: GraphLink.from_training(model))
 
     @staticmethod
     def grid(
         name: str, rates: Sequence[str], snr_db: Sequence[float], channel: ChannelModel, seeds: Sequence[int]
     ) -> Grid:
         """One codec on one channel."""
-        return Grid((name,), tuple(map(parse_rate, rates)), (channel,), tuple(snr_db), tuple(seeds))
+        return Grid((find_codec(name),), tuple(map(parse_rate, rates)), (channel,), tuple(snr_db), tuple(seeds))

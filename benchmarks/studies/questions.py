@@ -13,15 +13,15 @@ from benchmarks.studies.report import Point
 from engines.models.codebook import Codebook
 from semlink.channel import ChannelModel
 from semlink.rates import RATES, Rate, parse_rate
-from trainer.codecs.fitting import fitted_nested, fitted_nested_labels, fitted_projection
-from trainer.codecs.nested import NestedFit, fitted_codebook
-from trainer.codecs.objectives import Objective
+from trainer.codecs.config import Objective
+from trainer.codecs.nested import NestedFit, fitted_codebook, fitted_nested
+from trainer.codecs.nested_labels import fitted_nested_labels, fitted_projection
 from trainer.datasets import open_dataset
 from trainer.evaluation.bounds import message_error_rate
 from trainer.evaluation.record import Record
 from trainer.links.feedback_link import FeedbackLink
-from trainer.links.graph_link import CodecGraphs
-from trainer.links.references.index_polar import IndexPolarLink
+from trainer.links.graph_link import GraphLink
+from trainer.links.index_polar import IndexPolarLink
 from trainer.links.retrieval import NoiselessRetrieval
 from trainer.links.signal_link import SignalLink
 
@@ -49,7 +49,7 @@ def _points(records: list[Record], x: Callable[[Record], float | str], curve: st
 
 def _ideal(noiseless: NoiselessRetrieval, places: list[float | str]) -> Iterator[Point]:
     for x in places:
-        yield Point("ideal: no codec, no channel", x, 0, noiseless.noiseless_accuracy)
+        yield Point("ideal: no codec, no channel", x, 0, noiseless.accuracy)
 
 
 def _nested(bench: StudyContext) -> dict[int, Codebook]:
@@ -57,7 +57,7 @@ def _nested(bench: StudyContext) -> dict[int, Codebook]:
 
 
 def _nested_link(codebooks: dict[int, Codebook], noiseless: NoiselessRetrieval) -> Callable[[Rate, int], SignalLink]:
-    return lambda rate, seed: SignalLink.nested("nested", codebooks[seed], rate, noiseless)
+    return lambda rate, seed: SignalLink.nested(codebooks[seed], rate, noiseless)
 
 
 def _by_snr(record: Record) -> float:
@@ -72,7 +72,7 @@ def no_compression(bench: StudyContext) -> Iterator[Point]:
     """The 512 features as they are in 256 symbols, beside codecs of the same rate."""
     noiseless, snr_db = bench.noiseless(bench.cifar100), (-7.0, -4.0, 0.0, 4.0, 7.0, 10.0)
     grid = {"rates": ("256",), "snr_db": snr_db}
-    uncoded = bench.measure(noiseless, "uncoded", lambda rate, _: CodecGraphs.uncoded(rate, 512), **grid)
+    uncoded = bench.measure(noiseless, "uncoded", lambda rate, _: GraphLink.uncoded(rate, 512), **grid)
     yield from _points(uncoded, _by_snr)
     yield from _points(bench.measure_kbsc(noiseless, **grid), _by_snr)
     yield from _points(bench.measure(noiseless, "nested", _nested_link(_nested(bench), noiseless), **grid), _by_snr)
@@ -100,8 +100,8 @@ def rate_sweep(bench: StudyContext) -> Iterator[Point]:
 
     for name, codebooks in (("nested-labels", labelled), ("label", label_alone)):
 
-        def link(rate: Rate, seed: int, name: str = name, codebooks: dict[int, Codebook] = codebooks) -> SignalLink:
-            return SignalLink.nested(name, codebooks[seed], rate, noiseless, projection=projection[seed].model)
+        def link(rate: Rate, seed: int, codebooks: dict[int, Codebook] = codebooks) -> SignalLink:
+            return SignalLink.nested(codebooks[seed], rate, noiseless, projection=projection[seed].model)
 
         yield from _points(bench.measure(noiseless, name, link, rates=every), _by_symbols)
     yield from _ideal(noiseless, [float(rate.num_symbols) for rate in RATES])
@@ -144,7 +144,7 @@ def kb_size(bench: StudyContext) -> Iterator[Point]:
             records = bench.measure(noiseless, "nested", _nested_link(codebooks, noiseless), snr_db=_SNR_DB)
             for record in records:
                 yield Point(f"nested, {record.snr_db:g} dB, {kind}", mean_count, record.seed, record.semantic_accuracy)
-            yield Point(f"ideal, {kind}", mean_count, 0, noiseless.noiseless_accuracy)
+            yield Point(f"ideal, {kind}", mean_count, 0, noiseless.accuracy)
 
 
 def objectives(bench: StudyContext) -> Iterator[Point]:
@@ -221,7 +221,7 @@ def error_detection(bench: StudyContext) -> Iterator[Point]:
         for num_crc_bits, what in ((0, "the number alone"), (6, "the number and a CRC of 6 bits")):
             for snr in snr_db:
                 error = message_error_rate(num_entries * 2**num_crc_bits, rate, snr)
-                yield Point(f"bound, {name}, {what}", snr, 0, noiseless.noiseless_accuracy * (1.0 - error))
+                yield Point(f"bound, {name}, {what}", snr, 0, noiseless.accuracy * (1.0 - error))
 
 
 def answers(bench: StudyContext) -> Iterator[Point]:
@@ -230,7 +230,7 @@ def answers(bench: StudyContext) -> Iterator[Point]:
     for num_candidates, name in ((1, "the likeliest entry"), (64, "what the likely ones resemble")):
 
         def link_of(rate: Rate, seed: int, num_candidates: int = num_candidates) -> SignalLink:
-            return SignalLink.nested("nested", codebooks[seed], rate, noiseless, num_candidates=num_candidates)
+            return SignalLink.nested(codebooks[seed], rate, noiseless, num_candidates=num_candidates)
 
         for snr_db in _SNR_DB:
             records = bench.measure(noiseless, "nested", link_of, rates=("4", "8", "16", "32", "64"), snr_db=(snr_db,))
@@ -248,7 +248,7 @@ def feedback(bench: StudyContext) -> Iterator[Point]:
     for error_db, curve in ((0.0, "by reports"), (6.0, "by reports 6 dB too high"), (-6.0, "by reports 6 dB too low")):
 
         def link_of(rate: Rate, seed: int, error_db: float = error_db) -> FeedbackLink:
-            return FeedbackLink.of("nested-feedback", codebooks[seed], rate, noiseless, report_error_db=error_db)
+            return FeedbackLink.of(codebooks[seed], rate, noiseless, report_error_db=error_db)
 
         yield from _points(bench.measure(noiseless, "nested-feedback", link_of, snr_db=snr_db), _by_snr, curve)
 

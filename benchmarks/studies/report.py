@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from semlink.machine import describe_device, installed_versions, now_utc
-from trainer.links.retrieval import Interval, confidence_interval
+from trainer.intervals import Interval, confidence_interval
 
 __all__ = ["Point", "StudyReport", "draw", "summary"]
 

@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
-
-if TYPE_CHECKING:
-    from engines.models.model_set import ModelSet
-    from trainer.evaluation.grid import Grid
-    from trainer.evaluation.report import EvaluationReport
-
-
-@pytest.fixture
-def evaluated(tmp_path: Path) -> Callable[..., EvaluationReport]:
-    """`run_evaluation` with codecs trained for an epoch, what it learns kept in the test's folder."""
-    from trainer.evaluation.run import run_evaluation
-
-    def evaluate(
-        cells: Grid,
-        pictures: Path,
-        model_set: ModelSet,
-        deliver: Callable[[EvaluationReport], None] | None = None,
-        num_jobs: int = 1,
-    ) -> EvaluationReport:
-        return run_evaluation(
-            cells,
-            data=str(pictures),
-            train_data=None,
-            model_set=str(model_set.folder),
-            weights="trained",
-            count=None,
-            epochs=1,
-            precision="fp32",
-            num_jobs=num_jobs,
-            runs=tmp_path / "runs",
-            command="semlink evaluate",
-            console=Console(quiet=True),
-            deliver=deliver,
-        )
-
-    return evaluate
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +18,12 @@ import pytest
 pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from PIL import Image
+from typer.testing import CliRunner
 
-from engines.models.codecs import NestedCodec
 from engines.models.model_set import ModelSet
+from semlink.errors import SemlinkError
 from semlink.rates import parse_rate
-from trainer.codecs import workers
+from trainer.command import app
 
 DEADLINE_S = 240.0
 
@@ -46,7 +45,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def test_model_set_is_trained_and_loads(model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine"
-    settings = ("--codec", "kbsc", "--num-symbols", "16,64", "--epochs", 2, "--jobs", 2)
+    settings = ("--codec", "kbsc", "--rate", "16,64", "--epochs", 2, "--jobs", 2)
     source = ("--data", pictures_to_learn, "--model-set", model_set.folder)
     with start(tmp_path / "cache", *source, *settings, "--out", out) as process:
         errors = finish(process)
@@ -66,7 +65,7 @@ MANY_RATES = "16,32,64,128,256,512,1024"
 
 def start_long(cache: Path, model_set: ModelSet, pictures: Path, out: Path) -> subprocess.Popen[str]:
     source = ("--data", pictures, "--model-set", model_set.folder, "--out", out)
-    return start(cache, *source, "--codec", "kbsc", "--num-symbols", MANY_RATES, "--epochs", 6, "--jobs", 2)
+    return start(cache, *source, "--codec", "kbsc", "--rate", MANY_RATES, "--epochs", 6, "--jobs", 2)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -132,8 +131,8 @@ def test_ctrl_c_ends_at_once_and_the_next_start_goes_on(
 
 def test_ctrl_c_ends_an_evaluation_that_trains(model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out.json"
-    source = ("--data", pictures_to_learn, "--model-set", model_set.folder, "--weights", "trained", "--json", out)
-    grid = ("--codec", "kbsc,kbsc-reference", "--num-symbols", "64,128", "--snr-db=0", "--seeds", 1, "--jobs", 2)
+    source = ("--data", pictures_to_learn, "--model-set", model_set.folder, "--weights", "trained", "--out", out)
+    grid = ("--codec", "kbsc,kbsc-reference", "--rate", "64,128", "--snr-db=0", "--num-seeds", 1, "--jobs", 2)
     with start_command(cache, "evaluate", *source, *grid) as process:
         until(lambda: any(cache.glob("runs/*/checkpoint.pt")), process)
         took_s, errors = interrupt(process)
@@ -159,21 +158,6 @@ def test_full_disk_is_named(model_set: ModelSet, pictures_to_learn: Path, tmp_pa
     assert_nobody_is_left(process)
 
 
-def test_ctrl_c_is_put_off_and_not_lost() -> None:
-    reached = []
-
-    def interrupted_in_the_midst() -> None:
-        with workers._uninterrupted():
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.01)
-            reached.append(True)
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted_in_the_midst()
-    assert reached
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
 def test_killed_worker_is_named_and_ends_the_others(
     model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path
 ) -> None:
@@ -190,74 +174,14 @@ def test_killed_worker_is_named_and_ends_the_others(
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
-        (("--data", "photos", "--codec", "nested-labels"), "learning categories takes 13 images of each", 4),
         (("--codec", "vq"), 'codec "vq" cannot be trained', 2),
-        (("--codec", "nested", "--objective", "both"), "--objective both is for kbsc", 2),
-        (("--num-symbols", "17"), "rate", 2),
+        (("--rate", "17"), 'rate "17" is unknown', 2),
         (("--model-set", "nowhere"), "model set", 5),
         (("--precision", "fp8"), "fp8", 2),
     ],
 )
-def test_bad_arguments_get_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str, code: int) -> None:
-    with start(tmp_path / "cache", "--out", tmp_path / "out", *arguments) as process:
-        errors = finish(process)
-    assert process.returncode == code, errors
-    assert words in errors
-    assert "Traceback" not in errors
-
-
-def test_general_and_labelled_codec_of_a_folder(model_set: ModelSet, tmp_path: Path) -> None:
-    """One command from a folder of class folders, none of it set aside."""
-    pictures = write_class_folders(tmp_path / "pictures", classes=("boat", "cat"), images_per_class=250)
-    out = tmp_path / "mine"
-    source = ("--data", pictures, "--model-set", model_set.folder, "--out", out)
-    with start(tmp_path / "cache", *source, "--codec", "nested,nested-labels,label") as process:
-        errors = finish(process)
-    assert process.returncode == 0, errors
-    nested, labels, label = ModelSet(out).codecs
-    assert (nested.name, labels.name, label.name) == ("nested", "nested-labels", "label")
-    assert isinstance(label, NestedCodec)
-    strangers = np.random.default_rng(1).standard_normal((200, 256)).astype(np.float32)
-    codes = np.unique(label.codebook.latent(strangers)[:, :256], axis=0)
-    assert len(codes) == 2, "whatever an image looks like, a category's codeword is sent"
-    assert set(np.unique(codes)) == {-1, 1}
-    assert 0.9 < nested.entry.measured["validation_accuracy_64_symbols_10_db"] <= 1.0
-    assert isinstance(nested, NestedCodec)
-    assert isinstance(labels, NestedCodec)
-    projection = labels.load_keys()
-    assert projection is not None
-    assert projection.categories == ("boat", "cat")
-    assert labels.codebook.num_cells == 2
-    assert (nested.codebook.feature_dim, labels.codebook.feature_dim) == (16, 256)
-
-
-def test_failed_training_leaves_the_set_as_it_was(model_set: ModelSet, tmp_path: Path) -> None:
-    """Too few images of each category for keys, which is found when `nested` is fitted already."""
-    own = Path(shutil.copytree(model_set.folder, tmp_path / "own"))
-    before = {path.name: path.read_bytes() for path in own.iterdir()}
-    pictures = write_class_folders(tmp_path / "pictures", classes=tuple("abcdefghij"), images_per_class=10)
-    source = ("--data", pictures, "--model-set", own, "--out", own)
-    with start(tmp_path / "cache", *source, "--codec", "nested,nested-labels") as process:
-        errors = finish(process)
-    assert process.returncode == 4, errors
-    assert {path.name: path.read_bytes() for path in own.iterdir()} == before
-
-
-def write_class_folders(folder: Path, *, classes: tuple[str, ...], images_per_class: int) -> Path:
-    rng = np.random.default_rng(0)
-    for name in classes:
-        (folder / name).mkdir(parents=True)
-        colour = rng.integers(40, 216, 3)
-        for index in range(images_per_class):
-            pixels = np.clip(colour + rng.normal(0, 20, (8, 8, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{index}.png")
-    return folder
-
-
-def test_another_model_set_is_not_written_over(model_set: ModelSet, other_model_set: ModelSet, tmp_path: Path) -> None:
-    before = (other_model_set.folder / "manifest.json").read_bytes()
-    with start(tmp_path / "cache", "--model-set", model_set.folder, "--out", other_model_set.folder) as process:
-        errors = finish(process)
-    assert process.returncode == 5
-    assert "is a model set already" in errors
-    assert (other_model_set.folder / "manifest.json").read_bytes() == before
+def test_wrong_value_is_named(tmp_path: Path, arguments: tuple[str, ...], words: str, code: int) -> None:
+    result = CliRunner().invoke(app, ["codec", "--out", str(tmp_path / "out"), *arguments])
+    error = result.exception
+    assert (error.exit_code if isinstance(error, SemlinkError) else result.exit_code) == code
+    assert words in f"{result.output} {error}"

@@ -1,8 +1,7 @@
-"""Differentiable channels between a codec's halves, on latents.
+"""Differentiable channels between the encoder and the decoder of a codec, on latents.
 
-`honest_channel` does what `semlink.channel` and `edge_rx.equalizer` do, in torch, so that
-gradients pass. `paper_channel` is the paper's, with its shortcuts. Tests hold both to their numpy
-counterparts on the same draws.
+`honest_channel` is `semlink.channel` and `edge_rx.equalizer` in torch, so that gradients pass. `paper_channel` is
+that of arXiv 2504.01053, with its shortcuts. Tests compare both with their numpy counterparts.
 """
 
 from __future__ import annotations
@@ -41,18 +40,18 @@ def equalize_phase(received: torch.Tensor, num_pilots: int) -> torch.Tensor:
 def honest_channel(
     latent: torch.Tensor, model: ChannelModel, *, snr_db: float, num_pilots: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Send latents over an honest channel and give what the receiver's decoder is fed.
+    """Send latents over a channel and equalize them as a receiver can.
 
     Parameters
     ----------
     latent : (batch, 2 n) float32
-    model : IDEAL, AWGN or RAYLEIGH; fast fading cannot be learnt by pilots and is not trained on
+    model : IDEAL, AWGN or RAYLEIGH; pilots cannot give the gains of fast fading, so it is not for training
     snr_db : Es/N0 [dB]
     num_pilots : pilots from which the receiver estimates the gain; 0 on channels of gain 1
 
     Returns
     -------
-    received : (batch, 2 n) float32
+    received : (batch, 2 n) float32, input of the decoder
     """
     symbols = to_symbols(latent)
     batch, n = symbols.shape

@@ -1,4 +1,4 @@
-"""k-means and principal components; the same for the same seed within `trainer.threads.one_thread`."""
+"""k-means and principal components; the same seed gives the same values within `trainer.threads.one_thread`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["cluster_centres", "cluster_tree", "principal_components"]
 
 
 def cluster_centres(points: FloatArray, num_cells: int, *, seed: int, max_iterations: int = 20) -> FloatArray:
-    """k-means: (num_cells, dim) float32.
+    """Centres of k-means over (n, dim) float32 points, (num_cells, dim) float32.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def cluster_centres(points: FloatArray, num_cells: int, *, seed: int, max_iterat
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
     except ImportError:
-        raise MissingDependencyError.of("scikit-learn", extra="train", purpose="fitting a code") from None
+        raise MissingDependencyError.of("scikit-learn", extra="train", purpose="fitting a codec") from None
     means = KMeans(num_cells, init="random", n_init=1, max_iter=max_iterations, random_state=seed)
     with warnings.catch_warnings():
         # Points that coincide leave clusters empty. Rounding decides whether they do, and an empty one is never chosen.
@@ -35,27 +35,29 @@ def cluster_centres(points: FloatArray, num_cells: int, *, seed: int, max_iterat
 
 
 def cluster_tree(directions: FloatArray, sizes: Sequence[int], *, seed: int, max_iterations: int) -> list[FloatArray]:
-    """k-means level by level: each cluster is cut into clusters of its own, the more the more it holds.
+    """Hierarchical k-means: each cluster is divided into clusters of its own, in proportion to its size.
 
     Parameters
     ----------
     directions : (n, dim) float32, of unit length
-    sizes : clusters of each level, rising; n at least ten for each of the last
+    sizes : number of clusters of each level, increasing; n is at least ten times the last
 
     Returns
     -------
-    levels : for each of `sizes`, (sizes[-1], dim) float32 of unit length: the centre of that level's cluster
-        that each of the finest ones lies in
+    levels : for each of `sizes`, (sizes[-1], dim) float32 of unit length: for each of the finest clusters, the centre
+        of that level's cluster which contains it
     """
     members = [np.arange(len(directions))]
     lineages: list[list[FloatArray]] = [[]]
     for size in sizes:
         next_members: list[npt.NDArray[np.int64]] = []
         next_lineages: list[list[FloatArray]] = []
-        for rows, lineage, count in zip(members, lineages, _dealt([len(rows) for rows in members], size), strict=True):
-            # Of a cluster that stays whole nothing new is learnt, and it may be empty.
-            uncut = lineage[-1][None] if lineage and count == 1 else None
-            centres = _unit_centres(directions[rows], count, seed, max_iterations) if uncut is None else uncut
+        for rows, lineage, count in zip(
+            members, lineages, _apportioned([len(rows) for rows in members], size), strict=True
+        ):
+            # An undivided cluster keeps its centre; it may be empty, which k-means would refuse.
+            undivided = lineage[-1][None] if lineage and count == 1 else None
+            centres = _unit_centres(directions[rows], count, seed, max_iterations) if undivided is None else undivided
             nearest = (directions[rows] @ centres.T).argmax(axis=1)
             next_members += [rows[nearest == number] for number in range(count)]
             next_lineages += [[*lineage, centre] for centre in centres]
@@ -68,7 +70,7 @@ def _unit_centres(directions: FloatArray, count: int, seed: int, max_iterations:
     return np.asarray(centres / np.linalg.norm(centres, axis=1, keepdims=True), dtype=np.float32)
 
 
-def _dealt(counts: Sequence[int], total: int) -> list[int]:
+def _apportioned(counts: Sequence[int], total: int) -> list[int]:
     """Shares of `total` in proportion to `counts`, at least one each, by highest averages (D'Hondt)."""
     weights, shares = np.asarray(counts, dtype=np.float64), np.ones(len(counts), dtype=np.int64)
     for _ in range(total - len(counts)):
@@ -77,10 +79,14 @@ def _dealt(counts: Sequence[int], total: int) -> list[int]:
 
 
 def principal_components(centred: FloatArray) -> FloatArray:
-    """Orthonormal columns, by falling variance of (n, dim) float32; (dim, dim) float32."""
+    """Principal components of (n, dim) float32 centred points, as the columns of (dim, dim) float32.
+
+    Columns are orthonormal and sorted by decreasing variance.
+    """
+    # Not scikit-learn's PCA: its values differ in the last digits, and shipped codebooks are compared by their hashes.
     moments = (centred.T @ centred).astype(np.float64) / len(centred)
     _, components = np.linalg.eigh(moments)
     components = components[:, ::-1]
-    # An eigenvector's sign is the library's choice; this makes it ours.
+    # The sign of an eigenvector depends on the LAPACK build: fix it by the largest component.
     signs = np.sign(components[np.abs(components).argmax(axis=0), np.arange(components.shape[1])])
     return np.asarray(components * signs, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a training run of the `kbsc` family depends on, and what comes of it."""
+"""Settings of a training run of `kbsc` or `kbsc-reference`, and the result of a finished one."""
 
 from __future__ import annotations
 
@@ -10,27 +10,42 @@ import msgspec
 
 from semlink.errors import ConfigError
 from semlink.rates import Rate, parse_rate
-from trainer.codecs.objectives import Objective
 
-__all__ = ["FIT_VERSION", "CodecName", "CodecTraining", "TrainedCodec"]
+__all__ = [
+    "CodecName",
+    "CodecTraining",
+    "Objective",
+    "Precision",
+    "ProjectionLoss",
+    "TrainedCodec",
+    "TrainingChannel",
+]
 
 CodecName = Literal["kbsc", "kbsc-reference"]
+Objective = Literal["mse", "similarity", "both"]
+"""Training losses of `kbsc`, see `trainer.codecs.objectives`."""
+Precision = Literal["bf16", "fp32"]
+"""Arithmetic of matrix products in training."""
+ProjectionLoss = Literal["proxy", "contrastive"]
+"""Losses of a projection head, see `trainer.codecs.projection_head`."""
+TrainingChannel = Literal["awgn", "rayleigh"]
+"""Channels on which commands train `kbsc`."""
 
 FIT_VERSION = 1
-"""Raise it with every change of the training that changes what is learnt, so that no old run stands for a new one."""
+"""Raise it with every change of the training that changes its result, so that earlier runs are not used."""
 
 
 class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One training run, complete: the same values give the same codec on one machine.
+    """All settings of one training run: the same values give the same codec on one machine.
 
     Attributes
     ----------
-    snr_db : drawn from uniformly, once a batch [dB]
-    num_pilots : what the receiver estimates a fading gain from (`kbsc` under Rayleigh)
-    patience : epochs without a better validation accuracy that end the run
-    precision : arithmetic of the matrix products; "bf16" is three times as fast where the CPU has
-        it, with weights, optimiser and losses in fp32
-    loss : what of the features is to be kept, see `trainer.codecs.objectives`
+    snr_db : values of Es/N0, of which each batch draws one uniformly [dB]
+    num_pilots : pilots from which the receiver estimates a fading gain (`kbsc` under Rayleigh)
+    patience : epochs without a better validation accuracy after which the run ends
+    precision : arithmetic of the matrix products; "bf16" is three times as fast on CPUs that have it, with weights,
+        optimizer and losses in fp32
+    loss : what is preserved of the features, see `trainer.codecs.objectives`
     """
 
     codec: CodecName
@@ -43,7 +58,7 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience: int = 20
     batch_size: int = 128
     learning_rate: float = 1e-4
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Precision = "bf16"
     loss: Objective = "mse"
 
     def __post_init__(self) -> None:
@@ -56,22 +71,20 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.codec == "kbsc-reference" and self.loss != "mse":
             raise ConfigError(f"kbsc-reference is trained as published, by mse; got {self.loss}")
         if self.codec == "kbsc" and self.channel == "rayleigh" and self.num_pilots < 1:
-            raise ConfigError(
-                "an honest receiver cannot undo a Rayleigh gain without pilots; set num_pilots to 1 or more"
-            )
+            raise ConfigError("a receiver needs pilots to estimate a Rayleigh gain; set num_pilots to 1 or more")
 
     def key(self, content_key: str) -> str:
-        """Name of the run's folder: readable, and unique for these values, this recipe and this data."""
+        """Name of the run's folder: readable, and unique for these values, this version of the code and this data."""
         values = msgspec.structs.asdict(self)
         if self.loss == "mse":
-            del values["loss"]  # as before there was a choice, so that what was trained then still stands
+            del values["loss"]  # absent from keys before there was a choice; runs from then remain valid
         parts = (msgspec.json.encode(values), content_key.encode(), str(FIT_VERSION).encode())
         digest = hashlib.sha256(b"\n".join(parts)).hexdigest()[:10]
         return f"{self.codec}-{self.num_symbols}-{self.channel}-seed{self.seed}-{digest}"
 
 
 class TrainedCodec(msgspec.Struct, frozen=True):
-    """Result of a finished run, as result.json holds it; the graphs lie beside it in `folder`."""
+    """Result of a finished run, as result.json holds it; the graphs are beside it in `folder`."""
 
     training: CodecTraining
     source: str
@@ -81,15 +94,15 @@ class TrainedCodec(msgspec.Struct, frozen=True):
 
     @property
     def rate(self) -> Rate:
-        """Symbols of an image."""
+        """Complex symbols for each image."""
         return parse_rate(str(self.training.num_symbols))
 
     @property
     def encoder_path(self) -> Path:
-        """features -> latent."""
+        """Graph from features to latent."""
         return Path(self.folder) / "codec.encoder.onnx"
 
     @property
     def decoder_path(self) -> Path:
-        """received latent -> query."""
+        """Graph from received latent to query."""
         return Path(self.folder) / "codec.decoder.onnx"

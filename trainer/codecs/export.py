@@ -1,4 +1,4 @@
-"""Export a trained codec's halves to ONNX, batch normalisation folded into the second Linear."""
+"""Export a trained encoder and decoder to ONNX, batch normalisation folded into the second linear layer."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["export_codec"]
 
 
 def export_codec(network: KbscNetwork, encoder_path: Path, decoder_path: Path) -> None:
-    """Write features -> latent and received latent -> query.
+    """Write the graphs features -> latent and received latent -> query.
 
-    Weights are stored as fp16 and cast to fp32 in front of their use, which a runtime folds away
-    when it loads the graph: half the bytes, fp32 arithmetic, and the same codec wherever it runs.
+    Weights are stored as fp16 and cast to fp32 before they are used, and a runtime removes the cast when it loads the
+    graph: half the bytes, fp32 arithmetic, and the same codec on every machine.
     """
     for path, half, ends in (
         (encoder_path, network.encoder, ("features", "latent")),

@@ -1,16 +1,16 @@
 """The `nested` codec: fitted without labels, for every rate and SNR at once.
 
-What is fitted: the principal components of the features, for the analog part; cells within cells, by k-means; and
-how familiar an image must look to be sent as its cell's codeword, so that all but
-`analog_only_share` of held-out images of the training kind are. Nothing here sees a label, a channel or a
-knowledge base. See `engines.models.codebook` for the code itself and its sources.
+The fit gives the principal components of the features, for the analog part; cells within cells, by k-means; and the
+energy score from which an image is sent as its cell's codeword, such that all but `analog_only_share` of held-out
+images of the training set's kind are. It uses no label, no channel and no knowledge base. See
+`engines.models.codebook` for the code itself and its sources.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -19,23 +19,27 @@ import numpy.typing as npt
 
 from engines.models.arrays import FloatArray
 from engines.models.codebook import Codebook
+from engines.models.codecs import NestedCodec
+from engines.models.projection_head import ProjectionHead
 from semlink.errors import DatasetError
 from semlink.files import replaced_file
 from trainer.codecs.clusters import cluster_tree, principal_components
+from trainer.codecs.fitting import FittingContext
+from trainer.codecs.spec import FitKey, FittedModel
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.threads import one_thread
 
-__all__ = ["FIT_VERSION", "NestedFit", "fit_codebook", "fitted_codebook"]
+__all__ = ["NestedFit", "NestedModel", "fit_codebook", "fit_nested", "fitted_codebook", "fitted_nested"]
 
 FIT_VERSION = 5
 """Raise it with every change of this code that changes what is fitted."""
 _MOST_CELLS = 1536
 _IMAGES_PER_CELL = 25
-"""Training images that a cell should have, those held out counted too."""
-_COARSE_SHARE = 0.95
+"""Training images that a cell should have, held-out ones included."""
+_DIGITAL_POWER_SHARE = 0.95
 _PSEUDO_COUNT = 3
-"""Images that a cell counts on top of those that it has."""
+"""Images added to each cell's count, so that no cell has probability 0."""
 
 
 class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,18 +48,19 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     num_cells : codewords, one for each cell; 1,536 take 10.6 of the 16.8 bits that 64 symbols can carry at -7 dB
-    digital_power_share : of the power of a familiar image, what its codeword takes
-    high_snr_digital_power_share : the same towards a receiver that reports a clear channel
-    analog_only_share : of held-out images, those that count as unfamiliar; 0 sends every image as a codeword
+    digital_power_share : share of an image's power that its codeword has, 0..1; the analog part has the rest
+    high_snr_digital_power_share : the same for a receiver that reports a high SNR
+    analog_only_share : share of held-out images whose energy score is below the threshold, and that are sent
+        without a codeword, 0..1; 0 sends every image as a codeword
     num_symbols : the rate at which the analog part alone has the power of a codeword
-    coarse_levels : cells, and up to which real codewords are those cells': 4 and 8 symbols cannot tell 1,536 cells
-        apart, and so tell those apart that differ most
+    coarse_levels : pairs of a number of coarse cells and a number of reals: up to that real, codewords depend on the
+        coarse cell only, because 4 and 8 symbols cannot distinguish 1,536 cells
     max_iterations : of k-means
     """
 
     seed: int = 0
     num_cells: int = _MOST_CELLS
-    digital_power_share: float = _COARSE_SHARE
+    digital_power_share: float = _DIGITAL_POWER_SHARE
     high_snr_digital_power_share: float = 0.5
     analog_only_share: float = 0.05
     num_symbols: int = 64
@@ -64,29 +69,72 @@ class NestedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def for_images(cls, seed: int, num_images: int) -> NestedFit:
-        """What suits a training set: fewer cells where there are fewer than CIFAR-100's 50,000 images."""
+        """Settings for a training set: fewer cells if there are fewer images than CIFAR-100's 50,000."""
         return cls(seed, num_cells=max(1, min(_MOST_CELLS, num_images // _IMAGES_PER_CELL)))
 
     @classmethod
-    def for_keys(cls, seed: int, num_categories: int) -> NestedFit:
-        """What suits the keys of `trainer.codecs.projection_head`: a cell for each category, around its proxy."""
-        # A category is all that is asked for, and a clear channel leaves nothing more to tell.
-        return cls(seed, num_cells=num_categories, analog_only_share=0.02, high_snr_digital_power_share=_COARSE_SHARE)
+    def for_projection(cls, seed: int, num_categories: int) -> NestedFit:
+        """Settings for projected features (`trainer.codecs.projection_head`): a cell around each category's proxy."""
+        # The category is the whole message, so a high SNR leaves nothing for the analog part to add.
+        return cls(
+            seed, num_cells=num_categories, analog_only_share=0.02, high_snr_digital_power_share=_DIGITAL_POWER_SHARE
+        )
 
     def key(self, content_key: str, proxies: FloatArray | None) -> str:
-        """Name of the fit's file: unique for these values, this recipe and this data."""
+        """Name of the fit's file: unique for these values, this version of the code and this data."""
         named = msgspec.json.encode([self, content_key, FIT_VERSION])
-        around = b"" if proxies is None else proxies.tobytes()
-        return f"nested-seed{self.seed}-{hashlib.sha256(named + around).hexdigest()[:10]}"
+        proxy_bytes = b"" if proxies is None else proxies.tobytes()
+        return f"nested-seed{self.seed}-{hashlib.sha256(named + proxy_bytes).hexdigest()[:10]}"
+
+
+@dataclass(frozen=True, eq=False)
+class NestedModel:
+    """What the links of the nested codecs are made of.
+
+    Attributes
+    ----------
+    codebook : the code, of features or of projected features
+    projection : projects features in front of the code; None if the code is of the features themselves
+    projection_graph : file of the projection head's network; None if it is in a model set already
+    """
+
+    codebook: Codebook
+    projection: ProjectionHead | None = None
+    projection_graph: Path | None = None
+
+    @classmethod
+    def of(cls, codec: NestedCodec) -> NestedModel:
+        """Load a codec of a model set."""
+        return cls(codec.codebook, codec.load_keys())
+
+    @property
+    def content_key(self) -> str:
+        """Changes whenever the codebook or the projection head does."""
+        graph = self.projection_graph.name if self.projection_graph else ""
+        return f"{hashlib.sha256(self.codebook.to_bytes()).hexdigest()} {graph}"
+
+
+def fit_nested(keys: Sequence[FitKey], context: FittingContext) -> Mapping[FitKey, FittedModel]:
+    """Fit `nested`, a codebook for each seed."""
+    fitted = {}
+    for key in context.progress.track(keys, description="fitting nested"):
+        model = NestedModel(fitted_nested(key.seed, context.data, context.runs))
+        fitted[key] = FittedModel(model, trained_on=context.data.source, key=model.content_key)
+    return fitted
+
+
+def fitted_nested(seed: int, data: TrainingFeatures, runs: Path) -> Codebook:
+    """Fit `nested` with the settings for the size of the training set, or read an earlier fit."""
+    return fitted_codebook(NestedFit.for_images(seed, len(data.features)), data, runs)
 
 
 def fitted_codebook(
     fit: NestedFit, data: TrainingFeatures, runs: Path, *, proxies: FloatArray | None = None
 ) -> Codebook:
-    """Fit on the training part of `data`, or read what an earlier fit left in `runs`.
+    """Fit to the training part of `data`, or read an earlier fit from `runs`.
 
-    The paper's split is kept to: what `kbsc` learns from and chooses its best epoch by is what this
-    is fitted to and calibrated on.
+    The split is the paper's: the cells are fitted to the images that `kbsc` is trained on, and the threshold is
+    calibrated on those by which it selects its best epoch.
     """
     path = runs / f"{fit.key(data.content_key, proxies)}.npz"
     if not path.exists():
@@ -107,8 +155,8 @@ def fit_codebook(
     Parameters
     ----------
     features : (n, feature_dim) float32, n at least ten for each cell
-    held_out : (m, feature_dim) float32, of the same kind, to calibrate the threshold on
-    proxies : (num_cells, feature_dim) float32, what the cells lie around; found by k-means if None
+    held_out : (m, feature_dim) float32, of the same distribution, to calibrate the threshold on
+    proxies : (num_cells, feature_dim) float32, the cells' centres; found by k-means if None
 
     Raises
     ------
@@ -140,7 +188,7 @@ def fit_codebook(
         analog_scale=float(np.sqrt(num_reals / analog_power)),
     )
     energy_score = codebook.energy_score(codebook.directions(held_out) @ codebook.centroids.T)
-    # Nothing counts as unfamiliar where no share does; -inf would be no number that a graph can hold.
+    # Below every score if no image is to be sent without a codeword; a graph cannot hold -inf.
     threshold = float(np.quantile(energy_score, fit.analog_only_share)) if fit.analog_only_share else -1e9
     return replace(codebook, energy_score_threshold=threshold)
 
@@ -150,15 +198,15 @@ def _unit(rows: FloatArray) -> FloatArray:
 
 
 def _cells(directions: FloatArray, fit: NestedFit) -> list[FloatArray]:
-    """Centroids of each level of cells, as `cluster_tree` gives them; the last are the cells themselves."""
+    """Centroids of each level of cells, (num_cells, feature_dim) each; those of the last level are the cells'."""
     coarse = [size for size, _ in fit.coarse_levels if size < fit.num_cells]
     return cluster_tree(directions, [*coarse, fit.num_cells], seed=fit.seed, max_iterations=fit.max_iterations)
 
 
 def _codewords(levels: Sequence[FloatArray], fit: NestedFit) -> npt.NDArray[np.int8]:
-    """Signs of random projections: neighbouring cells get neighbouring codewords, first of the coarse levels.
+    """Signs of random projections, (num_cells, dim): neighbouring cells have similar codewords.
 
-    So an error lands on a look-alike: what the channel cannot carry is lost from the meaning's far end.
+    An error of the detector therefore gives a similar cell. The first reals are those of the coarse levels.
     """
     *coarse, centroids = levels
     dim = centroids.shape[1]
@@ -173,6 +221,6 @@ def _codewords(levels: Sequence[FloatArray], fit: NestedFit) -> npt.NDArray[np.i
 
 
 def _cell_shares(directions: FloatArray, centroids: FloatArray) -> FloatArray:
-    """How often each cell is the nearest; none never, though no training image may be left in it."""
+    """Prior probability of each cell, (num_cells,), above 0 also for a cell without a training image."""
     counts = np.bincount((directions @ centroids.T).argmax(axis=1), minlength=len(centroids)) + _PSEUDO_COUNT
     return np.asarray(counts / counts.sum(), dtype=np.float32)

@@ -1,29 +1,25 @@
-"""What `kbsc` may be trained to keep of features.
+"""Training losses of `kbsc`, none of which uses a label.
 
-None of them sees a label; labels choose the best epoch, as in the paper, by the accuracy on validation images.
-
-mse          every number: the mean squared error, as in arXiv 2504.01053.
-similarity   whom an image resembles: the distribution of its similarities to a sample of the training images, by the
-             query as by the feature itself. Source: SEED, Fang et al., ICLR 2021, which distils encoders so.
-both         the sum of the two, the first as the squared distance.
+mse          the mean squared error of the features, as in arXiv 2504.01053.
+similarity   the cross entropy between the distributions of an image's similarities to a sample of training images, by
+             its features and by the received query. Source: SEED, Fang et al., ICLR 2021, which distils encoders so.
+both         the sum of the two, with the squared distance in place of the mean squared error.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch.nn import functional
 
-__all__ = ["SAMPLE_SIZE", "Objective", "objective_loss"]
+from trainer.codecs.config import Objective
 
-Objective = Literal["mse", "similarity", "both"]
+__all__ = ["SAMPLE_SIZE", "objective_loss"]
 
 SAMPLE_SIZE = 1024
-"""Training images that a batch is compared with."""
+"""Training images with which a batch is compared."""
 
 _TEMPERATURE = 0.1
-"""Of the softmax over cosines; no other was tried."""
+"""Of the softmax over cosines; no other value was tried."""
 
 
 def objective_loss(
@@ -33,13 +29,13 @@ def objective_loss(
 
     Parameters
     ----------
-    query : (batch, feature_dim) float32, what the decoder gave
-    features : (batch, feature_dim) float32 of unit length, what was sent
-    sample : (SAMPLE_SIZE, feature_dim) float32 of unit length; "mse" does not look at it
+    query : (batch, feature_dim) float32, output of the decoder
+    features : (batch, feature_dim) float32 of unit length, input of the encoder
+    sample : (SAMPLE_SIZE, feature_dim) float32 of unit length; unused by "mse"
     """
     if objective == "mse":
         return (query - features).square().mean()
-    wanted = functional.softmax(features @ sample.T / _TEMPERATURE, dim=1)
-    given = functional.log_softmax(functional.normalize(query) @ sample.T / _TEMPERATURE, dim=1)
-    loss = functional.kl_div(given, wanted, reduction="batchmean")
+    target = functional.softmax(features @ sample.T / _TEMPERATURE, dim=1)
+    predicted = functional.log_softmax(functional.normalize(query) @ sample.T / _TEMPERATURE, dim=1)
+    loss = functional.kl_div(predicted, target, reduction="batchmean")
     return loss if objective == "similarity" else loss + (query - features).square().sum(dim=1).mean()

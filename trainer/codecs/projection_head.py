@@ -1,20 +1,18 @@
-"""The key network: features -> keys, a space in which images of one category lie together.
+"""Train the projection head: features -> projected features, which are close together within a category.
 
-Both ends use it: the transmitter encodes an image's key in place of its features, the receiver holds
-its entries' keys. What is learnt is one proxy for each category and a network that brings images to
-theirs: normalised softmax (Zhai and Wu, "Classification is a strong baseline for deep metric
-learning", BMVC 2019; proxies: Movshovitz-Attias et al., ICCV 2017). Noise on the features stands for
-other pictures of the same thing.
+Both ends use it: the transmitter encodes an image's projected features in place of its features, the receiver
+projects its entries. Training gives one proxy for each category and a network that maps images near their
+category's proxy: normalised softmax (Zhai and Wu, "Classification is a strong baseline for deep metric learning",
+BMVC 2019; proxies: Movshovitz-Attias et al., ICCV 2017). Noise on the features augments the training images.
 
-Keys do not travel: among categories that it never met, the network is worse than none. Hence two
-kinds of set, `nested` for anything and `nested-labels` for a known domain.
+A projection head does not generalise: for categories outside its training set, retrieval by projected features is
+worse than by features. Hence two codecs, `nested` for any pictures and `nested-labels` for a known domain.
 """
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -31,40 +29,40 @@ from engines.models.projection_head import ProjectionHead
 from engines.onnx_model import IR_VERSION, OPSET
 from semlink.errors import ConfigError, DatasetError
 from semlink.files import replaced_file
+from trainer.codecs.config import Precision, ProjectionLoss
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
 __all__ = [
-    "FIT_VERSION",
     "ProjectionNetwork",
     "ProjectionTraining",
+    "contrastive_loss",
     "projection_graph",
     "train_projection_network",
     "trained_projection",
 ]
 
 FIT_VERSION = 3
-"""Raise it with every change of this code that changes what is learnt."""
+"""Raise it with every change of this code that changes the trained network."""
 
-
-_BATCHES = 40
-"""Batches that an epoch should have at least."""
+_MIN_BATCHES = 40
+"""Fewest batches that an epoch should have."""
 
 
 class ProjectionTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One training run of a key network, complete.
+    """All settings of one training run of a projection head.
 
     Attributes
     ----------
-    loss : "proxy", the softmax over proxies; or "contrastive", the supervised one of Khosla et al. (NeurIPS 2020),
-        after which a category's proxy is the mean of its images' keys
-    temperature : of the softmax; lower sharpens
-    feature_noise : standard deviation, in each dimension, of what is added to the unit features
-    precision : arithmetic of the matrix products; "bf16" is the faster where the CPU has it
+    loss : "proxy", the softmax over proxies; or "contrastive", the supervised loss of Khosla et al. (NeurIPS 2020),
+        after which a category's proxy is the mean of its images' projected features
+    temperature : of the softmax; a lower one makes it sharper
+    feature_noise : standard deviation, in each dimension, of the noise added to the unit features
+    precision : arithmetic of the matrix products; "bf16" is faster on CPUs that have it
     """
 
     seed: int = 0
-    loss: Literal["proxy", "contrastive"] = "proxy"
+    loss: ProjectionLoss = "proxy"
     projection_dim: int = 256
     hidden_dim: int = 1024
     epochs: int = 15
@@ -75,35 +73,34 @@ class ProjectionTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     temperature: float = 0.1
     label_smoothing: float = 0.1
     feature_noise: float = 0.03
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Precision = "bf16"
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.projection_dim, self.hidden_dim) < 1 or self.batch_size < 2 or self.temperature <= 0:
             raise ConfigError(
-                "epochs, projection_dim and hidden_dim must be at least 1, batch_size at least 2 and temperature"
-                " positive,"
+                "epochs, projection_dim and hidden_dim must be 1 or more, batch_size 2 or more, temperature positive,"
                 f" got {self.epochs}, {self.projection_dim}, {self.hidden_dim}, {self.batch_size}, {self.temperature}"
             )
 
     def key(self, data: TrainingFeatures) -> str:
-        """Name of the run's file: unique for these values, this recipe, and these images with their labels."""
+        """Name of the run's file: unique for these values, this version of the code, and these labelled images."""
         named = msgspec.json.encode([self, data.content_key, data.categories, FIT_VERSION])
-        return f"keys-seed{self.seed}-{hashlib.sha256(named + data.labels.tobytes()).hexdigest()[:10]}"
+        return f"projection-seed{self.seed}-{hashlib.sha256(named + data.labels.tobytes()).hexdigest()[:10]}"
 
     def graph_path(self, data: TrainingFeatures, runs: Path) -> Path:
-        """Where the trained network's graph lies; its proxies are beside it."""
+        """File of the trained network's graph; the file of its proxies is beside it."""
         return runs / f"{self.key(data)}.onnx"
 
     @classmethod
     def for_images(
-        cls, seed: int, num_images: int, *, precision: Literal["bf16", "fp32"], loss: Literal["proxy", "contrastive"]
+        cls, seed: int, num_images: int, *, precision: Precision, loss: ProjectionLoss
     ) -> ProjectionTraining:
-        """What suits a training set: smaller batches where there are fewer images than in CIFAR-100."""
-        return cls(seed, loss, batch_size=max(8, min(256, num_images // _BATCHES)), precision=precision)
+        """Settings for a training set: smaller batches if there are fewer images than CIFAR-100's 50,000."""
+        return cls(seed, loss, batch_size=max(8, min(256, num_images // _MIN_BATCHES)), precision=precision)
 
 
 class ProjectionNetwork(nn.Module):
-    """One hidden layer beside a straight path; keys of unit length."""
+    """One hidden layer beside a linear path; the output has unit length."""
 
     def __init__(self, feature_dim: int, training: ProjectionTraining) -> None:
         super().__init__()
@@ -111,30 +108,30 @@ class ProjectionNetwork(nn.Module):
         self.norm = nn.BatchNorm1d(training.hidden_dim)
         self.dropout = nn.Dropout(training.dropout)
         self.out = nn.Linear(training.hidden_dim, training.projection_dim)
-        self.straight = nn.Linear(feature_dim, training.projection_dim, bias=False)
+        self.skip = nn.Linear(feature_dim, training.projection_dim, bias=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, feature_dim) -> (batch, projection_dim)."""
         hidden = self.dropout(functional.relu(self.norm(self.hidden(features))))
-        return functional.normalize((self.out(hidden) + self.straight(features)).float(), dim=1)
+        return functional.normalize((self.out(hidden) + self.skip(features)).float(), dim=1)
 
 
 def trained_projection(training: ProjectionTraining, data: TrainingFeatures, runs: Path) -> ProjectionHead:
-    """Train on the training part of `data`, or read what an earlier run left in `runs`."""
+    """Train on the training part of `data`, or read an earlier run from `runs`."""
     graph = training.graph_path(data, runs)
     proxies = graph.with_suffix(".npz")
     # The graph is written last, so where it is the proxies are too.
     if not graph.exists():
         train, *_ = paper_train_split(len(data.features), training.seed)
-        network, learnt = train_projection_network(
+        network, trained_proxies = train_projection_network(
             training, data.features[train], data.labels[train], num_categories=len(data.categories)
         )
         runs.mkdir(parents=True, exist_ok=True)
         with replaced_file(proxies) as temporary, temporary.open("wb") as file:
-            np.savez(file, proxies=learnt)
+            np.savez(file, proxies=trained_proxies)
         with replaced_file(graph) as temporary:
             temporary.write_bytes(projection_graph(network).SerializeToString())
-    stored = load_arrays(proxies, ["proxies"], what="a key network's proxies")
+    stored = load_arrays(proxies, ["proxies"], what="a projection head's proxies")
     return ProjectionHead(load_runner(graph), data.categories, stored["proxies"])
 
 
@@ -150,7 +147,7 @@ def train_projection_network(
 
     Returns
     -------
-    network : features -> keys
+    network : features -> projected features
     proxies : (categories, projection_dim) float32, unit length
 
     Raises
@@ -159,14 +156,14 @@ def train_projection_network(
         If there are fewer than two categories, too few images, or features that are not finite.
     """
     if len(np.unique(labels)) < 2:
-        raise DatasetError("learning keys needs images of at least 2 categories")
+        raise DatasetError("a projection head needs training images of at least 2 categories")
     if len(features) < 2 * training.batch_size:
-        raise DatasetError(f"{len(features)} images are too few: keys need {2 * training.batch_size}")
+        raise DatasetError(f"{len(features)} images are too few: a projection head needs {2 * training.batch_size}")
     if not np.isfinite(features).all():
-        raise DatasetError("features to learn keys from hold values that are not finite")
+        raise DatasetError("features to train a projection head on hold values that are not finite")
     inputs, targets = torch.from_numpy(np.ascontiguousarray(features)), torch.from_numpy(labels)
     num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums come in one order, whatever the machine does besides
+    torch.set_num_threads(1)  # one order of summation, so that the result does not depend on the number of cores
     try:
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
@@ -176,15 +173,17 @@ def train_projection_network(
     finally:
         torch.set_num_threads(num_threads)
     network.eval()
-    learnt = proxies.detach() if training.loss == "proxy" else _mean_keys(network, inputs, targets, num_categories)
-    return network, functional.normalize(learnt, dim=1).numpy()
+    directions = (
+        proxies.detach() if training.loss == "proxy" else _category_sums(network, inputs, targets, num_categories)
+    )
+    return network, functional.normalize(directions, dim=1).numpy()
 
 
 @torch.no_grad()
-def _mean_keys(
+def _category_sums(
     network: ProjectionNetwork, inputs: torch.Tensor, targets: torch.Tensor, num_categories: int
 ) -> torch.Tensor:
-    """Sum of each category's keys, which points where their mean does; (categories, projection_dim)."""
+    """Sum of each category's projected features, whose direction is that of the mean; (categories, projection_dim)."""
     sums = torch.zeros(num_categories, network.out.out_features)
     for rows in torch.arange(len(inputs)).split(4096):
         sums.index_add_(0, targets[rows], network(inputs[rows]))
@@ -218,15 +217,21 @@ def _fit(
                     similarity / training.temperature, targets[rows], label_smoothing=training.label_smoothing
                 )
             else:
-                loss = _contrastive_loss(projection, targets[rows], training.temperature)
+                loss = contrastive_loss(projection, targets[rows], training.temperature)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
 
 
-def _contrastive_loss(projection: torch.Tensor, targets: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Every image's others of its category against all others of the batch; L_out of Khosla et al., eq. 2."""
+def contrastive_loss(projection: torch.Tensor, targets: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Supervised contrastive loss L_out of Khosla et al., eq. 2, a scalar.
+
+    Parameters
+    ----------
+    projection : (batch, projection_dim) float32, unit length
+    targets : (batch,) int64, categories; an image that is the only one of its category does not count
+    """
     itself = torch.eye(len(projection), dtype=torch.bool)
     similarity = (projection @ projection.T / temperature).masked_fill(itself, -torch.inf)
     log_share = similarity - similarity.logsumexp(dim=1, keepdim=True)
@@ -237,7 +242,11 @@ def _contrastive_loss(projection: torch.Tensor, targets: torch.Tensor, temperatu
 
 
 def projection_graph(network: ProjectionNetwork) -> onnx.ModelProto:
-    """features (batch, feature_dim) -> key (batch, projection_dim), batch normalisation folded, weights in fp16."""
+    """ONNX graph from features (batch, feature_dim) to projected features (batch, projection_dim).
+
+    Batch normalisation is folded into the hidden layer and weights are stored as fp16. Names within the graph are
+    those of earlier model sets, so that the same training gives the same bytes and hash.
+    """
     norm = network.norm
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     weights = {
@@ -245,7 +254,7 @@ def projection_graph(network: ProjectionNetwork) -> onnx.ModelProto:
         "hidden_bias": (network.hidden.bias - norm.running_mean) * scale + norm.bias,
         "out_weight": network.out.weight,
         "out_bias": network.out.bias,
-        "straight_weight": network.straight.weight,
+        "straight_weight": network.skip.weight,
     }
     casts = "\n".join(f"{name} = Cast <to = {onnx.TensorProto.FLOAT}> ({name}_fp16)" for name in weights)
     model = onnx.parser.parse_model(f"""

@@ -1,9 +1,9 @@
 """Train one codec at one rate on cached features; resumable, and deterministic given a seed.
 
-The recipe is the paper's (arXiv 2504.01053 and its code): MSE, or another loss for the asking, Adam at 1e-4,
-batches of 128, one SNR drawn for each batch, 20 epochs without a better validation accuracy end it, and the best epoch
-is kept. Validation retrieves from a KB of its own, cut from the training set. The published code
-stops at 100 epochs, this at 60, for time: the last ten still gain up to half a point.
+The configuration is the paper's (arXiv 2504.01053 and its code): MSE, or another loss on request, Adam at 1e-4,
+batches of 128, one SNR drawn for each batch, early stopping after 20 epochs without a better validation accuracy, and
+the weights of the best epoch. Validation retrieves from a knowledge base of its own, a part of the training set. The
+published code stops at 100 epochs, this at 60, to save time: the last ten still gain up to half a point.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from trainer.datasets.cifar100 import paper_train_split
 __all__ = ["train_codec"]
 
 EpochReport = Callable[[int, int, float], None]
-"""Told (epochs done, epochs at most, validation accuracy) after every epoch."""
+"""Called with (epochs done, largest number of epochs, validation accuracy) after every epoch."""
 
 _RESULT, _CHECKPOINT, _LOG, _LOCK = "result.json", "checkpoint.pt", "train.log", "lock"
 
@@ -42,14 +42,14 @@ _RESULT, _CHECKPOINT, _LOG, _LOCK = "result.json", "checkpoint.pt", "train.log",
 def train_codec(
     training: CodecTraining, data: TrainingFeatures, runs: Path, *, report: EpochReport | None = None
 ) -> TrainedCodec:
-    """Train, or pick up where a killed run stopped, or return a run that has finished.
+    """Train, or continue an interrupted run from its checkpoint, or return a finished run.
 
     Parameters
     ----------
-    training : what to train
-    data : on what
+    training : settings of the run
+    data : training set
     runs : folder that holds a folder for each run
-    report : told after every epoch
+    report : called after every epoch
 
     Raises
     ------
@@ -62,12 +62,12 @@ def train_codec(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / _LOCK).open("w") as lock:
-            # Two commands that need the same run share it: the second waits and finds it finished.
+            # Two commands that need the same run share it: the second one waits and finds the run finished.
             fcntl.flock(lock, fcntl.LOCK_EX)
             return _finished(folder) or _train(_Run(training, data, folder), report)
     except OSError as error:
         raise ResultsError(
-            f"{folder}: the training run cannot be kept: {error.strerror}; choose another --runs"
+            f"{folder}: the training run cannot be kept: {error.strerror}; choose another --runs-dir"
         ) from None
 
 
@@ -136,7 +136,7 @@ class _Run:
     def validate(self) -> None:
         """Semantic accuracy over the validation KB, each SNR for an equal share of the queries.
 
-        Shared out and not drawn, so that an epoch is never the best for the SNRs that it met.
+        SNRs are assigned and not drawn, so that no epoch is the best because of its SNRs.
         """
         self.network.eval()
         hits = 0
@@ -153,7 +153,7 @@ class _Run:
             self.best_state = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def save(self) -> None:
-        """Write the checkpoint whole or not at all."""
+        """Write the checkpoint atomically."""
         part = self.folder / f"{_CHECKPOINT}.part"
         state = {
             "network": self.network.state_dict(),
@@ -163,14 +163,14 @@ class _Run:
             "best_epoch": self.best_epoch,
             "best_state": self.best_state,
         }
-        # Into memory first: torch reports a full disk as an error of its own kind, Python as an OSError.
+        # Through memory: torch reports a full disk as an error of its own kind, Python as an OSError.
         buffer = io.BytesIO()
         torch.save(state, buffer)
         part.write_bytes(buffer.getbuffer())
         part.replace(self.folder / _CHECKPOINT)
 
     def finish(self) -> TrainedCodec:
-        """Export the best epoch and write the result, after which the checkpoint has no use."""
+        """Export the best epoch, write the result, and remove the checkpoint."""
         self.network.load_state_dict(self.best_state)
         self.network.eval()
         trained = TrainedCodec(self.training, self.source, self.best_epoch, self.accuracies, str(self.folder))
@@ -201,7 +201,9 @@ class _Run:
             state = torch.load(path, weights_only=True)
         # torch reports a damaged file through zipfile's, pickle's and its own errors.
         except Exception as error:  # noqa: BLE001
-            raise ResultsError(f"{path}: not a checkpoint ({type(error).__name__}); remove it to train anew") from None
+            raise ResultsError(
+                f"{path}: not a checkpoint ({type(error).__name__}); remove it to start the run again"
+            ) from None
         try:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -209,7 +211,9 @@ class _Run:
             self.accuracies, self.best_epoch = state["accuracies"], state["best_epoch"]
             self.best_state, self.epoch = state["best_state"], len(state["accuracies"])
         except (RuntimeError, ValueError, KeyError, TypeError):
-            raise ResultsError(f"{path}: a checkpoint of another configuration; remove it to train anew") from None
+            raise ResultsError(
+                f"{path}: a checkpoint of another configuration; remove it to start the run again"
+            ) from None
 
     def _draw_snr(self) -> float:
         choices = self.training.snr_db
@@ -217,7 +221,7 @@ class _Run:
 
     def _draw_sample(self) -> torch.Tensor:
         if self.training.loss == "mse":
-            return self.train_features[:0]  # nothing is drawn for a loss that does not look
+            return self.train_features[:0]  # the loss uses no sample, so no random number is drawn
         return self.train_features[torch.randint(len(self.train_features), (SAMPLE_SIZE,), generator=self.generator)]
 
     def _autocast(self) -> Any:

@@ -1,4 +1,4 @@
-"""What codecs learn from: the features of a dataset's training images, with their labels."""
+"""Training sets of codecs: the features of a dataset's training images, with their labels."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from rich.progress import Progress
 from engines.models.image_encoder import ImageEncoder
 from semlink.errors import DatasetError
 from trainer.datasets import Dataset
+from trainer.datasets.base import ImageList
 from trainer.features import cached_features
 
-__all__ = ["TrainingFeatures", "training_features"]
+__all__ = ["TrainingFeatures", "training_features", "training_images"]
 
 
 @dataclass(frozen=True)
 class TrainingFeatures:
-    """What a codec learns from.
+    """A training set.
 
     Attributes
     ----------
     features : (n, feature_dim) float32, L2-normalised
-    labels : (n,) int64; kbsc uses them only to choose the best epoch, nested not at all
-    source : dataset and encoder, for people
-    content_key : changes whenever a feature or its image does; part of the run's key
-    categories : names of the labels; empty where nobody asks for them
+    labels : (n,) int64; kbsc uses them only to select the best epoch, nested not at all
+    source : names of dataset and encoder, for reports
+    content_key : changes whenever a feature or its image does; part of a run's key
+    categories : names of the labels; empty if no codec needs them
     """
 
     features: npt.NDArray[np.float32]
@@ -44,29 +45,34 @@ class TrainingFeatures:
         return digest.hexdigest()
 
 
-def training_features(
-    dataset: Dataset, encoder: ImageEncoder, progress: Progress, *, whole: bool = False
-) -> TrainingFeatures:
-    """Features of a dataset's training set, with labels numbered by name.
+def training_images(dataset: Dataset, *, whole: bool = False) -> ImageList:
+    """Training images of a dataset.
 
     Parameters
     ----------
-    whole : learn from all images of a dataset that has no training set: right for a codec that goes to
-        work among them, wrong for an evaluation on them
+    whole : if the dataset has no training set, use all of its images: suitable for a codec that will be used on
+        them, not for an evaluation on them
 
     Raises
     ------
     DatasetError
-        If the dataset has no training set, and may not be taken whole.
+        If the dataset has no training set and `whole` is false.
     """
-    images = dataset.train
-    if images is None and whole:
-        images = dataset.knowledge_base.joined(dataset.sent)
-    if images is None:
-        raise DatasetError(
-            f"{dataset.name} has no images to train on besides those that are sent and known; train on cifar100,"
-            " or on a folder that holds train/<class> and test/<class>"
-        )
+    if dataset.train is not None:
+        return dataset.train
+    if whole:
+        return dataset.knowledge_base.joined(dataset.sent)
+    raise DatasetError(
+        f"{dataset.name} has no training images besides those that are sent and those of the knowledge base; train on"
+        " cifar100, or on a folder that holds train/<class> and test/<class>"
+    )
+
+
+def training_features(
+    dataset: Dataset, encoder: ImageEncoder, progress: Progress, *, whole: bool = False
+) -> TrainingFeatures:
+    """Features of `training_images`, with labels numbered in the order of their names."""
+    images = training_images(dataset, whole=whole)
     features = cached_features(images, encoder, progress=progress)
     names, labels = np.unique(np.asarray(images.labels), return_inverse=True)
     part = "training set" if dataset.train is not None else "all images"

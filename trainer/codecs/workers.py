@@ -1,7 +1,7 @@
 """Training runs side by side, one core each, in processes that Ctrl-C ends at once.
 
-A worker is told its trainings over a pipe and answers over it: 1 for an epoch, then what it trained.
-A pipe that breaks is the death of whoever held the other end, so that nobody waits for the dead.
+A worker receives its trainings through a pipe and answers through it: 1 for each epoch, then the trained codec.
+When either process ends, the pipe breaks, and the other process stops waiting.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from trainer.codecs.config import CodecTraining, TrainedCodec
 from trainer.codecs.training import train_codec
 from trainer.codecs.training_data import TrainingFeatures
 
-__all__ = ["train_in_processes"]
+__all__ = ["deferred_interrupt", "train_in_processes"]
 
 _CONTEXT = get_context("spawn")
-_PATIENCE_S = 1.0
-"""How long a worker may take to end."""
+_TERMINATION_S = 1.0
+"""Time that a worker has to end before it is killed [s]."""
 
 
 def train_in_processes(
@@ -39,20 +39,20 @@ def train_in_processes(
     num_jobs: int,
     advance: Callable[[float], None],
 ) -> list[TrainedCodec]:
-    """Train all of `trainings`, `num_jobs` at a time; for the main thread only, which hears Ctrl-C.
+    """Train all of `trainings`, `num_jobs` at a time; for the main thread only, which receives Ctrl-C.
 
     Parameters
     ----------
     trainings, data, runs : as `train_codec` takes them
-    num_jobs : how many at a time
-    advance : hears how many epochs are done
+    num_jobs : number of runs at the same time
+    advance : called with the number of further epochs that are done
 
     Raises
     ------
     EngineError
-        If a process cannot be started, or dies; what it trained is in its run's checkpoint.
+        If a process cannot be started, or is killed; its finished epochs are in its run's checkpoint.
     SemlinkError
-        Whatever `train_codec` raises.
+        Any error of `train_codec`.
     """
     waiting = deque(enumerate(trainings))
     trained: dict[int, TrainedCodec] = {}
@@ -83,21 +83,21 @@ def train_in_processes(
         except (EOFError, ConnectionError):
             raise EngineError(
                 "a training process was killed, perhaps for memory; start again with fewer --jobs:"
-                " training goes on where it was"
+                " training continues from the checkpoints"
             ) from None
     return [trained[index] for index in range(len(trainings))]
 
 
 @contextlib.contextmanager
 def _worker_processes(num_workers: int) -> Iterator[list[Connection]]:
-    """Start workers; whatever ends the block ends them too: what they trained is in the checkpoints."""
+    """Start workers and end them with the block; their finished epochs are in the checkpoints."""
     processes: list[SpawnProcess] = []
     connections: list[Connection] = []
-    # The first process to start would start this one, and unblock Ctrl-C while it does.
+    # Otherwise the first worker would start it, and unblock SIGINT while doing so.
     resource_tracker.ensure_running()
     try:
         for _ in range(num_workers):
-            with _uninterrupted():
+            with deferred_interrupt():
                 here, there = _CONTEXT.Pipe()
                 process = _CONTEXT.Process(target=_work, args=(there,), daemon=True)
                 connections.append(here)
@@ -110,22 +110,22 @@ def _worker_processes(num_workers: int) -> Iterator[list[Connection]]:
             raise
         raise EngineError(f"cannot start a training process: {error.strerror}; use fewer --jobs") from None
     finally:
-        # A worker that waits for work sees the end of its pipe, one that works is ended.
+        # A waiting worker ends with its pipe, a working one by the signal.
         for connection in connections:
             connection.close()
         for process in processes:
             process.terminate()
-            process.join(_PATIENCE_S)
+            process.join(_TERMINATION_S)
             process.kill()
             process.join()
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Put Ctrl-C off until a process is both started and known; it is heard at the end of the block.
+def deferred_interrupt() -> Iterator[None]:
+    """Defer Ctrl-C to the end of the block, so that every started process is also recorded.
 
-    The block's processes inherit the blocked signal: Ctrl-C reaches every process of a terminal, and
-    it is the parent that decides. The parent's other threads still take it, so it is asked for as well.
+    Processes started in the block inherit the blocked signal: a terminal sends SIGINT to all of its processes, and
+    the parent alone handles it. Other threads of the parent can still receive it, so a flag is checked as well.
     """
     with interruptions() as interruption:
         previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -140,14 +140,14 @@ def _uninterrupted() -> Iterator[None]:
 def _work(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    # Nobody is left to work for when the pipe breaks.
+    # The pipe breaks when the parent has ended.
     with contextlib.suppress(EOFError, ConnectionError):
         data, runs = connection.recv()
         while True:
             training = connection.recv()
             try:
                 trained = train_codec(training, data, runs, report=lambda *_: connection.send(1))
-            except Exception as error:  # noqa: BLE001  the parent raises it
+            except Exception as error:  # noqa: BLE001  sent to the parent, which raises it
                 connection.send(error)
             else:
                 connection.send(trained)

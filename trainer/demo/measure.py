@@ -12,7 +12,7 @@ from semlink.errors import TransportError
 from semlink.rates import Rate
 from semlink.timing import LatencySummary, summarize_latency
 from trainer.demo.processes import LinkRun
-from trainer.links.retrieval import proportion_interval
+from trainer.intervals import proportion_interval
 
 __all__ = ["CellReport", "Retrieval", "measure_cell", "pooled_latency", "read_retrievals"]
 

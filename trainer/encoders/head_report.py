@@ -25,7 +25,7 @@ from trainer.datasets.digits import open_digits
 from trainer.encoders.builtin import FEATURE_DIM, HEAD, class_numbers, pooled_features
 from trainer.encoders.heads import HEADS, LinearHead
 from trainer.encoders.measure import retrieval_accuracy
-from trainer.links.retrieval import confidence_interval
+from trainer.intervals import confidence_interval
 from trainer.progress import progress_task
 
 __all__ = ["HeadReport", "HeadScores", "best_head", "head_table", "report_heads"]

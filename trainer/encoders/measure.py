@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 from rich.progress import Progress
 
+from edge_rx.kb.index import FlatIndex
 from engines.models.image_encoder import Features, ImageEncoder
 from engines.models.model_set import ModelSet
 from trainer.datasets import Dataset, open_dataset
 from trainer.features import cached_features
-from trainer.links.retrieval import NoiselessRetrieval
 from trainer.model_set_writer import set_encoder
 
 __all__ = ["measure_model_set", "retrieval_accuracy"]
@@ -21,8 +21,11 @@ __all__ = ["measure_model_set", "retrieval_accuracy"]
 
 def retrieval_accuracy(dataset: Dataset, sent: Features, knowledge_base: Features) -> float:
     """Share of sent images whose nearest neighbour by cosine has their label."""
-    labels = [np.asarray(images.labels) for images in (dataset.sent, dataset.knowledge_base)]
-    return NoiselessRetrieval.of(sent, labels[0], knowledge_base, labels[1]).noiseless_accuracy
+    sent_labels, kb_labels = (np.asarray(images.labels) for images in (dataset.sent, dataset.knowledge_base))
+    index = FlatIndex(knowledge_base.shape[1])
+    index.add(knowledge_base)
+    entries, _ = index.search(sent, num_matches=1)
+    return float(np.mean(kb_labels[entries[:, 0]] == sent_labels))
 
 
 def measure_model_set(

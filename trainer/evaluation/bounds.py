@@ -1,4 +1,4 @@
-"""How well any code could send an entry's number: the finite-blocklength bound, a line beside `index`."""
+"""Finite-blocklength bound on sending one of a number of messages, drawn beside `index` and the codecs with labels."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ __all__ = ["message_error_rate"]
 
 
 def message_error_rate(num_messages: int, rate: Rate, snr_db: float) -> float:
-    """Error rate of the best code on the complex AWGN channel, by the normal approximation.
+    """Message error rate of the best code on the complex AWGN channel, by the normal approximation.
 
-    A bound for who sends one of so many messages. Who needs only the category, or is right with a
-    look-alike too, is not bound by it.
+    It bounds codecs that send one of `num_messages` messages. Semantic accuracy can be higher where another message
+    of the same category is correct too.
 
     Polyanskiy, Poor, Verdu, "Channel coding rate in the finite blocklength regime", IEEE Trans. Inf.
-    Theory 56(5), 2010, eq. 296; n complex uses are 2n real ones. An approximation: below
-    a few dozen symbols it is off by some points, to either side.
+    Theory 56(5), 2010, eq. 296; n complex channel uses are 2n real ones. Below a few dozen symbols the approximation
+    is off by some percentage points in either direction.
 
     Parameters
     ----------
-    num_messages : how many there are to tell apart, such as the entries of a knowledge base
-    rate : gives n, the channel uses
+    num_messages : number of messages, such as the entries of a knowledge base
+    rate : gives n, the number of complex channel uses
     snr_db : Es/N0 [dB]
+
+    Returns
+    -------
+    error_rate : 0..1
 
     Examples
     --------

@@ -8,132 +8,174 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from semlink.channel import ChannelModel
+from semlink.cli.options import (
+    LINK,
+    MODELS,
+    OUTPUT,
+    SOURCE,
+    AsJson,
+    Jobs,
+    Limit,
+    ModelSetName,
+    NumSeeds,
+    OutFile,
+    Rates,
+    RunsDir,
+)
 from semlink.cli.output import notify, stderr_console, stdout_console
+from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.constellation import Constellation
-from semlink.errors import ConfigError, MissingDependencyError
+from semlink.errors import MissingDependencyError
 from semlink.machine import require_writable, write_report
-from semlink.rates import parse_rate
+from trainer.codecs.config import Precision, TrainingChannel
+from trainer.codecs.table import codec_names
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
 
-_CODECS = (
-    *("nested", "nested-feedback", "nested-labels", "index", "index-labels", "kbsc", "kbsc-reference"),
-    *("label", "vq", "vq-residual", "vq-product", "uncoded", "index-polar", "bpg-ldpc", "deepjscc"),
-)
-
 _EPILOG = """Examples:
 
-semlink evaluate --data digits --num-symbols 64 --snr-db=-7,0,10
+semlink evaluate --data digits --rate 64 --snr-db=-7,0,10
 
-semlink evaluate --data cifar100 --codec kbsc,kbsc-reference --num-symbols 64,256 --seeds 3 --json out.json"""
+semlink evaluate --data cifar100 --codec kbsc,kbsc-reference --rate 64,256 --num-seeds 3 --out out.json"""
 
 
 @app.command(short_help="Measure codecs over rates, SNRs, channels and seeds.", epilog=_EPILOG)
 def evaluate(
-    data: Annotated[str, typer.Option(help="digits, photos, cifar100, or a folder.")] = "digits",
-    codec: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(_CODECS)}.")] = "nested",
-    num_symbols: Annotated[str, typer.Option(help="Rates, as symbols or CBR.")] = "64",
-    snr_db: Annotated[str, typer.Option(help="Es/N0 in dB; write --snr-db=-7,0,10.")] = "-7,0,10",
-    channel: Annotated[str, typer.Option(help=f"Of {', '.join(ChannelModel)}.")] = "awgn",
-    seeds: Annotated[int, typer.Option(help="How many seeds: 0, 1, 2 ...", min=1)] = 3,
+    data: Annotated[
+        str, typer.Option(help="Dataset: digits, photos, cifar100, or a folder.", rich_help_panel=SOURCE)
+    ] = "digits",
+    limit: Limit = None,
     train_data: Annotated[
-        str | None, typer.Option(help="What to train on; --data if not given.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Dataset to train codecs on; by default that of --data.", show_default=False, rich_help_panel=SOURCE
+        ),
     ] = None,
-    train_channel: Annotated[
-        Literal["awgn", "rayleigh"] | None,
-        typer.Option(help="What to train kbsc on; what suits each channel if not given.", show_default=False),
+    codec: Annotated[
+        str, typer.Option(help=f"Comma-separated codecs, of {', '.join(codec_names())}.", rich_help_panel=LINK)
+    ] = "nested",
+    rate: Rates = "64",
+    snr_db: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated Es/N0 in dB; a list that starts with a minus sign needs =, as in --snr-db=-7,0.",
+            rich_help_panel=LINK,
+        ),
+    ] = "-7,0,10",
+    channel: Annotated[
+        str, typer.Option(help=f"Comma-separated channels, of {', '.join(ChannelModel)}.", rich_help_panel=LINK)
+    ] = "awgn",
+    pilots: Annotated[
+        int, typer.Option(help="Number of pilots in front of an image under block fading.", min=1, rich_help_panel=LINK)
+    ] = 8,
+    csi: Annotated[
+        Literal["pilots", "genie", "none"],
+        typer.Option(
+            help="Channel state information under block fading; genie is an upper bound, none assumes a gain of 1.",
+            rich_help_panel=LINK,
+        ),
+    ] = "pilots",
+    constellation: Annotated[
+        Constellation | None,
+        typer.Option(
+            help="Points to which the transmitter rounds its symbols; by default it does not.",
+            show_default=False,
+            rich_help_panel=LINK,
+        ),
     ] = None,
     weights: Annotated[
         Literal["auto", "trained", "model-set"],
-        typer.Option(help="trained: codecs for each seed; model-set: its own; auto: trained on cifar100."),
+        typer.Option(
+            help="Codecs trained for each seed, or those of the model set; auto trains on cifar100 only.",
+            rich_help_panel=MODELS,
+        ),
     ] = "auto",
-    model_set: Annotated[
-        str, typer.Option(help="Where the encoder, and the codecs of model-set, come from.")
-    ] = "builtin",
-    pilots: Annotated[int, typer.Option(help="Pilots of an honest receiver under block fading.", min=1)] = 8,
-    csi: Annotated[
-        Literal["pilots", "genie", "none"],
-        typer.Option(help="What the receiver knows of a block's gain; genie is a bound, none assumes 1."),
-    ] = "pilots",
-    constellation: Annotated[
-        Constellation | None, typer.Option(help="Points of a digital radio; any if not given.", show_default=False)
+    model_set: ModelSetName = "builtin",
+    train_channel: Annotated[
+        TrainingChannel | None,
+        typer.Option(
+            help="Channel on which kbsc is trained; by default the one that suits each channel.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
     ] = None,
-    count: Annotated[
-        int | None, typer.Option(help="Send at most so many, evenly from all.", show_default=False, min=1)
-    ] = None,
-    epochs: Annotated[int, typer.Option(help="Most epochs of a training run.", min=1)] = 60,
-    precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Training arithmetic.")] = "bf16",
-    jobs: Annotated[
-        int | None, typer.Option(help="Runs and links at a time; one a core if not given.", show_default=False)
-    ] = None,
-    runs: Annotated[Path | None, typer.Option(help="Where training runs are kept.", show_default=False)] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.", show_default=False)] = None,
+    epochs: Annotated[
+        int, typer.Option(help="Largest number of epochs of a training run of kbsc.", min=1, rich_help_panel=MODELS)
+    ] = 60,
+    precision: Annotated[
+        Precision, typer.Option(help="Arithmetic of matrix products in training.", rich_help_panel=MODELS)
+    ] = "bf16",
+    num_seeds: NumSeeds = 3,
+    jobs: Jobs = None,
+    runs_dir: RunsDir = None,
+    as_json: AsJson = False,
+    out: OutFile = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw here; beside --json if not given.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="PNG, SVG or PDF file for the plot; by default beside --out.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Measure codecs over a grid, without sockets, through the graphs and functions of the link.
 
-    Stop it at any time: the next start of the same command goes on where it was.
+    An interrupted evaluation is continued by the next start of the same command.
     """
     try:
-        from trainer.evaluation.grid import Grid
-        from trainer.evaluation.run import run_evaluation
-        from trainer.links.graph_link import Csi
+        from trainer.evaluation.config import EvaluationConfig
+        from trainer.evaluation.plot import plot_report
+        from trainer.evaluation.report import summary_table
+        from trainer.evaluation.run import evaluate as run_evaluation
     except ImportError as error:
         raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink evaluate") from None
-    from trainer.evaluation.plot import plot_report
-    from trainer.evaluation.report import summary_table
-
+    settings = EvaluationConfig(
+        data=data,
+        codecs=split_list(codec, "--codec"),
+        rates=split_list(rate, "--rate"),
+        snr_db=parse_numbers(snr_db, "--snr-db"),
+        channels=split_list(channel, "--channel"),
+        num_seeds=num_seeds,
+        limit=limit,
+        train_data=train_data,
+        training_channel=train_channel,
+        weights=weights,
+        model_set=model_set,
+        num_pilots=pilots,
+        csi=csi,
+        constellation=constellation,
+        epochs=epochs,
+        precision=precision,
+        num_jobs=jobs or len(os.sched_getaffinity(0)),
+        runs_dir=runs_dir,
+    )
+    if out is not None:
+        require_writable(out)  # before hours of work, not after them
     console = stderr_console()
-    if json_path is not None:
-        require_writable(json_path)  # before hours of work, not after them
     try:
         report = run_evaluation(
-            Grid(
-                codecs=_choices(codec, "--codec", _CODECS),
-                rates=tuple(dict.fromkeys(parse_rate(text) for text in split_list(num_symbols, "--num-symbols"))),
-                channels=tuple(ChannelModel(name) for name in _choices(channel, "--channel", tuple(ChannelModel))),
-                snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
-                seeds=tuple(range(seeds)),
-                num_pilots=pilots,
-                csi=Csi(csi),
-                trained_on=train_channel,
-                constellation=constellation,
-            ),
-            data=data,
-            train_data=train_data,
-            model_set=model_set,
-            weights=weights,
-            count=count,
-            epochs=epochs,
-            precision=precision,
-            num_jobs=jobs or len(os.sched_getaffinity(0)),
-            runs=runs,
+            settings,
             command=shlex.join(["semlink", *sys.argv[1:]]),
-            console=console,
-            deliver=lambda report: None if json_path is None else write_report(report, json_path),
+            progress=progress_bars(console),
+            deliver=lambda report: None if out is None else write_report(report, out),
         )
     except KeyboardInterrupt:
-        notify(console, "stopped; what was measured is kept: the same command goes on from there")
+        notify(console, "stopped; measured cells are kept, and the same command continues")
         raise
-    stdout_console().print(summary_table(report))
-    if json_path is not None:
-        plot = plot or json_path.with_suffix(".png")
+    if as_json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        stdout_console().print(summary_table(report))
+    if plot is None and out is not None:
+        plot = out.with_suffix(".png")
     if plot is not None:
         plot_report(report, plot)
-
-
-def _choices(text: str, option: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    values = split_list(text, option)
-    for value in values:
-        if value not in known:
-            raise ConfigError(f'{option} does not know "{value}"; choose from: {", ".join(known)}')
-    return values

@@ -1,4 +1,4 @@
-"""What an evaluation has measured so far, on disk, so that an interrupted one goes on where it was."""
+"""Records of an unfinished evaluation on disk, so that an interrupted evaluation continues."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ __all__ = ["Journal"]
 class Journal:
     """Records by cell, appended as they are measured, and removed when all of them are in the report.
 
-    A finished evaluation leaves nothing behind, so that a next one measures anew.
+    A finished evaluation leaves no journal, so that the next one measures every cell.
 
     Parameters
     ----------
-    folder : of the journals
-    *parts : all that the records depend on; another value, another journal
+    folder : folder of the journals
+    *parts : everything that the records depend on; other values give another journal
     """
 
     def __init__(self, folder: Path, *parts: object) -> None:
         digest = hashlib.sha256(msgspec.json.encode([str(part) for part in parts])).hexdigest()[:16]
-        self._path = folder / f"{digest}.jsonl"
+        self.path = folder / f"{digest}.jsonl"
         self._records: dict[Cell, Record] = {}
         self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
+            lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
         except OSError as error:
             raise ResultsError(f"{folder}: the evaluation cannot be kept: {error.strerror}") from None
-        # A kill may have cut the last line short; it is measured again.
+        # The last line is incomplete if the process was killed; its cell is measured again.
         whole = [line for line in lines if line.endswith(b"\n")]
         if len(whole) < len(lines):
-            self._path.write_bytes(b"".join(whole))
+            self.path.write_bytes(b"".join(whole))
         for line in whole:
             self._keep(self._decoded(line))
 
     @property
     def num_records(self) -> int:
-        """How many cells are known."""
+        """Number of measured cells."""
         return len(self._records)
 
     def find(self, cell: Cell) -> Record | None:
-        """What was measured of a cell; None if nothing was."""
+        """Record of a cell; None if it is not measured."""
         return self._records.get(cell)
 
     def add(self, record: Record) -> None:
-        """Keep a record, on the medium when this returns.
+        """Append a record; it is on the medium when this returns.
 
         Raises
         ------
@@ -62,17 +62,17 @@ class Journal:
         """
         with self._lock:  # links are measured side by side
             try:
-                with self._path.open("ab") as file:
+                with self.path.open("ab") as file:
                     file.write(msgspec.json.encode(record) + b"\n")
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:
-                raise ResultsError(f"{self._path}: the evaluation cannot be kept: {error.strerror}") from None
+                raise ResultsError(f"{self.path}: the evaluation cannot be kept: {error.strerror}") from None
             self._keep(record)
 
     def finish(self) -> None:
         """Remove the journal."""
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def _keep(self, record: Record) -> None:
         self._records[record.cell] = record
@@ -81,4 +81,4 @@ class Journal:
         try:
             return msgspec.json.decode(line, type=Record)
         except msgspec.MsgspecError as error:
-            raise ResultsError(f"{self._path}: damaged, remove it to measure anew: {error}") from None
+            raise ResultsError(f"{self.path}: damaged; remove it to measure its cells again: {error}") from None

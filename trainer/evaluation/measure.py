@@ -1,4 +1,4 @@
-"""Measure codecs over a grid, cell by cell."""
+"""Measure links over a grid, cell by cell."""
 
 from __future__ import annotations
 
@@ -8,243 +8,103 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeAlias
 
 import numpy as np
 from rich.progress import Progress
 
-from engines.models.codebook import Codebook
-from engines.models.codecs import PerRateCodec
-from engines.models.model_set import ModelSet
-from engines.models.projection_head import ProjectionHead
 from semlink.channel import MAX_SNR_DB, ChannelModel
-from semlink.errors import ConfigError
 from semlink.rates import Rate
-from trainer.codecs.config import TrainedCodec
+from trainer.codecs.spec import CodecSpec, FitKey, FittedModel
+from trainer.evaluation.checks import model_owner
 from trainer.evaluation.grid import Grid
 from trainer.evaluation.journal import Journal
 from trainer.evaluation.record import Record
-from trainer.links.feedback_link import FeedbackLink
-from trainer.links.graph_link import CodecGraphs, LinkConditions
-from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores
-from trainer.links.signal_link import SignalLink
-from trainer.links.vq_link import StagedQuantizer, VqLink
+from trainer.links.base import Link, MakeLink
+from trainer.links.conditions import LinkConditions
+from trainer.links.retrieval import NoiselessRetrieval
 from trainer.threads import one_thread
 
-__all__ = ["Link", "Measurement"]
-
-_TAKES_ITS_MODEL_FROM = {"index-labels": "nested-labels", "nested-feedback": "nested"}
-"""Codec of a model set that another one is made of."""
-
-Task: TypeAlias = Callable[[threading.Event], list[Record]]
-"""Measures one link's cells, until it is stopped."""
+__all__ = ["Measurement", "measure_cell"]
 
 
-class Link(Protocol):
-    """A codec at one rate, from clean features to what the receiver retrieves."""
+@dataclass(frozen=True)
+class _LinkTask:
+    """One link, made when its turn comes, and the cells of the grid in which it is measured."""
 
-    @property
-    def name(self) -> str:
-        """The codec's."""
-        ...
-
-    @property
-    def rate(self) -> Rate:
-        """Symbols of an image."""
-        ...
-
-    def retrieve(
-        self, noiseless: NoiselessRetrieval, conditions: LinkConditions, rng: np.random.Generator
-    ) -> RetrievalScores:
-        """Send every image over the air, retrieve, and score."""
-        ...
+    rate: Rate
+    seeds: Sequence[int]
+    channels: Sequence[ChannelModel]
+    make: Callable[[], Link]
+    trained_on: str
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One evaluation: what of, against what, and where what is known of it is kept, if it is."""
+    """One evaluation: its grid, its images, and the journal of what is measured already, if it is kept.
+
+    Attributes
+    ----------
+    num_jobs : links measured at the same time, in threads
+    """
 
     grid: Grid
     noiseless: NoiselessRetrieval
     progress: Progress
     journal: Journal | None = None
     num_jobs: int = 1
-    """Links that are measured at a time. More than one for links without torch, whose threads know no limit."""
 
-    def trained(self, trained: Sequence[TrainedCodec]) -> list[Record]:
-        """Trained codecs of the `kbsc` family, each on the channels that its training serves."""
-        suits = self.grid.training_channel
-        return self._side_by_side(
-            "evaluating trained codecs",
-            [
-                self._task(
-                    codec.training.codec,
-                    partial(_trained_graphs, codec),
-                    (codec.rate, codec.training.seed),
-                    trained_on=f"{codec.source}, {codec.training.channel}",
-                    channels=[channel for channel in self.grid.channels if suits(channel) == codec.training.channel],
-                )
-                for codec in trained
-            ],
-        )
-
-    def nested(
-        self,
-        name: str,
-        codebooks: Mapping[int, Codebook],
-        *,
-        projection: Mapping[int, ProjectionHead] | None = None,
-        trained_on: str,
-    ) -> list[Record]:
-        """A nested code, a codebook for each seed, on every channel; none of them is what it was fitted to.
-
-        `nested`, or with `keys`, a key network for each seed, `nested-labels` and `label`.
-        """
-        return self.links(
-            name,
-            lambda rate, seed: SignalLink.nested(
-                name, codebooks[seed], rate, self.noiseless, projection=projection[seed] if projection else None
-            ),
-            trained_on=trained_on,
-        )
-
-    def nested_feedback(self, codebooks: Mapping[int, Codebook], *, trained_on: str) -> list[Record]:
-        """`nested-feedback`: the same code by a transmitter that hears the receiver's reports."""
-        name = "nested-feedback"
-        return self.links(
-            name,
-            lambda rate, seed: FeedbackLink.of(name, codebooks[seed], rate, self.noiseless),
-            trained_on=trained_on,
-        )
-
-    def index(
-        self, *, projection: Mapping[int, ProjectionHead] | None = None, trained_on: str = "nothing"
-    ) -> list[Record]:
-        """`index`, which learns nothing; a seed draws codewords and noise. With `keys`, `index-labels`."""
-        return self.links(
-            "index-labels" if projection else "index",
-            lambda rate, seed: SignalLink.index(
-                rate, self.noiseless, seed=seed, projection=projection[seed] if projection else None
-            ),
-            trained_on=trained_on,
-        )
-
-    def uncoded(self) -> list[Record]:
-        """`uncoded`, which has nothing to learn: the features as they are."""
-        return self.links(
-            "uncoded",
-            lambda rate, _: CodecGraphs.uncoded(rate, self.noiseless.features.shape[1]),
-            trained_on="nothing",
-        )
-
-    def quantizers(self, quantizers: Mapping[int, StagedQuantizer], *, name: str, trained_on: str) -> list[Record]:
-        """`vq`, `vq-residual` or `vq-product`."""
-        return self.links(
-            name,
-            lambda rate, seed: VqLink.of(name, quantizers[seed], rate, seed=seed),
-            trained_on=trained_on,
-        )
-
-    def model_set(self, model_set: ModelSet) -> list[Record]:
-        """A model set's own codecs; the seeds are those of noise and gains alone."""
-        records: list[Record] = []
-        held = [codec.name for codec in model_set.codecs]
-        for name in self.grid.codecs:
-            needed = _TAKES_ITS_MODEL_FROM.get(name, name)
-            if needed not in held:
-                raise ConfigError(
-                    f'model set "{model_set.name}" holds {", ".join(held) or "no codec"}, not {needed};'
-                    " use --weights trained to train it"
-                )
-            codec = model_set.codec(needed)
-            source = codec.entry.training_data
-            if isinstance(codec, PerRateCodec):
-                records += self.links(name, partial(_set_graphs, codec), trained_on=source)
-                continue
-            model = codec.load_keys()
-            projection = None if model is None else dict.fromkeys(self.grid.seeds, model)
-            if name == "index-labels":
-                records += self.index(projection=projection, trained_on=source)
-                continue
-            codebooks = dict.fromkeys(self.grid.seeds, codec.codebook)
-            if name == "nested-feedback":
-                records += self.nested_feedback(codebooks, trained_on=source)
-            else:
-                records += self.nested(name, codebooks, projection=projection, trained_on=source)
-        return records
-
-    def links(
-        self,
-        name: str,
-        link_of: Callable[[Rate, int], Link],
-        *,
-        trained_on: str | Callable[[Rate, LinkConditions], str],
-    ) -> list[Record]:
+    def codec(self, codec: CodecSpec, models: Mapping[FitKey, FittedModel], make: MakeLink) -> list[Record]:
         """Measure one codec over the grid.
 
         Parameters
         ----------
-        link_of : the link of a rate and a seed
-        trained_on : what it was made from, where that differs from cell to cell by rate and air
+        models : a model for every key of the codec that owns the models
+        make : makes the codec's links
         """
-        return self._side_by_side(
-            f"evaluating {name}",
-            [
-                self._task(name, link_of, (rate, seed), trained_on=trained_on, channels=self.grid.channels)
-                for rate in self.grid.rates
-                for seed in self.grid.seeds
-            ],
-        )
+        owner, tasks = model_owner(codec), []
+        for rate, seeds in itertools.product(self.grid.rates, self._seeds_by_link(codec)):
+            for training_channel, channels in self._channels_by_model(owner).items():
+                fitted = models[owner.fit_key(rate, seeds[0], training_channel)]
+                make_link = partial(make, fitted.model, rate, seeds[0])
+                tasks.append(_LinkTask(rate, seeds, channels, make_link, fitted.trained_on))
+        return self._measure(codec, tasks)
 
-    def _task(
-        self,
-        name: str,
-        link_of: Callable[[Rate, int], Link],
-        rate_and_seed: tuple[Rate, int],
-        *,
-        trained_on: str | Callable[[Rate, LinkConditions], str],
-        channels: Sequence[ChannelModel],
-    ) -> Task:
-        """What measures one link; it is made when its turn comes, and only if the journal lacks any of its cells."""
-        rate, seed = rate_and_seed
+    def links(self, codec: CodecSpec, link_of: Callable[[Rate, int], Link], *, trained_on: str) -> list[Record]:
+        """Measure given links, one for each rate and seed, in place of the codec's own."""
+        tasks = [
+            _LinkTask(rate, (seed,), self.grid.channels, partial(link_of, rate, seed), trained_on)
+            for rate, seed in itertools.product(self.grid.rates, self.grid.seeds)
+        ]
+        return self._measure(codec, tasks)
 
-        def measure(is_stopped: threading.Event) -> list[Record]:
-            link: Link | None = None
-            records: list[Record] = []
-            for channel, snr_db in itertools.product(channels, self.grid.snr_db):
-                if is_stopped.is_set():
-                    break
-                cell = (name, rate.num_symbols, channel.value, snr_db, seed)
-                record = self.journal.find(cell) if self.journal else None
-                if record is None:
-                    link = link or link_of(rate, seed)
-                    record = self._measure(link, channel, snr_db, seed=seed, trained_on=trained_on)
-                    if self.journal:
-                        self.journal.add(record)
-                records.append(record)
-            return records
+    def _seeds_by_link(self, codec: CodecSpec) -> list[tuple[int, ...]]:
+        return [(seed,) for seed in self.grid.seeds] if codec.is_seeded else [self.grid.seeds]
 
-        return measure
+    def _channels_by_model(self, owner: CodecSpec) -> Mapping[str, Sequence[ChannelModel]]:
+        """Channels of the grid by their channel of training; all in one if models do not differ by it."""
+        groups: dict[str, list[ChannelModel]] = {}
+        for channel in self.grid.channels:
+            training_channel = self.grid.training_channel_of(channel) if "channel" in owner.fitted_for else ""
+            groups.setdefault(training_channel, []).append(channel)
+        return groups
 
-    def _side_by_side(self, description: str, tasks: Sequence[Task]) -> list[Record]:
-        """Measure links, `num_jobs` at a time, each with one core, so that figures are the same on any number."""
-        if not tasks:
-            return []
-        progress_task = self.progress.add_task(description, total=len(tasks))
+    def _measure(self, codec: CodecSpec, tasks: Sequence[_LinkTask]) -> list[Record]:
+        """Measure links side by side, each on one core, so that results do not depend on the number of jobs."""
+        num_cells = sum(len(task.seeds) * len(task.channels) for task in tasks) * len(self.grid.snr_db)
+        advance = partial(self.progress.advance, self.progress.add_task(f"evaluating {codec.name}", total=num_cells))
         records: list[Record] = []
         is_stopped = threading.Event()
-        if self.num_jobs == 1:
+        if self.num_jobs == 1 or codec.runs_alone:
             with one_thread():
-                for task in tasks:  # here, and not in a thread, so that an interruption is heard at once
-                    records += task(is_stopped)
-                    self.progress.advance(progress_task)
+                for task in tasks:  # in the main thread, which an interrupt stops at once
+                    records += self._run(codec, task, is_stopped, advance)
             return records
 
-        def run(task: Task) -> list[Record]:
+        def run(task: _LinkTask) -> list[Record]:
             try:
-                return task(is_stopped)
+                return self._run(codec, task, is_stopped, advance)
             except Exception:
-                is_stopped.set()  # a full disk is one for all
+                is_stopped.set()  # an error, such as a full disk, is the same for all
                 raise
 
         pool = ThreadPoolExecutor(self.num_jobs)
@@ -252,48 +112,57 @@ class Measurement:
             try:
                 for part in pool.map(run, tasks):
                     records += part
-                    self.progress.advance(progress_task)
             finally:
-                # Of what is under way, the cell is finished and kept; the rest is left for the next start.
+                # Cells under way are finished and kept; the others are left to the next start.
                 is_stopped.set()
                 pool.shutdown(cancel_futures=True)
         return records
 
-    def _measure(
-        self,
-        link: Link,
-        channel: ChannelModel,
-        snr_db: float,
-        *,
-        seed: int,
-        trained_on: str | Callable[[Rate, LinkConditions], str],
-    ) -> Record:
-        conditions = self.grid.conditions(link.name, channel, snr_db)
-        # By value, so that a cell's noise does not depend on which other cells were asked for.
-        rng = np.random.default_rng([seed, link.rate.num_symbols, round(1000 * (snr_db + MAX_SNR_DB))])
-        scores = link.retrieve(self.noiseless, conditions, rng)
-        return Record(
-            codec=link.name,
-            num_symbols=link.rate.num_symbols,
-            snr_db=snr_db,
-            channel=channel.value,
-            seed=seed,
-            semantic_accuracy=scores.semantic_accuracy,
-            recall_at_1=scores.recall_at_1,
-            recall_at_10=scores.recall_at_10,
-            mean_cosine=scores.mean_cosine,
-            match_cosine=scores.match_cosine,
-            trained_on=trained_on if isinstance(trained_on, str) else trained_on(link.rate, conditions),
-            csi=conditions.csi.value,
-            num_pilots=conditions.num_pilots,
-        )
+    def _run(
+        self, codec: CodecSpec, task: _LinkTask, is_stopped: threading.Event, advance: Callable[[float], None]
+    ) -> list[Record]:
+        link: Link | None = None
+        records: list[Record] = []
+        for seed, channel, snr_db in itertools.product(task.seeds, task.channels, self.grid.snr_db):
+            if is_stopped.is_set():
+                break
+            cell = (codec.name, task.rate.num_symbols, channel.value, snr_db, seed)
+            record = self.journal.find(cell) if self.journal else None
+            if record is None:
+                link = link or task.make()
+                conditions = self.grid.conditions(codec, channel, snr_db)
+                record = measure_cell(
+                    link, self.noiseless, conditions, codec=codec.name, seed=seed, trained_on=task.trained_on
+                )
+                if self.journal:
+                    self.journal.add(record)
+            records.append(record)
+            advance(1)
+        return records
 
 
-def _trained_graphs(codec: TrainedCodec, rate: Rate, seed: int) -> CodecGraphs:
-    """A training run has one rate and one seed."""
-    return CodecGraphs.from_training(codec)
+def measure_cell(
+    link: Link, noiseless: NoiselessRetrieval, conditions: LinkConditions, *, codec: str, seed: int, trained_on: str
+) -> Record:
+    """Send every image once and record the scores.
 
-
-def _set_graphs(codec: PerRateCodec, rate: Rate, seed: int) -> CodecGraphs:
-    """A model set is the same for every seed."""
-    return CodecGraphs.of(codec, rate)
+    The generator depends on seed, rate and SNR only, so that the noise of a cell does not depend on other cells.
+    """
+    rng = np.random.default_rng([seed, link.rate.num_symbols, round(1000 * (conditions.snr_db + MAX_SNR_DB))])
+    scores = link.retrieve(noiseless, conditions, rng)
+    mode = link.mode(conditions)
+    return Record(
+        codec=codec,
+        num_symbols=link.rate.num_symbols,
+        snr_db=conditions.snr_db,
+        channel=conditions.channel.value,
+        seed=seed,
+        semantic_accuracy=scores.semantic_accuracy,
+        recall_at_1=scores.recall_at_1,
+        recall_at_10=scores.recall_at_10,
+        mean_cosine=scores.mean_cosine,
+        match_cosine=scores.match_cosine,
+        trained_on=f"{mode}, chosen on {trained_on}" if mode else trained_on,
+        csi=conditions.csi.value,
+        num_pilots=conditions.num_pilots,
+    )

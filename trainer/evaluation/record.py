@@ -1,4 +1,4 @@
-"""What is measured of one cell of a grid."""
+"""The measured values of one cell of a grid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Cell: TypeAlias = tuple[str, int, str, float, int]
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One cell at one seed, as the JSON's `records` list holds it."""
+    """One cell at one seed, as the `records` list of a report holds it."""
 
     codec: str
     num_symbols: int
@@ -31,5 +31,5 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def cell(self) -> Cell:
-        """Which one of the grid this is."""
+        """Position in the grid."""
         return (self.codec, self.num_symbols, self.channel, self.snr_db, self.seed)

@@ -1,25 +1,30 @@
-"""The evaluation's result as JSON and as a table."""
+"""The result of an evaluation: records, their summary over seeds, and a table."""
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 from rich.table import Table
 
 from semlink.machine import describe_device, installed_versions, now_utc
 from trainer.evaluation.record import Record
-from trainer.links.retrieval import confidence_interval
+from trainer.intervals import confidence_interval
 
 __all__ = ["CellSummary", "EvaluationReport", "summarize", "summary_table"]
 
 
 class CellSummary(msgspec.Struct, frozen=True):
-    """One cell over its seeds: means, and the 95 % interval of the semantic accuracy.
+    """One cell over its seeds: means, and the 95 % confidence interval of the semantic accuracy.
 
-    `knowledge` is what the receiver was given; "genie" is a bound that no receiver reaches.
+    Attributes
+    ----------
+    csi : channel state information at the receiver; "genie" is an upper bound that no receiver reaches
+    snr_db : Es/N0 [dB]
+    semantic_accuracy_low, semantic_accuracy_high : None for a single seed
     """
 
     codec: str
@@ -38,12 +43,12 @@ class CellSummary(msgspec.Struct, frozen=True):
 
     @property
     def channel_title(self) -> str:
-        """The channel, and a warning where no receiver could do what was measured."""
-        return f"{self.channel}, gains told by a genie" if self.csi == "genie" else self.channel
+        """The channel, with a note if the gains were known exactly."""
+        return f"{self.channel}, genie CSI" if self.csi == "genie" else self.channel
 
 
 class EvaluationReport(msgspec.Struct, frozen=True):
-    """Everything that `semlink evaluate --json` writes."""
+    """The result of an evaluation, as `semlink evaluate --json` prints it."""
 
     command: str
     date: str
@@ -75,7 +80,7 @@ class EvaluationReport(msgspec.Struct, frozen=True):
         noiseless_accuracy: float,
         num_categories: int | None = None,
     ) -> EvaluationReport:
-        """Add what was measured to when, where and with what."""
+        """Summarise records, and add date, device and versions."""
         return cls(
             command=command,
             date=now_utc(),
@@ -93,9 +98,17 @@ class EvaluationReport(msgspec.Struct, frozen=True):
             num_categories=num_categories,
         )
 
+    def records_as_dicts(self) -> list[dict[str, Any]]:
+        """One flat dictionary for each cell and seed; `pandas.DataFrame` takes the list."""
+        return [msgspec.structs.asdict(record) for record in self.records]
+
+    def summary_as_dicts(self) -> list[dict[str, Any]]:
+        """One flat dictionary for each cell; `pandas.DataFrame` takes the list."""
+        return [msgspec.structs.asdict(cell) for cell in self.summary]
+
 
 def summarize(records: Iterable[Record]) -> list[CellSummary]:
-    """Reduce records to one row a cell, in the order in which the cells first appear."""
+    """Reduce records to one row for each cell, in the order of the cells' first records."""
     cells: dict[tuple[str, int, str, float], list[Record]] = defaultdict(list)
     for record in records:
         cells[record.codec, record.num_symbols, record.channel, record.snr_db].append(record)
@@ -106,7 +119,7 @@ def _summarize_cell(
     codec: str, num_symbols: int, channel: str, snr_db: float, records: Sequence[Record]
 ) -> CellSummary:
     accuracy = confidence_interval([record.semantic_accuracy for record in records])
-    known = len(records) > 1  # one seed says nothing of the spread, and JSON has no infinity
+    has_interval = len(records) > 1  # the interval of one seed is infinite, which JSON cannot hold
     return CellSummary(
         codec=codec,
         num_symbols=num_symbols,
@@ -115,8 +128,8 @@ def _summarize_cell(
         snr_db=snr_db,
         num_seeds=len(records),
         semantic_accuracy=accuracy.mean,
-        semantic_accuracy_low=accuracy.low if known else None,
-        semantic_accuracy_high=accuracy.high if known else None,
+        semantic_accuracy_low=accuracy.low if has_interval else None,
+        semantic_accuracy_high=accuracy.high if has_interval else None,
         recall_at_1=_mean(record.recall_at_1 for record in records),
         recall_at_10=_mean(record.recall_at_10 for record in records),
         mean_cosine=_mean(record.mean_cosine for record in records),
@@ -129,9 +142,9 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def summary_table(report: EvaluationReport) -> Table:
-    """Rows of codec, channel and rate; columns of SNR; semantic accuracy with its half interval."""
+    """Semantic accuracy with half its confidence interval, by codec, channel and rate (rows) and SNR (columns)."""
     snr_db = sorted({cell.snr_db for cell in report.summary})
-    title = f"Semantic accuracy on {report.dataset}, ideal {report.noiseless_accuracy:.3f}"
+    title = f"Semantic accuracy on {report.dataset}, noiseless {report.noiseless_accuracy:.3f}"
     table = Table("codec", "channel", "symbols", *(f"{snr:g} dB" for snr in snr_db), title=title, title_justify="left")
     rows = itertools.groupby(report.summary, key=lambda cell: (cell.codec, cell.channel_title, cell.num_symbols))
     for (codec, channel, num_symbols), cells in rows:

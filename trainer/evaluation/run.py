@@ -1,142 +1,123 @@
-"""From a dataset's name to a finished evaluation."""
+"""From an `EvaluationConfig` to a finished report: check, encode, fit, measure."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.progress import Progress
 
+from engines.models.codecs import NestedCodec
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink import __version__
 from semlink.cache import cache_folder
 from semlink.cli.output import notify
-from semlink.cli.progress import progress_bars
-from trainer.codecs import config as recipe
-from trainer.codecs import nested
-from trainer.codecs import projection_head as projection
-from trainer.codecs.config import CodecTraining
-from trainer.codecs.fitting import fitted_nested, fitted_nested_labels, fitted_projection
-from trainer.codecs.training_data import TrainingFeatures, training_features
-from trainer.datasets import open_dataset
-from trainer.evaluation.grid import Grid, train_all, trainings_of
+from semlink.errors import ConfigError
+from trainer.codecs.fitting import FittingContext
+from trainer.codecs.nested import NestedModel
+from trainer.codecs.spec import FitKey, FittedModel
+from trainer.codecs.training_data import training_features, training_images
+from trainer.datasets import Dataset, open_dataset
+from trainer.datasets.base import ImageList
+from trainer.evaluation.checks import check_grid, check_model_set, check_packages, model_owner
+from trainer.evaluation.config import EvaluationConfig, Weights
+from trainer.evaluation.grid import Grid
 from trainer.evaluation.journal import Journal
 from trainer.evaluation.measure import Measurement
 from trainer.evaluation.record import Record
-from trainer.evaluation.references import check_references, check_weights, evaluate_index_polar, evaluate_picture_codecs
 from trainer.evaluation.report import EvaluationReport
 from trainer.features import cached_features
-from trainer.links import vq_link
-from trainer.links.references import deepjscc_training
+from trainer.links.base import LinkInputs
 from trainer.links.retrieval import NoiselessRetrieval
-from trainer.links.vq_link import QUANTIZERS, fitted_quantizer
 
-__all__ = ["run_evaluation"]
-
-_LEARNS_NOTHING = {"index", "index-polar", "uncoded"}
-_FIT_VERSIONS = (
-    projection.FIT_VERSION,
-    nested.FIT_VERSION,
-    recipe.FIT_VERSION,
-    vq_link.FIT_VERSION,
-    deepjscc_training.FIT_VERSION,
-)
+__all__ = ["evaluate"]
 
 _log = logging.getLogger(__name__)
 
 
-def run_evaluation(
-    grid: Grid,
+@dataclass(frozen=True)
+class _Sources:
+    """Datasets and model set of an evaluation in which every cell of the grid can run."""
+
+    dataset: Dataset
+    weights: Weights
+    training: Dataset | None
+    model_set: ModelSet
+
+
+def evaluate(
+    config: EvaluationConfig,
     *,
-    data: str,
-    train_data: str | None,
-    model_set: str,
-    weights: Literal["auto", "trained", "model-set"],
-    count: int | None,
-    epochs: int,
-    precision: Literal["bf16", "fp32"],
-    num_jobs: int,
-    runs: Path | None,
-    command: str,
-    console: Console,
+    command: str = "trainer.evaluation.evaluate",
+    progress: Progress | None = None,
     deliver: Callable[[EvaluationReport], None] | None = None,
 ) -> EvaluationReport:
-    """Prepare features, train what is missing, and measure every cell of the grid.
+    """Measure codecs over a grid, without sockets, through the graphs and functions of the link.
+
+    An interrupted evaluation keeps its journal: the next call with the same settings continues it.
 
     Parameters
     ----------
-    train_data : dataset to train codecs on; `data` itself if None
-    weights : "trained", "model-set", or "auto", which trains on cifar100 and takes the model set's
-        codec for every other dataset
-    count : send at most so many images, evenly from all; None sends all
-    runs : folder of training runs; the cache if None
-    deliver : takes the report; until it has, an interrupted evaluation can go on
+    command : recorded in the report
+    progress : display of progress, started and stopped here; None shows none
+    deliver : stores the report; the journal is kept until it returns
+
+    Raises
+    ------
+    ConfigError, DatasetError, MissingDependencyError
+        If a cell of the grid cannot run; nothing is encoded or trained then.
+
+    Examples
+    --------
+    >>> from trainer.evaluation import EvaluationConfig, evaluate
+    >>> config = EvaluationConfig(data="digits", codecs=["nested", "index"], rates=[16, 64], snr_db=[0, 10])
+    >>> report = evaluate(config)  # doctest: +SKIP
+    >>> pandas.DataFrame(report.records_as_dicts())  # doctest: +SKIP
     """
-    check_references(grid)
-    models = ModelSet.find(model_set)
-    encoder = ImageEncoder(models, num_threads=num_jobs)
-    with progress_bars(console) as progress:
-        dataset = open_dataset(data, progress=progress)
-        if weights == "auto":
-            weights = "trained" if dataset.name == "cifar100" else "model-set"
-            _log.info("weights auto: chose %s for %s", weights, dataset.name)
-        check_weights(grid, weights)
-        sent_images = dataset.sent.spread(count)
-        sent = cached_features(sent_images, encoder, progress=progress)
-        kb = cached_features(dataset.knowledge_base, encoder, progress=progress)
-        noiseless = NoiselessRetrieval.of(
-            sent, np.asarray(sent_images.labels), kb, np.asarray(dataset.knowledge_base.labels)
-        )
-        check_references(grid, len(kb))
-        training_data, taught = None, None
-        if weights == "trained" and set(grid.codecs) - _LEARNS_NOTHING:
-            taught = open_dataset(train_data or data, progress=progress)
-            training_data = training_features(taught, encoder, progress)
-        images = (encoder.fingerprint, sent_images.content_key, dataset.knowledge_base.content_key)
-        # All that a record depends on, this release included.
+    if progress is None:
+        progress = Progress(console=Console(quiet=True), disable=True)
+    with progress:
+        grid = config.grid()
+        sources = _checked_sources(config, grid, progress)
+        encoder = ImageEncoder(sources.model_set, num_threads=config.num_jobs)
+        images = sources.dataset.sent.spread(config.limit)
+        noiseless = _noiseless_retrieval(sources.dataset, images, encoder, progress)
+        models = _models(config, grid, sources, encoder, progress)
         journal = Journal(
             cache_folder("evaluations"),
-            *(grid, weights, epochs, precision, *images, model_set_key(models), __version__),
-            *(training_data.key if training_data else "", _FIT_VERSIONS),
+            *(grid, encoder.fingerprint, images.content_key, sources.dataset.knowledge_base.content_key),
+            *((key, fitted.key) for key, fitted in models.items()),
+            *(_code_version(codec.load_links()) for codec in grid.codecs),
+            __version__,
         )
         if journal.num_records:
-            notify(console, f"going on with an interrupted evaluation: {journal.num_records} cells are known")
-        learnt = replace(grid, codecs=tuple(codec for codec in grid.codecs if codec not in _LEARNS_NOTHING))
-        measurement = Measurement(learnt, noiseless, progress, journal, num_jobs)
+            message = f"continuing an interrupted evaluation: {journal.num_records} cells are measured"
+            notify(progress.console, message)
+        inputs = LinkInputs(noiseless, images, encoder)
+        measurement = Measurement(grid, noiseless, progress, journal, config.num_jobs)
         records: list[Record] = []
-        if learnt.codecs and weights == "model-set":
-            records += measurement.model_set(models)
-        elif training_data is not None and taught is not None:
-            template = CodecTraining(codec="kbsc", num_symbols=64, epochs=epochs, precision=precision)
-            folder = runs or cache_folder("runs")
-            trainings = trainings_of(learnt, template)
-            trained = train_all(trainings, training_data, folder, num_jobs=num_jobs, progress=progress)
-            records += measurement.trained(trained)
-            records += _measure_fits(measurement, training_data, folder, precision=precision)
-            records += evaluate_picture_codecs(
-                measurement, sent_images, taught.train, training_data, encoder, folder, precision=precision
-            )
-        if "index" in grid.codecs:
-            records += measurement.index()
-        if "index-polar" in grid.codecs:
-            records += evaluate_index_polar(measurement)
-        if "uncoded" in grid.codecs:
-            records += measurement.uncoded()
+        for codec in grid.codecs:
+            records += measurement.codec(codec, models, codec.load_links()(inputs))
     report = EvaluationReport.of(
         records,
         command=command,
         encoder=encoder.name,
         encoder_fingerprint=encoder.fingerprint,
-        dataset=dataset.name,
-        num_sent=len(sent),
-        num_kb_entries=len(kb),
-        weights=weights,
-        noiseless_accuracy=noiseless.noiseless_accuracy,
+        dataset=sources.dataset.name,
+        num_sent=len(noiseless.features),
+        num_kb_entries=len(noiseless.index),
+        weights=sources.weights,
+        noiseless_accuracy=noiseless.accuracy,
         num_categories=len(np.unique(noiseless.kb_labels)),
     )
     if deliver is not None:
@@ -145,42 +126,84 @@ def run_evaluation(
     return report
 
 
-def model_set_key(models: ModelSet) -> str:
-    """All that a model set's codecs are, by content."""
-    return " ".join(file.sha256 for codec in models.codecs for file in codec.entry.files)
+def _checked_sources(config: EvaluationConfig, grid: Grid, progress: Progress) -> _Sources:
+    """Open model set and datasets, and refuse cells that cannot run as early as each of them allows."""
+    model_set = ModelSet.find(config.model_set)
+    feature_dim = model_set.manifest.encoder.feature_dim
+    check_grid(grid, feature_dim=feature_dim)
+    check_packages(grid, fits=config.weights == "trained")
+    if config.weights == "model-set":
+        check_model_set(grid, model_set)
+    dataset = open_dataset(config.data, progress=progress)
+    check_grid(grid, feature_dim=feature_dim, num_entries=len(dataset.knowledge_base))
+    weights = config.weights
+    if weights == "auto":
+        weights = "trained" if dataset.name == "cifar100" else "model-set"
+        _log.info("weights auto: chose %s for %s", weights, dataset.name)
+    if weights == "model-set":
+        check_model_set(grid, model_set)
+    training = None
+    if weights == "trained" and any(model_owner(codec).fit for codec in grid.codecs):
+        training = open_dataset(config.train_data or config.data, progress=progress)
+        training_images(training)  # refuses a dataset without a training set
+        check_packages(grid, fits=True)
+    return _Sources(dataset, weights, training, model_set)
 
 
-def _measure_fits(
-    measurement: Measurement, training_data: TrainingFeatures, folder: Path, *, precision: Literal["bf16", "fp32"]
-) -> list[Record]:
-    """Fit and measure the codecs that one fit serves at every rate and on every channel."""
-    grid, progress = measurement.grid, measurement.progress
-    records: list[Record] = []
-    if {"nested", "nested-feedback"} & {*grid.codecs}:
-        seeds = progress.track(grid.seeds, description="fitting nested")
-        codebooks = {seed: fitted_nested(seed, training_data, folder) for seed in seeds}
-        if "nested" in grid.codecs:
-            records += measurement.nested("nested", codebooks, trained_on=training_data.source)
-        if "nested-feedback" in grid.codecs:
-            records += measurement.nested_feedback(codebooks, trained_on=training_data.source)
-    for name in QUANTIZERS:
-        if name in grid.codecs:
-            seeds = progress.track(grid.seeds, description=f"fitting {name}")
-            quantizers = {seed: fitted_quantizer(name, seed, training_data, folder) for seed in seeds}
-            records += measurement.quantizers(quantizers, name=name, trained_on=training_data.source)
-    if {"nested-labels", "index-labels", "label"} & {*grid.codecs}:
-        seeds = progress.track(grid.seeds, description="training keys")
-        fits = {seed: fitted_projection(seed, training_data, folder, precision=precision) for seed in seeds}
-        models = {seed: fit.model for seed, fit in fits.items()}
-        for labelled in ("nested-labels", "label"):
-            if labelled in grid.codecs:
-                alone = labelled == "label"
-                seeds = progress.track(grid.seeds, description=f"fitting {labelled}")
-                codebooks = {
-                    seed: fitted_nested_labels(seed, training_data, fits[seed], folder, label_alone=alone)
-                    for seed in seeds
-                }
-                records += measurement.nested(labelled, codebooks, projection=models, trained_on=training_data.source)
-        if "index-labels" in grid.codecs:
-            records += measurement.index(projection=models, trained_on=training_data.source)
-    return records
+def _noiseless_retrieval(
+    dataset: Dataset, images: ImageList, encoder: ImageEncoder, progress: Progress
+) -> NoiselessRetrieval:
+    kb = dataset.knowledge_base
+    return NoiselessRetrieval.of(
+        cached_features(images, encoder, progress=progress),
+        np.asarray(images.labels),
+        cached_features(kb, encoder, progress=progress),
+        np.asarray(kb.labels),
+    )
+
+
+def _models(
+    config: EvaluationConfig, grid: Grid, sources: _Sources, encoder: ImageEncoder, progress: Progress
+) -> Mapping[FitKey, FittedModel]:
+    """A model for every key of every codec that owns one: fitted, of the model set, or none."""
+    models: dict[FitKey, FittedModel] = {}
+    fits: dict[Callable[..., Mapping[FitKey, FittedModel]], list[FitKey]] = {}
+    for owner in dict.fromkeys(model_owner(codec) for codec in grid.codecs):
+        keys = owner.fit_keys(grid.rates, grid.seeds, grid.training_channels)
+        if owner.fit is None:
+            models |= dict.fromkeys(keys, FittedModel(None, trained_on="nothing"))
+        elif sources.training is None:
+            models |= dict.fromkeys(keys, _model_of_set(sources.model_set, owner.name))
+        else:
+            fits.setdefault(owner.load_fit(), []).extend(keys)
+    if sources.training is not None:
+        context = FittingContext(
+            data=training_features(sources.training, encoder, progress),
+            images=training_images(sources.training),
+            encoder=encoder,
+            runs=config.runs_dir or cache_folder("runs"),
+            progress=progress,
+            num_jobs=config.num_jobs,
+            precision=config.precision,
+            epochs=config.epochs,
+            num_pilots=config.num_pilots,
+        )
+        for fit, keys in fits.items():
+            models |= fit(keys, context)
+            if missing := [key for key in keys if key not in models]:
+                raise ConfigError(f"codec {missing[0].codec}: its fit returned no model for {missing[0]}")
+    return models
+
+
+def _code_version(make_links: Callable[..., Any]) -> str:
+    """Digest of the file that defines a codec's links; never the same twice for code that is in no file."""
+    function = make_links.func if isinstance(make_links, partial) else make_links
+    file = getattr(sys.modules.get(function.__module__), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else uuid.uuid4().hex
+
+
+def _model_of_set(model_set: ModelSet, name: str) -> FittedModel:
+    codec = model_set.codec(name)
+    model = NestedModel.of(codec) if isinstance(codec, NestedCodec) else codec
+    key = " ".join(file.sha256 for file in codec.entry.files)
+    return FittedModel(model, trained_on=codec.entry.training_data, key=key)

@@ -1,4 +1,4 @@
-"""Measures of a retrieval, and how sure we are of their mean."""
+"""Retrieval without codec and channel, and the measures of a retrieval over a link."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from edge_rx.decoders.ranking import RankedEntries
 from edge_rx.kb.index import FlatIndex
@@ -15,30 +14,27 @@ from engines.models.image_encoder import Features
 
 __all__ = [
     "RECALL_DEPTH",
-    "Interval",
     "NoiselessRetrieval",
     "RetrievalScores",
-    "confidence_interval",
-    "proportion_interval",
     "score_entries",
     "score_ranked",
     "score_retrieval",
 ]
 
 RECALL_DEPTH = 10
-"""Entries among which recall@10 looks."""
+"""Number of best matches that recall@10 considers."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NoiselessRetrieval:
-    """What retrieval gives without codec and channel: the ideal that everything is measured against.
+    """The images to send, the knowledge base, and what each image retrieves without codec and channel.
 
     Attributes
     ----------
     features : (n, feature_dim) float32, of the sent images
     labels : (n,) str, of the sent images
     index, kb_labels : the knowledge base and its (m,) labels
-    entries : (n,) int64, the entry that each clean feature retrieves
+    entries : (n,) int64, the entry that each image's features retrieve
     """
 
     features: Features
@@ -58,14 +54,19 @@ class NoiselessRetrieval:
         return cls(features, labels, index, kb_labels, entries[:, 0])
 
     @property
-    def noiseless_accuracy(self) -> float:
-        """Semantic accuracy of the clean features."""
+    def kb_features(self) -> Features:
+        """(m, feature_dim) float32, the features of the knowledge base's entries."""
+        return self.index.vectors(0, len(self.index))
+
+    @property
+    def accuracy(self) -> float:
+        """Semantic accuracy without codec and channel, 0..1."""
         return float(np.mean(self.kb_labels[self.entries] == self.labels))
 
 
 @dataclass(frozen=True)
 class RetrievalScores:
-    """Shares in 0..1, means over the sent images; see docs/definitions.md, "Measures"."""
+    """Means over the sent images, each in -1..1 or 0..1; see docs/definitions.md, "Measures"."""
 
     semantic_accuracy: float
     recall_at_1: float
@@ -75,14 +76,17 @@ class RetrievalScores:
 
 
 def score_retrieval(queries: Features, noiseless: NoiselessRetrieval) -> RetrievalScores:
-    """Search for the received queries and compare with the clean retrieval, row by row."""
+    """Search for received queries, (n, feature_dim), and compare with the noiseless retrieval, row by row."""
     entries, _ = noiseless.index.search(queries, num_matches=RECALL_DEPTH)
     return score_entries(list(entries), queries, noiseless)
 
 
 def score_ranked(ranked: Sequence[RankedEntries], noiseless: NoiselessRetrieval) -> RetrievalScores:
-    """Compare what a search of signals found; what it takes for the query is the mean of the entries probably meant."""
-    features = noiseless.index.vectors(0, len(noiseless.index))
+    """Compare the result of a detector with the noiseless retrieval.
+
+    The query is the posterior mean of the entries' features.
+    """
+    features = noiseless.kb_features
     queries = np.stack([found.probabilities @ features[found.entries] for found in ranked])
     return score_entries([found.entries for found in ranked], queries, noiseless)
 
@@ -90,18 +94,18 @@ def score_ranked(ranked: Sequence[RankedEntries], noiseless: NoiselessRetrieval)
 def score_entries(
     entries: Sequence[npt.NDArray[np.int64]], queries: Features, noiseless: NoiselessRetrieval
 ) -> RetrievalScores:
-    """Compare retrieved entries with the clean retrieval, image by image.
+    """Compare retrieved entries with the noiseless retrieval, image by image.
 
     Parameters
     ----------
     entries : for each sent image the entries retrieved, best first
-    queries : (n, feature_dim) float32, of any length: what the receiver takes the images' features to be
+    queries : (n, feature_dim) float32, of any length: the receiver's estimate of the images' features
     """
     norms = np.linalg.norm(queries, axis=1) * np.linalg.norm(noiseless.features, axis=1)
     cosine = np.sum(queries * noiseless.features, axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
     first = np.array([found[0] for found in entries])
-    matched = noiseless.index.vectors(0, len(noiseless.index))[first]
-    hits = [wanted in found[:RECALL_DEPTH] for found, wanted in zip(entries, noiseless.entries, strict=True)]
+    matched = noiseless.kb_features[first]
+    hits = [entry in found[:RECALL_DEPTH] for found, entry in zip(entries, noiseless.entries, strict=True)]
     return RetrievalScores(
         semantic_accuracy=float(np.mean(noiseless.kb_labels[first] == noiseless.labels)),
         recall_at_1=float(np.mean(first == noiseless.entries)),
@@ -109,27 +113,3 @@ def score_entries(
         mean_cosine=float(np.mean(cosine)),
         match_cosine=float(np.mean(np.sum(matched * noiseless.features, axis=1))),
     )
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its 95 % confidence interval; the interval of a single value is the whole line."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def confidence_interval(values: Sequence[float]) -> Interval:
-    """Student's t interval of the mean over seeds."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Interval(mean, float("-inf"), float("inf"))
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return Interval(mean, mean - half, mean + half)
-
-
-def proportion_interval(num_right: int, num_trials: int) -> Interval:
-    """Wilson's 95 % interval of a share, for one run over `num_trials` images."""
-    result = stats.binomtest(num_right, num_trials).proportion_ci(0.95, method="wilson")
-    return Interval(num_right / num_trials, float(result.low), float(result.high))

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="needs semlink[train]")
-pytest.importorskip("torch", reason="needs semlink[train]")
-pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from engines.backends.runner import load_runner
 from engines.graphs.nested import nested_encoder
 from engines.models.codebook import LATENT_DIM, Codebook
-from semlink.channel import ChannelModel
 from semlink.errors import DatasetError
-from semlink.rates import parse_rate
 from trainer.codecs.clusters import cluster_tree
 from trainer.codecs.nested import NestedFit, fit_codebook, fitted_codebook
 from trainer.codecs.training_data import TrainingFeatures
-from trainer.links.graph_link import Csi, LinkConditions
-from trainer.links.retrieval import NoiselessRetrieval
-from trainer.links.signal_link import SignalLink
 
 FIT = NestedFit(num_cells=20, analog_only_share=0.1)
 DIM = 16
@@ -55,14 +47,14 @@ def test_projection_is_orthonormal_and_its_columns_fall_in_power(codebook: Codeb
     assert (np.diff(power) <= 1e-6).all()
 
 
-def test_share_of_held_out_images_that_counts_as_unfamiliar(codebook: Codebook) -> None:
+def test_share_of_held_out_images_below_the_threshold(codebook: Codebook) -> None:
     def share(features: np.ndarray) -> float:
         similarity = codebook.directions(features) @ codebook.centroids.T
         return float(np.mean(codebook.energy_score(similarity) < codebook.energy_score_threshold))
 
     assert share(clustered(500, 2)[0]) == pytest.approx(0.1, abs=0.01)
-    strangers = np.random.default_rng(3).standard_normal((500, DIM)).astype(np.float32)
-    assert share(strangers) > 0.5
+    others = np.random.default_rng(3).standard_normal((500, DIM)).astype(np.float32)
+    assert share(others) > 0.5
 
 
 @pytest.mark.parametrize("dim", [DIM, 24])
@@ -113,30 +105,6 @@ def test_fit_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize(
-    ("channel", "csi", "num_pilots"),
-    [
-        (ChannelModel.IDEAL, Csi.NOTHING, 0),
-        (ChannelModel.AWGN, Csi.NOTHING, 0),
-        (ChannelModel.RAYLEIGH, Csi.PILOTS, 8),
-        (ChannelModel.RAYLEIGH_FAST, Csi.GENIE, 0),
-    ],
-)
-def test_link_works_at_every_rate(codebook: Codebook, channel: ChannelModel, csi: Csi, num_pilots: int) -> None:
-    sent, sent_kinds = clustered(300, 5)
-    kept, kept_kinds = clustered(300, 6)
-    noiseless = NoiselessRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
-    accuracy = []
-    for num_symbols in ("4", "64", "1024"):
-        link = SignalLink.nested("nested", codebook, parse_rate(num_symbols), noiseless)
-        scores = link.retrieve(noiseless, LinkConditions(channel, 3.0, csi, num_pilots), np.random.default_rng(0))
-        accuracy.append(scores.semantic_accuracy)
-        assert scores.recall_at_10 >= scores.recall_at_1
-    assert accuracy[0] > 0.15  # chance is 0.05
-    assert accuracy[1] > noiseless.noiseless_accuracy - 0.25
-    assert accuracy[2] > noiseless.noiseless_accuracy - 0.15
-
-
 def test_first_reals_are_those_of_the_coarse_cells() -> None:
     """Cells of one coarse cell have the same first reals, and others behind; without levels, others from the first."""
     features, _ = clustered(6000, 7)
@@ -154,22 +122,3 @@ def test_first_reals_are_those_of_the_coarse_cells() -> None:
     assert len(np.unique(codebook.codewords[:, 8:], axis=0)) > 20
     flat = fit_codebook(features, clustered(500, 2)[0], NestedFit(num_cells=60, coarse_levels=()))
     assert len(np.unique(flat.codewords[:, :4], axis=0)) > 5
-
-
-def test_cells_lie_within_the_cells_of_the_level_before() -> None:
-    features, _ = clustered(3000, 8)
-    coarse, fine = cluster_tree(features, [10, 60], seed=0, max_iterations=20)
-    assert coarse.shape == fine.shape == (60, DIM)
-    assert len(np.unique(coarse, axis=0)) == 10
-    assert len(np.unique(fine, axis=0)) == 60
-    nearest = (fine @ np.unique(coarse, axis=0).T).argmax(axis=1)
-    assert np.mean((np.unique(coarse, axis=0)[nearest] == coarse).all(axis=1)) > 0.8
-
-
-def test_empty_clusters_are_not_cut() -> None:
-    """Two directions, thousands of times each: most clusters hold nothing, and there is nothing to tell apart."""
-    features = np.repeat(np.eye(2, DIM, dtype=np.float32), 500, axis=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn says that there are fewer directions than clusters
-        levels = cluster_tree(features, [4, 20], seed=0, max_iterations=20)
-    assert all(np.isfinite(level).all() and level.shape == (20, DIM) for level in levels)

@@ -19,7 +19,7 @@ pytest.importorskip("skimage", reason="needs semlink[demo]")
 from semlink.errors import ConfigError, KnowledgeBaseError, ResultsError
 from semlink.rates import parse_rate
 from trainer.demo.processes import CommandFailedError, CommandProcess, run_command, run_link
-from trainer.links.retrieval import proportion_interval
+from trainer.intervals import proportion_interval
 
 DEADLINE_S = 240.0
 COUNT = 300
@@ -76,7 +76,7 @@ def test_evaluate_gives_the_numbers_of_the_demo(report_folder: Path, tmp_path: P
     pytest.importorskip("torch", reason="needs semlink[train]")
     out = tmp_path / "evaluation.json"
     semlink(
-        "evaluate", "--data", "digits", "--num-symbols", "64", "--count", str(COUNT), "--seeds", "5", "--json", str(out)
+        "evaluate", "--data", "digits", "--rate", "64", "--limit", str(COUNT), "--num-seeds", "5", "--out", str(out)
     )
     assert out.with_suffix(".png").exists()
     evaluation = json.loads(out.read_text())
@@ -96,8 +96,18 @@ def test_evaluate_gives_the_numbers_of_the_demo(report_folder: Path, tmp_path: P
 def test_builtin_codec_reaches_its_accuracy_on_cifar100(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs semlink[train]")
     out = tmp_path / "evaluation.json"
-    arguments = ("--data", "cifar100", "--weights", "model-set", "--count", "1000", "--seeds", "2", "--snr-db=-7,10")
-    semlink("evaluate", *arguments, "--num-symbols", "64", "--json", str(out))
+    arguments = (
+        "--data",
+        "cifar100",
+        "--weights",
+        "model-set",
+        "--limit",
+        "1000",
+        "--num-seeds",
+        "2",
+        "--snr-db=-7,10",
+    )
+    semlink("evaluate", *arguments, "--rate", "64", "--out", str(out))
     evaluation = json.loads(out.read_text())
     accuracy = {cell["snr_db"]: cell["semantic_accuracy"] for cell in evaluation["summary"]}
     # docs/results.md: ideal 0.542, and 0.47 and 0.54 at 64 symbols; four standard errors of 1,000 images.

@@ -1,0 +1,80 @@
+"""Nested codes of projected features."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs semlink[train]")
+pytest.importorskip("sklearn", reason="needs semlink[train]")
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+
+from semlink.errors import DatasetError
+from semlink.rates import parse_rate
+from tests.support.conditions import awgn
+from tests.support.retrieval import unit
+from trainer.codecs.nested_labels import FittedProjection, fitted_nested_labels, fitted_projection
+from trainer.codecs.training_data import TrainingFeatures
+from trainer.links.retrieval import NoiselessRetrieval
+from trainer.links.signal_link import SignalLink
+
+DIM = 24
+
+
+def images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Eight categories that differ in six of 24 dimensions; the others are independent of the category."""
+    centres = np.random.default_rng(0).standard_normal((8, 6))
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(0, 8, num_images)
+    features = rng.standard_normal((num_images, DIM))
+    features[:, :6] = centres[kinds] + 0.3 * rng.standard_normal((num_images, 6))
+    return unit(features), kinds
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingFeatures:
+    return TrainingFeatures(*images(3000, 1), "made up", "key", tuple("01234567"))
+
+
+@pytest.fixture(scope="module")
+def projection(data: TrainingFeatures, runs: Path) -> FittedProjection:
+    return fitted_projection(0, data, runs, precision="fp32")
+
+
+def test_projection_improves_both_codecs(data: TrainingFeatures, projection: FittedProjection, runs: Path) -> None:
+    (sent, sent_kinds), (kept, kept_kinds) = images(400, 2), images(400, 3)
+    noiseless = NoiselessRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
+    codebook = fitted_nested_labels(0, data, projection, runs)
+    assert codebook.num_cells == 8
+    rate, head = parse_rate("32"), projection.model
+    links = {
+        "nested-labels": SignalLink.nested(codebook, rate, noiseless, projection=head),
+        "index-labels": SignalLink.index(rate, noiseless, seed=0, projection=head),
+    }
+    for name, link in links.items():
+        accuracy = link.retrieve(noiseless, awgn(3.0), np.random.default_rng(0)).semantic_accuracy
+        assert accuracy > noiseless.accuracy + 0.1, name
+
+
+def test_label_alone_sends_one_of_as_many_codewords_as_categories(
+    data: TrainingFeatures, projection: FittedProjection, runs: Path
+) -> None:
+    codebook = fitted_nested_labels(0, data, projection, runs, label_alone=True)
+    others = unit(np.random.default_rng(1).standard_normal((200, 256)))
+    codewords = np.unique(codebook.latent(others)[:, :256], axis=0)
+    assert len(codewords) <= 8
+    assert set(np.unique(codewords)) == {-1, 1}
+
+
+def test_too_few_images_of_each_category_are_refused(data: TrainingFeatures, tmp_path: Path) -> None:
+    few = replace(data, features=data.features[:100], labels=data.labels[:100])
+    with pytest.raises(DatasetError, match="13 images of each, got 100 images of 8"):
+        fitted_projection(0, few, tmp_path, precision="fp32")

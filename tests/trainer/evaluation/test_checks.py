@@ -1,0 +1,118 @@
+"""Cells that cannot run are refused by spec and manifest."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("scipy", reason="needs semlink[train]")
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+
+from semlink.channel import ChannelModel
+from semlink.constellation import Constellation
+from semlink.errors import ConfigError, MissingDependencyError
+from semlink.rates import parse_rate
+from tests.support.evaluation import SYNTHETIC, make_grid
+from tests.support.model_sets import make_model_set
+from trainer.codecs.table import find_codec
+from trainer.evaluation.checks import check_grid, check_model_set, check_packages, model_owner
+from trainer.links.conditions import Csi
+
+FADING = {"channels": (ChannelModel.RAYLEIGH,)}
+FAST = {"channels": (ChannelModel.RAYLEIGH_FAST,)}
+
+
+def rates(*num_symbols: int) -> dict[str, Any]:
+    return {"rates": tuple(parse_rate(str(number)) for number in num_symbols)}
+
+
+@pytest.mark.parametrize(
+    ("codecs", "changes", "words"),
+    [
+        (("nested",), {"snr_db": (200.0,)}, "-100 to 100 dB"),
+        (("kbsc", "nested"), {**FADING, "num_pilots": 1}, "^nested needs 2 pilots or more"),
+        (("kbsc-reference",), FAST, 'kbsc-reference is published for awgn, rayleigh only, not for "rayleigh-fast"'),
+        (("nested-feedback",), {**FADING, "csi": Csi.GENIE}, "a genie does neither"),
+        (("nested-feedback",), FAST, "a genie does neither"),
+        (("uncoded",), {}, "uncoded sends the features as they are: 8 symbols, not 16"),
+        (("bpg-ldpc",), FAST, 'bpg-ldpc cannot run on "rayleigh-fast"'),
+        (("deepjscc",), {**FAST, **rates(64)}, 'deepjscc cannot run on "rayleigh-fast"'),
+        (("deepjscc",), rates(64, 16), "deepjscc needs at least 32 symbols, got 16"),
+        (("index-polar",), rates(8), "16 to 512 symbols, not 8"),
+        (("index-polar",), rates(1024), "16 to 512 symbols, not 1024"),
+        (("index-polar",), {"constellation": Constellation.QAM16}, "leave out --constellation"),
+        (("bpg-ldpc",), {"constellation": Constellation.QAM16}, "leave out --constellation"),
+        (("deepjscc",), {"constellation": Constellation.QAM16, **rates(64)}, "leave out --constellation"),
+        (("deepjscc", "uncoded"), rates(16), "deepjscc needs.*; uncoded sends"),
+    ],
+)
+def test_cell_that_cannot_run_is_refused(codecs: tuple[str, ...], changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_grid(make_grid(*codecs, **changes), feature_dim=16)
+
+
+@pytest.mark.parametrize(
+    ("codecs", "changes"),
+    [
+        (("nested", "index", "kbsc"), FAST),
+        (("kbsc",), {**FADING, "num_pilots": 1}),
+        (("nested",), {**FADING, "num_pilots": 1, "csi": Csi.NOTHING}),
+        (("uncoded",), rates(8)),
+        (("index-polar",), {**FAST, **rates(16, 512)}),
+        (("bpg-ldpc", "deepjscc"), {**FADING, **rates(32, 1024)}),
+        (("nested", "kbsc"), {"constellation": Constellation.QAM16}),
+    ],
+)
+def test_cell_that_can_run_is_accepted(codecs: tuple[str, ...], changes: dict[str, Any]) -> None:
+    check_grid(make_grid(*codecs, **changes), feature_dim=16)
+
+
+def test_knowledge_base_too_small_for_a_polar_code_is_refused() -> None:
+    check_grid(make_grid("index-polar"), feature_dim=16, num_entries=2049)
+    with pytest.raises(ConfigError, match="2,049 entries or more, not 40"):
+        check_grid(make_grid("index-polar"), feature_dim=16, num_entries=40)
+
+
+def test_model_that_the_set_lacks_is_refused(tmp_path: Path) -> None:
+    models = make_model_set(tmp_path / "set", rates=(16, 64), nested=True, categories=("cat", "boat"))
+    held = ("nested", "nested-feedback", "nested-labels", "index-labels", "index", "uncoded")
+    check_model_set(make_grid(SYNTHETIC, *held, **rates(16, 64)), models)
+    for codec in ("kbsc", "label", "vq", "deepjscc", "bpg-ldpc"):
+        with pytest.raises(ConfigError, match=rf"holds synthetic-codec, .*, not {codec}; use --weights trained"):
+            check_model_set(make_grid(codec), models)
+
+
+def test_codec_on_another_ones_model_needs_that_model(tmp_path: Path) -> None:
+    models = make_model_set(tmp_path / "set", rates=(16,))
+    with pytest.raises(ConfigError, match="not nested-labels; use --weights trained"):
+        check_model_set(make_grid("index-labels"), models)
+    assert model_owner(find_codec("index-labels")).name == "nested-labels"
+    assert model_owner(find_codec("nested")).name == "nested"
+
+
+def test_rate_that_the_set_lacks_is_refused(tmp_path: Path) -> None:
+    models = make_model_set(tmp_path / "set", rates=(64, 128), nested=True)
+    with pytest.raises(ConfigError, match="has synthetic-codec at 64, 128 symbols, not at 4, 16; choose from"):
+        check_model_set(make_grid("nested", SYNTHETIC, **rates(4, 16, 64)), models)
+
+
+def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"bpg-ldpc needs torch.*train"):
+        check_packages(make_grid("bpg-ldpc"), fits=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("av", "sionna") else object())
+    with pytest.raises(MissingDependencyError, match=r"bpg-ldpc needs av.*references"):
+        check_packages(make_grid("bpg-ldpc"), fits=False)
+    with pytest.raises(MissingDependencyError, match=r"index-polar needs sionna-no-rt.*references"):
+        check_packages(make_grid("index-polar"), fits=False)
+    check_packages(make_grid("index", "uncoded"), fits=True)
+
+
+def test_packages_of_fitting_are_needed_for_fitting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else object())
+    check_packages(make_grid("nested-feedback"), fits=False)
+    with pytest.raises(MissingDependencyError, match="nested needs scikit-learn"):
+        check_packages(make_grid("nested-feedback"), fits=True)

@@ -1,0 +1,65 @@
+"""`semlink codecs`: the table of codecs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from engines.models.model_set import BUILTIN_MODEL_SETS, ModelSet
+from semlink.cli.options import AsJson
+from trainer.codecs.spec import CodecSpec
+from trainer.codecs.table import codec_names, find_codec
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Show the codecs that are installed.")
+
+
+@app.callback()
+def _codecs() -> None:
+    """Keep `list` a subcommand: typer would make a single command the application itself."""
+
+
+@app.command("list", epilog="Example: semlink codecs list --json")
+def list_codecs(as_json: AsJson = False) -> None:
+    """List every codec with what it needs, whether it can be trained, and which built-in model sets have its model."""
+    rows = codec_rows()
+    if as_json:
+        print(msgspec.json.encode(rows).decode())
+        return
+    table = Table("codec", "summary", "needs", "trainable", "built-in model sets")
+    for row in rows:
+        is_trainable = "yes" if row["trainable"] else ""
+        table.add_row(
+            row["name"], row["summary"], ", ".join(row["needs"]), is_trainable, ", ".join(row["builtin_model_sets"])
+        )
+    Console().print(table)
+
+
+def codec_rows() -> list[dict[str, Any]]:
+    """Facts of every codec as flat dictionaries."""
+    held = _codecs_by_model_set()
+    return [_row(find_codec(name), held) for name in codec_names()]
+
+
+def _row(codec: CodecSpec, held: dict[str, set[str]]) -> dict[str, Any]:
+    model = codec.model_of or codec.name
+    return {
+        "name": codec.name,
+        "summary": codec.summary,
+        "needs": [need.value for need in codec.needs],
+        "model_of": codec.model_of,
+        "fitted_for": list(codec.fitted_for) if codec.fit else [],
+        "trainable": codec.is_trainable,
+        "modules": list(dict.fromkeys([*codec.modules, *codec.fit_modules])),
+        "builtin_model_sets": [name for name, codecs in held.items() if model in codecs],
+    }
+
+
+def _codecs_by_model_set() -> dict[str, set[str]]:
+    folders = sorted(path.parent for path in BUILTIN_MODEL_SETS.glob("*/manifest.json"))
+    return {folder.name: {codec.name for codec in ModelSet(folder).codecs} for folder in folders}

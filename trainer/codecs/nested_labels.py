@@ -1,0 +1,87 @@
+"""Fit `nested-labels` and `label`: a projection head trained on labels, and a nested code of projected features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from engines.models.codebook import Codebook
+from engines.models.projection_head import ProjectionHead
+from semlink.errors import DatasetError
+from trainer.codecs.config import Precision, ProjectionLoss
+from trainer.codecs.fitting import FittingContext
+from trainer.codecs.nested import NestedFit, NestedModel, fitted_codebook
+from trainer.codecs.projection_head import ProjectionTraining, trained_projection
+from trainer.codecs.spec import FitKey, FittedModel
+from trainer.codecs.training_data import TrainingFeatures
+
+__all__ = ["FittedProjection", "fit_labelled", "fitted_nested_labels", "fitted_projection"]
+
+_IMAGES_PER_CATEGORY = 13
+"""On average; four fifths of them are for training, and a code takes ten."""
+
+
+@dataclass(frozen=True, eq=False)
+class FittedProjection:
+    """A trained projection head, the file of its graph, and the run that made it."""
+
+    model: ProjectionHead
+    graph_path: Path
+    training: ProjectionTraining
+
+
+def fit_labelled(keys: Sequence[FitKey], context: FittingContext) -> Mapping[FitKey, FittedModel]:
+    """Fit `nested-labels` and `label`, for each seed a projection head and a codebook around its proxies."""
+    data, runs, progress = context.data, context.runs, context.progress
+    seeds = progress.track(list(dict.fromkeys(key.seed for key in keys)), description="training projection heads")
+    projections = {
+        seed: fitted_projection(seed, data, runs, precision=context.precision, loss=context.projection_loss)
+        for seed in seeds
+    }
+    fitted = {}
+    for key in progress.track(keys, description="fitting projected features"):
+        projection, label_alone = projections[key.seed], key.codec == "label"
+        codebook = fitted_nested_labels(key.seed, data, projection, runs, label_alone=label_alone)
+        model = NestedModel(codebook, projection.model, projection.graph_path)
+        fitted[key] = FittedModel(model, trained_on=data.source, key=model.content_key)
+    return fitted
+
+
+def fitted_projection(
+    seed: int, data: TrainingFeatures, runs: Path, *, precision: Precision, loss: ProjectionLoss = "proxy"
+) -> FittedProjection:
+    """Train the projection head of both codecs, or read an earlier run.
+
+    Raises
+    ------
+    DatasetError
+        If there are too few images of each category.
+    """
+    if len(data.features) < _IMAGES_PER_CATEGORY * len(data.categories):
+        raise DatasetError(
+            f"learning categories takes {_IMAGES_PER_CATEGORY} images of each, got {len(data.features)} images of"
+            f" {len(data.categories)} (a folder's are its class folders); nested needs no labels"
+        )
+    training = ProjectionTraining.for_images(seed, len(data.features), precision=precision, loss=loss)
+    return FittedProjection(trained_projection(training, data, runs), training.graph_path(data, runs), training)
+
+
+def fitted_nested_labels(
+    seed: int, data: TrainingFeatures, projection: FittedProjection, runs: Path, *, label_alone: bool = False
+) -> Codebook:
+    """Fit `nested-labels`: a nested code of the training images' projected features, with cells around the proxies.
+
+    With `label_alone` it is `label`: the category's codeword has all of the power, whatever the image's features.
+    """
+    projected = replace(
+        data, features=projection.model.project_images(data.features), content_key=projection.training.key(data)
+    )
+    fit = NestedFit.for_projection(seed, len(data.categories))
+    if label_alone:
+        fit = msgspec.structs.replace(
+            fit, digital_power_share=1.0, high_snr_digital_power_share=1.0, analog_only_share=0.0
+        )
+    return fitted_codebook(fit, projected, runs, proxies=projection.model.proxies)

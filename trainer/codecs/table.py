@@ -1,0 +1,257 @@
+"""The table of codecs: one entry for each, and those that installed packages add."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from semlink.channel import PAPER_CHANNELS, ChannelModel
+from semlink.errors import ConfigError
+from trainer.codecs.spec import CodecCase, CodecSpec, Need
+
+__all__ = [
+    "BUILTIN_CODECS",
+    "DEEPJSCC_MIN_SYMBOLS",
+    "ENTRY_POINT_GROUP",
+    "POLAR_MIN_BITS",
+    "POLAR_RATES",
+    "codec_names",
+    "find_codec",
+]
+
+ENTRY_POINT_GROUP = "semlink.codecs"
+"""Entry points of this group are codecs: the name is the codec's, the value a `CodecSpec`."""
+
+POLAR_RATES = range(16, 513)
+"""Symbols of `index-polar`: fewer have no room for number and CRC, and 5G's code ends at 1,088 coded bits."""
+POLAR_MIN_BITS = 12
+"""Fewer message bits have another code in 5G, without a CRC; padding them would make the reference look weak."""
+DEEPJSCC_MIN_SYMBOLS = 32
+"""One real for each of the 8 x 8 positions of `deepjscc`'s feature maps."""
+
+
+def _refuse_unpublished_channel(case: CodecCase) -> str | None:
+    if case.channel in {model.value for model in PAPER_CHANNELS}:
+        return None
+    known = ", ".join(model.value for model in PAPER_CHANNELS)
+    return f'kbsc-reference is published for {known} only, not for "{case.channel}"'
+
+
+def _refuse_genie(case: CodecCase) -> str | None:
+    if case.csi == "genie":
+        return "nested-feedback follows what a receiver estimates and reports; a genie does neither"
+    return None
+
+
+def _refuse_all_but_feature_rate(case: CodecCase) -> str | None:
+    if case.rate.latent_dim == case.feature_dim:
+        return None
+    return f"uncoded sends the features as they are: {case.feature_dim // 2} symbols, not {case.rate.num_symbols}"
+
+
+def _refuse_constellation(codec: str, case: CodecCase) -> str | None:
+    if case.constellation is None:
+        return None
+    return f"{codec} has a constellation of its own; leave out --constellation"
+
+
+def _refuse_short_polar(case: CodecCase) -> str | None:
+    if case.rate.num_symbols not in POLAR_RATES:
+        first, last = POLAR_RATES.start, POLAR_RATES.stop - 1
+        return f"index-polar has rates of {first} to {last} symbols, not {case.rate.num_symbols}"
+    if case.num_entries is not None and (case.num_entries - 1).bit_length() < POLAR_MIN_BITS:
+        least = 2 ** (POLAR_MIN_BITS - 1) + 1
+        return f"index-polar needs a knowledge base of {least:,} entries or more, not {case.num_entries:,}"
+    return _refuse_constellation("index-polar", case)
+
+
+def _refuse_fast_fading(codec: str, case: CodecCase) -> str | None:
+    if case.channel == ChannelModel.RAYLEIGH_FAST.value:
+        return f'{codec} cannot run on "rayleigh-fast"; use --channel awgn,rayleigh'
+    return _refuse_constellation(codec, case)
+
+
+def _refuse_for_deepjscc(case: CodecCase) -> str | None:
+    if case.rate.num_symbols < DEEPJSCC_MIN_SYMBOLS:
+        return f"deepjscc needs at least {DEEPJSCC_MIN_SYMBOLS} symbols, got {case.rate.num_symbols}"
+    return _refuse_fast_fading("deepjscc", case)
+
+
+_FITTED_BY_CLUSTERS = ("sklearn", "threadpoolctl")
+
+BUILTIN_CODECS = (
+    CodecSpec(
+        name="nested",
+        summary="one code for every rate and SNR, fitted without labels; for pictures of any kind",
+        links="trainer.links.signal_link:nested_links",
+        fit="trainer.codecs.nested:fit_nested",
+        needs=(Need.TRAINING_SET,),
+        is_trainable=True,
+        fit_modules=_FITTED_BY_CLUSTERS,
+        line_style="C3o-",
+    ),
+    CodecSpec(
+        name="nested-feedback",
+        summary="nested, its power shared by the SNR that the receiver reports",
+        links="trainer.links.feedback_link:feedback_links",
+        needs=(Need.REPORTS,),
+        model_of="nested",
+        refusal=_refuse_genie,
+        line_style="C3s:",
+    ),
+    CodecSpec(
+        name="nested-labels",
+        summary="nested on projected features: better for known categories, unsuitable for others",
+        links="trainer.links.signal_link:nested_links",
+        fit="trainer.codecs.nested_labels:fit_labelled",
+        needs=(Need.TRAINING_SET, Need.LABELS),
+        is_trainable=True,
+        sends="category",
+        fit_modules=("torch", *_FITTED_BY_CLUSTERS),
+        line_style="C3^--",
+    ),
+    CodecSpec(
+        name="label",
+        summary="the codeword of the category and nothing else",
+        links="trainer.links.signal_link:nested_links",
+        fit="trainer.codecs.nested_labels:fit_labelled",
+        needs=(Need.TRAINING_SET, Need.LABELS),
+        is_trainable=True,
+        sends="category",
+        fit_modules=("torch", *_FITTED_BY_CLUSTERS),
+        line_style="C4o-",
+    ),
+    CodecSpec(
+        name="index",
+        summary="the codeword of the nearest entry, by a transmitter that holds every entry's vector",
+        links="trainer.links.signal_link:index_links",
+        needs=(Need.KNOWLEDGE_BASE,),
+        sends="entry",
+        line_style="C2o-",
+    ),
+    CodecSpec(
+        name="index-labels",
+        summary="index on projected features",
+        links="trainer.links.signal_link:index_links",
+        needs=(Need.KNOWLEDGE_BASE, Need.LABELS),
+        model_of="nested-labels",
+        sends="category",
+        line_style="C2^--",
+    ),
+    CodecSpec(
+        name="kbsc",
+        summary="the network of arXiv 2504.01053 over honest channels, one for each rate",
+        links="trainer.links.graph_link:graph_links",
+        fit="trainer.codecs.training_runs:fit_kbsc",
+        fitted_for=("rate", "seed", "channel"),
+        needs=(Need.TRAINING_SET,),
+        is_trainable=True,
+        weighs_noise=False,
+        fit_modules=("torch",),
+        line_style="C0o-",
+    ),
+    CodecSpec(
+        name="kbsc-reference",
+        summary="the network of arXiv 2504.01053 over its channel as published",
+        links="trainer.links.graph_link:graph_links",
+        fit="trainer.codecs.training_runs:fit_kbsc",
+        fitted_for=("rate", "seed", "channel"),
+        needs=(Need.TRAINING_SET,),
+        weighs_noise=False,
+        uses_paper_channel=True,
+        fit_modules=("torch",),
+        refusal=_refuse_unpublished_channel,
+        line_style="C0s--",
+    ),
+    *(
+        CodecSpec(
+            name=name,
+            summary=summary,
+            links="trainer.links.vq_link:vq_links",
+            fit="trainer.codecs.quantizer:fit_quantizers",
+            needs=(Need.TRAINING_SET,),
+            fit_modules=_FITTED_BY_CLUSTERS,
+            line_style=line_style,
+        )
+        for name, summary, line_style in (
+            ("vq", "the number of one k-means cell", "C1o-"),
+            ("vq-residual", "numbers of cells, each of the error of those before", "C1s--"),
+            ("vq-product", "numbers of cells, each of its own part of the principal components", "C1^:"),
+        )
+    ),
+    CodecSpec(
+        name="uncoded",
+        summary="the features as they are, two reals in each symbol",
+        links="trainer.links.graph_link:uncoded_links",
+        weighs_noise=False,
+        is_seeded=False,
+        refusal=_refuse_all_but_feature_rate,
+        line_style="C7o-",
+    ),
+    CodecSpec(
+        name="index-polar",
+        summary="the number of the nearest entry with 5G's polar code, CRC and QPSK",
+        links="trainer.links.index_polar:index_polar_links",
+        needs=(Need.KNOWLEDGE_BASE,),
+        is_seeded=False,
+        runs_alone=True,  # torch, which decodes, uses all cores
+        sends="entry",
+        modules=("torch", "sionna"),
+        refusal=_refuse_short_polar,
+        line_style="C5s:",
+    ),
+    CodecSpec(
+        name="bpg-ldpc",
+        summary="the picture: HEVC still, 5G's LDPC code, QAM",
+        links="trainer.links.bpg_ldpc:bpg_ldpc_links",
+        fit="trainer.links.bpg_ldpc:fit_bpg_ldpc",
+        fitted_for=(),
+        needs=(Need.TRAINING_SET, Need.LABELS, Need.PICTURES),
+        is_seeded=False,
+        runs_alone=True,  # the seeds of a rate share their stills, and the image encoder uses all cores
+        modules=("torch", "av", "sionna"),
+        refusal=lambda case: _refuse_fast_fading("bpg-ldpc", case),
+        line_style="C8D:",
+    ),
+    CodecSpec(
+        name="deepjscc",
+        summary="the picture: a convolutional autoencoder trained through noise",
+        links="trainer.links.deepjscc_link:deepjscc_links",
+        fit="trainer.codecs.deepjscc_training:fit_deepjscc",
+        fitted_for=("rate",),
+        needs=(Need.TRAINING_SET, Need.PICTURES),
+        is_seeded=False,
+        runs_alone=True,  # the seeds of a rate share their symbols, and the image encoder uses all cores
+        modules=("torch",),
+        refusal=_refuse_for_deepjscc,
+        line_style="C4v:",
+    ),
+)
+"""Codecs of this package, in the order in which commands list them."""
+
+
+def codec_names() -> tuple[str, ...]:
+    """Names of all codecs, built-in and installed; imports no package of a codec."""
+    installed = (entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
+    return tuple(dict.fromkeys([*(spec.name for spec in BUILTIN_CODECS), *sorted(installed)]))
+
+
+def find_codec(name: str) -> CodecSpec:
+    """Find a codec by name, among the built-in ones first.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of the name, or an entry point's value is no `CodecSpec` of it.
+    """
+    for spec in BUILTIN_CODECS:
+        if spec.name == name:
+            return spec
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name):
+        try:
+            spec = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f'codec "{name}": {entry.value} cannot be imported: {error}') from None
+        if not isinstance(spec, CodecSpec) or spec.name != name:
+            raise ConfigError(f'codec "{name}": {entry.value} must be a CodecSpec of this name')
+        return spec
+    raise ConfigError(f'codec "{name}" is unknown; choose from: {", ".join(codec_names())}')
