@@ -1,9 +1,26 @@
-"""The contract that both ends of the link obey: rates, image preprocessing, IQ codes, frames.
+"""The contract that both ends of the link obey: rates, image preprocessing, I/Q codes, frames, channels, transport.
 
-Nothing heavier than numpy, Pillow and pyzmq is imported from here, so that the ground floor runs
-on the smallest transmitter.
+It knows nothing of models, knowledge bases or training, and runs on numpy, Pillow and pyzmq alone.
 """
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from semlink.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from semlink.channel import CustomChannel
+    from semlink.channel_process import Channel
+    from semlink.frame import Frame, pack, unpack
+    from semlink.rates import Rate, parse_rate
+
+__all__ = ["Channel", "CustomChannel", "Frame", "Rate", "__version__", "pack", "parse_rate", "unpack"]
+
+__version__ = "0.2.0"
+
+_MODULES = {
+    "Channel": "channel_process",
+    "CustomChannel": "channel",
+    **dict.fromkeys(("Frame", "pack", "unpack"), "frame"),
+    **dict.fromkeys(("Rate", "parse_rate"), "rates"),
+}
+__getattr__ = lazy_exports(__name__, {name: f"semlink.{module}" for name, module in _MODULES.items()})

@@ -2,8 +2,8 @@
 
 The mean power of a transmission is 1, so the noise variance per complex symbol is
 N0 = 10^(-SNR/10), N0/2 in each real dimension (docs/definitions.md, "SNR"). Every model takes its
-randomness from the generator that the caller passes. What a receiver may know of the gains is not
-decided here: see `edge_rx.equalizer`.
+randomness from the generator that the caller passes. The receiver's knowledge of the gains is the
+subject of `edge_rx.equalizer`. A package of the user adds a channel by name: `semlink.channel_registry`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,10 @@ __all__ = [
     "MAX_SNR_DB",
     "PAPER_CHANNELS",
     "RICIAN_K",
+    "AnyChannel",
     "ChannelModel",
     "ChannelOutput",
+    "CustomChannel",
     "apply_channel",
     "complex_normal",
     "default_num_pilots",
@@ -34,7 +37,7 @@ __all__ = [
 ]
 
 MAX_SNR_DB = 100.0
-"""SNR is taken from -100 to 100 dB: beyond that the noise is nothing, or nothing else is left, in float32."""
+"""Range of the SNR, -100 to 100 dB: beyond it float32 loses the noise or the signal."""
 
 
 class ChannelModel(str, enum.Enum):
@@ -55,8 +58,13 @@ class ChannelModel(str, enum.Enum):
 
     @property
     def is_block_fading(self) -> bool:
-        """Whether one unknown complex gain holds for all of a transmission, which takes pilots to undo."""
+        """Whether one unknown complex gain holds for a whole transmission, so that pilots are needed to estimate it."""
         return self in (ChannelModel.RAYLEIGH, ChannelModel.RICIAN)
+
+    @property
+    def rotates_phase(self) -> bool:
+        """Whether gains have a random phase."""
+        return self.is_block_fading or self is ChannelModel.RAYLEIGH_FAST
 
 
 RICIAN_K = 4.0
@@ -71,7 +79,7 @@ PAPER_CHANNELS = (ChannelModel.AWGN, ChannelModel.RAYLEIGH)
 
 @dataclass(frozen=True)
 class ChannelOutput:
-    """What left the channel, and what only a simulation knows of it.
+    """Received symbols, and the gains that only a simulation knows.
 
     Attributes
     ----------
@@ -85,8 +93,30 @@ class ChannelOutput:
     noise_variance: float
 
 
-def default_num_pilots(model: ChannelModel) -> int:
-    """Pilots before an image where nobody says otherwise: under block fading an eighth of the smallest paper rate."""
+@dataclass(frozen=True)
+class CustomChannel:
+    """A channel model of a user.
+
+    Attributes
+    ----------
+    value : name of the channel
+    apply : (symbols (..., n) complex64 of unit mean power, SNR Es/N0 [dB], generator) -> output; all randomness comes
+        from the generator
+    is_block_fading : whether one unknown complex gain holds for a whole transmission
+    rotates_phase : whether gains have a random phase, so that receivers need pilots
+    """
+
+    value: str
+    apply: Callable[[Symbols, float, np.random.Generator], ChannelOutput]
+    is_block_fading: bool = False
+    rotates_phase: bool = False
+
+
+AnyChannel: TypeAlias = ChannelModel | CustomChannel
+
+
+def default_num_pilots(model: AnyChannel) -> int:
+    """Default number of pilots before an image: under block fading an eighth of the smallest paper rate."""
     return 8 if model.is_block_fading else 0
 
 
@@ -110,20 +140,20 @@ def complex_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Symbols:
     return pairs.view(np.complex64)[..., 0]
 
 
-def apply_channel(symbols: Symbols, model: ChannelModel, *, snr_db: float, rng: np.random.Generator) -> ChannelOutput:
+def apply_channel(symbols: Symbols, model: AnyChannel, *, snr_db: float, rng: np.random.Generator) -> ChannelOutput:
     """Send symbols through a channel.
 
     Parameters
     ----------
     symbols : (..., n) complex64; the last axis is one transmission
-    model : which channel
+    model : channel
     snr_db : Es/N0 for unit Es [dB]; under fading, the mean over the gains; ignored by "ideal"
     rng : source of noise and gains
 
     Raises
     ------
     ConfigError
-        If `snr_db` is out of range; see `noise_variance`.
+        If `snr_db` is out of range, see `noise_variance`; or a custom channel changes the shape of the symbols.
 
     Examples
     --------
@@ -132,6 +162,14 @@ def apply_channel(symbols: Symbols, model: ChannelModel, *, snr_db: float, rng: 
     (2, 4)
     """
     block = (*symbols.shape[:-1], 1)
+    if isinstance(model, CustomChannel):
+        noise_variance(snr_db)  # refuses an SNR out of range
+        output = model.apply(symbols, snr_db, rng)
+        if output.symbols.shape != symbols.shape:
+            raise ConfigError(
+                f'channel "{model.value}" must keep the shape of symbols, {symbols.shape}; got {output.symbols.shape}'
+            )
+        return output
     if model is ChannelModel.IDEAL:
         return ChannelOutput(symbols, np.ones(block, dtype=np.complex64), 0.0)
     variance = noise_variance(snr_db)
@@ -159,8 +197,8 @@ def _burst_gains(shape: tuple[int, ...], rng: np.random.Generator) -> Symbols:
     num_symbols = shape[-1]
     num_lost = round(BURST_SHARE * num_symbols)
     starts = rng.integers(0, num_symbols - num_lost + 1, (*shape[:-1], 1))
-    places = np.arange(num_symbols)
-    return np.asarray((places < starts) | (places >= starts + num_lost), dtype=np.complex64)
+    positions = np.arange(num_symbols)
+    return np.asarray((positions < starts) | (positions >= starts + num_lost), dtype=np.complex64)
 
 
 _GAINS: dict[ChannelModel, Callable[[tuple[int, ...], np.random.Generator], Symbols]] = {
@@ -185,14 +223,13 @@ def pilot_symbols(num_pilots: int) -> Symbols:
 
 
 def paper_channel(
-    latent: npt.NDArray[np.float32], model: ChannelModel, *, snr_db: float, rng: np.random.Generator
+    latent: npt.NDArray[np.float32], model: AnyChannel, *, snr_db: float, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """The channel of arXiv 2504.01053 as published, shortcuts and all; for `kbsc-reference` only.
+    """The channel of arXiv 2504.01053 as published, with its shortcuts; for `kbsc-reference` only.
 
-    What no radio can do, and this does: the power is one number for the whole batch; the receiver
-    knows it and undoes it; the first half of the flattened batch is I and the second half Q, so
-    one symbol mixes two images; Rayleigh gains are real and positive, that is, a receiver that
-    knows every symbol's phase for nothing.
+    No radio can do this: the power is one number for the whole batch; the receiver knows and undoes it; the first half
+    of the flattened batch is I and the second half Q, so one symbol mixes two images; Rayleigh gains are real and
+    positive, so the receiver knows the phase of every symbol without an estimate.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""The software channel: frames in, the same frames with what the air adds, out.
+"""The software channel: frames in, the same frames with the channel's noise and gains out.
 
-Only the IQ payload changes. A frame that arrives damaged is counted and dropped here, since after
-this process its checksum would vouch for the damage.
+Only the IQ payload changes. A frame that arrives damaged is counted and dropped here, because its new checksum would
+otherwise certify the damage.
 """
 
 from __future__ import annotations
@@ -12,31 +12,79 @@ from collections.abc import Callable
 
 import numpy as np
 
-from semlink.channel import ChannelModel, apply_channel, noise_variance
+from semlink.channel import AnyChannel, apply_channel, noise_variance
+from semlink.channel_registry import find_channel
 from semlink.errors import DecodeError
 from semlink.frame import Frame, pack, unpack, with_received_codes
 from semlink.iq import count_clipped, dequantize, quantize
 from semlink.timing import StageClock
 
-__all__ = ["SoftwareChannel"]
+__all__ = ["Channel", "SoftwareChannel"]
 
 _log = logging.getLogger(__name__)
 
 
-class SoftwareChannel:
-    """Applies a channel model to frames.
+class Channel:
+    """A channel from frame to frame, without sockets.
 
     Parameters
     ----------
-    model, snr_db : see `semlink.channel.apply_channel`
-    rng : source of noise and gains
-    send : takes a packed frame
+    model : name of a channel, see `semlink.channel_registry.find_channel`, or a channel itself
+    snr_db : Es/N0 for unit Es; under fading its mean [dB]
+    seed : seed of noise and gains, or a generator
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown, or the SNR out of range.
+    """
+
+    def __init__(self, model: str | AnyChannel = "awgn", *, snr_db: float, seed: int | np.random.Generator = 0) -> None:
+        noise_variance(snr_db)  # refuses an SNR out of range before the first frame
+        # ChannelModel is a str too, and finds itself.
+        self.model = find_channel(model) if isinstance(model, str) else model
+        self._snr_db, self._rng = snr_db, np.random.default_rng(seed)
+        self._num_values = self._num_clipped = 0
+
+    @property
+    def clipping_rate(self) -> float:
+        """Share of received I and Q values beyond the range of the codes, 0..1."""
+        return self._num_clipped / max(1, self._num_values)
+
+    def run_once(self, data: bytes) -> bytes:
+        """Pass one packed frame through the channel; the end of a stream passes unchanged.
+
+        Raises
+        ------
+        DecodeError
+            If the bytes are no valid frame.
+        """
+        frame = unpack(data)
+        return data if frame.is_end_of_stream else pack(self.apply(frame))
+
+    def apply(self, frame: Frame) -> Frame:
+        """Pass one frame through the channel."""
+        sent = dequantize(frame.codes, frame.codes_format)
+        received = apply_channel(sent, self.model, snr_db=self._snr_db, rng=self._rng).symbols
+        codes = quantize(received, frame.codes_format)
+        self._num_values += codes.size
+        self._num_clipped += count_clipped(codes, frame.codes_format)
+        return with_received_codes(frame, codes)
+
+
+class SoftwareChannel:
+    """A channel that forwards messages, and counts those that it drops.
+
+    Parameters
+    ----------
+    model, snr_db, rng : see `Channel`
+    send : sends a packed frame
     clock : collects the stages' times
     """
 
     def __init__(
         self,
-        model: ChannelModel,
+        model: AnyChannel,
         *,
         snr_db: float,
         rng: np.random.Generator,
@@ -46,22 +94,20 @@ class SoftwareChannel:
         self.clock = clock or StageClock()
         self.num_forwarded = 0
         self.rejected: Counter[str] = Counter()
-        self._num_values = self._num_clipped = 0
-        self._has_heard = False
+        self._channel = Channel(model, snr_db=snr_db, seed=rng)
+        self._has_streams = False
         self._open_streams: set[int] = set()
-        self._turns_phase = model.is_block_fading or model is ChannelModel.RAYLEIGH_FAST
-        noise_variance(snr_db)  # a level that no frame could cross is refused before the first one
-        self._model, self._snr_db, self._rng, self._send = model, snr_db, rng, send
+        self._send = send
 
     @property
     def clipping_rate(self) -> float:
-        """Share of received I and Q values that did not fit the format, 0..1."""
-        return self._num_clipped / max(1, self._num_values)
+        """See `Channel.clipping_rate`."""
+        return self._channel.clipping_rate
 
     @property
     def all_streams_ended(self) -> bool:
-        """Whether a stream was heard, and none is open."""
-        return self._has_heard and not self._open_streams
+        """Whether there was a stream, and none is open."""
+        return self._has_streams and not self._open_streams
 
     def run_once(self, data: bytes) -> None:
         """Forward one message, or count and drop it."""
@@ -69,8 +115,8 @@ class SoftwareChannel:
             with self.clock.stage("channel"):
                 frame = unpack(data)
                 if not frame.is_end_of_stream:
-                    frame = self._through_the_air(frame)
-                    data = pack(frame)
+                    self._check_pilots(frame)
+                    data = pack(self._channel.apply(frame))
         except DecodeError as error:
             self.rejected[str(error).partition(":")[0]] += 1
             _log.warning("dropped a message: %s", error)
@@ -78,15 +124,13 @@ class SoftwareChannel:
         with self.clock.stage("send"):
             self._send(data)
         self.num_forwarded += not frame.is_end_of_stream
-        self._has_heard = True
+        self._has_streams = True
         (self._open_streams.discard if frame.is_end_of_stream else self._open_streams.add)(frame.stream_id)
 
-    def _through_the_air(self, frame: Frame) -> Frame:
-        if self._turns_phase and not frame.num_pilots and frame.stream_id not in self._open_streams:
-            _log.warning("this stream has no pilots, so no receiver can undo the fading; use: semlink tx --pilots 8")
-        sent = dequantize(frame.codes, frame.codes_format)
-        observation = apply_channel(sent, self._model, snr_db=self._snr_db, rng=self._rng)
-        codes = quantize(observation.symbols, frame.codes_format)
-        self._num_values += codes.size
-        self._num_clipped += count_clipped(codes, frame.codes_format)
-        return with_received_codes(frame, codes)
+    def _check_pilots(self, frame: Frame) -> None:
+        is_new = frame.stream_id not in self._open_streams
+        if self._channel.model.rotates_phase and not frame.num_pilots and is_new:
+            _log.warning(
+                "this stream has no pilots, from which receivers estimate the phase of a fading channel;"
+                " use: semlink tx --pilots 8"
+            )

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import typer
 
-from semlink.channel import ChannelModel
 from semlink.channel_process import SoftwareChannel
+from semlink.channel_registry import channel_names, find_channel
 from semlink.cli.options import LINK, AsJson, Seed
 from semlink.cli.output import notify, stderr_console
 from semlink.cli.summary import print_counts, print_latency
@@ -39,7 +39,12 @@ def channel(
     connect: Annotated[
         str, typer.Option(help="Address of the receiver.", rich_help_panel=LINK)
     ] = "tcp://127.0.0.1:5555",
-    model: Annotated[ChannelModel, typer.Option(help="Channel model.", rich_help_panel=LINK)] = ChannelModel.AWGN,
+    model: Annotated[
+        str,
+        typer.Option(
+            help=f"Channel model: {', '.join(channel_names())}.", autocompletion=channel_names, rich_help_panel=LINK
+        ),
+    ] = "awgn",
     snr_db: Annotated[
         float, typer.Option(help="Es/N0 for unit Es; under fading, its mean. [dB]", rich_help_panel=LINK)
     ] = 10.0,
@@ -63,8 +68,8 @@ def channel(
         FrameReceiver(listen) as receiver,
         FrameSender(connect, limits=limits, interruption=interruption) as sender,
     ):
-        process = SoftwareChannel(model, snr_db=snr_db, rng=np.random.default_rng(seed), send=sender.send)
-        notify(console, f"listening on {receiver.endpoint}, {model.value} at {snr_db:g} dB to {connect}")
+        process = SoftwareChannel(find_channel(model), snr_db=snr_db, rng=np.random.default_rng(seed), send=sender.send)
+        notify(console, f"listening on {receiver.endpoint}, {model} at {snr_db:g} dB to {connect}")
         with contextlib.suppress(KeyboardInterrupt):
             while not (interruption.is_set() or (until_end and process.all_streams_ended)):
                 data = receiver.receive(_POLL_S)

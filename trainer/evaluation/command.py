@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from semlink.channel import ChannelModel
+from semlink.channel_registry import channel_names
 from semlink.cli.options import (
     LINK,
     MODELS,
@@ -70,7 +70,7 @@ def evaluate(
         ),
     ] = "-7,0,10",
     channel: Annotated[
-        str, typer.Option(help=f"Comma-separated channels, of {', '.join(ChannelModel)}.", rich_help_panel=LINK)
+        str, typer.Option(help=f"Comma-separated channels, of {', '.join(channel_names())}.", rich_help_panel=LINK)
     ] = "awgn",
     pilots: Annotated[
         int, typer.Option(help="Number of pilots in front of an image under block fading.", min=1, rich_help_panel=LINK)

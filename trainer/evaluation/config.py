@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from semlink.channel import ChannelModel, default_num_pilots
+from semlink.channel_registry import find_channel
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError
 from semlink.rates import parse_rate
@@ -83,7 +84,7 @@ class EvaluationConfig:
         return Grid(
             codecs=tuple(dict.fromkeys(_spec(codec) for codec in self.codecs)),
             rates=tuple(dict.fromkeys(parse_rate(str(rate)) for rate in self.rates)),
-            channels=tuple(dict.fromkeys(_channel(name) for name in self.channels)),
+            channels=tuple(dict.fromkeys(find_channel(name) for name in self.channels)),
             snr_db=tuple(dict.fromkeys(self.snr_db)),
             seeds=tuple(range(self.num_seeds)),
             num_pilots=self.num_pilots,
@@ -95,10 +96,3 @@ class EvaluationConfig:
 
 def _spec(codec: str | CodecSpec) -> CodecSpec:
     return find_codec(codec) if isinstance(codec, str) else codec
-
-
-def _channel(name: str) -> ChannelModel:
-    try:
-        return ChannelModel(name)
-    except ValueError:
-        raise ConfigError(f'channel "{name}" is unknown; choose from: {", ".join(ChannelModel)}') from None

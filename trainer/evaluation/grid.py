@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from semlink.channel import ChannelModel, default_num_pilots
+from semlink.channel import AnyChannel, ChannelModel, default_num_pilots
 from semlink.constellation import Constellation
 from semlink.rates import Rate
 from trainer.codecs.config import TrainingChannel
@@ -30,7 +30,7 @@ class Grid:
 
     codecs: tuple[CodecSpec, ...]
     rates: tuple[Rate, ...]
-    channels: tuple[ChannelModel, ...]
+    channels: tuple[AnyChannel, ...]
     snr_db: tuple[float, ...]
     seeds: tuple[int, ...]
     num_pilots: int = default_num_pilots(ChannelModel.RAYLEIGH)
@@ -38,7 +38,7 @@ class Grid:
     training_channel: TrainingChannel | None = None
     constellation: Constellation | None = None
 
-    def training_channel_of(self, channel: ChannelModel) -> TrainingChannel:
+    def training_channel_of(self, channel: AnyChannel) -> TrainingChannel:
         """Channel of training of a codec that is measured on this one.
 
         Channels with an unknown gain for a whole transmission are all served by Rayleigh. Fast fading is not: pilots
@@ -51,7 +51,7 @@ class Grid:
         """Channels of training that the grid's channels need, each once."""
         return tuple(dict.fromkeys(self.training_channel_of(channel) for channel in self.channels))
 
-    def conditions(self, codec: CodecSpec, channel: ChannelModel, snr_db: float) -> LinkConditions:
+    def conditions(self, codec: CodecSpec, channel: AnyChannel, snr_db: float) -> LinkConditions:
         """Conditions in which a codec is measured on a channel."""
         if codec.uses_paper_channel:
             return LinkConditions(channel, snr_db, Csi.PUBLISHED)

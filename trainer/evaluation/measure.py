@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from rich.progress import Progress
 
-from semlink.channel import MAX_SNR_DB, ChannelModel
+from semlink.channel import MAX_SNR_DB, AnyChannel
 from semlink.rates import Rate
 from trainer.codecs.spec import CodecSpec, FitKey, FittedModel
 from trainer.evaluation.checks import model_owner
@@ -33,7 +33,7 @@ class _LinkTask:
 
     rate: Rate
     seeds: Sequence[int]
-    channels: Sequence[ChannelModel]
+    channels: Sequence[AnyChannel]
     make: Callable[[], Link]
     trained_on: str
 
@@ -80,9 +80,9 @@ class Measurement:
     def _seeds_by_link(self, codec: CodecSpec) -> list[tuple[int, ...]]:
         return [(seed,) for seed in self.grid.seeds] if codec.is_seeded else [self.grid.seeds]
 
-    def _channels_by_model(self, owner: CodecSpec) -> Mapping[str, Sequence[ChannelModel]]:
+    def _channels_by_model(self, owner: CodecSpec) -> Mapping[str, Sequence[AnyChannel]]:
         """Channels of the grid by their channel of training; all in one if models do not differ by it."""
-        groups: dict[str, list[ChannelModel]] = {}
+        groups: dict[str, list[AnyChannel]] = {}
         for channel in self.grid.channels:
             training_channel = self.grid.training_channel_of(channel) if "channel" in owner.fitted_for else ""
             groups.setdefault(training_channel, []).append(channel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from semlink.channel import ChannelModel
+from semlink.channel import AnyChannel
 from semlink.constellation import Constellation
 
 __all__ = ["Csi", "LinkConditions"]
@@ -36,7 +36,7 @@ class LinkConditions:
     constellation : points to which the transmitter rounds its symbols; None sends any complex value
     """
 
-    channel: ChannelModel
+    channel: AnyChannel
     snr_db: float
     csi: Csi
     num_pilots: int = 0

@@ -1,0 +1,100 @@
+"""Every example runs, and the page on Python shows the first of them as it is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+pytest.importorskip("sklearn", reason="needs semlink[demo]")
+
+from edge_rx.kb.build import build_knowledge_base, labelled_folder
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
+from trainer.datasets.base import write_folder
+from trainer.datasets.digits import open_digits
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+NUM_PICTURES = 60
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    write_folder(open_digits().sent.spread(NUM_PICTURES), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def kb(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kb") / "my-kb"
+    models = ModelSet.find("builtin")
+    build_knowledge_base(labelled_folder(photos), folder, ImageEncoder(models), codecs=models.codecs)
+    return folder
+
+
+def run(example: str, *arguments: Path, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / example), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_one_picture(kb: Path, photos: Path, tmp_path: Path) -> None:
+    picture = next(photos.rglob("*.png"))
+    label, source, score = run("one_picture.py", kb, picture, cwd=tmp_path).split()
+    assert (photos / source).is_file()
+    assert source.startswith(f"{label}/")
+    assert 0.0 < float(score) <= 1.0
+
+
+def test_many_pictures(kb: Path, photos: Path, tmp_path: Path) -> None:
+    lines = run("many_pictures.py", kb, photos, cwd=tmp_path).splitlines()
+    right = [int(re.search(r"dB: (\d+) of", line)[1]) for line in lines]
+    assert len(right) == 3
+    assert NUM_PICTURES >= right[2] >= right[0]
+    assert right[2] > 0.9 * NUM_PICTURES
+
+
+def test_own_channel(kb: Path, photos: Path, tmp_path: Path) -> None:
+    picture = next(photos.rglob("*.png"))
+    assert run("own_channel.py", kb, picture, cwd=tmp_path).strip() == picture.parent.name
+
+
+def test_own_codec(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs semlink[train]")
+    lines = run("own_codec.py", cwd=tmp_path).splitlines()
+    assert [line.split()[0] for line in lines] == ["principal"] * 3 + ["nested"] * 3
+
+
+def test_own_encoder(photos: Path, tmp_path: Path) -> None:
+    run("own_encoder.py", tmp_path / "colours", cwd=tmp_path)
+    models = ModelSet(tmp_path / "colours")
+    report = build_knowledge_base(labelled_folder(photos), tmp_path / "kb", ImageEncoder(models))
+    assert report.num_entries == NUM_PICTURES
+
+
+def test_every_example_is_run_here() -> None:
+    tested = set(re.findall(r'run\("(\w+\.py)"', Path(__file__).read_text(encoding="utf-8")))
+    assert tested == {path.name for path in EXAMPLES.glob("*.py")}
+
+
+def test_the_page_shows_the_first_example() -> None:
+    listing = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert listing is not None
+    shown = listing[1].replace('"my-kb"', "kb").replace('"photo.jpg"', "photo").splitlines()
+    code = (EXAMPLES / "one_picture.py").read_text(encoding="utf-8").splitlines()
+    assert [line for line in shown if line] == [line for line in code if line and line in shown]
+    assert len([line for line in shown if line]) <= 8
