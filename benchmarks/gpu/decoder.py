@@ -15,7 +15,9 @@ import torch
 
 from benchmarks.gpu.search import DIM, NUM_QUERIES, NUM_SYMBOLS, TOLERANCE, Questions, best_cosines
 from benchmarks.gpu.timing import DeviceBench, SkipPart, host_free_bytes
-from edge_rx.decoders.feature import Answer, feature_decoders
+from edge_rx.decoders.base import Candidate
+from edge_rx.decoders.feature import feature_decoders
+from edge_rx.decoders.options import DecoderOptions
 from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
 from edge_rx.kb.index import FlatIndex, open_search_device
 from edge_rx.noise import NoiseEstimator
@@ -59,13 +61,14 @@ def _bench_precision(bench: DeviceBench, size: int, precision: SearchPrecision, 
     for batch, num_frames in BATCHES:
         name = f"{stem}_engine_batch_{batch}_of_{num_frames}_frames"
         with bench.part(name):
-            decoders = feature_decoders(models, codec, [RATE], entries, backend="tensorrt", num_threads=1, batch=batch)
+            options = DecoderOptions(rates=[RATE], batch_size=batch)
+            decoders = feature_decoders(models, codec, [RATE], entries, options, backend="tensorrt")
             decoder = decoders[codec.fingerprint(RATE)]
 
-            def answer(number: int, decoder: Any = decoder, num_frames: int = num_frames) -> list[Answer | None]:
+            def answer(number: int, decoder: Any = decoder, num_frames: int = num_frames) -> list[Candidate | None]:
                 sent = _numbers(number, num_frames)
                 observation = [decoder.equalize(symbols[frame], num_pilots=0, noise=NoiseEstimator()) for frame in sent]
-                found: list[Answer | None] = decoder.search(decoder.decode(np.concatenate(observation)))
+                found: list[Candidate | None] = decoder.search(decoder.decode(np.concatenate(observation)))
                 return found
 
             bench.time(
@@ -105,7 +108,7 @@ class _Checker:
     num_frames: int
     tolerance: float
 
-    def __call__(self, number: int, answers: list[Answer | None]) -> None:
+    def __call__(self, number: int, answers: list[Candidate | None]) -> None:
         numbers = _numbers(number, self.num_frames)
         if len(answers) != len(numbers):
             raise RuntimeError(f"{len(answers)} answers to {len(numbers)} frames")

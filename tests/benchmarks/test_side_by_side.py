@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -110,17 +111,17 @@ def test_ours_runs_on_as_many_threads_as_torch(
     """The report has one number of threads, for all."""
     opened: dict[str, int] = {}
 
-    def told(name: str, kind: type, make: str) -> None:
+    def record(name: str, kind: type, make: str, threads_of: Callable[..., int]) -> None:
         original = getattr(kind, make)
 
-        def recorded(*arguments: object, num_threads: int = 1, **options: object) -> object:
-            opened[name] = num_threads
-            return original(*arguments, num_threads=num_threads, **options)
+        def recorded(*arguments: object, **options: object) -> object:
+            opened[name] = threads_of(*arguments, **options)
+            return original(*arguments, **options)
 
         monkeypatch.setattr(kind, make, recorded)
 
-    told("search", same_models.KnowledgeBase, "open")
-    told("decoder", same_models.Decoders, "of")
+    record("search", same_models.KnowledgeBase, "open", lambda *_, num_threads=1, **__: num_threads)
+    record("decoder", same_models.Decoders, "of", lambda models, kb, options: options.num_threads)
     monkeypatch.setattr(same_models, "NUM_THREADS", 2)
     kb = knowledge_base_of(side_by_side.plausible_entries(eager, pictures), models, tmp_path / "kb")
     with Link(models, "kbsc", side_by_side.RATE, kb, precision=Precision.FP32, engines=tmp_path):
