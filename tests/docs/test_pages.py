@@ -89,3 +89,10 @@ def test_flags_and_formats() -> None:
             assert f"(0x{int(flag):04x}) | {flag.name} |" in text
     for codes_format in CodesFormat:
         assert f"{codes_format.value} = {codes_format.name.lower()}" in text
+
+
+def test_checks_after_unpacking_are_those_of_the_receiver_in_its_order() -> None:
+    """See `edge_rx.pipeline.Receiver`: plausible counts, then known models, then no repeat, then the payload's values."""
+    table = page("wire-format.md").partition("After these checks the frame is whole")[2]
+    order = [table.index(words) for words in ("at most 2^63 - 1", "one of the models'", "is new", "finite and within")]
+    assert order == sorted(order)
