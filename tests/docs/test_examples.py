@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -84,6 +85,20 @@ def test_own_encoder(photos: Path, tmp_path: Path) -> None:
     models = ModelSet(tmp_path / "colours")
     report = build_knowledge_base(labelled_folder(photos), tmp_path / "kb", ImageEncoder(models))
     assert report.num_entries == NUM_PICTURES
+
+
+def test_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cells in order, as a notebook runs them."""
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((EXAMPLES / "tour.ipynb").read_text(encoding="utf-8"))
+    names: dict[str, object] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"], "the notebook is committed without outputs"
+            exec("".join(cell["source"]), names)
+    records = names["records"]
+    assert len(records) == 40
+    assert {"label", "score", "payload_cbr", "search_ms"} <= records[0].keys()
 
 
 def test_every_example_is_run_here() -> None:

@@ -1,0 +1,61 @@
+"""`make paper`: which encoder it takes, and what its table says."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+pytest.importorskip("torch", reason="needs semlink[train]")
+
+from benchmarks import paper
+from trainer.evaluation.record import Record
+from trainer.evaluation.report import EvaluationReport
+
+
+def test_clip_is_taken_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert paper.choose_model_set(None) == "builtin"
+    (tmp_path / "models" / "clip").mkdir(parents=True)
+    (tmp_path / "models" / "clip" / "manifest.json").write_text("{}")
+    assert paper.choose_model_set(None) == str(paper.CLIP_MODEL_SET)
+    assert paper.choose_model_set("mine") == "mine"
+
+
+def test_the_table_names_the_encoder_and_whose_channel_it_is() -> None:
+    fields = {"recall_at_1": 0.5, "recall_at_10": 0.5, "mean_cosine": 0.5, "match_cosine": 0.5, "trained_on": "x"}
+    records = [
+        Record(
+            codec=codec,
+            num_symbols=64,
+            snr_db=snr_db,
+            channel="awgn",
+            seed=0,
+            semantic_accuracy=accuracy,
+            csi="none",
+            num_pilots=0,
+            **fields,
+        )
+        for codec, values in {"kbsc-reference": (0.2, 0.4), "kbsc": (0.1, 0.3)}.items()
+        for snr_db, accuracy in zip((-7.0, 10.0), values, strict=True)
+    ]
+    report = EvaluationReport.of(
+        records,
+        command="",
+        encoder="clip-vit-b32",
+        encoder_fingerprint="",
+        dataset="cifar100",
+        num_sent=1,
+        num_kb_entries=1,
+        weights="trained",
+        noiseless_accuracy=0.5,
+    )
+    output = io.StringIO()
+    Console(file=output, width=200).print(paper.table_of(report))
+    text = output.getvalue()
+    assert "clip-vit-b32" in text
+    assert "kbsc-reference (the paper's channel)" in text
+    assert "0.600" in text, "(0.2 + 0.4) / 2 / 0.5"
+    assert "0.400" in text, "(0.1 + 0.3) / 2 / 0.5"
