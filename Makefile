@@ -50,8 +50,9 @@ lint:
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# On every core; SEMLINK_TEST_TIMEOUT_SCALE=3 waits three times as long on a machine that is slow.
 pytest:
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # The transmitter and the contract, on every other interpreter that this machine has.
 test-pythons:
@@ -61,8 +62,8 @@ test-pythons:
 	  if [ -z "$$interpreter" ] || ! $$interpreter -c pass 2>/dev/null; then echo "python$$version: not on this machine"; continue; fi; \
 	  echo "python$$version: $$interpreter"; \
 	  [ -x .venv-$$version/bin/python ] || $$interpreter -m venv .venv-$$version || exit 1; \
-	  .venv-$$version/bin/python -m pip install --quiet -c constraints.txt -e '.[tx]' pytest pytest-timeout hypothesis || exit 1; \
-	  .venv-$$version/bin/python -m pytest -p no:cacheprovider -m "$(ON_OTHER_PYTHONS)" tests/semlink tests/engines tests/edge_tx || exit 1; \
+	  .venv-$$version/bin/python -m pip install --quiet -c constraints.txt -e '.[tx]' pytest pytest-timeout pytest-xdist hypothesis || exit 1; \
+	  .venv-$$version/bin/python -m pytest -n auto --dist worksteal -p no:cacheprovider -m "$(ON_OTHER_PYTHONS)" tests/semlink tests/engines tests/edge_tx || exit 1; \
 	done
 
 # Our graphs through TensorRT's parser and builder, on the CPU; 95 MB to fetch, in a folder of its own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,21 @@ from PIL import Image
 
 from engines.models.model_set import ModelSet
 from semlink.image import RGBImage
+from tests.support.deadlines import TIMEOUT_SCALE
 from tests.support.model_sets import make_model_set
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Scale the time limit of a test, and hear Ctrl-C.
+
+    A background job of a shell starts with Ctrl-C ignored, and what is ignored, every process that a test starts
+    inherits: tests that interrupt one would wait for ever.
+    """
+    config.option.timeout = (config.getoption("timeout") or 0) * TIMEOUT_SCALE
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 CLASSES = ("apple", "boat", "cat")
 NUM_PER_CLASS = 4

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadlines import DEADLINE_S
+
 ROOT = Path(__file__).parents[1]
 
 # Import every module named after "--"; whoever asks for a blocked one, however deep, gets an ImportError.
 IMPORTER = """
 import importlib, importlib.abc, sys
+from tests.support.deadlines import DEADLINE_S
 
 split = sys.argv.index("--")
 blocked, modules = set(sys.argv[1:split]), sys.argv[split + 1:]
@@ -51,7 +54,7 @@ def import_with_blocked(packages: list[str], blocked: list[str]) -> None:
         pytest.skip(f"{', '.join(packages)}: not in this tree")
     modules = [module for package in present for module in modules_of(package)]
     command = [sys.executable, "-c", IMPORTER, *blocked, "--", *modules]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -78,7 +81,7 @@ def test_imports_without(packages: list[str], blocked: list[str]) -> None:
 def test_the_block_blocks() -> None:
     """Else the test above would prove nothing."""
     command = [sys.executable, "-c", IMPORTER, "numpy", "--", "semlink.iq"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert result.returncode == 1
     assert "semlink.iq: numpy is blocked" in result.stdout
 
@@ -101,7 +104,12 @@ def test_imports_are_inert() -> None:
         "assert not opened, opened\n"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code, *modules], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code, *modules],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
 
@@ -110,6 +118,6 @@ def test_imports_are_inert() -> None:
 def test_import_linters_contracts_hold() -> None:
     linter = Path(sys.executable).parent / "lint-imports"
     result = subprocess.run(
-        [str(linter), "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [str(linter), "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr

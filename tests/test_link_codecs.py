@@ -46,6 +46,7 @@ from semlink.iq import normalize_power, pair_latent, quantize
 from semlink.rates import RATES, Rate, parse_rate
 from semlink.receiver_report import ReceiverReport
 from semlink.transport import ReportPublisher, ReportSubscriber
+from tests.support.deadlines import DEADLINE_S
 from tests.support.model_sets import make_model_set
 
 CATEGORIES = ("apple", "boat", "cat")
@@ -479,7 +480,7 @@ def semlink(*arguments: object) -> subprocess.Popen[str]:
 
 def done(*arguments: object) -> str:
     with semlink(*arguments) as process:
-        output, errors = process.communicate(timeout=60.0)
+        output, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, errors
     return output
 
@@ -496,7 +497,7 @@ def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
     assert exported["num_entries"] == 12
     blind = ("--codec", "synthetic-codec", "--rate", RATE.num_symbols, "--pilots", 1)
     with semlink("tx", pictures, *model_set, *blind, "--entries", keys, "--feedback", "tcp://127.0.0.1:1") as process:
-        _, errors = process.communicate(timeout=60.0)
+        _, errors = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, "with index send none" in errors) == (2, True), "said now, not in the midst of a stream"
     for expected in ("index", "nested"):
         results = tmp_path / f"results-{expected}"
@@ -509,7 +510,7 @@ def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
             sent = json.loads(
                 done("tx", pictures, *model_set, "--codec", "nested", "--entries", keys, *where, "--json")
             )
-            output, errors = rx.communicate(timeout=60.0)
+            output, errors = rx.communicate(timeout=DEADLINE_S)
         assert rx.returncode == 0, errors
         assert json.loads(output)["frames_rejected"] == {}
         assert set(sent["sent_by_codec"]) == {expected}, "the first image waits for a report"
@@ -528,7 +529,7 @@ def test_power_by_reports_over_sockets(
         endpoints = [word.strip(",;") for word in rx.stderr.readline().split() if word.startswith("tcp://")]
         where = ("--connect", endpoints[0], "--feedback", endpoints[1])
         sent = json.loads(done("tx", picture_folder, *model_set, "--codec", "nested", *where, "--fps", 8, "--json"))
-        output, errors = rx.communicate(timeout=60.0)
+        output, errors = rx.communicate(timeout=DEADLINE_S)
     assert rx.returncode == 0, errors
     assert json.loads(output)["frames_rejected"] == {}
     assert json.loads(output)["matches"] == 12
@@ -554,7 +555,7 @@ def test_what_a_transmitter_cannot_do_is_one_line(
     models: ModelSet, picture_folder: Path, arguments: tuple[str, ...], words: str, code: int
 ) -> None:
     with semlink("tx", picture_folder, "--model-set", models.folder, *arguments) as process:
-        _, errors = process.communicate(timeout=60.0)
+        _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == code
     assert words in errors
     assert len(errors.strip().splitlines()) == 1

@@ -17,6 +17,7 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 pytest.importorskip("sklearn", reason="needs semlink[demo]")
 
 from semlink.cli.app import app
+from tests.support.deadlines import DEADLINE_S
 from trainer.datasets.base import write_folder
 from trainer.datasets.digits import open_digits
 
@@ -24,7 +25,6 @@ ROOT = Path(__file__).parents[2]
 NO_COMMANDS = {"upgrade.md": "former names", "wire-format.md": "prefixes of hashes"}
 PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in NO_COMMANDS)]
 NUM_PICTURES = 260
-DEADLINE_S = 300.0
 
 ONE_SHOT = (
     "kb build",

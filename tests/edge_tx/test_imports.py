@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engines.models.model_set import ModelSet
 from semlink.frame import unpack
+from tests.support.deadlines import DEADLINE_S
 
 BLOCKED = ("torch", "faiss", "sklearn", "skimage", "matplotlib")
 
@@ -50,7 +51,7 @@ print(*(data.hex() for data in sent))
 def test_an_image_is_sent_where_the_trainers_libraries_are_blocked(model_set: ModelSet, picture_folder: Path) -> None:
     picture = picture_folder / "boat" / "1.png"
     command = [sys.executable, "-c", SCRIPT, str(model_set.folder), str(picture), *BLOCKED]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 0, done.stderr
     frame, end = (unpack(bytes.fromhex(data)) for data in done.stdout.split())
     assert frame.fingerprint == model_set.codec().fingerprint(frame.rate)

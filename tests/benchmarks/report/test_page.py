@@ -21,6 +21,7 @@ from benchmarks.report.kinds import Stage
 from benchmarks.report.page import Peaks, build_page
 from benchmarks.report.render import as_html, as_markdown, write_page
 from semlink.errors import ConfigError, MissingDependencyError, ResultsError
+from tests.support.deadlines import DEADLINE_S
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 NO_DIFFERENCE = "no difference beyond the noise"
@@ -98,7 +99,7 @@ def stage(p50: float | None, p95: float | None, num_samples: int = 100) -> Stage
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "semlink", "bench-report", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 
 class TestReading:

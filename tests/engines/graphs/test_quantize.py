@@ -29,6 +29,7 @@ from engines.options import EngineOptions, Precision
 from semlink.errors import ConfigError, EngineError, MissingDependencyError, SemlinkError
 from semlink.iq import CodesFormat, dequantize
 from semlink.rates import parse_rate
+from tests.support.deadlines import DEADLINE_S
 from tests.support.model_sets import make_model_set
 
 RATE = parse_rate("64")
@@ -272,7 +273,9 @@ def test_a_picture_that_cannot_be_read_is_skipped_and_an_engine_cut_short_is_mar
 
 def test_an_engine_that_cannot_be_is_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "semlink", "engine", "bench", "--precision", "int8", "--engines", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "200"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=DEADLINE_S, env={**os.environ, "COLUMNS": "200"}
+    )
     assert done.returncode == 5
     assert "semlink engine build" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from semlink.cli.logs import PROGRESS
 from semlink.cli.progress import INTERVAL_S, progress_bars
+from tests.support.deadlines import DEADLINE_S
 
 NEVER_S = 3600.0
 
@@ -32,7 +33,7 @@ class Lines(logging.Handler):
 
     def wait_for(self, message: str) -> None:
         with self._arrived:
-            assert self._arrived.wait_for(lambda: message in self.messages, timeout=60), self.messages
+            assert self._arrived.wait_for(lambda: message in self.messages, timeout=DEADLINE_S), self.messages
 
     @property
     def messages(self) -> list[str]:

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from semlink.errors import ConfigError, DatasetError, ImageError, MissingDependencyError, SemlinkError
 from semlink.image import load_image
+from tests.support.deadlines import DEADLINE_S
 from trainer.datasets import DATASETS, ImageList, half_split, open_dataset, write_folder
 
 
@@ -236,5 +237,7 @@ sys.meta_path.insert(0, Block())
 from trainer.datasets import open_dataset
 print(len(open_dataset("digits").sent), len(open_dataset("photos").sent))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
     assert done.stdout.split() == ["896", "105"], done.stderr

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadlines import DEADLINE_S
 from tests.support.tensorrt_names import API_FILE, used_names
 
 ROOT = Path(__file__).parents[4]
@@ -74,7 +75,7 @@ def bindings_check(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     for library in LIBRARIES:
         name = f"lib{library}.so.{release.partition('.')[0]}"
         command = [compiler, "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", str(libraries / name)]
-        subprocess.run([*command, str(SUPPORT / "stub_nvinfer.c")], check=True, capture_output=True, timeout=60)
+        subprocess.run([*command, str(SUPPORT / "stub_nvinfer.c")], check=True, capture_output=True, timeout=DEADLINE_S)
     result = subprocess.run(
         [sys.executable, str(SUPPORT / "tensorrt_bindings_check.py")],
         env={
@@ -84,7 +85,7 @@ def bindings_check(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert result.returncode == 0, result.stderr
