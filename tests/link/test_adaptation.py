@@ -1,0 +1,167 @@
+"""A transmitter that follows the receiver's reports."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+
+
+from edge_rx.decoders.registry import Decoders
+from edge_rx.kb import KnowledgeBase
+from edge_rx.pipeline import Receiver
+from edge_rx.reporter import Reporter
+from edge_tx.adaptation import MAX_AGE_S, Adaptation
+from edge_tx.model import load_index_model, load_transmitter_model
+from edge_tx.pipeline import Transmitter
+from engines.models.model_set import ModelSet
+from semlink.image import RGBImage
+from semlink.rates import parse_rate
+from semlink.receiver_report import ReceiverReport
+from semlink.transport import ReportPublisher, ReportSubscriber
+from tests.support.link import RATE, answers, entries_of
+
+
+class Reports:
+    """Reports that a test hands over."""
+
+    def __init__(self) -> None:
+        self.next: ReceiverReport | None = None
+
+    def newest(self) -> ReceiverReport | None:
+        report, self.next = self.next, None
+        return report
+
+
+def adapt(adaptation: Adaptation, reports: Reports, transmitter: Transmitter) -> None:
+    """Plan the next image as a session does."""
+    expects_fades = transmitter.num_pilots > 0
+    transmitter.plan = adaptation.plan(reports, stream_id=transmitter.stream_id, expects_fades=expects_fades)
+
+
+class TestAdaptation:
+    @pytest.fixture
+    @staticmethod
+    def transmitter(models: ModelSet) -> Transmitter:
+        return Transmitter(load_transmitter_model(models, RATE, codec="nested"), RATE, lambda data: None)
+
+    def test_index_only_while_the_receiver_has_the_knowledge_base(
+        self, models: ModelSet, kb: KnowledgeBase, transmitter: Transmitter, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        nested = transmitter.plan.model
+        index, reports = load_index_model(models, entries_of(kb, models)), Reports()
+        adaptation = Adaptation(nested, index, RATE, adapts_rate=False)
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is nested, "nothing is known of the receiver yet"
+        reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
+        adapt(adaptation, reports, transmitter)
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is index
+        reports.next = ReceiverReport(knowledge_base="0" * 64)
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is nested
+        assert caplog.text.count("export it again") == 1
+
+    def test_entries_that_are_stale_from_the_start_are_logged(
+        self, models: ModelSet, kb: KnowledgeBase, transmitter: Transmitter, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """At the level that a user sees without --verbose."""
+        reports = Reports()
+        adaptation = Adaptation(
+            transmitter.plan.model, load_index_model(models, entries_of(kb, models)), RATE, adapts_rate=False
+        )
+        adapt(adaptation, reports, transmitter)
+        assert not adaptation.has_report
+        reports.next = ReceiverReport(knowledge_base="0" * 64)
+        adapt(adaptation, reports, transmitter)
+        assert adaptation.has_report
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "not of the receiver's knowledge base" in caplog.text
+
+    def test_rate_follows_the_reported_snr(
+        self, transmitter: Transmitter, models: ModelSet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reports = Reports()
+        adaptation = Adaptation(transmitter.plan.model, None, parse_rate("256"), adapts_rate=True)
+        rates = []
+        for snr_db in (None, -7.0, 0.0, 10.0):
+            stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
+            reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
+            adapt(adaptation, reports, transmitter)
+            rates.append(transmitter.plan.rate.num_symbols)
+        assert rates == [256, 256, 64, 16]
+        now_s = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.rate.num_symbols == 256, "what was heard long ago says nothing"
+
+    @pytest.mark.parametrize(
+        ("num_pilots", "expected"),
+        [(0, [False, False, True, True, False, True]), (8, [False, False, False, True, False, False])],
+    )
+    def test_power_is_shared_for_a_clear_channel_while_one_is_reported(
+        self,
+        models: ModelSet,
+        num_pilots: int,
+        expected: list[bool],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """With pilots, a mean SNR must leave room for fades."""
+        caplog.set_level("INFO")
+        blind, reports = load_transmitter_model(models, RATE, codec="nested"), Reports()
+        transmitter = Transmitter(blind, RATE, lambda data: None, num_pilots=num_pilots)
+        adaptation, chosen = Adaptation(blind, None, RATE, adapts_rate=False), []
+        for snr_db in (None, -4.0, 4.0, 12.0, -4.0, 0.0):
+            stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
+            reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
+            adapt(adaptation, reports, transmitter)
+            chosen.append(transmitter.plan.model is blind.for_high_snr)
+        assert chosen == expected
+        told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("sending with")]
+        assert (
+            told
+            == ["sending with nested-high-snr", "sending with nested"] + ["sending with nested-high-snr"] * expected[-1]
+        )
+        now_s = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is blind
+
+    def test_index_ends_when_reports_do(
+        self,
+        models: ModelSet,
+        kb: KnowledgeBase,
+        transmitter: Transmitter,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        nested, reports = transmitter.plan.model, Reports()
+        adaptation = Adaptation(nested, load_index_model(models, entries_of(kb, models)), RATE, adapts_rate=False)
+        reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is not nested
+        now_s = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
+        adapt(adaptation, reports, transmitter)
+        assert transmitter.plan.model is nested
+        adapt(adaptation, reports, transmitter)
+        assert caplog.text.count("no report arrived for 10 s") == 1
+
+    def test_receiver_reports_its_estimates(
+        self, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
+    ) -> None:
+        receiver = Receiver(Decoders.of(models, kb), kb)
+        answers(load_transmitter_model(models, RATE, codec="nested"), RATE, receiver, pictures)
+        with ReportPublisher("tcp://127.0.0.1:*") as publisher, ReportSubscriber(publisher.endpoint) as subscriber:
+            observation, end_s = None, time.monotonic() + 10.0
+            while observation is None and time.monotonic() < end_s:
+                Reporter(publisher).report(receiver)  # a new one each time: none is held back as too early
+                time.sleep(0.01)
+                observation = subscriber.newest()
+        assert observation is not None
+        assert observation.knowledge_base == kb.fingerprint.hex()
+        (snr_db,) = observation.snr_db.values()
+        assert 10.0 < snr_db <= 30.0
