@@ -1,6 +1,6 @@
 """`make results`: evaluate the codecs, and write docs/results.md from the committed JSON.
 
-`python -m benchmarks.accuracy NAME ...` evaluates those alone; `--render` writes the page anew without evaluating.
+`python -m benchmarks.accuracy NAME ...` evaluates those alone; `--render` rewrites the page without evaluating.
 """
 
 from __future__ import annotations

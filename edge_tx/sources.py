@@ -116,8 +116,8 @@ def watched_images(
     """Every picture that appears in a folder from now on, in the order of appearance; never ends by itself.
 
     A file is tried whenever it changes, and sent when it can be read whole: one that is still being
-    written is truncated and waits for its next change, one that is overwritten is sent anew. What cannot be read
-    counts as skipped, once. Give a camera's writer a rename into the folder and each picture is read exactly once.
+    written is truncated and waits for its next change, one that is overwritten is sent again. A file that cannot be
+    read counts as skipped, once. Give a camera's writer a rename into the folder and each picture is read exactly once.
 
     Parameters
     ----------

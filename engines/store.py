@@ -1,11 +1,11 @@
-"""Engines on disk: what took long to build for one machine, kept beside the model set and never used elsewhere.
+"""Store of built engines: beside the model set, for this machine only.
 
     ENGINES/<backend>-<precision>-<key>.engine        bytes of the backend's own kind
     ENGINES/<backend>-<precision>-<key>.json          sidecar: what it was built from, on and with, and its SHA-256
     ENGINES/<backend>-<precision>-<key>/              what a backend keeps by itself, with a sidecar too
 
 The key is a digest of all that an engine depends on, so an engine of another graph, runtime version, device or
-precision is simply not found. One whose bytes are not what its sidecar says is built anew, with a warning.
+precision is not found. One whose bytes differ from its sidecar is rebuilt, with a warning.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class EngineStore:
                 )
 
     def discard(self, key: EngineKey) -> None:
-        """Forget an engine that its backend refuses, so that it is built anew."""
+        """Delete an engine that its backend refuses, so that it is rebuilt."""
         # An engine without its sidecar counts as not built.
         self._sidecar(key).unlink(missing_ok=True)
 

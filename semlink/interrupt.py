@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM as a wish that is asked for, not an exception that falls from the sky.
+"""Turns SIGINT and SIGTERM into a flag that loops poll, so that no operation stops half-way.
 
-An exception could come between a frame that left and its being counted, or between a result's row
-and its line. A flag is read where nothing is half done.
+An exception could come between the sending of a frame and its count, or between a result's row and its
+line. A flag is polled between operations.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ _STEP_S = 0.05
 
 
 class Interruption:
-    """Whether the user wants to leave. Has `is_set`, so that it serves where a threading.Event is asked for."""
+    """Whether the user interrupted the process. Its `is_set` is that of a threading.Event."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._is_set = False
 
-    def ask(self) -> None:
-        """Note the wish; safe inside a signal handler, where an Event's lock is not."""
-        self._asked = True
+    def set(self) -> None:
+        """Set the flag; safe in a signal handler, where an Event's lock is not."""
+        self._is_set = True
 
     def is_set(self) -> bool:
-        """Whether somebody asked."""
-        return self._asked
+        """Whether a signal arrived."""
+        return self._is_set
 
     def wait(self, timeout_s: float) -> bool:
-        """Sleep for `timeout_s` [s], or until somebody asks; True if somebody did."""
+        """Sleep for `timeout_s` [s], or until a signal arrives; True if one did."""
         end_s = time.monotonic() + timeout_s
-        while not self._asked and (left_s := end_s - time.monotonic()) > 0:
+        while not self._is_set and (left_s := end_s - time.monotonic()) > 0:
             time.sleep(min(_STEP_S, left_s))
-        return self._asked
+        return self._is_set
 
 
 @contextmanager
 def interruptions() -> Iterator[Interruption]:
-    """Take Ctrl-C and SIGTERM as a wish for the time of a with statement; for the main thread only."""
+    """Set a flag on SIGINT and SIGTERM inside a with statement; for the main thread only."""
     interruption = Interruption()
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        interruption.ask()
+    def handle(number: int, frame: FrameType | None) -> None:
+        interruption.set()
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interruption
     finally:

@@ -1,8 +1,8 @@
 """Symbols to quantized I/Q codes and back.
 
 Full scale is a constant of the format, never a per-frame secret: 8.0, which is 18 dB above the
-unit mean power of a transmission. It is wide because the same format carries what the receiver
-hears: at an SNR of -7 dB the standard deviation of a received I or Q is 1.7, and clipping noise
+unit mean power of a transmission. It is wide because the same format carries received
+symbols: at an SNR of -7 dB the standard deviation of a received I or Q is 1.7, and clipped noise
 would be a channel that no radio has. sc8 then quantizes at an EVM of about -31 dB, far below the
 noise of any SNR at which the link works. Source: docs/wire-format.md, "IQ payload".
 """

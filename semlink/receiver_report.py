@@ -1,7 +1,7 @@
-"""What a receiver tells its transmitters from time to time: which KB it has, and how well it hears them.
+"""The receiver's report to its transmitters: its KB, and the SNR of their streams.
 
-Advice, not part of the data path: coarse, late, and lost without harm. A transmitter that hears nothing
-works as one that was never told. Source of the format: docs/wire-format.md, "Receiver report".
+A report is advice, not part of the data path: coarse, late, and harmless if lost. Without reports a transmitter works
+as before the first one. Source of the format: docs/wire-format.md, "Receiver report".
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class ReceiverReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    knowledge_base : fingerprint of the knowledge base that answers, 64 hex digits
-    snr_db : estimated Es/N0 by stream id (16 hex digits), of streams heard lately [dB]
+    knowledge_base : fingerprint of the receiver's knowledge base, 64 hex digits
+    snr_db : estimated Es/N0 by stream id (16 hex digits), of recent streams [dB]
     """
 
     version: int = _VERSION

@@ -50,12 +50,12 @@ class StreamCount:
 
     @property
     def num_lost(self) -> int:
-        """Frames after the first one seen that were surely sent and not seen; the tail counts once the stream ended."""
+        """Frames sent after the first received one and not received; the tail counts once the stream ended."""
         expected = self.highest + 1 if self.num_sent is None else self.num_sent
         return max(0, expected - self.num_before_start - self.num_received)
 
     def observe(self, sequence: int) -> bool:
-        """Count a frame; False if it is a repeat, or too old to be told from one."""
+        """Count a frame; False if it is a repeat, or too old to be distinguished from one."""
         age = self.highest - sequence
         if age >= _WINDOW_FRAMES or (age >= 0 and self._seen >> age & 1):
             self.num_duplicated += 1
@@ -73,7 +73,7 @@ class StreamCount:
 
 @dataclass(frozen=True)
 class StreamTotals:
-    """Sums over every stream heard, see `StreamCount`; `num_streams` is how many there were."""
+    """Sums over all streams, see `StreamCount`, and the number of streams."""
 
     num_streams: int = 0
     num_received: int = 0
@@ -87,9 +87,9 @@ _SUMMED = ("num_received", "num_lost", "num_before_start", "num_duplicated", "nu
 
 
 class SequenceTracker:
-    """Keeps a `StreamCount` for each of the `MAX_STREAMS` streams heard last, and totals of all.
+    """A `StreamCount` for each of the `MAX_STREAMS` most recent streams, and totals of all.
 
-    A stream that is forgotten for a newer one, and comes back, counts as another.
+    A stream that was dropped for a newer one and returns counts as a new one.
 
     Examples
     --------

@@ -1,9 +1,9 @@
 """Frames over ZeroMQ, PUSH to PULL, and reports the other way, PUB to SUB; over tcp and ipc. The only importer of zmq.
 
 Limits are explicit: how many frames may wait (high-water mark), how long a send may block, how
-long a closing socket may take to hand over what waits (linger). A sender has no queue towards a
-peer that is not there: it waits for the peer, and says so. Handed to the socket is not received:
-what is on its way when a receiver dies is lost, and shows as a gap in the sequence at the next one.
+long a closing socket may take to hand over what waits (linger). A sender has no queue without a
+peer: it waits for the peer, and logs that. A frame in the socket is not received yet: frames in
+flight when a receiver dies are lost, and appear as a gap in the sequence at the next one.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class _Socket:
         self._socket.setsockopt(zmq.RCVHWM, limits.high_water_mark)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        # On an IPv6 socket an IPv4 address would be told as ::ffff:127.0.0.1, which nobody types.
+        # On an IPv6 socket libzmq reports an IPv4 address as ::ffff:127.0.0.1, which nobody types.
         self._socket.setsockopt(zmq.IPV6, "[" in endpoint)
         try:
             if bind:
@@ -163,7 +163,7 @@ class FrameSender(_Socket):
         self._interruption = interruption
 
     def hurry(self, timeout_s: float) -> None:
-        """Wait no longer than this for anything from now on: the user has asked to leave, and was heard."""
+        """Limit all waits from now on, after an interruption by the user."""
         self._peer_timeout_s = timeout_s
         self._interruption = None
         self._socket.setsockopt(zmq.LINGER, int(timeout_s * 1000))
@@ -174,12 +174,12 @@ class FrameSender(_Socket):
         Raises
         ------
         TransportError
-            If neither came within `peer_timeout_s`.
+            If there was neither within `peer_timeout_s`.
         KeyboardInterrupt
-            If the user asked to leave meanwhile; the frame was not sent.
+            If the user interrupted the wait; the frame was not sent.
         """
         deadline_s = time.monotonic() + self._peer_timeout_s
-        told = False
+        has_warned = False
         while True:
             try:
                 self._socket.send(data, copy=True)
@@ -191,15 +191,15 @@ class FrameSender(_Socket):
                         f"nobody took a frame at {self.endpoint} for {self._peer_timeout_s:g} s;"
                         " start the receiver there, or check the address"
                     ) from None
-                if not told:
+                if not has_warned:
                     _log.warning("waiting for a receiver at %s", self.endpoint)
-                    told = True
+                    has_warned = True
             else:
                 return
 
 
 class FrameReceiver(_Socket):
-    """The PULL end; parameters and errors as of `FrameSender`, but it binds unless told otherwise."""
+    """The PULL end; parameters and errors as of `FrameSender`, but it binds by default."""
 
     def __init__(self, endpoint: str, *, bind: bool = True, limits: SocketLimits | None = None) -> None:
         super().__init__(zmq.PULL, endpoint, bind=bind, limits=limits or SocketLimits())
@@ -243,18 +243,18 @@ class FrameReceiver(_Socket):
 
 
 class ReportPublisher(_Socket):
-    """The PUB end of receiver reports: whoever listens hears them, and nobody is waited for."""
+    """The PUB end of receiver reports: sent to all subscribers, without waiting for any."""
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(zmq.PUB, endpoint, bind=True, limits=SocketLimits(linger_s=0.0))
 
     def publish(self, report: ReceiverReport) -> None:
-        """Tell every transmitter that listens."""
+        """Send a report to all subscribed transmitters."""
         self._socket.send(report.pack())
 
 
 class ReportSubscriber(_Socket):
-    """The SUB end of receiver reports; keeps the newest alone."""
+    """The SUB end of receiver reports; only the newest is kept."""
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(zmq.SUB, endpoint, bind=False, limits=SocketLimits(linger_s=0.0))
@@ -263,13 +263,13 @@ class ReportSubscriber(_Socket):
         self._has_warned = False
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until a report is there to be taken, or the time is over."""
+        """Wait until a report has arrived, or for `timeout_s`."""
         self._socket.poll(int(timeout_s * 1000), zmq.POLLIN)
 
     def newest(self) -> ReceiverReport | None:
         """The newest report since the last call; None if there was none. Foreign bytes are logged and dropped."""
         newest = None
-        # No more than can wait, so that a flood of reports does not keep an image waiting.
+        # Bounded, so that a flood of reports does not delay an image.
         for _ in range(self.limits.high_water_mark):
             if not self._socket.poll(0, zmq.POLLIN):
                 break

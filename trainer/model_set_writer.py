@@ -37,7 +37,7 @@ def kept_codecs(folder: Path, encoder: ModelFile) -> list[CodecEntry]:
 
 
 def set_encoder(folder: Path, encoder: EncoderEntry) -> Manifest:
-    """Make `folder` a model set around an encoder, or describe anew the encoder that it has.
+    """Make `folder` a model set around an encoder, or update the description of its encoder.
 
     Raises
     ------

@@ -91,7 +91,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     try:
         data = path.read_bytes()
-        # A later format has fields that this one forbids: its number must be told before they are.
+        # A later format may have fields that this one forbids, so the number is checked first.
         found = msgspec.json.decode(data, type=_ManifestFormat).format
         if found != MANIFEST_FORMAT:
             raise KnowledgeBaseError(

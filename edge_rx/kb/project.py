@@ -45,7 +45,7 @@ def load_projections(codecs: Sequence[Codec], *, num_threads: int = 1) -> list[C
     """Load the projection heads of the codecs that have one."""
     loaded = []
     for codec in codecs:
-        model = codec.load_keys(num_threads=num_threads) if isinstance(codec, NestedCodec) else None
+        model = codec.load_projection_head(num_threads=num_threads) if isinstance(codec, NestedCodec) else None
         if model is not None and isinstance(codec, NestedCodec):
             loaded.append(CodecProjection(codec.name, codec.projection_fingerprint, model))
     return loaded

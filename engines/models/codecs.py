@@ -126,7 +126,7 @@ class NestedCodec:
             )
         return codebook
 
-    def load_keys(self, *, backend: str = "auto", num_threads: int = 1) -> ProjectionHead | None:
+    def load_projection_head(self, *, backend: str = "auto", num_threads: int = 1) -> ProjectionHead | None:
         """Load the projection head; None if the codec encodes features."""
         projection = self.entry.projection
         if projection is None:

@@ -137,7 +137,7 @@ def test_pacer_lets_the_user_leave() -> None:
     interruption = Interruption()
     pacer = Pacer(0.01, interruption)
     assert pacer.wait()
-    interruption.ask()
+    interruption.set()
     start_s = time.monotonic()
     assert not pacer.wait()
     assert time.monotonic() - start_s < 1.0

@@ -27,7 +27,7 @@ from tests.support.link import RATE, answers, model_of
 def nearest_projected(models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]) -> list[str]:
     """What is found without any channel: an entry's key is drawn to its label, an image's is not."""
     codec = models.codec("nested-labels")
-    images = codec.load_keys().project_images(ImageEncoder(models).encode(list(pictures.values())))
+    images = codec.load_projection_head().project_images(ImageEncoder(models).encode(list(pictures.values())))
     entries = (images @ kb.projected(codec.projection_fingerprint).T).argmax(axis=1)
     return [kb.record(int(entry)).source for entry in entries]
 

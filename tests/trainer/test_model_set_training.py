@@ -63,7 +63,7 @@ def test_nested_codecs_of_a_folder(model_set: ModelSet, tmp_path: Path) -> None:
     assert len(codewords) == 2, "every image is sent as the codeword of a category"
     assert set(np.unique(codewords)) == {-1, 1}
     assert 0.9 < nested.entry.measured["validation_accuracy_64_symbols_10_db"] <= 1.0
-    projection = labels.load_keys()
+    projection = labels.load_projection_head()
     assert projection is not None
     assert projection.categories == ("boat", "cat")
     assert labels.codebook.num_cells == 2

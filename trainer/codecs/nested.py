@@ -105,7 +105,7 @@ class NestedModel:
     @classmethod
     def of(cls, codec: NestedCodec) -> NestedModel:
         """Load a codec of a model set."""
-        return cls(codec.codebook, codec.load_keys())
+        return cls(codec.codebook, codec.load_projection_head())
 
     @property
     def content_key(self) -> str:

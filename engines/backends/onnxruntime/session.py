@@ -70,7 +70,7 @@ class OnnxRuntimeSession:
         options.intra_op_num_threads = num_threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        # Errors come as exceptions; on stderr they would only be said twice, but for who wants to hear more.
+        # Errors are raised as exceptions; on stderr they would be repeated, unless logging is verbose.
         options.log_severity_level = WARNINGS if _log.isEnabledFor(logging.INFO) else SILENT
         # Threads may spin inside a call, which halves its time on two cores, and not after it, when
         # they would take the core from the process at the other end of the link.

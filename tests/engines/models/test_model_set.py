@@ -302,7 +302,7 @@ def test_builtin_sets_hold_what_their_manifests_say() -> None:
         for codec in models.codecs:
             if isinstance(codec, NestedCodec):
                 assert codec.codebook.num_cells > 1
-                assert (codec.load_keys() is None) == (codec.entry.projection is None)
+                assert (codec.load_projection_head() is None) == (codec.entry.projection is None)
                 continue
             for rate in codec.rates:
                 codec.load_encoder(rate)
