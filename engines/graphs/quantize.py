@@ -7,6 +7,7 @@ TensorRT takes it as a strongly typed network, the only kind that TensorRT 11 ha
     int8   calibrated on pictures: weights of each output channel, activations of each tensor (quantize, dequantize).
            A graph of matrix products, such as a vision transformer, has outliers that one scale for a tensor
            loses; on a CPU its activations are therefore scaled anew in each call, and no pictures are needed.
+           Weights have ranges with which no processor's products saturate: `engines.graphs.weight_ranges`.
 
 The codec behind the encoder stays fp32: it takes a twentieth of the time, and the receiver relies on its bits.
 """
@@ -26,19 +27,19 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
+from engines.graphs.weight_ranges import LAYERS, WeightRange, quantizer_overrides, unsaturated_range
 from engines.onnx_model import load_onnx, unpack_weights
 from engines.options import Precision
 from semlink.errors import EngineError, MissingDependencyError
 
-__all__ = ["Int8Style", "Tensor", "at_precision", "converter_version", "int8_style"]
+__all__ = ["LEAST_PICTURES", "Int8Style", "Tensor", "at_precision", "converter_version", "int8_style"]
 
 Tensor = npt.NDArray[np.uint8]
 """(size, size, 3): a picture as the encoder takes it."""
 
 _NORM_OPERATORS = ("ReduceL2", "LpNormalization")
 """What begins the unit norm at a graph's end: a sum of squares, which half precision can overflow."""
-_LAYERS = ("Conv", "Gemm", "MatMul")
-_QUANTIZED = (*_LAYERS, "Add", "Clip", "Relu")
+_QUANTIZED = (*LAYERS, "Add", "Clip", "Relu")
 _ASYMMETRIC = {"ActivationSymmetric": False, "WeightSymmetric": True}
 _SYMMETRIC = {
     "ActivationSymmetric": True,
@@ -46,14 +47,17 @@ _SYMMETRIC = {
     # TensorRT has no int32 scales, so biases stay single precision, as they are added.
     "QuantizeBias": False,
     # Around zero, what is positive alone has seven bits: only what layers take is cut to them, and sums are not.
-    "OpTypesToExcludeOutputQuantization": list(_LAYERS),
+    "OpTypesToExcludeOutputQuantization": list(LAYERS),
 }
 _CONVOLUTIONAL_SHARE = 0.5
 """Of a graph's layers with weights, from which it counts as convolutional."""
-_LEAST_PICTURES = 32
-_NUM_WIDE_LAYERS = 2
+LEAST_PICTURES = 32
+_SINGLE_SHARE = 0.1
+"""Of the layers, counted from the beginning, on a CPU. Their errors pass through all others, and with few channels at
+full resolution they are no slower in single precision."""
+_NUM_SINGLE_LAYERS_SYMMETRIC = 2
 """Layers at the beginning whose inputs range too widely for seven bits; they are a small part of the work."""
-_REWRITING = 3
+_REWRITING = 4
 """Raise it with every change of this module that changes what is rewritten."""
 
 
@@ -81,13 +85,18 @@ def int8_style(graph: Path, *, on_gpu: bool) -> Int8Style:
     """What suits a graph where it will run."""
     if on_gpu:
         return Int8Style.SYMMETRIC
-    kinds = [node.op_type for node in load_onnx(graph).graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
+    kinds = [node.op_type for node in load_onnx(graph).graph.node if node.op_type in LAYERS]
     is_convolutional = kinds.count("Conv") >= _CONVOLUTIONAL_SHARE * max(1, len(kinds))
     return Int8Style.CALIBRATED if is_convolutional else Int8Style.DYNAMIC
 
 
 def at_precision(
-    graph: Path, precision: Precision, *, style: Int8Style = Int8Style.CALIBRATED, pictures: Sequence[Tensor] = ()
+    graph: Path,
+    precision: Precision,
+    *,
+    style: Int8Style = Int8Style.CALIBRATED,
+    pictures: Sequence[Tensor] = (),
+    weight_range: WeightRange = unsaturated_range,
 ) -> onnx.ModelProto:
     """Rewrite an encoder's graph.
 
@@ -96,6 +105,7 @@ def at_precision(
     graph : fp32 graph from `image` (batch, size, size, 3) uint8 to `features`
     style : of int8
     pictures : what the link will see, at least 32 of them; for int8 with scales from pictures
+    weight_range : of int8 on a CPU; another one is for measuring what it would cost
 
     Raises
     ------
@@ -109,7 +119,9 @@ def at_precision(
         return model
     unpack_weights(model)
     with _quiet_converters():
-        return _in_half(model) if precision is Precision.FP16 else _in_int8(model, style, pictures, name=graph.name)
+        if precision is Precision.FP16:
+            return _in_half(model)
+        return _in_int8(model, style, pictures, weight_range, name=graph.name)
 
 
 def _in_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -137,11 +149,14 @@ def _norm_nodes(model: onnx.ModelProto) -> list[str]:
     return names[first:]
 
 
-def _in_int8(model: onnx.ModelProto, style: Int8Style, pictures: Sequence[Tensor], *, name: str) -> onnx.ModelProto:
+def _in_int8(
+    model: onnx.ModelProto, style: Int8Style, pictures: Sequence[Tensor], weight_range: WeightRange, *, name: str
+) -> onnx.ModelProto:
     try:
         from engines.backends.onnxruntime.tools import (
             CalibrationMethod,
             QuantFormat,
+            QuantizerModel,
             QuantType,
             quant_pre_process,
             quantize_dynamic,
@@ -149,43 +164,59 @@ def _in_int8(model: onnx.ModelProto, style: Int8Style, pictures: Sequence[Tensor
         )
     except ImportError as error:
         raise _missing(error) from None
+    if style is not Int8Style.DYNAMIC and len(pictures) < LEAST_PICTURES:
+        raise EngineError(
+            f"{name}: int8 is calibrated on at least {LEAST_PICTURES} pictures, got {len(pictures)}; name a folder"
+            " with --calibrate"
+        )
     with tempfile.TemporaryDirectory(prefix="semlink-int8-") as folder:
         plain, prepared, quantized = (Path(folder, f"{step}.onnx") for step in ("plain", "prepared", "int8"))
         onnx.save(model, plain)
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         ready = onnx.load(prepared)
+        if style is Int8Style.DYNAMIC:
+            # As the quantizer would by itself, which gives the weights other names.
+            QuantizerModel(ready).replace_gemm_with_matmul()
         norm = _norm_nodes(ready)
         del ready.graph.value_info[:]  # of weights too, whose shapes the quantizer changes
         onnx.save(ready, prepared)
         if style is Int8Style.DYNAMIC:
-            layers = ["MatMul", "Gemm"]
-            quantize_dynamic(prepared, quantized, layers, per_channel=True, weight_type=QuantType.QInt8)
-            return onnx.load(quantized)
-        if len(pictures) < _LEAST_PICTURES:
-            raise EngineError(
-                f"{name}: int8 is calibrated on at least {_LEAST_PICTURES} pictures, got {len(pictures)}; name a folder"
-                " with --calibrate"
+            quantize_dynamic(
+                prepared,
+                quantized,
+                ["MatMul"],
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"TensorQuantOverrides": quantizer_overrides(ready, weight_range)},
             )
+            return onnx.load(quantized)
         is_symmetric = style is Int8Style.SYMMETRIC
         quantize_static(
             prepared,
             quantized,
             _Pictures(model.graph.input[0].name, pictures),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(_LAYERS if is_symmetric else _QUANTIZED),
+            op_types_to_quantize=list(LAYERS if is_symmetric else _QUANTIZED),
             per_channel=True,
-            activation_type=QuantType.QInt8,
+            # ONNX Runtime has unsigned activations on x86, and of signed ones it leaves every tensor that two layers
+            # take, such as a residual connection's, in single precision.
+            activation_type=QuantType.QInt8 if is_symmetric else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[*norm, *(_first_layers(ready) if is_symmetric else ())],
+            nodes_to_exclude=[*norm, *_first_nodes(ready, style)],
             calibrate_method=CalibrationMethod.MinMax,
-            extra_options=_SYMMETRIC if is_symmetric else _ASYMMETRIC,
+            extra_options=_SYMMETRIC
+            if is_symmetric
+            else {**_ASYMMETRIC, "TensorQuantOverrides": quantizer_overrides(ready, weight_range)},
         )
         return onnx.load(quantized)
 
 
-def _first_layers(model: onnx.ModelProto) -> list[str]:
-    layers = [node.name for node in model.graph.node if node.op_type in _LAYERS]
-    return layers[:_NUM_WIDE_LAYERS]
+def _first_nodes(model: onnx.ModelProto, style: Int8Style) -> list[str]:
+    """Names of the nodes that stay in single precision at the beginning: all before the first layer in int8."""
+    layers = [number for number, node in enumerate(model.graph.node) if node.op_type in LAYERS]
+    num_single = _NUM_SINGLE_LAYERS_SYMMETRIC if style is Int8Style.SYMMETRIC else int(_SINGLE_SHARE * len(layers))
+    end = layers[num_single] if num_single < len(layers) else len(model.graph.node)
+    return [node.name for node in model.graph.node[:end]]
 
 
 class _Pictures:

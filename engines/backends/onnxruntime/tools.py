@@ -10,6 +10,7 @@ from onnxruntime.quantization import (
     quantize_dynamic,
     quantize_static,
 )
+from onnxruntime.quantization.onnx_model import ONNXModel as QuantizerModel
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
@@ -20,6 +21,7 @@ __all__ = [
     "OnnxModel",
     "QuantFormat",
     "QuantType",
+    "QuantizerModel",
     "convert_float_to_float16",
     "quant_pre_process",
     "quantize_dynamic",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 import onnx.parser
 import pytest
 from PIL import Image
@@ -115,6 +116,24 @@ def test_arithmetic_is_what_was_asked_for(case: Case) -> None:
     assert operators.count("QuantizeLinear") >= len(convolutions)
     norm_input = next(node for node in quantized.graph.node if node.op_type == "ReduceL2").input[0]
     assert not any(node.op_type == "QuantizeLinear" and norm_input in node.input for node in quantized.graph.node)
+
+
+def test_no_pair_of_int8_products_can_saturate(case: Case) -> None:
+    """Of any activations, in any layout: 255 times two weights of one sign stays within int16."""
+    graph = case.at(Precision.INT8).graph
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    consumers = {name: node for node in graph.node for name in node.input}
+    dequantized = [node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored]
+    layers = [node for node in dequantized if stored[node.input[0]].ndim > 1]
+    assert len(layers) >= (45 if case.is_builtin else 3)
+    for node in layers:
+        weights = stored[node.input[0]]
+        assert weights.dtype == np.int8
+        weights = weights.T if consumers[node.output[0]].op_type == "MatMul" else weights
+        for layout in (weights, np.moveaxis(weights, 1, -1)):
+            rows = layout.reshape(len(weights), -1).astype(int)
+            pairs = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows), -1, 2)
+            assert max(np.maximum(sign * pairs, 0).sum(axis=2).max() for sign in (1, -1)) <= 128
 
 
 @pytest.mark.parametrize("precision", [Precision.FP16, Precision.INT8])
