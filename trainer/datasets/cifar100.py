@@ -144,12 +144,12 @@ def _unpack(archive: Path, folder: Path) -> Path:
             for name in (_NAMES, "train.bin", "test.bin"):
                 member = tar.extractfile(f"{_FOLDER}/{name}")
                 if member is None:
-                    raise DatasetError(f"{archive}: {name} is no plain file; get it again from {ARCHIVE.url}")
+                    raise DatasetError(f"{archive}: {name} is no plain file; download it again from {ARCHIVE.url}")
                 part = folder / f"{name}.part"
                 with part.open("wb") as file:
                     while block := member.read(1 << 20):
                         file.write(block)
                 part.replace(folder / name)
     except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
-        raise DatasetError(f"{archive}: cannot be unpacked: {error}; get it again from {ARCHIVE.url}") from None
+        raise DatasetError(f"{archive}: cannot be unpacked: {error}; download it again from {ARCHIVE.url}") from None
     return folder
