@@ -52,7 +52,7 @@ lint:
 
 # On every core; SEMLINK_TEST_TIMEOUT_SCALE=3 waits three times as long on a machine that is slow.
 pytest:
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # The transmitter and the contract, on every other interpreter that this machine has.
 test-pythons:
@@ -63,7 +63,7 @@ test-pythons:
 	  echo "python$$version: $$interpreter"; \
 	  [ -x .venv-$$version/bin/python ] || $$interpreter -m venv .venv-$$version || exit 1; \
 	  .venv-$$version/bin/python -m pip install --quiet -c constraints.txt -e '.[tx]' pytest pytest-timeout pytest-xdist hypothesis || exit 1; \
-	  .venv-$$version/bin/python -m pytest -n auto --dist worksteal -p no:cacheprovider -m "$(ON_OTHER_PYTHONS)" tests/semlink tests/engines tests/edge_tx || exit 1; \
+	  .venv-$$version/bin/python -m pytest -n auto --dist loadfile -p no:cacheprovider -m "$(ON_OTHER_PYTHONS)" tests/semlink tests/engines tests/edge_tx || exit 1; \
 	done
 
 # Our graphs through TensorRT's parser and builder, on the CPU; 95 MB to fetch, in a folder of its own.

@@ -1,36 +1,30 @@
-"""Fetch a file once, check what came, and go on where a broken download stopped."""
+"""Download a file once, and check its hash."""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import urllib.error
-import urllib.request
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
-from semlink.errors import SemlinkError
-from trainer.progress import progress_task
+from semlink.errors import MissingDependencyError, SemlinkError
 
 __all__ = ["RemoteFile", "fetch", "verify"]
 
-_BLOCK_BYTES = 1 << 18
-_TIMEOUT_S = 30
-_PARTIAL_CONTENT = 206
-_RANGE_NOT_SATISFIABLE = 416
+_CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the network and the digest that its bytes must have.
+    """A file on the network and the hash of its bytes.
 
     Attributes
     ----------
-    url : where it is
-    algorithm, digest : for example "sha256" and the hash in hex
-    error : the class raised when it cannot be had or is not what it should be
+    url : address of the file
+    algorithm, digest : name of the hash function, such as "sha256", and the hash in hex
+    error : class raised when the file cannot be downloaded or its hash differs
     """
 
     url: str
@@ -39,79 +33,105 @@ class RemoteFile:
     error: type[SemlinkError]
 
 
-def fetch(remote: RemoteFile, target: Path, *, progress: Progress | None) -> Path:
-    """Download to `target` unless it is there, through `target` + ".part", which a later call resumes.
+def fetch(remote: RemoteFile, target: Path, *, progress: Progress | None = None) -> Path:
+    """Download to `target`, unless it is there with the right hash; it appears whole or not at all.
 
     Raises
     ------
     SemlinkError
-        `remote.error`: the server cannot be reached, the connection broke, the disk is full, or
-        the digest is wrong, in which case nothing is kept.
+        `remote.error`: the server cannot be reached, the connection broke, the disk is full, or the hash differs.
+    MissingDependencyError
+        If pooch is not installed.
     """
-    if target.is_file():
-        return target
-    part = target.with_name(target.name + ".part")
+    pooch = _import_pooch()
+    bar = None if progress is None else _Bar(progress, f"downloading {target.name}")
     try:
-        _receive(remote.url, part, progress)
-    except (OSError, http.client.HTTPException) as error:
-        kept = f"; run again to go on after {part.stat().st_size} bytes" if part.exists() else ""
+        pooch.retrieve(
+            remote.url,
+            known_hash=f"{remote.algorithm}:{remote.digest}",
+            fname=target.name,
+            path=target.parent,
+            downloader=pooch.HTTPDownloader(progressbar=bar or False, chunk_size=_CHUNK_BYTES),
+        )
+    except OSError as error:  # of the disk, or of requests, whose errors are OSErrors too
         raise remote.error(
-            f"{remote.url} cannot be downloaded: {error}{kept}, or fetch it by other means and save it as {target}"
+            f"{remote.url} cannot be downloaded: {_root_cause(error)}; run again with a network connection and space"
+            f" in {target.parent}, or save the file as {target}"
         ) from None
-    try:
-        verify(part, remote)
-    except SemlinkError:
-        part.unlink()
-        raise
-    return part.replace(target)
+    except ValueError:
+        raise remote.error(
+            f"{remote.url}: the {remote.algorithm} of the downloaded file is not {remote.digest}; run again, or save"
+            f" the right file as {target}"
+        ) from None
+    finally:
+        if bar is not None:
+            bar.close()
+    return target
 
 
 def verify(path: Path, remote: RemoteFile) -> None:
-    """Refuse a file whose digest is not the one pinned.
+    """Refuse a file that does not have the hash.
 
     Raises
     ------
     SemlinkError
-        `remote.error`, with both digests and where the right file is.
+        `remote.error`, with both hashes and the address of the right file.
+    MissingDependencyError
+        If pooch is not installed.
     """
-    # MD5 is what CIFAR's authors publish; it guards against damage here, not against malice.
-    digest = hashlib.new(remote.algorithm, usedforsecurity=False)
     try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
+        digest = _import_pooch().file_hash(path, alg=remote.algorithm)
     except OSError as error:
-        raise remote.error(f"{path}: {error.strerror}; get it from {remote.url}") from None
-    if digest.hexdigest() != remote.digest:
+        raise remote.error(f"{path}: {error.strerror}; download it from {remote.url}") from None
+    if digest != remote.digest:
         raise remote.error(
-            f"{path}: {remote.algorithm} is {digest.hexdigest()}, expected {remote.digest}; "
-            f"the file is truncated or another one: get it again from {remote.url}"
+            f"{path}: {remote.algorithm} is {digest}, expected {remote.digest}; the file is truncated or another one:"
+            f" download it again from {remote.url}"
         )
 
 
-def _receive(url: str, part: Path, progress: Progress | None) -> None:
-    done = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310
+def _import_pooch() -> ModuleType:
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310 (callers' constants)
-    except urllib.error.HTTPError as error:
-        with error:
-            # The part is as long as the file already: only its digest can tell whether it is whole.
-            if error.code == _RANGE_NOT_SATISFIABLE and done:
-                return
-            raise
-    with response:
-        resumed = response.status == _PARTIAL_CONTENT
-        length = response.headers.get("Content-Length")
-        done = done if resumed else 0
-        total = int(length) + done if length else None
-        with (
-            progress_task(progress, f"downloading {Path(url).name}", total, completed=done) as advance,
-            part.open("ab" if resumed else "wb") as file,
-        ):
-            while block := response.read(_BLOCK_BYTES):
-                file.write(block)
-                advance(len(block))
-                done += len(block)
-    if total is not None and done < total:
-        raise ConnectionError(f"the connection ended after {done} of {total} bytes")
+        import pooch
+    except ImportError:
+        raise MissingDependencyError.of("pooch", extra="demo", purpose="downloading") from None
+    # Its own lines on stderr say nothing that the progress bar and the errors do not.
+    pooch.get_logger().setLevel(logging.ERROR)
+    return pooch
+
+
+def _root_cause(error: BaseException) -> str:
+    """The operating system's reason, below what requests and urllib3 wrap around it."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error)
+
+
+class _Bar:
+    """A bar of rich with the interface that pooch uses, which is that of tqdm."""
+
+    def __init__(self, progress: Progress, description: str) -> None:
+        self._progress = progress
+        self._task: TaskID = progress.add_task(description, total=None)
+
+    @property
+    def total(self) -> float | None:
+        """Size of the file [bytes]; None if the server does not say."""
+        return next((task.total for task in self._progress.tasks if task.id == self._task), None)
+
+    @total.setter
+    def total(self, num_bytes: int) -> None:
+        self._progress.update(self._task, total=num_bytes or None)
+
+    def update(self, num_bytes: int) -> None:
+        """Advance the bar."""
+        self._progress.update(self._task, advance=num_bytes)
+
+    def reset(self) -> None:
+        """Begin again at zero."""
+        self._progress.update(self._task, completed=0)
+
+    def close(self) -> None:
+        """Remove the bar, if it is not removed yet."""
+        if self._task in self._progress.task_ids:
+            self._progress.remove_task(self._task)

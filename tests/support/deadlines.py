@@ -11,5 +11,5 @@ __all__ = ["DEADLINE_S", "TIMEOUT_SCALE"]
 
 TIMEOUT_SCALE = float(os.environ.get("SEMLINK_TEST_TIMEOUT_SCALE", "1"))
 
-DEADLINE_S = 120.0 * TIMEOUT_SCALE
+DEADLINE_S = 300.0 * TIMEOUT_SCALE
 """Longest wait for one event: a message, the end of a process, a line that it writes [s]."""

@@ -1,12 +1,15 @@
-"""What several tests of the trainer learn from."""
+"""Training pictures, and a server to download from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.support.file_server import FileServer, running_file_server
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +24,10 @@ def pictures_to_learn(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = rng.integers(0, 40, (8, 8, 3)) + 60 * (index % 4)
             Image.fromarray(pixels.astype(np.uint8)).save(path)
     return folder
+
+
+@pytest.fixture
+def file_server() -> Iterator[FileServer]:
+    """A server on a random port that has one file."""
+    with running_file_server() as server:
+        yield server

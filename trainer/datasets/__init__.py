@@ -1,9 +1,9 @@
-"""Datasets: what is sent, what the knowledge base holds, what counts as right. None needs torch.
+"""Datasets: images to send, a knowledge base to search, and images to train on. None needs torch.
 
-digits     1,797 real handwritten digits, in scikit-learn's wheel
-photos     21 real photographs, in two wheels, and seeded views of them
-cifar100   from the official archive, found or downloaded
-folder     any folder of pictures
+digits     1,797 scanned handwritten digits, in scikit-learn's wheel
+photos     21 photographs, in two wheels, and seeded views of them
+cifar100   CIFAR-100, from the official archive on disk or downloaded
+folder     any folder of images
 """
 
 from trainer.datasets.base import Dataset, ImageList, half_split, write_folder

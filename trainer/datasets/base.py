@@ -1,4 +1,4 @@
-"""What a dataset is here: images that are sent, a knowledge base that answers, and what counts as right."""
+"""A dataset: images to send, a knowledge base to search, and the criterion of a correct retrieval."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from trainer.progress import progress_task
 __all__ = ["Dataset", "ImageList", "half_split", "split_by_halves", "write_folder"]
 
 _UNSAFE_IN_FILE_NAMES = re.compile(r"[^\w.-]+")
-# Folders are read back within seconds, so time counts and bytes do not.
+# The files are read back within seconds, so that time matters and size does not.
 _PNG_COMPRESSION = 1
 
 
 @dataclass(frozen=True)
 class ImageList:
-    """Named and labelled images that are read when asked for.
+    """Named and labelled images, each read when it is used.
 
     Attributes
     ----------
     names : unique
-    labels : category of each
-    load : gives image i, (height, width, 3) uint8 RGB
-    content_key : changes whenever an image does; what caches of derived values are keyed by
+    labels : category of each image
+    load : function that reads image i, (height, width, 3) uint8 RGB
+    content_key : changes whenever an image does; the key of caches of derived values
     """
 
     names: tuple[str, ...]
@@ -43,13 +43,13 @@ class ImageList:
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.labels):
-            raise ConfigError(f"names and labels must be as many, got {len(self.names)} and {len(self.labels)}")
+            raise ConfigError(f"names and labels must have one length, got {len(self.names)} and {len(self.labels)}")
         if len(set(self.names)) != len(self.names):
             raise ConfigError("names of images must be unique")
 
     @classmethod
     def of_arrays(cls, images: Sequence[RGBImage], names: Sequence[str], labels: Sequence[str]) -> ImageList:
-        """List images that are in memory."""
+        """Make a list of images that are in memory."""
         digest = hashlib.sha256()
         for image in images:
             digest.update(str(image.shape).encode())
@@ -64,7 +64,7 @@ class ImageList:
         return self.load(index)
 
     def subset(self, indices: npt.NDArray[np.int64]) -> ImageList:
-        """Only the images at `indices`, in that order."""
+        """The images at `indices`, in that order."""
         positions = [int(index) for index in indices]
         return ImageList(
             tuple(self.names[position] for position in positions),
@@ -74,7 +74,7 @@ class ImageList:
         )
 
     def joined(self, other: ImageList) -> ImageList:
-        """These images, and behind them those of another list; names tell which list they are of."""
+        """These images and then those of another list; names are prefixed with a/ and b/."""
         return ImageList(
             tuple(f"{part}/{name}" for part, images in (("a", self), ("b", other)) for name in images.names),
             self.labels + other.labels,
@@ -82,34 +82,34 @@ class ImageList:
             hashlib.sha256(f"{self.content_key} {other.content_key}".encode()).hexdigest(),
         )
 
-    def spread(self, count: int | None) -> ImageList:
-        """At most `count` images, evenly from the first to the last, so that sorted classes all have a share."""
-        if count is None or count >= len(self):
+    def spread(self, limit: int | None) -> ImageList:
+        """At most `limit` images at even distances, so that every class of a sorted list is represented."""
+        if limit is None or limit >= len(self):
             return self
-        if count < 1:
-            raise ConfigError(f"count must be at least 1, got {count}")
-        return self.subset(np.linspace(0, len(self) - 1, count).astype(np.int64))
+        if limit < 1:
+            raise ConfigError(f"limit must be at least 1, got {limit}")
+        return self.subset(np.linspace(0, len(self) - 1, limit).astype(np.int64))
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images to send and a knowledge base to find them in.
+    """Images to send, and a knowledge base to search.
 
     Attributes
     ----------
-    name : as a user types it
-    sent : what the transmitter sends
-    knowledge_base : what the receiver owns; shares no image with `sent`
-    train : what codecs may learn from; None if there is nothing but the two above
-    right : what counts as a right answer, in words for a report
-    skipped : each picture that cannot be read and was left out, and why
+    name : as `--data` takes it
+    sent : images that the transmitter sends
+    knowledge_base : images of the receiver's knowledge base; none of them is in `sent`
+    train : images to train codecs on; None if the dataset has none besides
+    criterion : of a correct retrieval, a clause for reports
+    skipped : path of each file that cannot be read, and the reason
     """
 
     name: str
     sent: ImageList
     knowledge_base: ImageList
     train: ImageList | None
-    right: str
+    criterion: str
     skipped: tuple[str, ...] = ()
 
 
@@ -124,7 +124,7 @@ def half_split(labels: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArra
 
     Returns
     -------
-    sent, knowledge_base : indices, rising
+    sent, knowledge_base : indices in increasing order
 
     Examples
     --------
@@ -144,21 +144,21 @@ def split_by_halves(name: str, images: ImageList, *, train: ImageList | None = N
     """Make a dataset of labelled images by `half_split`."""
     sent, knowledge_base = half_split(images.labels)
     if not len(sent):
-        raise DatasetError(f"{name}: no class has two images, so there is nothing to send and to find")
-    right = "the retrieved image has the sent image's category"
-    return Dataset(name, images.subset(sent), images.subset(knowledge_base), train, right)
+        raise DatasetError(f"{name}: no class has two images, one to send and one for the knowledge base; add images")
+    criterion = "the retrieved image has the sent image's category"
+    return Dataset(name, images.subset(sent), images.subset(knowledge_base), train, criterion)
 
 
 def write_folder(images: ImageList, folder: Path, *, progress: Progress | None = None) -> list[Path]:
     """Write images as `folder/<label>/<name>.png`, so that other processes can read them.
 
-    Labels and names are made safe for any file system; where two would meet, the later gets a number.
+    Labels and names are made safe for any file system; if two become equal, the later gets a number.
 
     Parameters
     ----------
-    images : what to write
-    folder : made if it is not there; files of the same names are replaced
-    progress : where to show a bar
+    images : images to write
+    folder : created if it does not exist; files of the same names are replaced
+    progress : display for a bar
 
     Returns
     -------
@@ -182,7 +182,7 @@ def write_folder(images: ImageList, folder: Path, *, progress: Progress | None =
 
 
 def _file_names(images: ImageList) -> list[str]:
-    """`<label>/<name>.png` for each image, no two alike even where case does not count."""
+    """`<label>/<name>.png` for each image, all different even if case is ignored."""
     folder_of: dict[str, str] = {}
     folders: set[str] = set()
     files: set[str] = set()
@@ -199,11 +199,11 @@ def _safe(text: str) -> str:
     return _UNSAFE_IN_FILE_NAMES.sub("_", text).lstrip(".") or "_"
 
 
-def _unused(name: str, taken: set[str]) -> str:
-    """`name`, or with the first free number behind it; the answer is taken from then on."""
+def _unused(name: str, used: set[str]) -> str:
+    """`name`, with the first free number appended if it is used; the result is added to `used`."""
     candidate, number = name, 1
-    while candidate.lower() in taken:
+    while candidate.lower() in used:
         number += 1
         candidate = f"{name}-{number}"
-    taken.add(candidate.lower())
+    used.add(candidate.lower())
     return candidate

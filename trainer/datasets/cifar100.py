@@ -1,7 +1,7 @@
-"""CIFAR-100 from its official binary archive: found on disk, or downloaded once and checked.
+"""CIFAR-100 from its official binary archive, on disk or downloaded once and checked.
 
-The archive's binary form is read and not its pickles, which could run code. Each record is a
-coarse label, a fine label, and 32 x 32 pixels plane by plane: red, green, blue.
+The binary version is read, because the pickles of the Python version could run code. Each record is a coarse label,
+a fine label, and 32 x 32 pixels in three planes: red, green, blue.
 
 Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009;
 https://www.cs.toronto.edu/~kriz/cifar.html
@@ -43,7 +43,7 @@ _RECORD_BYTES = _LABEL_BYTES + 3 * _SIDE_PX * _SIDE_PX
 
 
 def open_cifar100(data_folder: Path | None = None, *, progress: Progress | None = None) -> Dataset:
-    """CIFAR-100 as the paper uses it: the test set split in halves, the training set to learn from.
+    """CIFAR-100 as the paper uses it: the test set split in halves, and the training set.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def open_cifar100(data_folder: Path | None = None, *, progress: Progress | None 
     Raises
     ------
     DatasetError
-        If the files cannot be had or are damaged.
+        If the files can neither be found nor downloaded, or are damaged.
     """
     folder = find_or_fetch(data_folder, progress=progress)
     return split_by_halves("cifar100", open_split(folder, "test"), train=open_split(folder, "train"))
@@ -61,13 +61,13 @@ def open_cifar100(data_folder: Path | None = None, *, progress: Progress | None 
 def find_or_fetch(data_folder: Path | None = None, *, progress: Progress | None = None) -> Path:
     """Find the folder with train.bin, test.bin and fine_label_names.txt, or download it.
 
-    Looked for in `data_folder`, then in `$SEMLINK_DATA`, each either the folder itself or what
-    holds it (or the archive, which is unpacked into the cache); then in the cache; then fetched.
+    Places are `data_folder`, `$SEMLINK_DATA` and the cache, in this order. Each may be the folder itself, or contain it
+    or the archive, which is unpacked into the cache.
 
     Raises
     ------
     DatasetError
-        If it cannot be downloaded, or an archive is truncated or not the official one.
+        If it cannot be downloaded, or an archive is not the official one.
     """
     environment = os.environ.get("SEMLINK_DATA")
     cache = cache_folder()
@@ -87,7 +87,7 @@ def find_or_fetch(data_folder: Path | None = None, *, progress: Progress | None 
 
 
 def open_split(folder: Path, split: Split) -> ImageList:
-    """One of the archive's two sets, in its order; names are `train-00000`, labels the fine classes.
+    """One of the archive's two sets, in its order; names are like `train-00000`, labels are the fine classes.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def open_split(folder: Path, split: Split) -> ImageList:
 
 
 def paper_train_split(num_images: int, seed: int) -> tuple[npt.NDArray[np.int64], ...]:
-    """The paper's 80/10/10 split of a training set: to learn from, to send and to search in validation.
+    """The paper's 80/10/10 split of a training set: for training, and to send and to search in validation.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def paper_train_split(num_images: int, seed: int) -> tuple[npt.NDArray[np.int64]
 
     Returns
     -------
-    train, validation_sent, validation_kb : indices, each rising, together every image once
+    train, validation_sent, validation_kb : indices in increasing order; a partition of all images
     """
     order = np.random.default_rng(seed).permutation(num_images)
     tenth = num_images // 10
@@ -136,20 +136,20 @@ def paper_train_split(num_images: int, seed: int) -> tuple[npt.NDArray[np.int64]
 
 
 def _unpack(archive: Path, folder: Path) -> Path:
-    """Take the three files by name, so that nothing else in an archive can reach the disk."""
+    """Extract the three files by name, so that nothing else in an archive reaches the disk."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tarfile.open(archive) as tar:
-            # test.bin is what says that the folder is complete, so it comes last.
+            # Last, because `find_or_fetch` takes a folder with test.bin for complete.
             for name in (_NAMES, "train.bin", "test.bin"):
                 member = tar.extractfile(f"{_FOLDER}/{name}")
                 if member is None:
-                    raise DatasetError(f"{archive}: {name} is no plain file; get it again from {ARCHIVE.url}")
+                    raise DatasetError(f"{archive}: {name} is not a regular file; download it again from {ARCHIVE.url}")
                 part = folder / f"{name}.part"
                 with part.open("wb") as file:
                     while block := member.read(1 << 20):
                         file.write(block)
                 part.replace(folder / name)
     except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
-        raise DatasetError(f"{archive}: cannot be unpacked: {error}; get it again from {ARCHIVE.url}") from None
+        raise DatasetError(f"{archive}: cannot be unpacked: {error}; download it again from {ARCHIVE.url}") from None
     return folder

@@ -1,4 +1,4 @@
-"""scikit-learn's 1,797 real handwritten digits, which its wheel carries: the figures of a first run."""
+"""The 1,797 handwritten digits in scikit-learn's wheel."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _MAX_GREY = 16
 def open_digits() -> Dataset:
     """Digits of 8 x 8 pixels; of each class the first half is sent, the second is the knowledge base.
 
-    Sixteen levels of ink become 0..255 and the grey plane is repeated into RGB. There is no
-    training set: the digits measure how a link serves pictures of a kind that it never met.
+    The values 0..16 are scaled to 0..255, and the grey plane is repeated into RGB. There is no training set: the
+    digits show how a link performs on images of a kind that it was not trained on.
 
     Raises
     ------

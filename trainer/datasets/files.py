@@ -1,4 +1,4 @@
-"""Lists of picture files."""
+"""Lists of image files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _log = logging.getLogger(__name__)
 
 
 def list_of_files(paths: Sequence[Path], names: Sequence[str], labels: Sequence[str]) -> ImageList:
-    """List pictures that are read from their files; `image` raises ImageError for one that cannot be."""
+    """Make a list of images that are read from files; `image` raises ImageError if its file cannot be read."""
     digest = hashlib.sha256()
     for path in paths:
         status = path.stat()
-        # Reading every byte of a large folder to name its cache would cost more than it guards.
+        # Size and time in place of the content: reading every byte of a large folder for a cache key takes too long.
         digest.update(os.fsencode(path.resolve()) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return ImageList(tuple(names), tuple(labels), lambda index: load_image(paths[index]), digest.hexdigest())
 
@@ -33,31 +33,31 @@ def list_of_files(paths: Sequence[Path], names: Sequence[str], labels: Sequence[
 def readable_files(
     folder: Path, paths: Sequence[Path], *, progress: Progress | None = None
 ) -> tuple[list[Path], tuple[str, ...]]:
-    """Decode every picture once, so that a damaged one does not end hours of work in their midst.
+    """Decode every image once, so that a damaged file does not end hours of work.
 
-    A picture that cannot be read is left out, logged and named.
+    Files that cannot be read are logged and left out.
 
     Parameters
     ----------
-    folder : where they come from, for the error
-    paths : files to try
-    progress : where to show a bar
+    folder : folder of the files, for the error message
+    paths : files to decode
+    progress : display for a bar
 
     Returns
     -------
-    readable : those that are whole, in the order given
-    skipped : for each of the others, its path and what is wrong with it
+    readable : files that can be decoded, in the given order
+    skipped : path of each other file, and the reason
 
     Raises
     ------
     DatasetError
-        If not one can be read.
+        If no file can be read.
     """
     readable, skipped = [], []
     with progress_task(progress, f"checking {folder.name}", len(paths)) as advance:
         for path in paths:
             try:
-                # A JPEG is decoded at an eighth of its size, and to its end all the same.
+                # A JPEG is decoded to its end, at an eighth of its size.
                 load_image(path, min_side_px=1)
             except ImageError as error:
                 _log.warning("skipped %s", error)
@@ -66,5 +66,5 @@ def readable_files(
                 readable.append(path)
             advance(1)
     if not readable:
-        raise DatasetError(f"{folder}: {len(skipped)} pictures and none can be read; the first: {skipped[0]}")
+        raise DatasetError(f"{folder}: none of {len(skipped)} images can be read; the first: {skipped[0]}")
     return readable, tuple(skipped)

@@ -1,4 +1,4 @@
-"""A folder of pictures as a dataset: with class folders, or flat and without labels."""
+"""A folder of images as a dataset: with class folders, or flat and without labels."""
 
 from __future__ import annotations
 
@@ -19,31 +19,29 @@ __all__ = ["open_folder"]
 
 
 def open_folder(folder: Path, *, seed: int = 0, num_views: int = 5, progress: Progress | None = None) -> Dataset:
-    """Open a folder of pictures.
+    """Open a folder of images.
 
-    - `train/<class>/...` and `test/<class>/...`: the test set is split in halves, as below, and
-      codecs may learn from the training set.
-    - `<class>/...`: of each class, in order of file names, the first half is sent and the second is
-      the knowledge base.
-    - pictures right in the folder, without labels: they are the knowledge base, what is sent are
-      `num_views` seeded views of each (`trainer.datasets.views`), and right means the same picture.
+    - `train/<class>/...` and `test/<class>/...`: the test set is split in halves, as below, and codecs are trained on
+      the training set.
+    - `<class>/...`: of each class, in order of file names, the first half is sent and the second is the knowledge base.
+    - images in the folder itself, without labels: they are the knowledge base, `num_views` seeded views of each
+      (`trainer.datasets.views`) are sent, and a retrieval is correct if it is the image of the view.
 
-    Every picture is decoded once; one that cannot be is left out, logged, and named in
-    `Dataset.skipped`. Hidden files and folders do not count.
+    Every image is decoded once; files that cannot be read are logged, left out and listed in `Dataset.skipped`. Hidden
+    files and folders are ignored.
 
     Parameters
     ----------
-    folder : pictures of any format in `semlink.image.IMAGE_SUFFIXES`, in class folders at any depth
+    folder : images of any format in `semlink.image.IMAGE_SUFFIXES`, in class folders at any depth
     seed, num_views : of the views, for a flat folder
-    progress : where to show a bar
+    progress : display for a bar
 
     Raises
     ------
     ConfigError
-        If there is no picture.
+        If there is no image.
     DatasetError
-        If none can be read, there are pictures both beside and inside class
-        folders, or no class has two.
+        If no image can be read, images are both beside and inside class folders, or no class has two images.
     """
     name = folder.resolve().name
     paths = image_files(folder)
@@ -62,13 +60,13 @@ def open_folder(folder: Path, *, seed: int = 0, num_views: int = 5, progress: Pr
 
 
 def _is_flat(folder: Path, paths: Sequence[Path]) -> bool:
-    """Whether the pictures lie right in the folder; a DatasetError if only some do."""
+    """Whether the images are in the folder itself; DatasetError if only some are."""
     beside = [path for path in paths if path.parent == folder]
     if beside and len(beside) < len(paths):
         inside = next(path for path in paths if path.parent != folder).relative_to(folder).parts[0]
         raise DatasetError(
-            f"{folder}: has pictures both beside and inside class folders (such as {beside[0].name} and "
-            f"{inside}/); move them so that it is one or the other"
+            f"{folder}: images are both beside and inside class folders (such as {beside[0].name} and {inside}/);"
+            " move them so that all are beside or all are inside"
         )
     return bool(beside)
 
@@ -79,7 +77,7 @@ def _class_list(folder: Path, paths: Sequence[Path]) -> ImageList:
 
 
 def _flat_list(paths: Sequence[Path]) -> ImageList:
-    """Each picture is its own label: its stem, or its whole name where two share a stem."""
+    """Each image is a class of its own, named by its stem, or by its file name if two images have one stem."""
     stems = Counter(path.stem for path in paths)
     names = [path.stem if stems[path.stem] == 1 else path.name for path in paths]
     return list_of_files(paths, names, names)

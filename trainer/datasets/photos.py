@@ -1,4 +1,4 @@
-"""Real photographs that the scikit-image and scikit-learn wheels carry, and seeded views of them."""
+"""Photographs in the wheels of scikit-image and scikit-learn, and seeded views of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["PHOTOGRAPHS", "open_photos"]
 
 DEFAULT_NUM_VIEWS = 5
 
-# Drawings, silhouettes, test charts, animations and pictures that the wheels only download are left
-# out, and so is motorcycle_right, a stereo twin of motorcycle_left.
+# Without drawings, silhouettes, test charts, animations, files that the packages download, and motorcycle_right, the
+# other half of a stereo pair.
 PHOTOGRAPHS: dict[str, tuple[str, ...]] = {
     "skimage/data": (
         "astronaut.png",
@@ -40,32 +40,31 @@ PHOTOGRAPHS: dict[str, tuple[str, ...]] = {
     ),
     "sklearn/datasets/images": ("china.jpg", "flower.jpg"),
 }
-"""Folder inside a package to the files taken from it."""
+"""Folder in a package: the files used of it."""
 
 _PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 
 
 def open_photos(*, seed: int = 0, num_views: int = DEFAULT_NUM_VIEWS) -> Dataset:
-    """Photographs as the knowledge base, and as what is sent `num_views` seeded views of each.
+    """Photographs as the knowledge base; `num_views` seeded views of each are sent.
 
-    There are 21: people and things (an astronaut, a cameraman, a cat, coffee, coins, a clock
-    blurred by motion, a motorcycle, a rocket), scenes (a temple, a flower), close textures
-    (brick, grass, gravel), text (a printed page, handwriting), the sky (the moon, the Hubble deep
-    field) and the microscope and clinic (a cell, stained tissue, a retina, a detail of one). Eleven
-    are greyscale. The views are made here, so this set shows what the eye can judge and says less
-    about accuracy than a set of independent pictures.
+    There are 21: people and objects (an astronaut, a cameraman, a cat, coffee, coins, a clock blurred by motion, a
+    motorcycle, a rocket), scenes (a temple, a flower), textures (brick, grass, gravel), text (a printed page,
+    handwriting), the sky (the moon, the Hubble deep field) and medical images (a cell, stained tissue, a retina, a
+    detail of one). Eleven are greyscale. The views are computed, so that this dataset is for looking at, and says less
+    about accuracy than a dataset of independent images.
 
     Parameters
     ----------
     seed : of the views
-    num_views : of each photograph, at least 1
+    num_views : views of each photograph, at least 1
 
     Raises
     ------
     MissingDependencyError
         If scikit-image or scikit-learn is not installed.
     DatasetError
-        If a release of theirs no longer carries one of the photographs.
+        If the installed release does not have one of the photographs.
     """
     paths = [path for folder, files in PHOTOGRAPHS.items() for path in _find(folder, files)]
     names = [path.stem for path in paths]
@@ -74,7 +73,7 @@ def open_photos(*, seed: int = 0, num_views: int = DEFAULT_NUM_VIEWS) -> Dataset
 
 def _find(folder: str, files: tuple[str, ...]) -> list[Path]:
     module, _, inside = folder.partition("/")
-    # Only the package's place is wanted; importing it would cost a second and buy nothing.
+    # Finds the package's folder; importing it would take a second.
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError.of(_PACKAGES[module], extra="demo", purpose="the photos dataset")
@@ -82,7 +81,6 @@ def _find(folder: str, files: tuple[str, ...]) -> list[Path]:
     for path in paths:
         if not path.is_file():
             raise DatasetError(
-                f"{path}: this release of {_PACKAGES[module]} does not carry it; "
-                f"install the releases of semlink's constraints file"
+                f"{path}: not in this release of {_PACKAGES[module]}; install the releases of semlink's constraints.txt"
             )
     return paths

@@ -1,4 +1,4 @@
-"""Datasets by the name that a user types."""
+"""Datasets by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.datasets.photos import DEFAULT_NUM_VIEWS, open_photos
 __all__ = ["DATASETS", "open_dataset"]
 
 DATASETS = ("digits", "photos", "cifar100")
-"""Datasets that have a name; any other name is a folder."""
+"""Names of datasets; any other name is a folder."""
 
 
 def open_dataset(
@@ -27,23 +27,23 @@ def open_dataset(
     num_views: int = DEFAULT_NUM_VIEWS,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Open a dataset by name, or any folder of pictures.
+    """Open a dataset by name, or any folder of images.
 
     Parameters
     ----------
-    name_or_folder : "digits", "photos", "cifar100", or a folder (`./digits` for one of such a name)
-    data_folder : where to look for cifar100 first; see `trainer.datasets.cifar100.find_or_fetch`
-    seed, num_views : of the views that `photos` and flat folders send
-    progress : where to show the bar of a download, or of checking a folder's pictures
+    name_or_folder : "digits", "photos", "cifar100", or a folder (`./digits` for a folder of such a name)
+    data_folder : first place to search for cifar100; see `trainer.datasets.cifar100.find_or_fetch`
+    seed, num_views : of the views that are sent of `photos` and flat folders
+    progress : display for the bar of a download, or of the check of a folder's images
 
     Raises
     ------
     ConfigError
-        If it is neither.
+        If it is neither a name nor a folder.
     DatasetError
         If it is incomplete or damaged.
     MissingDependencyError
-        If the package that carries it is not installed.
+        If the package that contains it is not installed.
     """
     match name_or_folder:
         case "digits":

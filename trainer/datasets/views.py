@@ -1,4 +1,4 @@
-"""Other views of a picture: what a second camera, or the same one a moment later, would have seen."""
+"""Views of an image: random crops, rotations, colours and blur, as from a second camera."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _AREA = (0.4, 0.8)
 _ASPECT = (0.8, 1.25)
 _MAX_ROTATION_RAD = math.radians(8)
 _ENHANCEMENT = (0.7, 1.3)
-# As a share of the shorter side, so that a thumbnail and a photograph blur alike.
+# Fraction of the shorter side, so that small and large images are blurred alike.
 _MAX_BLUR = 0.004
 
 
 def make_view(image: RGBImage, rng: np.random.Generator) -> RGBImage:
-    """Crop, rotate, recolour and blur a picture.
+    """Crop, rotate, recolour and blur an image.
 
-    The crop has 40 to 80 % of the picture's area and an aspect ratio within 25 % of its own, is
-    turned by up to 8 degrees, and shrinks as far as it must to lie within the picture. Brightness,
-    contrast and saturation change by up to 30 %; the blur's radius is up to 0.4 % of the shorter side.
+    The crop has 40 to 80 % of the image's area and an aspect ratio within 25 % of the image's, is rotated by up to 8
+    degrees, and is shrunk if it would exceed the image. Brightness, contrast and saturation change by up to 30 %; the
+    radius of the blur is up to 0.4 % of the shorter side.
 
     Parameters
     ----------
     image : (height, width, 3) uint8, RGB
-    rng : drawn from eight times
+    rng : random generator; eight numbers are drawn
 
     Returns
     -------
-    view : (height', width', 3) uint8, RGB, at the picture's own resolution
+    view : (height', width', 3) uint8, RGB, in the image's resolution
     """
     height, width = image.shape[:2]
     area, aspect, angle = rng.uniform(*_AREA), rng.uniform(*_ASPECT), rng.uniform(-1, 1) * _MAX_ROTATION_RAD
@@ -49,7 +49,7 @@ def make_view(image: RGBImage, rng: np.random.Generator) -> RGBImage:
     centre_x = width / 2 + rng.uniform(-0.5, 0.5) * (width - box_width * shrink)
     centre_y = height / 2 + rng.uniform(-0.5, 0.5) * (height - box_height * shrink)
     size = (max(1, round(crop_width * shrink)), max(1, round(crop_height * shrink)))
-    # PIL's affine coefficients map a pixel of the output to a point of the input.
+    # Pillow's affine coefficients map a pixel of the output to a point of the input.
     offset_x = centre_x - (cos * size[0] - sin * size[1]) / 2
     offset_y = centre_y - (sin * size[0] + cos * size[1]) / 2
     picture = Image.fromarray(image).transform(
@@ -61,7 +61,7 @@ def make_view(image: RGBImage, rng: np.random.Generator) -> RGBImage:
 
 
 def views_of(images: ImageList, *, num_views: int, seed: int) -> ImageList:
-    """List `num_views` views of each image, with its label; the same seed gives the same pixels.
+    """Make a list of `num_views` views of each image, with its label; the same seed gives the same pixels.
 
     Raises
     ------
@@ -75,17 +75,17 @@ def views_of(images: ImageList, *, num_views: int, seed: int) -> ImageList:
         source, view = divmod(index, num_views)
         return make_view(images.image(source), np.random.default_rng([seed, source, view]))
 
-    # The pixels are Pillow's, so another release may give others.
-    recipe = f"{images.content_key} views {num_views} seed {seed} pillow {pillow_version}"
+    # The pixels may differ between releases of Pillow.
+    config = f"{images.content_key} views {num_views} seed {seed} pillow {pillow_version}"
     return ImageList(
         tuple(f"{name}-view-{view}" for name in images.names for view in range(num_views)),
         tuple(label for label in images.labels for _ in range(num_views)),
         load,
-        hashlib.sha256(recipe.encode()).hexdigest(),
+        hashlib.sha256(config.encode()).hexdigest(),
     )
 
 
-def dataset_of_views(name: str, pictures: ImageList, *, num_views: int, seed: int) -> Dataset:
-    """Make a dataset whose knowledge base is `pictures` and whose sent images are views of them."""
-    sent = views_of(pictures, num_views=num_views, seed=seed)
-    return Dataset(name, sent, pictures, None, "the retrieved image is the picture that the sent view was made from")
+def dataset_of_views(name: str, images: ImageList, *, num_views: int, seed: int) -> Dataset:
+    """Make a dataset whose knowledge base is `images` and whose sent images are views of them."""
+    sent = views_of(images, num_views=num_views, seed=seed)
+    return Dataset(name, sent, images, None, "the retrieved image is the one whose view was sent")

@@ -59,10 +59,11 @@ def load_clip_vit_b32(weights: Path | None = None, *, progress: Progress | None 
         If open_clip is not installed.
     """
     _import_open_clip()
+    # The file is a TorchScript archive, which can run code: its hash is checked before it is loaded.
     if weights is None:
         weights = fetch(OPENAI_VIT_B32, cache_folder("weights") / Path(OPENAI_VIT_B32.url).name, progress=progress)
-    # The file is a TorchScript archive, which can run code: nothing of it is read before its hash is.
-    verify(weights, OPENAI_VIT_B32)
+    else:
+        verify(weights, OPENAI_VIT_B32)
     return load_openai_weights(weights, name="clip-vit-b32", licence="MIT", training_data="OpenAI's WIT-400M")
 
 

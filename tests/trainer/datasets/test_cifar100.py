@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import io
 import os
 import tarfile
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +13,9 @@ import numpy as np
 import pytest
 
 from semlink.errors import DatasetError
+from tests.support.file_server import FileServer
 from trainer.datasets import cifar100, open_dataset
 from trainer.datasets.cifar100 import paper_train_split
-from trainer.download import RemoteFile, fetch
 
 NUM_IMAGES = {"train": 400, "test": 200}
 REAL_NUM_IMAGES = cifar100.NUM_IMAGES
@@ -49,41 +46,6 @@ def make_archive(files: dict[str, bytes]) -> bytes:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Serves `content`, with ranges; breaks off after `break_after` bytes, once."""
-
-    content = b""
-    break_after: int | None = None
-    ranges: list[str | None] = []  # noqa: RUF012 (a fresh class for each test)
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.ranges.append(wanted)
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
-        if start >= len(self.content):
-            self.send_error(416)
-            return
-        self.send_response(206 if wanted else 200)
-        self.send_header("Content-Length", str(len(self.content) - start))
-        self.end_headers()
-        cut, type(self).break_after = self.break_after, None
-        self.wfile.write(self.content[start:cut])
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[type[Server], str]]:
-    handler = type("Handler", (Server,), {"ranges": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield handler, f"http://127.0.0.1:{running.server_port}/cifar-100-binary.tar.gz"
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -127,54 +89,26 @@ def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(open_dataset("cifar100").sent) == 100
 
 
-def test_downloaded_once_and_unpacked(monkeypatch: pytest.MonkeyPatch, server: tuple[type[Server], str]) -> None:
-    handler, url = server
-    handler.content = make_archive({**FILES, "../outside": b"must not be unpacked"})
-    publish(monkeypatch, url, handler.content)
+def test_downloaded_once_and_unpacked(monkeypatch: pytest.MonkeyPatch, file_server: FileServer) -> None:
+    file_server.content = make_archive({**FILES, "../outside": b"must not be unpacked"})
+    publish(monkeypatch, file_server.url("cifar-100-binary.tar.gz"), file_server.content)
     assert len(open_dataset("cifar100").sent) == 100
     assert len(open_dataset("cifar100").sent) == 100
-    assert handler.ranges == [None]
+    assert file_server.num_requests == 1
     left = sorted(path.name for path in cifar100.cache_folder().rglob("*"))
     assert left == ["cifar-100-binary", "fine_label_names.txt", "test.bin", "train.bin"]
 
 
-def test_a_broken_download_is_resumed(monkeypatch: pytest.MonkeyPatch, server: tuple[type[Server], str]) -> None:
-    handler, url = server
-    handler.content, handler.break_after = make_archive(FILES), 300_000
-    publish(monkeypatch, url, handler.content)
-    with pytest.raises(DatasetError, match="run again to go on after 300000 bytes"):
-        open_dataset("cifar100")
-    assert len(open_dataset("cifar100").sent) == 100
-    assert handler.ranges == [None, "bytes=300000-"]
-
-
-def test_a_complete_part_is_not_fetched_again(tmp_path: Path, server: tuple[type[Server], str]) -> None:
-    handler, url = server
-    handler.content = b"all of it"
-    (tmp_path / "file.part").write_bytes(handler.content)
-    remote = RemoteFile(url, "sha256", hashlib.sha256(handler.content).hexdigest(), DatasetError)
-    assert fetch(remote, tmp_path / "file", progress=None).read_bytes() == handler.content
-
-
-def test_wrong_bytes_are_not_kept(monkeypatch: pytest.MonkeyPatch, server: tuple[type[Server], str]) -> None:
-    handler, url = server
-    handler.content = make_archive(FILES)
-    publish(monkeypatch, url, b"something else")
-    with pytest.raises(DatasetError, match=r"md5 is .* expected .* get it again from http"):
+def test_a_failed_download_is_a_dataset_error(monkeypatch: pytest.MonkeyPatch, file_server: FileServer) -> None:
+    publish(monkeypatch, file_server.url("cifar-100-binary.tar.gz"), b"something else")
+    with pytest.raises(DatasetError, match=r"the md5 of the downloaded file is not .*cache/cifar-100-binary\.tar\.gz"):
         open_dataset("cifar100")
     assert list(cifar100.cache_folder().iterdir()) == []
 
 
-def test_no_server_says_what_else_to_do(monkeypatch: pytest.MonkeyPatch, server: tuple[type[Server], str]) -> None:
-    _, url = server
-    publish(monkeypatch, url.replace("127.0.0.1", "127.0.0.1.invalid"), b"")
-    with pytest.raises(DatasetError, match=r"cannot be downloaded.*fetch it by other means and save it as"):
-        open_dataset("cifar100")
-
-
 def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cifar-100-binary.tar.gz").write_bytes(make_archive(FILES)[:-1000])
-    with pytest.raises(DatasetError, match=r"cifar-100-binary\.tar\.gz: md5 is .* truncated .* get it again"):
+    with pytest.raises(DatasetError, match=r"cifar-100-binary\.tar\.gz: md5 is .* truncated .* download it again"):
         open_dataset("cifar100", data_folder=tmp_path)
 
 

@@ -79,7 +79,9 @@ def test_vit_b32_exports(random_clip: tuple[torch.nn.Module, Path], tmp_path: Pa
 def test_wrong_weights_are_refused_before_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / "ViT-B-32.pt"
     path.write_bytes(b"not OpenAI's")
-    with pytest.raises(ModelSetError, match=r"sha256 is .* expected 40d365715913.* get it again from https://openai"):
+    with pytest.raises(
+        ModelSetError, match=r"sha256 is .* expected 40d365715913.* download it again from https://openai"
+    ):
         load_clip_vit_b32(path)
     with pytest.raises(ModelSetError, match="No such file"):
         load_clip_vit_b32(tmp_path / "missing.pt")
