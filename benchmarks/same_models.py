@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from engines.encoder_precision import default_store, encoder_graph
 from engines.models.manifest import CodecRateEntry, PerRateCodecEntry
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions, Precision
+from engines.verification import verify_engine
 from semlink.image import LoadedImage, RGBImage, preprocess
 from semlink.iq import IQCodes, Symbols, dequantize
 from semlink.rates import Rate
@@ -99,15 +101,28 @@ class Link(AbstractContextManager["Link"]):
     knowledge_base : folder of one that was built with them
     precision : of the image encoder
     engines : where engines are kept
+    images : int8 is verified on them first
     """
 
     def __init__(
-        self, models: ModelSet, codec: str, rate: Rate, knowledge_base: Path, *, precision: Precision, engines: Path
+        self,
+        models: ModelSet,
+        codec: str,
+        rate: Rate,
+        knowledge_base: Path,
+        *,
+        precision: Precision,
+        engines: Path,
+        images: Sequence[RGBImage] = (),
     ) -> None:
         self._rate, self._precision, self._engines, self._models = rate, precision, engines, models
         options = EngineOptions(
             backend="onnxruntime", device="cpu", num_threads=NUM_THREADS, precision=precision, engines=engines
         )
+        if precision is Precision.INT8:
+            preprocessing = models.manifest.encoder.preprocessing
+            tensors = [preprocess(image, preprocessing) for image in images]
+            verify_engine(models, options, tensors, rate=rate, codec=codec)
         self._model = load_transmitter_model(models, rate, options, codec=codec)
         self._knowledge_base = KnowledgeBase.open(knowledge_base, models.encoder_fingerprint, num_threads=NUM_THREADS)
         decoders = Decoders.of(

@@ -105,7 +105,9 @@ def measured(eager: TorchEager, pictures: Sequence[RGBImage], *, num_rounds: int
         links, same = {}, {}
         for precision in LEAST_COSINE:
             name = f"semlink, ViT-B/32, {precision.value}"
-            link = stack.enter_context(Link(models, "kbsc", RATE, kb, precision=precision, engines=engines))
+            link = stack.enter_context(
+                Link(models, "kbsc", RATE, kb, precision=precision, engines=engines, images=pictures)
+            )
             links[name], same[name] = link, compared(eager, link, pictures)
             require_same_work(name, same[name], least_cosine=LEAST_COSINE[precision])
             progress.advance(task)

@@ -139,12 +139,14 @@ def load_transmitter_model(
     ConfigError
         If the set has no codec of that name.
     ModelSetError, EngineError
-        If a file is missing or altered, the codec lacks the rate, int8 was not built, or the backend cannot run it.
+        If a file is missing or altered, the codec lacks the rate, the backend cannot run it, or int8 was not built or
+        not verified on this processor.
     """
     # onnx takes longer to import than all other modules here together, and is needed once.
     from engines.factory import EngineFactory
 
     factory = EngineFactory(model_set, options, codes_format=codes_format)
+    factory.require_verified()
     composed = factory.transmitter_graph(rate, codec=codec)
     chosen = composed.codec
     model = GraphModel(
@@ -185,11 +187,14 @@ def load_index_model(
     ------
     ModelSetError
         If the entries are of another encoder, or of a projection head that the set does not have.
+    EngineError
+        If int8 was not built or not verified on this processor.
     """
     from engines.factory import EngineFactory
 
     name, behind = _space(model_set, entries.space)
     factory = EngineFactory(model_set, options)
+    factory.require_verified()
     graph = factory.load(factory.vectors_graph(behind), report=report)
     dim = graph.output.shape[1]
     if dim != entries.codes.shape[1]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,18 +13,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from engines.bench import EngineBench, precision_loss, time_transmitter
+from engines.agreement import TOLERANCES, Verification
+from engines.bench import EngineBench, time_transmitter
 from engines.build_progress import build_progress
-from engines.encoder_precision import default_store
+from engines.encoder_precision import default_store, shortfall, split_images
 from engines.factory import EngineFactory
 from engines.graphs.quantize import Tensor
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions, Precision
+from engines.verification import verify_engine
 from semlink.cli.output import stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
-from semlink.errors import ConfigError, ImageError
+from semlink.errors import ConfigError, EngineError, ImageError
 from semlink.image import Preprocessing, image_files, load_image, preprocess
 from semlink.machine import (
     describe_device,
@@ -59,7 +60,8 @@ RateName = Annotated[str, typer.Option(help="Symbols per image, or the CBR on CI
 NumThreads = Annotated[int, typer.Option(min=1, help="CPU threads of the engine.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
-_MOST_CALIBRATION_PICTURES = 256
+_MOST_IMAGES = 320
+"""To calibrate int8 on, and a fifth of them to verify it on."""
 
 
 @app.command(epilog="Example: semlink engine build --precision int8 --calibrate photos")
@@ -69,32 +71,45 @@ def build(
     device: Device = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
     calibrate: Annotated[
-        Path | None, typer.Option(help="Folder of pictures like those of the link, for int8.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder of images like those of the link: int8 is calibrated and verified on them.", show_default=False
+        ),
     ] = None,
     codec: CodecName = None,
     rate: RateName = "1/48",
+    num_threads: NumThreads = 2,
     engines: Engines = None,
     force: Annotated[bool, typer.Option("--force", help="Build it anew, such as for other pictures.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Build what `tx --precision` runs, and keep it: an int8 of convolutions from pictures, or TensorRT's engine."""
-    models = ModelSet.find(model_set)
+    """Build what `tx --precision` runs, and keep it: fp16, int8 verified on this processor, TensorRT's engine."""
+    models, parsed = ModelSet.find(model_set), parse_rate(rate)
     if codec is not None:
         models.codec(codec)  # a name that the set lacks is said, though not every backend builds a codec
-    factory = EngineFactory(models, EngineOptions(backend=backend, device=device, precision=precision, engines=engines))
+    options = EngineOptions(
+        backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
+    )
+    factory = EngineFactory(models, options)
     if precision is Precision.FP32 and not factory.target.builds:
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
-    size = models.manifest.encoder.preprocessing
-    files = image_files(calibrate)[:_MOST_CALIBRATION_PICTURES] if calibrate else []
     console = stderr_console()
-    with progress_bars(console, transient=True) as progress:
-        pictures = list(_readable(progress.track(files, description="reading pictures"), size))
+    images = _images(calibrate, _MOST_IMAGES, models, console) if calibrate else []
+    held_out: list[Tensor] = []
+    if precision is Precision.INT8 and calibrate:
+        images, held_out = split_images(images)
+    elif precision is Precision.INT8:
+        factory.require_verified()
     if precision is not Precision.FP32:
         with console.status(f"rewriting {models.name} in {precision.value}"):
-            factory.build_encoder(pictures, rebuild=force)
+            factory.build_encoder(images, rebuild=force)
     if factory.target.builds:
-        _build_engine(factory, parse_rate(rate), codec, console, rebuild=force)
+        _build_engine(factory, parsed, codec, console, rebuild=force)
     print(f"{factory.store.folder}: {precision.value} of {models.name} for {factory.target}")
+    if held_out:
+        with build_progress(console) as progress:
+            found = verify_engine(models, options, held_out, rate=parsed, codec=codec, report=progress)
+        _print_verification(found, models, precision)
 
 
 @app.command(epilog="Example: semlink engine info --json")
@@ -105,9 +120,9 @@ def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: 
     if as_json:
         typer.echo(msgspec.json.encode(stored).decode())
         return
-    table = Table("precision", "backend", "device", "version", "MB", "built", "took, s", "")
+    table = Table("precision", "backend", "device", "version", "MB", "built", "took, s", "agrees", "ms", "fp32 ms", "")
     for engine in stored:
-        key = engine.key
+        key, found = engine.key, engine.verification
         table.add_row(
             f"{key.precision} {key.options}".strip(),
             key.backend,
@@ -116,6 +131,9 @@ def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: 
             f"{engine.num_bytes / 1e6:.1f}",
             engine.built,
             f"{engine.build_s:.1f}",
+            f"{found.feature_cosine:.4f}" if found else "",
+            f"{found.latency_ms:.2f}" if found else "",
+            f"{found.fp32_latency_ms:.2f}" if found else "",
             "" if store.is_whole(key) else "damaged: it will be built anew",
         )
     stdout_console().print(table)
@@ -175,7 +193,7 @@ def bench(
 
 @app.command(epilog="Example: semlink engine verify photos --precision int8")
 def verify(
-    folder: Annotated[Path, typer.Argument(help="Pictures like those of the link.")],
+    folder: Annotated[Path, typer.Argument(help="Images like those of the link, others than int8 was calibrated on.")],
     model_set: ModelSetName = "builtin",
     codec: CodecName = None,
     rate: RateName = "1/48",
@@ -183,37 +201,56 @@ def verify(
     device: Device = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
     num_threads: NumThreads = 2,
-    count: Annotated[int, typer.Option(min=1, help="Most pictures to look at.")] = 200,
+    count: Annotated[int, typer.Option(min=1, help="Most images to compare.")] = 200,
     engines: Engines = None,
     as_json: AsJSON = False,
     config: ConfigFile = None,
 ) -> None:
-    """Say how far a precision is from fp32 in ONNX Runtime on the CPU: features, symbols and codes."""
+    """Compare a precision with fp32 in ONNX Runtime on the CPU; fail if they do not agree. int8's result is kept."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
     options = EngineOptions(
         backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
     )
-    tested = EngineFactory(models, options)
-    reference = EngineFactory(models, replace(options, backend="onnxruntime", device="cpu", precision=Precision.FP32))
-    graphs = [factory.transmitter_graph(parsed, codec=codec) for factory in (tested, reference)]
-    with build_progress(stderr_console()) as progress:
-        encoder = tested.load(tested.vectors_graph(), report=progress)
-        transmitter = tested.load(graphs[0].onnx, report=progress)
-    loss = precision_loss(
-        [load_image(path) for path in image_files(folder)[:count]],
-        models.manifest.encoder.preprocessing,
-        encoders=(encoder, reference.load(reference.vectors_graph())),
-        transmitters=(transmitter, reference.load(graphs[1].onnx)),
-        codes_slice=graphs[0].slices[parsed],
-    )
+    console = stderr_console()
+    images = _images(folder, count, models, console)
+    with build_progress(console) as progress:
+        found = verify_engine(models, options, images, rate=parsed, codec=codec, report=progress)
+    _print_verification(found, models, precision, as_json=as_json)
+
+
+def _print_verification(found: Verification, models: ModelSet, precision: Precision, *, as_json: bool = False) -> None:
+    """Print agreement and time beside fp32's; EngineError if the agreement is below the tolerance."""
     if as_json:
-        typer.echo(msgspec.json.encode(loss).decode())
-        return
-    print_counts(f"{models.name} {precision.value} beside fp32", msgspec.structs.asdict(loss), console=stdout_console())
+        typer.echo(msgspec.json.encode(found).decode())
+    else:
+        title = f"{models.name} {precision.value} beside fp32"
+        cosines = {"feature_cosine": found.feature_cosine, "feature_cosine_least": found.feature_cosine_least}
+        symbols = {"symbol_cosine": found.symbol_cosine, "same_codes": found.same_codes}
+        times = {"latency_ms": found.latency_ms, "fp32_latency_ms": found.fp32_latency_ms}
+        rows = {name: f"{value:.4f}" for name, value in {**cosines, **symbols}.items() if value is not None}
+        rows |= {name: f"{value:.2f}" for name, value in times.items()}
+        counts = {"num_images": str(found.num_images), **rows, "num_threads": str(found.num_threads)}
+        print_counts(title, counts, console=stdout_console())
+    if not found.is_within(TOLERANCES[precision]):
+        raise EngineError(f"{precision.value} of {models.name}: {shortfall(found, precision)}")
+    if precision is not Precision.FP32 and not found.is_faster:
+        _log.warning(
+            "%s is no gain here: %.2f ms an image, where fp32 takes %.2f ms; use --precision fp32",
+            *(precision.value, found.latency_ms, found.fp32_latency_ms),
+        )
+
+
+def _images(folder: Path, most: int, models: ModelSet, console: Console) -> list[Tensor]:
+    """Images of a folder as the encoder takes them; of more than `most`, as many that lie evenly among all."""
+    files = image_files(folder)
+    rows = np.unique(np.linspace(0, len(files) - 1, min(most, len(files))).astype(int))
+    with progress_bars(console, transient=True) as progress:
+        chosen = progress.track([files[row] for row in rows], description="reading images")
+        return list(_readable(chosen, models.manifest.encoder.preprocessing))
 
 
 def _readable(paths: Iterable[Path], preprocessing: Preprocessing) -> Iterator[Tensor]:
-    """Pictures as the encoder takes them; one that cannot be read is skipped, and told."""
+    """Images as the encoder takes them; one that cannot be read is skipped with a warning."""
     for path in paths:
         try:
             yield preprocess(load_image(path), preprocessing)

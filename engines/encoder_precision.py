@@ -9,8 +9,17 @@ from pathlib import Path
 
 import onnx
 
+from engines.agreement import TOLERANCES, Verification
+from engines.backends.processor import processor_name
 from engines.backends.target import CPU, DEFAULT_TARGET, Target
-from engines.graphs.quantize import Int8Style, Tensor, at_precision, converter_version, int8_style
+from engines.graphs.quantize import (
+    LEAST_PICTURES,
+    Int8Style,
+    Tensor,
+    at_precision,
+    converter_version,
+    int8_style,
+)
 from engines.models.model_set import ModelSet
 from engines.onnx_model import IR_VERSION
 from engines.options import Precision
@@ -18,10 +27,19 @@ from engines.store import EngineKey, EngineStore
 from semlink.cache import cache_folder
 from semlink.errors import ConfigError, EngineError
 
-__all__ = ["build_encoder", "default_store", "encoder_graph"]
+__all__ = [
+    "build_encoder",
+    "default_store",
+    "encoder_graph",
+    "encoder_key",
+    "require_verified",
+    "shortfall",
+    "split_images",
+]
 
 _CONVERTER = "onnx"
 _CALIBRATED = (Int8Style.CALIBRATED, Int8Style.SYMMETRIC)
+_VERIFY_EVERY = 5
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +53,24 @@ def default_store(model_set: ModelSet, folder: Path | None = None) -> EngineStor
     cached = cache_folder("engines", model_set.encoder_fingerprint[:16])
     _log.info("%s cannot be written; its engines are in %s", model_set.folder, cached)
     return EngineStore(cached)
+
+
+def split_images(images: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Split images of a link: those that int8 is calibrated on, and others that it is verified on, every fifth.
+
+    Raises
+    ------
+    EngineError
+        If there are too few.
+    """
+    least = LEAST_PICTURES * _VERIFY_EVERY // (_VERIFY_EVERY - 1)
+    if len(images) < least:
+        raise EngineError(
+            f"int8 is calibrated and verified on at least {least} images, got {len(images)}; name a folder of images"
+            " like those of the link with --calibrate"
+        )
+    held_out = range(_VERIFY_EVERY - 1, len(images), _VERIFY_EVERY)
+    return [images[row] for row in range(len(images)) if row not in held_out], [images[row] for row in held_out]
 
 
 def build_encoder(
@@ -51,7 +87,7 @@ def build_encoder(
     Parameters
     ----------
     target : where it will run; int8 for a GPU is another than for a CPU
-    pictures : (size, size, 3) uint8 each, what the link will see; for an int8 that is calibrated
+    pictures : (size, size, 3) uint8 each, what the link will see; an int8 that is calibrated needs them
     rebuild : rewrite it even if it is there, such as for other pictures
 
     Raises
@@ -61,12 +97,11 @@ def build_encoder(
     EngineError
         If the graph cannot be rewritten or kept, or there are too few pictures.
     """
-    path = model_set.encoder_path
-    style = _style(path, precision, target)
-    key = _key(model_set, precision, style)
-    if pictures and style not in _CALIBRATED:
+    path, key = model_set.encoder_path, encoder_key(model_set, precision, target)
+    if pictures and precision is not Precision.INT8:
         raise ConfigError(f"{precision.value} of {model_set.name} needs no pictures; leave out --calibrate")
-    if pictures and not rebuild and store.find(key) is not None:
+    style = _style(path, precision, target)
+    if pictures and style in _CALIBRATED and not rebuild and store.find(key) is not None:
         raise ConfigError(f"int8 of {model_set.name} is calibrated already; --force calibrates it on these pictures")
     return store.find_or_build(
         key,
@@ -89,15 +124,10 @@ def encoder_graph(
     """
     if precision is Precision.FP32:
         return model_set.encoder_path
-    style = _style(model_set.encoder_path, precision, target)
-    if style in _CALIBRATED:
-        engine = store.find(_key(model_set, precision, style))
+    if _style(model_set.encoder_path, precision, target) in _CALIBRATED:
+        engine = store.find(encoder_key(model_set, precision, target))
         if engine is None:
-            raise EngineError(
-                f"int8 of {model_set.name} is calibrated on pictures like those of the link: semlink engine build"
-                f" --model-set {model_set.folder} --backend {target.backend} --device {target.device} --precision int8"
-                f" --engines {store.folder} --calibrate FOLDER"
-            )
+            raise _not_built(model_set, store, target)
     else:
         engine = build_encoder(model_set, precision, store, target=target)
     model = onnx.load_from_string(engine)
@@ -106,16 +136,76 @@ def encoder_graph(
     return model
 
 
-def _style(path: Path, precision: Precision, target: Target) -> Int8Style | None:
-    return int8_style(path, on_gpu=target.device != CPU) if precision is Precision.INT8 else None
+def require_verified(
+    model_set: ModelSet, precision: Precision, store: EngineStore, *, target: Target = DEFAULT_TARGET
+) -> None:
+    """Refuse an int8 encoder that was not shown to agree with fp32 on this processor.
+
+    Raises
+    ------
+    EngineError
+        If it was not built or not verified on this processor, or did not agree closely enough.
+    """
+    if precision is not Precision.INT8:
+        return
+    key = encoder_key(model_set, precision, target)
+    if store.find(key) is None:
+        raise _not_built(model_set, store, target)
+    found, tolerance = store.verification(key), TOLERANCES[precision]
+    if found is None:
+        raise EngineError(
+            f"int8 of {model_set.name} was not verified on this processor ({key.device}): semlink engine verify FOLDER"
+            f" {_options(model_set, store, target)}"
+        )
+    if not found.is_within(tolerance):
+        raise EngineError(f"int8 of {model_set.name} on {key.device}: {shortfall(found, precision)}")
 
 
-def _key(model_set: ModelSet, precision: Precision, style: Int8Style | None) -> EngineKey:
+def shortfall(found: Verification, precision: Precision) -> str:
+    """What a verification beyond its tolerance says, and what to do."""
+    tolerance = TOLERANCES[precision]
+    fix = "calibrate it on images more like those of the link (--force), or use fp32"
+    return (
+        f"its features agree with fp32 to a cosine of {found.feature_cosine:.4f} on average and"
+        f" {found.feature_cosine_least:.4f} at least, where {tolerance.feature_cosine:g} and"
+        f" {tolerance.feature_cosine_least:g} are needed; {fix if precision is Precision.INT8 else 'use fp32'}"
+    )
+
+
+def encoder_key(model_set: ModelSet, precision: Precision, target: Target) -> EngineKey:
+    """Key of an encoder that was rewritten in a precision; int8 is of one processor, where it is verified.
+
+    Raises
+    ------
+    EngineError
+        If `target` is a GPU that is not there.
+    """
+    style = _style(model_set.encoder_path, precision, target)
+    options = style.value if style else ""
     return EngineKey(
         graph_sha256=model_set.encoder_fingerprint,
         backend=_CONVERTER,
         version=converter_version(),
-        device="any",
+        device=processor_name(target.device) if style else "any",
         precision=precision.value,
-        options=style.value if style else "",
+        # On a GPU backends differ in their arithmetic, and each is verified by itself.
+        options=options if target.device == CPU or not style else f"{options} for {target.backend}",
+    )
+
+
+def _style(path: Path, precision: Precision, target: Target) -> Int8Style | None:
+    return int8_style(path, on_gpu=target.device != CPU) if precision is Precision.INT8 else None
+
+
+def _not_built(model_set: ModelSet, store: EngineStore, target: Target) -> EngineError:
+    return EngineError(
+        f"int8 of {model_set.name} is built for each processor, on images like those of the link: semlink engine build"
+        f" {_options(model_set, store, target)} --calibrate FOLDER"
+    )
+
+
+def _options(model_set: ModelSet, store: EngineStore, target: Target) -> str:
+    return (
+        f"--model-set {model_set.folder} --backend {target.backend} --device {target.device} --precision int8"
+        f" --engines {store.folder}"
     )

@@ -6,14 +6,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from engines.agreement import Verification
 from engines.backends.runner import GraphRunner, Report, load_runner
 from engines.backends.target import choose_target
-from engines.encoder_precision import build_encoder, default_store, encoder_graph
+from engines.encoder_precision import build_encoder, default_store, encoder_graph, encoder_key, require_verified
 from engines.graphs.compose import Stage, compose_features
 from engines.graphs.quantize import Tensor
 from engines.graphs.transmitter import TransmitterGraph, transmitter_graph
 from engines.models.model_set import ModelSet
-from engines.options import EngineOptions
+from engines.options import EngineOptions, Precision
 from semlink.errors import ConfigError
 from semlink.iq import CodesFormat
 from semlink.rates import Rate
@@ -54,6 +55,15 @@ class EngineFactory:
         build_encoder(
             self._model_set, self._options.precision, self.store, target=self.target, pictures=pictures, rebuild=rebuild
         )
+
+    def require_verified(self) -> None:
+        """Refuse int8 that was not verified on this processor; see `engines.encoder_precision.require_verified`."""
+        require_verified(self._model_set, self._options.precision, self.store, target=self.target)
+
+    def record(self, verification: Verification) -> None:
+        """Keep a verification of int8 beside it; other precisions mean the same everywhere, and have no record."""
+        if self._options.precision is Precision.INT8:
+            self.store.record(encoder_key(self._model_set, Precision.INT8, self.target), verification)
 
     def transmitter_graph(self, rate: Rate, *, codec: str | None = None) -> TransmitterGraph:
         """Compose a codec behind the encoder; see `engines.graphs.transmitter`."""

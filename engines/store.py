@@ -4,7 +4,7 @@
     ENGINES/<backend>-<precision>-<key>.json          sidecar: what it was built from, on and with, and its SHA-256
     ENGINES/<backend>-<precision>-<key>/              what a backend keeps by itself, with a sidecar too
 
-The key is a digest of all that an engine depends on, so an engine of another graph, runtime version, device or
+The key is a digest of all that an engine depends on, so an engine of another graph, runtime version, processor or
 precision is not found. One whose bytes differ from its sidecar is rebuilt, with a warning.
 """
 
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 
+from engines.agreement import Verification
 from semlink.errors import EngineError
 from semlink.files import file_sha256, replaced_file
 from semlink.machine import now_utc
@@ -39,7 +40,7 @@ class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     graph_sha256 : of the ONNX graph that it is built from, in hex
     backend : "onnx" for a rewritten graph, which any runtime may run, or the backend that builds engines
     version : of the backend
-    device : name of the processor, such as "NVIDIA H200"
+    device : name of the processor, such as "NVIDIA H200" or "x86_64 AVX2"; "any" if it does not matter
     precision : of the image encoder in the graph
     options : anything else, such as the style of int8, and the version of our own rewriting
     """
@@ -66,6 +67,7 @@ class StoredEngine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256, num_bytes : of the engine; of a backend's folder, of its engines, and of all that is in it
     built : when, UTC
     build_s : how long it took [s]
+    verification : the last one of this engine on its processor
     """
 
     key: EngineKey
@@ -73,6 +75,7 @@ class StoredEngine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num_bytes: int
     built: str
     build_s: float
+    verification: Verification | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,29 @@ class EngineStore:
 
     def find(self, key: EngineKey) -> bytes | None:
         """An engine's bytes; None if it was not built, or, as it then says, what lies there is damaged or foreign."""
+        found = self._find(key)
+        return None if found is None else found[1]
+
+    def verification(self, key: EngineKey) -> Verification | None:
+        """The last verification of an engine; None if there was none since it was built, or it counts as not built."""
+        found = self._find(key)
+        return None if found is None else found[0].verification
+
+    def record(self, key: EngineKey, verification: Verification) -> None:
+        """Keep a verification beside its engine.
+
+        Raises
+        ------
+        EngineError
+            If the engine is not there any more, or the folder cannot be written.
+        """
+        with self._locked(key):
+            found = self._find(key)
+            if found is None:
+                raise EngineError(f"{self.path(key)}: the engine that was verified is gone; build and verify it again")
+            self._write_sidecar(msgspec.structs.replace(found[0], verification=verification))
+
+    def _find(self, key: EngineKey) -> tuple[StoredEngine, bytes] | None:
         path = self.path(key)
         try:
             stored = msgspec.json.decode(self._sidecar(key).read_bytes(), type=StoredEngine)
@@ -117,7 +143,7 @@ class EngineStore:
         if stored.key != key or hashlib.sha256(engine).hexdigest() != stored.sha256:
             _log.warning("%s: is not what was built (cut short, or altered), and counts as not built", path)
             return None
-        return engine
+        return stored, engine
 
     def find_or_build(self, key: EngineKey, build: Callable[[], bytes], *, rebuild: bool = False) -> bytes:
         """An engine's bytes, built if need be; of two processes that need the same one, the second waits.
@@ -172,7 +198,7 @@ class EngineStore:
             sha256 = _engines_sha256(folder)
             if stored is None or stored.sha256 != sha256:
                 num_bytes = sum(file.stat().st_size for file in folder.iterdir())
-                self._write_sidecar(key, sha256, num_bytes, started_s)
+                self._write_sidecar(_built_now(key, sha256, num_bytes, started_s))
 
     def _whole(self, folder: Path, key: EngineKey) -> StoredEngine | None:
         """The sidecar of a backend's folder; None if it was not built, or, as it then says, is not what was built."""
@@ -225,16 +251,14 @@ class EngineStore:
                 temporary.write_bytes(engine)
         except OSError as error:
             raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
-        self._write_sidecar(key, hashlib.sha256(engine).hexdigest(), len(engine), started_s)
+        self._write_sidecar(_built_now(key, hashlib.sha256(engine).hexdigest(), len(engine), started_s))
         return engine
 
     def _sidecar(self, key: EngineKey) -> Path:
         return self.path(key).with_suffix(".json")
 
-    def _write_sidecar(self, key: EngineKey, sha256: str, num_bytes: int, started_s: float) -> None:
-        build_s = round(time.monotonic() - started_s, 3)
-        stored = StoredEngine(key=key, sha256=sha256, num_bytes=num_bytes, built=now_utc(), build_s=build_s)
-        path = self._sidecar(key)
+    def _write_sidecar(self, stored: StoredEngine) -> None:
+        path = self._sidecar(stored.key)
         try:
             with replaced_file(path, durable=True) as temporary:
                 temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stored)) + b"\n")
@@ -253,6 +277,11 @@ class EngineStore:
                 yield msgspec.json.decode(path.read_bytes(), type=StoredEngine)
             except (OSError, msgspec.MsgspecError) as error:
                 _log.warning("%s: not an engine's sidecar (%s)", path, error)
+
+
+def _built_now(key: EngineKey, sha256: str, num_bytes: int, started_s: float) -> StoredEngine:
+    build_s = round(time.monotonic() - started_s, 3)
+    return StoredEngine(key=key, sha256=sha256, num_bytes=num_bytes, built=now_utc(), build_s=build_s)
 
 
 def _engines_sha256(folder: Path) -> str:

@@ -6,14 +6,18 @@ import logging
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from engines.agreement import Verification
 from engines.store import EngineKey, EngineStore
 from semlink.errors import EngineError
 
 KEY = EngineKey("ab" * 32, "tensorrt", "10.3.0", "NVIDIA H200", "fp16")
+VERIFICATION = Verification("2026-11-28T06:00:00+00:00", 8, 0.996, 0.991, 0.982, 0.7, 4.8, 10.0, 2)
 
 
 def never() -> bytes:
@@ -146,3 +150,39 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     full.path(KEY).with_name(f".{full.path(KEY).name}.{os.getpid()}.part").symlink_to("/dev/full")
     with pytest.raises(EngineError, match="cannot be kept: No space left"):
         full.find_or_build(KEY, lambda: b"engine" * 10000)
+
+
+def test_a_verification_is_kept_until_the_engine_is_another(tmp_path: Path) -> None:
+    store = EngineStore(tmp_path)
+    assert store.verification(KEY) is None
+    store.find_or_build(KEY, lambda: b"engine")
+    assert store.verification(KEY) is None
+    store.record(KEY, VERIFICATION)
+    assert EngineStore(tmp_path).verification(KEY) == VERIFICATION
+    assert store.find(KEY) == b"engine"
+    newer = msgspec.structs.replace(VERIFICATION, feature_cosine=0.9)
+    store.record(KEY, newer)
+    assert store.verification(KEY) == newer
+    store.find_or_build(KEY, lambda: b"other", rebuild=True)
+    assert store.verification(KEY) is None
+
+
+@pytest.mark.parametrize("damage", [damage_engine, damage_sidecar, carry_over])
+def test_of_a_damaged_engine_nothing_is_verified(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    store = EngineStore(tmp_path)
+    store.find_or_build(KEY, lambda: b"engine")
+    store.record(KEY, VERIFICATION)
+    damage(store.path(KEY))
+    assert store.verification(KEY) is None
+    with pytest.raises(EngineError, match="is gone; build and verify it again"):
+        store.record(KEY, VERIFICATION)
+
+
+def test_a_sidecar_from_before_verifications_were_kept_is_read(tmp_path: Path) -> None:
+    store = EngineStore(tmp_path)
+    store.find_or_build(KEY, lambda: b"engine")
+    sidecar = store.path(KEY).with_suffix(".json")
+    fields = msgspec.json.decode(sidecar.read_bytes())
+    del fields["verification"]
+    sidecar.write_bytes(msgspec.json.encode(fields))
+    assert (store.find(KEY), store.verification(KEY)) == (b"engine", None)

@@ -1,0 +1,191 @@
+"""`semlink engine` in this process; the entry point, which makes one line of an error, is tested by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import engines.command
+from engines.agreement import Verification
+from engines.backends.onnxruntime.session import onnxruntime
+from engines.backends.processor import instruction_set
+from engines.command import app
+from semlink.errors import EngineError, MissingDependencyError, SemlinkError
+from tests.support.precisions import Precisions, smooth_images
+
+
+def engine(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def where(precisions: Precisions, engines: Path | None = None) -> tuple[object, ...]:
+    return ("--model-set", precisions.models.folder, "--engines", engines or precisions.engines, "--device", "cpu")
+
+
+@pytest.fixture
+def own(small: Precisions, tmp_path: Path) -> Precisions:
+    """A copy of the engines, for tests that change them."""
+    shutil.copytree(small.engines, tmp_path / "own-engines")
+    return replace(small, engines=tmp_path / "own-engines")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, pixels in enumerate(smooth_images(28, 40)):
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    return folder
+
+
+Doctored = Callable[..., None]
+
+
+@pytest.fixture
+def doctored(monkeypatch: pytest.MonkeyPatch) -> Doctored:
+    """Replace fields of what verifications find."""
+
+    def doctor(**changes: float) -> None:
+        original = engines.command.verify_engine
+
+        def changed(*arguments: object, **options: object) -> Verification:
+            return msgspec.structs.replace(original(*arguments, **options), **changes)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(engines.command, "verify_engine", changed)
+
+    return doctor
+
+
+def test_int8_is_built_verified_listed_and_timed(
+    small: Precisions, photos: Path, tmp_path: Path, doctored: Doctored, caplog: pytest.LogCaptureFixture
+) -> None:
+    engines_folder = tmp_path / "engines"
+    doctored(latency_ms=5.0, fp32_latency_ms=10.0)
+    arguments = (*where(small, engines_folder), "--precision", "int8")
+    built = engine("build", *arguments, "--calibrate", photos)
+    assert (built.exit_code, "int8 of synthetic for onnxruntime on cpu" in built.stdout) == (0, True), built.exception
+    for row in ("beside fp32", "num_images", "feature_cosine_least", "symbol_cosine", "latency_ms", "5.00", "10.00"):
+        assert row in built.stdout
+    assert "no gain" not in caplog.text
+    (listed,) = json.loads(engine("info", *where(small, engines_folder)[:4], "--json").stdout)
+    assert listed["key"]["device"] == instruction_set()
+    assert listed["verification"]["num_images"] == 8
+    assert engine("build", *arguments).exit_code == 0, "it is there, and verified"
+    timed = engine("bench", *arguments, "--runs", 5, "--json", tmp_path / "bench.json")
+    assert timed.exit_code == 0, timed.exception
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert report["latency_ms"]["engine"]["num_samples"] == 5
+    assert report["precision"] == "int8"
+
+
+def test_int8_that_is_no_faster_is_said(
+    own: Precisions, photos: Path, doctored: Doctored, caplog: pytest.LogCaptureFixture
+) -> None:
+    doctored(latency_ms=13.8, fp32_latency_ms=10.8)
+    verified = engine("verify", photos, *where(own), "--precision", "int8")
+    assert verified.exit_code == 0
+    assert "int8 is no gain here: 13.80 ms an image, where fp32 takes 10.80 ms; use --precision fp32" in caplog.text
+
+
+@pytest.mark.parametrize("command", ["build", "verify"])
+def test_a_precision_that_does_not_agree_fails(own: Precisions, photos: Path, command: str, doctored: Doctored) -> None:
+    doctored(feature_cosine=0.905, feature_cosine_least=0.7)
+    arguments = ("build", "--calibrate", photos, "--force") if command == "build" else ("verify", photos, "--json")
+    failed = engine(*arguments, *where(own), "--precision", "int8")
+    assert isinstance(failed.exception, EngineError)
+    assert failed.exception.exit_code != 0
+    assert "cosine of 0.9050 on average and 0.7000 at least, where 0.98 and 0.9 are needed" in str(failed.exception)
+    if command == "verify":
+        assert json.loads(failed.stdout)["feature_cosine"] == 0.905
+
+
+def test_verify_compares_fp16_and_keeps_nothing(small: Precisions, photos: Path) -> None:
+    checked = engine("verify", photos, *where(small), "--precision", "fp16", "--count", 5, "--json")
+    found = json.loads(checked.stdout)
+    assert (found["num_images"], found["feature_cosine"] > 0.999) == (5, True), checked.exception
+    built = engine("build", *where(small), "--precision", "fp16")
+    assert (built.exit_code, "fp16 of synthetic for onnxruntime on cpu" in built.stdout) == (0, True), built.exception
+    listed = json.loads(engine("info", *where(small)[:4], "--json").stdout)
+    assert {each["key"]["precision"]: each["verification"] is None for each in listed} == {"fp16": True, "int8": False}
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="ONNX Runtime here is built for GPUs"
+)
+@pytest.mark.parametrize(
+    "arguments", [("build", "--backend", "onnxruntime-tensorrt"), ("bench",), ("verify", "PHOTOS")]
+)
+def test_every_command_takes_a_device(arguments: tuple[str, ...], photos: Path, tmp_path: Path) -> None:
+    named = [str(photos) if argument == "PHOTOS" else argument for argument in arguments]
+    error = engine(*named, "--device", "gpu:1", "--precision", "fp32", "--engines", tmp_path).exception
+    assert isinstance(error, MissingDependencyError)
+    assert re.search(r"pip install .*onnxruntime-gpu", str(error))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (("build", "--precision", "fp32"), "nothing to build", 2),
+        (("build", "--precision", "int8"), "--calibrate FOLDER", 5),
+        (("build", "--precision", "int8", "--calibrate", "nowhere"), "no such folder", 2),
+        (("bench", "--precision", "int8"), "semlink engine build", 5),
+        (("bench", "--backend", "abacus"), 'backend "abacus" is not known', 2),
+        (("build", "--backend", "tensorrt", "--device", "cpu"), "backend tensorrt runs on a GPU only", 2),
+        (("bench", "--codec", "vq"), "has no codec vq", 2),
+    ],
+)
+def test_what_cannot_be_is_said(
+    small: Precisions, arguments: tuple[str, ...], words: str, code: int, tmp_path: Path
+) -> None:
+    error = engine(*arguments, "--model-set", small.models.folder, "--engines", tmp_path).exception
+    assert isinstance(error, SemlinkError)
+    assert error.exit_code == code
+    assert words in str(error)
+
+
+def test_images_that_cannot_be_read_are_skipped_and_too_few_are_refused(
+    small: Precisions, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut = photos / "07.png"
+    cut.write_bytes(cut.read_bytes()[:60])
+    error = engine("build", "--precision", "int8", "--calibrate", photos, *where(small, tmp_path / "engines")).exception
+    assert "at least 40 images, got 39" in str(error)
+    assert "07.png" in caplog.text
+
+
+def test_an_engine_cut_short_is_marked(own: Precisions) -> None:
+    assert "damaged" not in engine("info", *where(own)[:4]).stdout
+    for path in own.engines.glob("*int8*.engine"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert "damaged" in engine("info", *where(own)[:4]).stdout
+
+
+def test_images_lie_evenly_among_those_of_a_folder(
+    small: Precisions, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders are often sorted by category: the first files alone would be of one."""
+    read: list[str] = []
+    load = engines.command.load_image
+    monkeypatch.setattr(engines.command, "load_image", lambda path: read.append(path.stem) or load(path))
+    engine("verify", photos, *where(small), "--precision", "fp16", "--count", 4)
+    assert read == ["00", "13", "26", "39"]
+
+
+def test_an_engine_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "semlink", "engine", "bench", "--precision", "int8", "--engines", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "200"})
+    assert done.returncode == 5
+    assert "semlink engine build" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
