@@ -106,7 +106,7 @@ site: install
 
 builtin-encoder: install
 	$(BIN)/semlink train encoder export builtin --out engines/modelsets/builtin --measure digits,cifar100
-	$(BIN)/semlink train encoder report-head --json benchmarks/results/builtin-encoder-head.json
+	$(BIN)/semlink train encoder report-head --out benchmarks/results/builtin-encoder-head.json
 
 builtin-codec: install
 	$(BIN)/semlink train codec --data cifar100 --codec nested,nested-labels,kbsc --rate 64,128 \

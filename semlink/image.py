@@ -24,6 +24,7 @@ from semlink.errors import ConfigError, ImageError
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "INTERPOLATIONS",
     "MAX_PIXELS",
     "MAX_SIDE_PX",
     "LoadedImage",
@@ -45,8 +46,8 @@ MAX_PIXELS = 178_000_000
 Just below twice `PIL.Image.MAX_IMAGE_PIXELS`, above which Pillow itself refuses.
 """
 
-_BICUBIC_SUPPORT_PX = 2
-"""Half the width of the bicubic kernel, in pixels of the coarser grid."""
+INTERPOLATIONS = {"bicubic": (Image.Resampling.BICUBIC, 2), "bilinear": (Image.Resampling.BILINEAR, 1)}
+"""By name: Pillow's filter, and half the width of its kernel in pixels of the coarser grid."""
 
 MAX_SIDE_PX = 65_535
 """A longer side does not fit a frame's header; see docs/wire-format.md."""
@@ -70,7 +71,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     size_px : side of the square that the encoder takes
-    interpolation : always "bicubic", antialiased; named so that a manifest says it
+    interpolation : "bicubic" or "bilinear", antialiased
     """
 
     size_px: int
@@ -79,8 +80,9 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.size_px < 1:
             raise ConfigError(f"preprocessing.size_px must be at least 1, got {self.size_px}")
-        if self.interpolation != "bicubic":
-            raise ConfigError(f'preprocessing.interpolation must be "bicubic", got "{self.interpolation}"')
+        if self.interpolation not in INTERPOLATIONS:
+            known = " or ".join(f'"{name}"' for name in INTERPOLATIONS)
+            raise ConfigError(f'preprocessing.interpolation must be {known}, got "{self.interpolation}"')
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -196,9 +198,9 @@ def _to_rgb(picture: Image.Image) -> RGBImage:
 
 
 def preprocess(image: RGBImage, preprocessing: Preprocessing) -> RGBImage:
-    """Resize the shorter side to `size_px` (bicubic, antialiased) and crop the centre square.
+    """Resize the shorter side to `size_px` (antialiased) and crop the centre square.
 
-    Gives the pixels of torchvision's ``Resize(size, BICUBIC)`` then ``CenterCrop(size)`` on a PIL
+    Gives the pixels of torchvision's ``Resize(size, interpolation)`` then ``CenterCrop(size)`` on a PIL
     image, at two thirds of the cost: what the crop throws away is never resampled. Pillow keeps the
     crop's edges in float32, so that one value in ten thousand differs by a grey level, rarely by
     two; tests hold the two to that.
@@ -225,39 +227,40 @@ def preprocess(image: RGBImage, preprocessing: Preprocessing) -> RGBImage:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ImageError(f"image must be (height, width, 3) uint8, got {image.shape} {image.dtype}")
     size = preprocessing.size_px
+    resampling, support_px = INTERPOLATIONS[preprocessing.interpolation]
     height, width = image.shape[:2]
     # torchvision: the longer side is truncated to an integer, the crop's corner is rounded.
     out_width = size if width <= height else int(size * width / height)
     out_height = size if height <= width else int(size * height / width)
-    columns, left, right = _window(width, out_width, size)
-    rows, top, bottom = _window(height, out_height, size)
+    columns, left, right = _window(width, out_width, size, support_px)
+    rows, top, bottom = _window(height, out_height, size, support_px)
     window = image[rows, columns]
     # The horizontal pass rounds to 8 bits before the vertical one, and Pillow 13 swaps them when it
     # thinks that faster; asked for one by one, they give the same pixels with every Pillow.
     if window.shape[0] * window.shape[1] < _PIXELS_WORTH_A_THREAD:
-        narrow = _resize_width(window, size, left, right)
+        narrow = _resize_width(window, size, left, right, resampling)
     else:
         # Its rows know nothing of each other, and Pillow lets go of the interpreter while it works.
         half = len(window) // 2
         with ThreadPoolExecutor(1) as other_thread:
-            lower = other_thread.submit(_resize_width, window[half:], size, left, right)
-            narrow = np.concatenate([_resize_width(window[:half], size, left, right), lower.result()])
-    resized = Image.fromarray(narrow).resize((size, size), Image.Resampling.BICUBIC, box=(0, top, size, bottom))
+            lower = other_thread.submit(_resize_width, window[half:], size, left, right, resampling)
+            narrow = np.concatenate([_resize_width(window[:half], size, left, right, resampling), lower.result()])
+    resized = Image.fromarray(narrow).resize((size, size), resampling, box=(0, top, size, bottom))
     return np.asarray(resized)
 
 
-def _resize_width(rows: RGBImage, width_px: int, left: float, right: float) -> RGBImage:
+def _resize_width(rows: RGBImage, width_px: int, left: float, right: float, resampling: Image.Resampling) -> RGBImage:
     """Resample each row between two edges: (num_rows, any, 3) to (num_rows, width_px, 3)."""
     picture = Image.fromarray(rows)
     box = (left, 0, right, picture.height)
-    return np.asarray(picture.resize((width_px, picture.height), Image.Resampling.BICUBIC, box=box))
+    return np.asarray(picture.resize((width_px, picture.height), resampling, box=box))
 
 
-def _window(source_px: int, resized_px: int, crop_px: int) -> tuple[slice, float, float]:
+def _window(source_px: int, resized_px: int, crop_px: int, support_px: int) -> tuple[slice, float, float]:
     """Along one axis: the source pixels that a centre crop is made of, and its edges among them."""
     scale = source_px / resized_px
     corner = round((resized_px - crop_px) / 2.0)
     start, end = corner * scale, (corner + crop_px) * scale
-    reach = math.ceil(_BICUBIC_SUPPORT_PX * max(scale, 1.0)) + 1
+    reach = math.ceil(support_px * max(scale, 1.0)) + 1
     first, last = max(0, math.floor(start) - reach), min(source_px, math.ceil(end) + reach)
     return slice(first, last), start - first, min(end - first, last - first)

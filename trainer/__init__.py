@@ -1,9 +1,10 @@
-"""Learns the codecs, exports the encoders, and proves the link: the only package that imports torch.
+"""Trains codecs, exports image encoders and measures links: the only package that imports torch.
 
-- datasets: real images, and who is sent and who is known
-- encoders: picture to features, exported to ONNX
-- features: a dataset through an encoder, cached
-- codecs: features to symbols and back, trained for a rate
-- evaluation: the link as a library call, over a grid
+- datasets: images to send, to search and to train on
+- encoders: image encoders, exported to ONNX or imported from it
+- features: features of a list of images, cached
+- codecs: the table of codecs, and their training
+- links: a codec over a channel, as a function
+- evaluation: links over a grid of rates, SNRs and channels
 - demo: the link as three processes
 """

@@ -1,4 +1,4 @@
-"""Features of a list of images, computed once, kept on disk, and resumed where a kill stopped them."""
+"""Features of a list of images: computed once, cached on disk, and continued after an interruption."""
 
 from __future__ import annotations
 
@@ -24,36 +24,48 @@ from trainer.progress import progress_task
 __all__ = ["FeatureEncoder", "cached_features"]
 
 _BATCH_SIZE = 16
-# A block is what a kill may cost; flushing every batch would cost more than it saves.
+# An interruption loses at most one block; writing every batch to the disk would take too long.
 _BATCHES_PER_BLOCK = 8
 
 
 class FeatureEncoder(Protocol):
-    """What `cached_features` needs of an encoder; `engines.models.image_encoder.ImageEncoder` has it."""
+    """Interface of an image encoder: `engines.models.image_encoder.ImageEncoder`, or an object of your own."""
 
-    fingerprint: str
-    feature_dim: int
+    @property
+    def name(self) -> str:
+        """Name for reports."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Text that changes whenever the features do."""
+        ...
+
+    @property
+    def feature_dim(self) -> int:
+        """Number of features of an image."""
+        ...
 
     def encode(self, images: Sequence[RGBImage]) -> Features:
-        """Encode pictures: (len(images), feature_dim) float32."""
+        """Encode images of any sizes: (len(images), feature_dim) float32, each row of unit L2 norm."""
         ...
 
 
 def cached_features(
     images: ImageList, encoder: FeatureEncoder, *, cache: Path | None = None, progress: Progress | None = None
 ) -> Features:
-    """Encode every image, or read what an earlier call encoded.
+    """Encode every image, or read the features from the cache.
 
-    The file is named by the images' content and the encoder's fingerprint, so that another of
-    either never finds it. Rows are appended as they are made; a call that finds an unfinished file
-    goes on behind its last whole row, and two processes that want the same file take turns.
+    The file's name is a hash of the images' content key and the encoder's fingerprint. Rows are appended as they are
+    computed: a call that finds an unfinished file continues after its last complete row. Of two processes that need
+    the same file, one waits for the other.
 
     Parameters
     ----------
-    images : what to encode
-    encoder : with what
-    cache : folder of the files; the cache's own if None
-    progress : where to show a bar
+    images : images to encode
+    encoder : any object with the interface
+    cache : folder of the files; a folder of semlink's cache if None
+    progress : display for a bar
 
     Returns
     -------
@@ -80,7 +92,7 @@ def cached_features(
             return np.asarray(np.load(finished))
     except OSError as error:
         raise DatasetError(
-            f"{folder}: features cannot be kept: {error.strerror or error}; set SEMLINK_CACHE elsewhere"
+            f"{folder}: features cannot be written: {error.strerror or error}; set SEMLINK_CACHE to another folder"
         ) from None
 
 
@@ -92,7 +104,7 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Features | None:
-    """The finished file's features; None if it is missing, truncated or of another shape."""
+    """Features in a finished file; None if it is missing, truncated or of another shape."""
     try:
         features = np.load(path, allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):
@@ -101,7 +113,7 @@ def _read(path: Path, shape: tuple[int, int]) -> Features | None:
 
 
 def _complete(part: Path, images: ImageList, encoder: FeatureEncoder, progress: Progress | None) -> None:
-    """Append the rows that `part`, a .npy file in the making, still lacks."""
+    """Append the missing rows to `part`, an unfinished .npy file."""
     header = _npy_header((len(images), encoder.feature_dim))
     row_bytes = encoder.feature_dim * np.dtype(np.float32).itemsize
     with part.open("a+b") as file:

@@ -1,4 +1,4 @@
-"""Write model sets: the manifest with its encoder, and codecs added to it later."""
+"""Write model sets: an encoder with its manifest, and codecs added to it."""
 
 from __future__ import annotations
 
@@ -10,53 +10,79 @@ from engines.models.manifest import MANIFEST_FORMAT, CodecEntry, EncoderEntry, M
 from engines.models.model_set import ModelSet
 from semlink.errors import ModelSetError
 from semlink.files import file_sha256, replaced_file
+from semlink.image import Preprocessing
 from semlink.machine import now_utc
 
-__all__ = ["kept_codecs", "model_file", "set_codec", "set_encoder", "write_manifest"]
+__all__ = ["model_file", "set_codec", "set_encoder", "write_encoder", "write_manifest"]
+
+_ENCODER_FILE = "encoder.onnx"
 
 
 def model_file(path: Path) -> ModelFile:
-    """A manifest's entry for a file that is in its place."""
+    """Describe a file of a model set for the manifest."""
     return ModelFile(path.name, file_sha256(path))
 
 
-def kept_codecs(folder: Path, encoder: ModelFile) -> list[CodecEntry]:
-    """The codecs that a set has and keeps with this encoder; none if it is no set yet.
+def write_encoder(
+    folder: Path,
+    graph: bytes,
+    *,
+    name: str,
+    feature_dim: int,
+    preprocessing: Preprocessing,
+    licence: str,
+    training_data: str,
+) -> ModelSet:
+    """Write encoder.onnx and manifest.json; the folder is created if it does not exist.
+
+    Parameters
+    ----------
+    graph : serialised ONNX model from `image` (batch, size, size, 3) uint8 to `features` (batch, feature_dim) float32
+    name, licence, training_data : one line each, for the manifest
 
     Raises
     ------
     ModelSetError
-        If they were trained for another encoder's features.
+        If the folder holds codecs that were trained for another encoder, or cannot be written; nothing has changed
+        then.
     """
-    if not (folder / "manifest.json").exists():
-        return []
-    existing = ModelSet(folder).manifest
-    if existing.codecs and existing.encoder.graph.sha256 != encoder.sha256:
-        raise ModelSetError(f"{folder}: holds codecs trained for another encoder; give another folder")
-    return existing.codecs
+    path = folder / _ENCODER_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replaced_file(path, durable=True) as temporary:
+            temporary.write_bytes(graph)
+            _codecs_for(folder, model_file(temporary))
+    except OSError as error:
+        raise ModelSetError(
+            f"{path}: cannot be written: {error.strerror or error}; free some space or name another folder"
+        ) from None
+    # After the graph, so that no manifest names a file that does not exist.
+    entry = EncoderEntry(name, model_file(path), feature_dim, preprocessing, licence, training_data)
+    set_encoder(folder, entry)
+    return ModelSet(folder)
 
 
 def set_encoder(folder: Path, encoder: EncoderEntry) -> Manifest:
-    """Make `folder` a model set around an encoder, or update the description of its encoder.
+    """Write the manifest of a folder that holds an encoder's graph; its codecs are kept if it is the same graph.
 
     Raises
     ------
     ModelSetError
-        If the set holds codecs, which were trained for another encoder's features.
+        If the folder holds codecs that were trained for another encoder.
     """
-    codecs = kept_codecs(folder, encoder.graph)
+    codecs = _codecs_for(folder, encoder.graph)
     manifest = Manifest(MANIFEST_FORMAT, folder.resolve().name, now_utc(), encoder, codecs)
     write_manifest(folder, manifest)
     return manifest
 
 
 def set_codec(folder: Path, codec: CodecEntry) -> Manifest:
-    """Give a model set a codec, in place of the one of that name if it has one; a new one comes last.
+    """Add a codec to a model set, or replace the codec of its name; a new codec becomes the last.
 
     Raises
     ------
     ModelSetError
-        If `folder` is no model set, or a file is not there or not the one described.
+        If `folder` is no model set, or a file of the codec is missing or has another hash.
     """
     model_set = ModelSet(folder)
     for file in codec.files:
@@ -70,9 +96,19 @@ def set_codec(folder: Path, codec: CodecEntry) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json so that a reader sees the old one or the new one, never half of one."""
+    """Write manifest.json as a whole: a reader finds the old one or the new one."""
     try:
         with replaced_file(folder / "manifest.json", durable=True) as temporary:
             temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     except OSError as error:
         raise ModelSetError(f"{folder}: manifest.json cannot be written: {error.strerror}") from None
+
+
+def _codecs_for(folder: Path, encoder: ModelFile) -> list[CodecEntry]:
+    """Codecs of a folder, none if it is no model set; ModelSetError if they were trained for another encoder."""
+    if not (folder / "manifest.json").exists():
+        return []
+    existing = ModelSet(folder).manifest
+    if existing.codecs and existing.encoder.graph.sha256 != encoder.sha256:
+        raise ModelSetError(f"{folder}: holds codecs trained for another encoder; name another folder")
+    return existing.codecs

@@ -1,4 +1,4 @@
-"""Progress bars that come and go on a bar display which the command owns."""
+"""Bars for parts of a command's work, on the display that the command owns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["progress_task"]
 def progress_task(
     progress: Progress | None, description: str, total: float | None, *, completed: int = 0
 ) -> Iterator[Callable[[float], None]]:
-    """Show a bar while the block runs; yields the function that advances it. None shows nothing."""
+    """Show a bar while the block runs; yields the function that advances it. Without a display nothing is shown."""
     if progress is None:
         yield lambda _: None
         return

@@ -131,5 +131,5 @@ def test_no_images(tmp_path: Path, images: ImageList) -> None:
 
 def test_a_cache_that_cannot_be_written_is_one_error(tmp_path: Path, images: ImageList) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="set SEMLINK_CACHE elsewhere"):
+    with pytest.raises(DatasetError, match="set SEMLINK_CACHE to another folder"):
         cached_features(images, MeanColour(), cache=tmp_path / "file")

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import Progress
 
-from engines.models.image_encoder import ImageEncoder
 from semlink.errors import DatasetError
 from trainer.datasets import Dataset
 from trainer.datasets.base import ImageList
-from trainer.features import cached_features
+from trainer.features import FeatureEncoder, cached_features
 
 __all__ = ["TrainingFeatures", "training_features", "training_images"]
 
@@ -69,7 +68,7 @@ def training_images(dataset: Dataset, *, whole: bool = False) -> ImageList:
 
 
 def training_features(
-    dataset: Dataset, encoder: ImageEncoder, progress: Progress, *, whole: bool = False
+    dataset: Dataset, encoder: FeatureEncoder, progress: Progress, *, whole: bool = False
 ) -> TrainingFeatures:
     """Features of `training_images`, with labels numbered in the order of their names."""
     images = training_images(dataset, whole=whole)

@@ -1,9 +1,9 @@
-"""The built-in encoder: a frozen ImageNet network with a linear head that we fitted.
+"""The built-in encoder: a frozen ImageNet network with a fitted linear head.
 
     image -> EfficientNet-Lite0 (ImageNet) -> mean over positions, 1280 -> head -> 512, unit norm
 
-The head is fitted in closed form to CIFAR-100's training set, so that nothing here is drawn at
-random: the same packages give the same encoder. Which head, `head_report` measured.
+The head is fitted in closed form to CIFAR-100's training set, without random numbers: the same packages give the same
+encoder. `head_report` compares the heads.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from rich.progress import Progress
 from torch import nn
 
 from engines.models.image_encoder import Features, ImageEncoder
-from engines.models.model_set import ModelSet
 from semlink.cache import cache_folder
 from semlink.errors import MissingDependencyError, ModelSetError
 from trainer.datasets.base import ImageList
 from trainer.datasets.cifar100 import find_or_fetch, open_split
-from trainer.encoders.export import EncoderNetwork, write_encoder_model_set
+from trainer.encoders.export import EncoderNetwork
 from trainer.encoders.heads import HEADS, LinearHead
 from trainer.features import cached_features
 
@@ -30,7 +29,7 @@ __all__ = ["FEATURE_DIM", "HEAD", "build_builtin", "class_numbers", "load_backbo
 FEATURE_DIM = 512
 
 HEAD = "wccn-3"
-"""The head that ships; benchmarks/results/builtin-encoder-head.json says why."""
+"""Head of the committed encoder, chosen by benchmarks/results/builtin-encoder-head.json."""
 
 _POOLED_DIM = 1280
 _SIZE_PX = 224
@@ -56,7 +55,7 @@ def load_backbone() -> nn.Module:
     Raises
     ------
     MissingDependencyError
-        If the packages that carry its code and weights are not installed.
+        If the packages with its code and weights are not installed.
     ModelSetError
         If the weights do not fit the network.
     """
@@ -77,7 +76,7 @@ def load_backbone() -> nn.Module:
 
 
 def pooled_features(images: ImageList, *, num_threads: int = 1, progress: Progress | None = None) -> Features:
-    """What a head sees: the backbone's mean over positions, cached.
+    """The input of a head: the backbone's mean over positions, cached.
 
     Returns
     -------
@@ -94,26 +93,25 @@ def pooled_features(images: ImageList, *, num_threads: int = 1, progress: Progre
         training_data="ImageNet-1k",
         unit_norm=False,
     )
-    # Through ONNX Runtime, since torch takes several times as long for the same numbers.
-    folder = cache_folder("encoders", encoder.name)
-    write_encoder_model_set(folder, encoder)
-    return cached_features(images, ImageEncoder(ModelSet(folder), num_threads=num_threads), progress=progress)
+    # By ONNX Runtime, because torch takes several times as long for the same numbers.
+    model_set = encoder.write(cache_folder("encoders", encoder.name))
+    return cached_features(images, ImageEncoder(model_set, num_threads=num_threads), progress=progress)
 
 
 def class_numbers(images: ImageList) -> np.ndarray:
-    """Labels as (len(images),) int64, numbered by name."""
+    """Labels as (len(images),) int64, numbered in the order of their names."""
     return np.unique(np.asarray(images.labels), return_inverse=True)[1].astype(np.int64)
 
 
 def build_builtin(
     data_folder: Path | None = None, *, num_threads: int = 1, progress: Progress | None = None
 ) -> EncoderNetwork:
-    """Fit the head to CIFAR-100's training set and put it on the backbone.
+    """Fit the head to CIFAR-100's training set, and join it to the backbone.
 
     Parameters
     ----------
     data_folder : see `trainer.datasets.cifar100.find_or_fetch`
-    num_threads : for the features, which take minutes the first time
+    num_threads : CPU threads for the features, which take minutes the first time
     """
     train = open_split(find_or_fetch(data_folder, progress=progress), "train")
     pooled = pooled_features(train, num_threads=num_threads, progress=progress)

@@ -1,36 +1,65 @@
-"""`semlink train encoder`: export image encoders into model sets, and measure them."""
+"""`semlink train encoder`: write image encoders into model sets, and measure them."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import msgspec
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from semlink.cli.options import ENGINE, MODELS, OUTPUT, SOURCE, AsJson, NumSeeds, OutFile
 from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
-from semlink.config import ConfigFile, split_list
-from semlink.errors import MissingDependencyError
-from semlink.machine import write_report
+from semlink.config import ConfigFile, parse_numbers, split_list
+from semlink.errors import ConfigError, MissingDependencyError
+from semlink.machine import require_writable, write_report
+from trainer.encoders.registry import EncoderSource, load_encoder
 
 __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Export image encoders into model sets, and measure them.",
+    help="Write image encoders into model sets, and measure them.",
     epilog="Example: semlink train encoder export clip-vit-b32 --out models/clip",
 )
 
-DataFolder = Annotated[
-    Path | None, typer.Option(help="Where CIFAR-100 lies; $SEMLINK_DATA, else downloaded.", show_default=False)
+_MAX_PIXEL = 255
+
+ModelSetFolder = Annotated[
+    Path, typer.Option("--out", help="Folder of the model set to write.", show_default=False, rich_help_panel=OUTPUT)
 ]
-NumThreads = Annotated[
-    int | None, typer.Option("--threads", help="CPU threads; all if not given.", min=1, show_default=False)
+MeasuredDatasets = Annotated[
+    str,
+    typer.Option(
+        "--measure",
+        help="Comma-separated datasets on which accuracy is measured for the manifest, or folders.",
+        rich_help_panel=SOURCE,
+    ),
+]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-folder",
+        help="Folder of CIFAR-100; by default $SEMLINK_DATA, then the cache, then a download.",
+        show_default=False,
+        rich_help_panel=SOURCE,
+    ),
+]
+AllThreads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        help="CPU threads of one network call; by default one for each core.",
+        show_default=False,
+        rich_help_panel=ENGINE,
+    ),
 ]
 
 
@@ -47,64 +76,200 @@ def export(
     name: Annotated[
         str,
         typer.Argument(
-            help="builtin, clip-vit-b32, open_clip:ARCHITECTURE/PRETRAINED, or with --weights open_clip:ARCHITECTURE."
+            help="builtin, clip-vit-b32, open_clip:ARCHITECTURE/PRETRAINED, open_clip:ARCHITECTURE with --weights, or"
+            " an encoder that an installed package registers.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the model set to write.")],
+    out: ModelSetFolder,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights file, in place of a download.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Weights file of a CLIP encoder, in place of a download.", show_default=False, rich_help_panel=MODELS
+        ),
     ] = None,
-    measure: Annotated[str, typer.Option(help="Datasets whose accuracy goes into the manifest.")] = "digits",
+    measure: MeasuredDatasets = "digits",
     data_folder: DataFolder = None,
-    num_threads: NumThreads = None,
+    threads: AllThreads = None,
+    as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Write an encoder as a model set without a codec, and measure it."""
-    datasets = split_list(measure, "--measure")
-    try:
-        from trainer.encoders.export import write_encoder_model_set
-        from trainer.encoders.measure import measure_model_set
-        from trainer.encoders.registry import build_encoder
-    except ImportError as error:
-        raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink train encoder") from None
-    console, threads = stderr_console(), num_threads or _num_cores()
-    with _progress(console) as progress:
-        encoder = build_encoder(name, weights=weights, data_folder=data_folder, num_threads=threads, progress=progress)
-        write_encoder_model_set(out, encoder)
-        measured = measure_model_set(out, datasets, data_folder=data_folder, num_threads=threads, progress=progress)
-    figures = ", ".join(f"{key} {value:.3f}" for key, value in measured.items())
-    notify(console, f"model set written to {out}: {figures}")
+    """Write an encoder by name as a model set without a codec, and measure it."""
+    num_threads = threads or _num_cores()
+
+    def load(progress: Progress) -> EncoderSource:
+        return load_encoder(name, weights=weights, data_folder=data_folder, num_threads=num_threads, progress=progress)
+
+    _write(load, out, measure, data_folder, num_threads, as_json=as_json)
 
 
-@app.command("report-head", epilog="Example: semlink train encoder report-head --json head.json")
+@app.command(
+    "import",
+    epilog="""Examples:
+
+semlink train encoder import vit.onnx --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --licence MIT --out models/vit
+
+semlink train encoder import mine.onnx --output embedding --licence MIT --measure my-photos/ --out models/mine""",
+)
+def import_graph(
+    graph: Annotated[
+        Path,
+        typer.Argument(
+            help="ONNX file from RGB images (batch, 3, size, size) or (batch, size, size, 3), float32 or uint8, to"
+            " features (batch, dim) float32.",
+            show_default=False,
+        ),
+    ],
+    out: ModelSetFolder,
+    licence: Annotated[
+        str, typer.Option(help="Licence of the weights, for the manifest.", show_default=False, rich_help_panel=MODELS)
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the encoder; by default that of the file.", show_default=False, rich_help_panel=MODELS
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Mean of red, green and blue on the scale 0..1, for a graph of float32: its input is"
+            " (pixel / 255 - mean) / std.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(
+            help="Standard deviation of red, green and blue on the scale 0..1, for a graph of float32.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    size_px: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the images in pixels, if the graph leaves it free.",
+            min=1,
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    interpolation: Annotated[
+        Literal["bicubic", "bilinear"],
+        typer.Option(help="Filter with which images are resized.", rich_help_panel=MODELS),
+    ] = "bicubic",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="Output with the features, if the graph has several.", show_default=False, rich_help_panel=MODELS
+        ),
+    ] = None,
+    training_data: Annotated[
+        str, typer.Option(help="Training data of the weights, for the manifest.", rich_help_panel=MODELS)
+    ] = "not stated",
+    measure: MeasuredDatasets = "digits",
+    data_folder: DataFolder = None,
+    threads: AllThreads = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Write any ONNX graph from images to features as a model set without a codec, and measure it.
+
+    Normalisation and unit length are added in front of and behind the graph where it lacks them.
+    """
+    from trainer.encoders.onnx_encoder import OnnxEncoder
+
+    encoder = OnnxEncoder(
+        name=name or graph.stem,
+        graph=graph,
+        licence=licence,
+        training_data=training_data,
+        mean=_channels(mean, "--mean"),
+        std=_channels(std, "--std"),
+        size_px=size_px,
+        interpolation=interpolation,
+        output=output,
+    )
+    _write(lambda _: encoder, out, measure, data_folder, threads or _num_cores(), as_json=as_json)
+
+
+@app.command("report-head", epilog="Example: semlink train encoder report-head --out head.json")
 def report_head(
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.", show_default=False)] = None,
-    seeds: Annotated[int, typer.Option(help="How many draws of held-out categories.", min=2)] = 5,
+    num_seeds: NumSeeds = 5,
     data_folder: DataFolder = None,
-    num_threads: NumThreads = None,
+    threads: AllThreads = None,
+    as_json: AsJson = False,
+    out: OutFile = None,
     config: ConfigFile = None,
 ) -> None:
-    """Compare heads for the built-in encoder on categories that they were not fitted to."""
+    """Compare heads of the built-in encoder on categories that they were not fitted to."""
     try:
         from trainer.encoders.head_report import head_table, report_heads
     except ImportError as error:
-        raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink train encoder") from None
-    with _progress(stderr_console()) as progress:
+        raise _missing(error) from None
+    if out is not None:
+        require_writable(out)
+    with _progress() as progress:
         report = report_heads(
-            seeds=range(seeds),
+            seeds=range(num_seeds),
             command=shlex.join(["semlink", *sys.argv[1:]]),
             data_folder=data_folder,
-            num_threads=num_threads or _num_cores(),
+            num_threads=threads or _num_cores(),
             progress=progress,
         )
-    stdout_console().print(head_table(report))
-    if json_path is not None:
-        write_report(report, json_path)
+    if as_json:
+        typer.echo(msgspec.json.encode(report).decode())
+    else:
+        stdout_console().print(head_table(report))
+    if out is not None:
+        write_report(report, out)
 
 
-def _progress(console: Console) -> Progress:
+def _write(
+    load: Callable[[Progress], EncoderSource],
+    out: Path,
+    measure: str,
+    data_folder: Path | None,
+    num_threads: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Load an encoder, write and measure it, and print its entry of the manifest."""
+    try:
+        from trainer.encoders.measure import write_measured
+    except ImportError as error:
+        raise _missing(error) from None
+    datasets = split_list(measure, "--measure")
+    with _progress() as progress:
+        entry = write_measured(
+            load(progress), out, datasets, data_folder=data_folder, num_threads=num_threads, progress=progress
+        )
+    if as_json:
+        typer.echo(msgspec.json.encode(entry).decode())
+    figures = ", ".join(f"{key} {value:.3f}" for key, value in entry.measured.items())
+    notify(stderr_console(), f"model set written to {out}: {figures}")
+
+
+def _channels(text: str | None, option: str) -> tuple[float, float, float] | None:
+    """Three values on the scale 0..1, as they are published, on the scale 0..255."""
+    if text is None:
+        return None
+    values = parse_numbers(text, option)
+    if len(values) != 3 or not all(0 <= value <= 1 for value in values):
+        raise ConfigError(f"{option} takes red,green,blue on the scale 0..1, got {text}; divide them by 255")
+    red, green, blue = (value * _MAX_PIXEL for value in values)
+    return red, green, blue
+
+
+def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return progress_bars(console, *columns, transient=True)
+    return progress_bars(stderr_console(), *columns, transient=True)
+
+
+def _missing(error: ImportError) -> MissingDependencyError:
+    return MissingDependencyError.of(str(error.name), extra="train", purpose="semlink train encoder")
 
 
 def _num_cores() -> int:

@@ -1,4 +1,4 @@
-"""From a torch image encoder to a model set: one ONNX graph that takes uint8 pictures.
+"""A torch image encoder as a model set: one ONNX graph that takes uint8 images.
 
 image (batch, S, S, 3) uint8 -> float -> normalise -> NCHW -> network -> unit L2 norm -> features
 """
@@ -20,13 +20,11 @@ import torch
 from torch import nn
 
 from engines.backends.runner import load_runner
-from engines.models.manifest import EncoderEntry
 from engines.models.model_set import ModelSet
 from engines.onnx_model import IR_VERSION, OPSET
-from semlink.errors import EngineError, ModelSetError
-from semlink.files import replaced_file
+from semlink.errors import EngineError
 from semlink.image import Preprocessing
-from trainer.model_set_writer import kept_codecs, model_file, set_encoder
+from trainer.model_set_writer import write_encoder
 
 __all__ = [
     "EncoderNetwork",
@@ -44,17 +42,18 @@ _PARITY_IMAGES = 4
 
 @dataclass(frozen=True)
 class EncoderNetwork:
-    """An image encoder in torch, and what its manifest will say.
+    """An image encoder in torch, with the facts for its manifest.
 
     Attributes
     ----------
-    name : what the manifest calls it
+    name : name in the manifest
     network : (batch, 3, size_px, size_px) float32, normalised, to (batch, feature_dim)
-    feature_dim : numbers that it gives for an image
+    feature_dim : number of features of an image
     size_px : side of its input
     mean, std : of each channel, on the scale 0..255: the network's input is (pixel - mean) / std
     licence, training_data : one line each
-    unit_norm : whether the graph ends in L2 normalisation; only an intermediate has none
+    unit_norm : whether the graph ends in L2 normalisation; a model set's encoder does
+    interpolation : filter of the resizing in front of the network, "bicubic" or "bilinear"
     """
 
     name: str
@@ -66,10 +65,15 @@ class EncoderNetwork:
     licence: str
     training_data: str
     unit_norm: bool = True
+    interpolation: str = "bicubic"
+
+    def write(self, folder: Path) -> ModelSet:
+        """Export, and write a model set without a codec; see `write_encoder_model_set`."""
+        return write_encoder_model_set(folder, self)
 
 
 class _GraphModule(nn.Module):
-    """The network between the graph's two ends."""
+    """The network with normalisation in front and behind."""
 
     def __init__(self, encoder: EncoderNetwork) -> None:
         super().__init__()
@@ -80,14 +84,14 @@ class _GraphModule(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(batch, S, S, 3) uint8 to (batch, feature_dim) float32."""
-        # Transposing bytes moves a quarter of what transposing floats would.
+        # Transposed as bytes, which are a quarter of the floats.
         pixels = image.permute(0, 3, 1, 2).to(torch.float32)
         features = self.network(pixels * self.scale + self.offset)
         return nn.functional.normalize(features, dim=1) if self.unit_norm else features
 
 
 def build_graph_module(encoder: EncoderNetwork) -> nn.Module:
-    """What the exported graph computes, in torch and in evaluation mode."""
+    """The torch module that is exported, in evaluation mode."""
     return _GraphModule(encoder).eval()
 
 
@@ -96,16 +100,16 @@ def export_encoder(encoder: EncoderNetwork) -> onnx.ModelProto:
 
     Returns
     -------
-    model : opset `engines.graphs.compose.OPSET`, weights as fp16 behind a cast, nothing in it that tells
-        where or when it was made: the same weights give the same bytes
+    model : opset `engines.onnx_model.OPSET`, weights as fp16 with a cast, without paths and dates: the same weights
+        give the same bytes
 
     Raises
     ------
     EngineError
-        If the graph's features are not the network's (cosine below 0.9999).
+        If the graph's features differ from the network's (cosine below 0.9999).
     """
     module = build_graph_module(encoder)
-    # Two images, since the exporter takes an axis of length one for a constant.
+    # Two images, because the exporter regards an axis of length one as constant.
     example = torch.zeros((2, encoder.size_px, encoder.size_px, 3), dtype=torch.uint8)
     with _quiet_exporter(), torch.no_grad():
         program = torch.onnx.export(
@@ -119,7 +123,9 @@ def export_encoder(encoder: EncoderNetwork) -> onnx.ModelProto:
             verbose=False,
         )
     if program is None:
-        raise EngineError(f"{encoder.name}: torch.onnx.export gave no program")
+        raise EngineError(
+            f"{encoder.name}: torch.onnx.export returned no program; install the releases of constraints.txt"
+        )
     buffer = io.BytesIO()
     program.save(buffer)
     model = onnx.load_from_string(buffer.getvalue())
@@ -132,10 +138,10 @@ def export_encoder(encoder: EncoderNetwork) -> onnx.ModelProto:
 
 
 def store_weights_as_fp16(model: onnx.ModelProto) -> None:
-    """Keep large float32 weights as float16 and cast them to float32 in front of their use, in place.
+    """Store large float32 weights as float16 with a cast to float32 in front of each use, in place.
 
     A runtime folds the casts when it loads the graph: half the bytes on disk, float32 arithmetic.
-    Vectors stay as they are: they are small, and variances of a batch normalisation leave fp16's range.
+    Vectors are not changed: they are small, and variances of a batch normalisation exceed fp16's range.
     """
     graph = model.graph
     kept, stored, casts = [], [], []
@@ -155,11 +161,11 @@ def store_weights_as_fp16(model: onnx.ModelProto) -> None:
 
 
 def check_parity(model: onnx.ModelProto, module: nn.Module, *, name: str, size_px: int) -> float:
-    """Compare graph and torch on seeded noise pictures.
+    """Compare graph and torch on seeded noise images.
 
     Returns
     -------
-    cosine : smallest over the pictures
+    cosine : smallest over the images
 
     Raises
     ------
@@ -186,38 +192,25 @@ def write_encoder_model_set(folder: Path, encoder: EncoderNetwork) -> ModelSet:
     Raises
     ------
     EngineError
-        If the export is not what torch computes.
+        If the exported graph differs from the network.
     ModelSetError
-        If the folder's manifest holds codecs for another encoder, or the folder cannot be written;
-        nothing has changed then.
+        If the folder holds codecs that were trained for another encoder, or cannot be written; nothing has changed
+        then.
     """
-    model = export_encoder(encoder)
-    path = folder / "encoder.onnx"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replaced_file(path, durable=True) as temporary:
-            temporary.write_bytes(model.SerializeToString(deterministic=True))
-            kept_codecs(folder, model_file(temporary))
-    except OSError as error:
-        raise ModelSetError(
-            f"{path}: cannot be written: {error.strerror or error}; make room or give another folder"
-        ) from None
-    # Last, so that no manifest vouches for a graph that is not there.
-    entry = EncoderEntry(
+    return write_encoder(
+        folder,
+        export_encoder(encoder).SerializeToString(deterministic=True),
         name=encoder.name,
-        graph=model_file(path),
         feature_dim=encoder.feature_dim,
-        preprocessing=Preprocessing(size_px=encoder.size_px),
+        preprocessing=Preprocessing(encoder.size_px, encoder.interpolation),
         licence=encoder.licence,
         training_data=encoder.training_data,
     )
-    set_encoder(folder, entry)
-    return ModelSet(folder)
 
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter's notes about its own internals from a user who can do nothing about them."""
+    """Silence the exporter's messages about its own internals."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -230,7 +223,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:
-    """Remove stack traces: they hold paths of the machine that made the graph."""
+    """Remove stack traces: they hold paths of the exporting machine."""
     graph = model.graph
     model.doc_string = graph.doc_string = ""
     for item in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):

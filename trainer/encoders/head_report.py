@@ -1,10 +1,9 @@
-"""Which head the built-in encoder gets, decided on categories that no head was fitted to.
+"""Comparison of heads for the built-in encoder, on categories that no head was fitted to.
 
-For each seed, 20 of CIFAR-100's 100 categories are held out. Every candidate is fitted to the
-training images of the other 80, and the held-out categories' test images are retrieved: the first
-half of each is sent, the second half is the knowledge base. Digits, which are unlike either, are a
-check beside it. A head that needs labels is taken only if its gain over PCA on the same draws is
-positive with its whole 95 % interval.
+For each seed, 20 of CIFAR-100's 100 categories are held out. Every candidate is fitted to the training images of the
+other 80, and the test images of the held-out categories are retrieved: the first half of each category is sent, the
+second half is the knowledge base. Digits are measured besides, as images of another kind. A head that needs labels is
+chosen only if the 95 % interval of its gain over PCA, on the same held-out categories, is positive.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from engines.models.image_encoder import Features
+from semlink.errors import ConfigError
 from semlink.machine import describe_device, installed_versions, now_utc
 from trainer.datasets.base import Dataset, split_by_halves
 from trainer.datasets.cifar100 import find_or_fetch, open_split
@@ -35,7 +35,7 @@ _NUM_CATEGORIES, _NUM_HELD_OUT = 100, 20
 
 
 class HeadScores(msgspec.Struct, frozen=True):
-    """One candidate; accuracies and gains are shares in 0..1, `low` and `high` a 95 % t interval."""
+    """Scores of one candidate; accuracies are in 0..1, `low` and `high` are the ends of a 95 % t interval."""
 
     head: str
     held_out_accuracy: list[float]
@@ -49,7 +49,7 @@ class HeadScores(msgspec.Struct, frozen=True):
 
 
 class HeadReport(msgspec.Struct, frozen=True):
-    """benchmarks/results/builtin-encoder-head.json."""
+    """Report in benchmarks/results/builtin-encoder-head.json."""
 
     command: str
     date: str
@@ -75,10 +75,17 @@ def report_heads(
 
     Parameters
     ----------
-    seeds : each draws its own held-out categories; at least two, for an interval
-    command : what the user typed, recorded
+    seeds : of the held-out categories; at least two, for an interval
+    command : command line, recorded in the report
     data_folder : see `trainer.datasets.cifar100.find_or_fetch`
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer than two seeds.
     """
+    if len(seeds) < 2:
+        raise ConfigError(f"an interval needs two seeds or more, got {len(seeds)}; give --num-seeds 2")
     folder = find_or_fetch(data_folder, progress=progress)
     train, test, digits = open_split(folder, "train"), open_split(folder, "test"), open_digits()
     pooled_train, pooled_test, pooled_sent, pooled_kb = (
@@ -91,11 +98,11 @@ def report_heads(
     with progress_task(progress, "fitting heads", len(HEADS) * (len(seeds) + 1)) as advance:
         for seed in seeds:
             held_out = np.random.default_rng(seed).permutation(_NUM_CATEGORIES)[:_NUM_HELD_OUT]
-            is_seen = ~np.isin(train_labels, held_out)
+            is_fitted = ~np.isin(train_labels, held_out)
             tested = np.flatnonzero(np.isin(test_labels, held_out))
             dataset = split_by_halves("held-out", test.subset(tested))
             for name, fit in HEADS.items():
-                head = fit(pooled_train[is_seen], train_labels[is_seen], FEATURE_DIM)
+                head = fit(pooled_train[is_fitted], train_labels[is_fitted], FEATURE_DIM)
                 held_out_accuracy[name].append(_accuracy_by_halves(dataset, test.names, pooled_test, head))
                 advance(1)
         for name, fit in HEADS.items():
@@ -122,13 +129,13 @@ def report_heads(
 
 
 def best_head(heads: Sequence[HeadScores]) -> str:
-    """The most accurate of the heads that surely beat PCA, or PCA if none does."""
-    sure = [scores for scores in heads if scores.gain_low > 0]
-    return max(sure, key=lambda scores: scores.mean).head if sure else _BASELINE
+    """The most accurate head whose gain over PCA has a positive interval, or PCA if there is none."""
+    better = [scores for scores in heads if scores.gain_low > 0]
+    return max(better, key=lambda scores: scores.mean).head if better else _BASELINE
 
 
 def head_table(report: HeadReport) -> Table:
-    """What a person reads of the report."""
+    """Table of the report, a row for each head."""
     table = Table("head", "held-out 1-NN", "95 %", "gain over pca", "95 % of gain", "digits 1-NN")
     for scores in report.heads:
         table.add_row(

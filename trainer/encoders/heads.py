@@ -1,7 +1,9 @@
-"""Linear heads that turn a backbone's pooled features into the 512 numbers that retrieval compares.
+"""Linear heads from a backbone's pooled features to the features that retrieval compares.
 
-Every head is fitted in closed form: centre, project, perhaps rescale. Centring folds into the
-bias, so whatever was fitted, the graph holds one linear layer.
+Every head is fitted in closed form: centring, projection and scaling, which together are one linear layer.
+
+The principal axes are computed here and not by scikit-learn's PCA, which takes data where within-class covariance
+normalisation has a covariance, and has no whitening to a power.
 """
 
 from __future__ import annotations
@@ -41,19 +43,19 @@ class LinearHead:
 
 
 HeadFit: TypeAlias = Callable[[npt.NDArray[np.float32], npt.NDArray[np.int64], int], LinearHead]
-"""Pooled features (num_images, pooled_dim), their class numbers, and feature_dim, to a head."""
+"""From pooled features (num_images, pooled_dim), class numbers and feature_dim to a head."""
 
 
 def fit_pca(
     pooled: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], feature_dim: int, *, whitening: float = 0.0
 ) -> LinearHead:
-    """Centre and project on the axes of largest variance; needs no labels.
+    """Principal component analysis: centre, and project on the axes of largest variance.
 
     Parameters
     ----------
     pooled : (num_images, pooled_dim) float32
-    labels : (num_images,) class numbers; ignored, here because every fit is called alike
-    feature_dim : axes kept
+    labels : ignored; a parameter because every fit is called with it
+    feature_dim : number of axes
     whitening : each axis is divided by its variance to this power; 0 is plain PCA, 0.5 whitens
 
     Raises
@@ -72,15 +74,15 @@ def fit_wccn(
 ) -> LinearHead:
     """Within-class covariance normalisation, then PCA.
 
-    Directions in which pictures of one class differ are scaled down, so that what is left tells
-    classes apart. The within-class covariance S_w is regularised before it is inverted, as
+    Directions in which images of one class differ are scaled down, so that classes are separated better. The
+    within-class covariance S_w is regularised before it is inverted, as
     ``S_w + shrinkage * tr(S_w) / pooled_dim * I``: the larger `shrinkage`, the closer to PCA.
 
     Parameters
     ----------
     pooled : (num_images, pooled_dim) float32
     labels : (num_images,) class numbers
-    feature_dim : axes kept
+    feature_dim : number of axes
     shrinkage : weight of the identity, > 0, in units of the mean within-class variance
 
     Raises
@@ -102,8 +104,8 @@ def fit_wccn(
     within += shrinkage * np.trace(within) / pooled_dim * np.eye(pooled_dim)
     variances, axes = np.linalg.eigh(within)
     whitener = axes * variances**-0.5
-    _, kept = _principal_axes(whitener.T @ total @ whitener, feature_dim)
-    return _centred(whitener @ kept, mean)
+    _, principal = _principal_axes(whitener.T @ total @ whitener, feature_dim)
+    return _centred(whitener @ principal, mean)
 
 
 def _covariance(pooled: npt.NDArray[np.float32], mean: FloatMatrix) -> FloatMatrix:
@@ -123,12 +125,12 @@ def _between_class_covariance(
 
 
 def _principal_axes(covariance: FloatMatrix, count: int) -> tuple[FloatMatrix, FloatMatrix]:
-    """Largest `count` eigenvalues, falling, and their eigenvectors as columns."""
+    """The `count` largest eigenvalues in decreasing order, and their eigenvectors as columns."""
     if not 1 <= count <= len(covariance):
         raise ConfigError(f"feature_dim must be in 1..{len(covariance)}, got {count}")
     variances, axes = np.linalg.eigh(covariance)
     variances, axes = variances[::-1][:count], axes[:, ::-1][:, :count]
-    # An eigenvector's sign is the solver's whim; fixing it makes the graph the same on every machine.
+    # Eigenvectors are unique up to the sign, which differs between solvers; it is fixed for the same graph everywhere.
     largest = axes[np.abs(axes).argmax(axis=0), np.arange(count)]
     return variances, axes * np.sign(largest)
 
@@ -144,4 +146,4 @@ HEADS: dict[str, HeadFit] = {
     "wccn-3": partial(fit_wccn, shrinkage=3.0),
     "wccn-10": partial(fit_wccn, shrinkage=10.0),
 }
-"""Candidates that `head_report` compares; a number is the whitening power or the shrinkage."""
+"""Candidates that `head_report` compares; the numbers are the whitening power and the shrinkage."""

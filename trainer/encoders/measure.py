@@ -1,4 +1,4 @@
-"""What an encoder is worth: nearest-neighbour accuracy of its clean features."""
+"""Nearest-neighbour accuracy of an image encoder, without codec and channel."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from rich.progress import Progress
 
 from edge_rx.kb.index import FlatIndex
 from engines.models.image_encoder import Features, ImageEncoder
+from engines.models.manifest import EncoderEntry
 from engines.models.model_set import ModelSet
 from trainer.datasets import Dataset, open_dataset
+from trainer.encoders.registry import EncoderSource
 from trainer.features import cached_features
 from trainer.model_set_writer import set_encoder
 
-__all__ = ["measure_model_set", "retrieval_accuracy"]
+__all__ = ["measure_model_set", "retrieval_accuracy", "write_measured"]
 
 
 def retrieval_accuracy(dataset: Dataset, sent: Features, knowledge_base: Features) -> float:
-    """Share of sent images whose nearest neighbour by cosine has their label."""
+    """Fraction of the sent images whose nearest neighbour by cosine has their label."""
     sent_labels, kb_labels = (np.asarray(images.labels) for images in (dataset.sent, dataset.knowledge_base))
     index = FlatIndex(knowledge_base.shape[1])
     index.add(knowledge_base)
@@ -28,21 +30,39 @@ def retrieval_accuracy(dataset: Dataset, sent: Features, knowledge_base: Feature
     return float(np.mean(kb_labels[entries[:, 0]] == sent_labels))
 
 
-def measure_model_set(
+def write_measured(
+    encoder: EncoderSource,
     folder: Path,
     datasets: Sequence[str],
     *,
     data_folder: Path | None = None,
     num_threads: int = 1,
     progress: Progress | None = None,
-) -> dict[str, float]:
-    """Measure a set's encoder on datasets and write the result into its manifest.
+) -> EncoderEntry:
+    """Write an encoder as a model set without a codec, and measure it; see `measure_model_set`."""
+    model_set = encoder.write(folder)
+    return measure_model_set(model_set, datasets, data_folder=data_folder, num_threads=num_threads, progress=progress)
+
+
+def measure_model_set(
+    model_set: ModelSet,
+    datasets: Sequence[str],
+    *,
+    data_folder: Path | None = None,
+    num_threads: int = 1,
+    progress: Progress | None = None,
+) -> EncoderEntry:
+    """Measure a model set's encoder on datasets, and write the accuracies into its manifest.
+
+    Parameters
+    ----------
+    datasets : as `trainer.datasets.open_dataset` takes them
+    data_folder : first place to search for CIFAR-100
 
     Returns
     -------
-    measured : "<dataset>_1nn_accuracy" to a share in 0..1
+    entry : as it is in the manifest; `measured` has an accuracy, 0..1, for each "<dataset>_1nn_accuracy"
     """
-    model_set = ModelSet(folder)
     encoder = ImageEncoder(model_set, num_threads=num_threads)
     measured = {}
     for name in datasets:
@@ -51,5 +71,5 @@ def measure_model_set(
             cached_features(images, encoder, progress=progress) for images in (dataset.sent, dataset.knowledge_base)
         )
         measured[f"{dataset.name}_1nn_accuracy"] = round(retrieval_accuracy(dataset, sent, knowledge_base), 4)
-    set_encoder(folder, msgspec.structs.replace(model_set.manifest.encoder, measured=measured))
-    return measured
+    entry = msgspec.structs.replace(model_set.manifest.encoder, measured=measured)
+    return set_encoder(model_set.folder, entry).encoder

@@ -1,4 +1,4 @@
-"""CLIP image encoders through the open_clip library: OpenAI's ViT-B/32 and any other that it knows."""
+"""CLIP image encoders by the open_clip library: OpenAI's ViT-B/32, and every other model of the library."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import nn
 
 from semlink.cache import cache_folder
 from semlink.errors import ConfigError, MissingDependencyError, ModelSetError
+from semlink.image import INTERPOLATIONS
 from trainer.download import RemoteFile, fetch, verify
 from trainer.encoders.export import EncoderNetwork
 
@@ -38,18 +39,18 @@ OPENAI_VIT_B32 = RemoteFile(
     _OPENAI_SHA256,
     ModelSetError,
 )
-"""CLIP ViT-B/32 as OpenAI published it; Radford et al., ICML 2021. The paper's encoder."""
+"""CLIP ViT-B/32 as published by OpenAI; Radford et al., ICML 2021. The paper's encoder."""
 
 _MAX_GREY = 255
 
 
 def load_clip_vit_b32(weights: Path | None = None, *, progress: Progress | None = None) -> EncoderNetwork:
-    """OpenAI's CLIP ViT-B/32, its weights fetched once or taken from a file.
+    """OpenAI's CLIP ViT-B/32.
 
     Parameters
     ----------
-    weights : ViT-B-32.pt as OpenAI published it; downloaded into the cache if None
-    progress : where to show the download's bar
+    weights : ViT-B-32.pt as published by OpenAI; downloaded into the cache if None
+    progress : display for the bar of the download
 
     Raises
     ------
@@ -81,7 +82,7 @@ def load_openai_weights(weights: Path, *, name: str, licence: str, training_data
             # Torch deprecates TorchScript, but OpenAI's archive is TorchScript and will stay so.
             warnings.simplefilter("ignore", DeprecationWarning)
             model = open_clip.load_openai_model(str(weights), precision="fp32", device="cpu")
-    # Torch and open_clip report a file that they cannot read through many types.
+    # Torch and open_clip have many error classes for a file that they cannot read.
     except (OSError, RuntimeError, KeyError, AttributeError, ValueError, pickle.UnpicklingError) as error:
         raise ModelSetError(f"{weights}: not weights in OpenAI's format: {_first_line(error)}") from None
     return _network(open_clip, model, name=name, licence=licence, training_data=training_data)
@@ -92,16 +93,16 @@ def load_open_clip(name: str, weights: Path | None = None) -> EncoderNetwork:
 
     Parameters
     ----------
-    name : "ARCHITECTURE/PRETRAINED", such as "ViT-B-32/datacomp_xl_s13b_b90k", which open_clip
-        downloads and keeps in its own cache; or "ARCHITECTURE" with `weights`
+    name : "ARCHITECTURE/PRETRAINED", such as "ViT-B-32/datacomp_xl_s13b_b90k", which open_clip downloads into its own
+        cache; or "ARCHITECTURE" with `weights`
     weights : file with the model's state dict
 
     Raises
     ------
     ConfigError
-        If open_clip knows no such architecture or pretrained weights.
+        If open_clip has no such architecture or pretrained weights.
     ModelSetError
-        If the weights cannot be had or do not fit.
+        If the weights cannot be downloaded or do not fit.
     MissingDependencyError
         If open_clip is not installed.
     """
@@ -121,21 +122,21 @@ def load_open_clip(name: str, weights: Path | None = None) -> EncoderNetwork:
         model = open_clip.create_model(
             architecture, pretrained=source, precision="fp32", device="cpu", require_pretrained=True
         )
-    # Downloads fail through the classes of whichever library open_clip downloads with.
+    # Errors of a download are of whichever library open_clip downloads with.
     except Exception as error:  # noqa: BLE001
         raise ModelSetError(f"open_clip cannot load {architecture} from {source}: {_first_line(error)}") from None
-    # Licences are as many as the weights, and open_clip does not tell them all.
+    # Each of the weights has its own licence, and open_clip does not record all of them.
     licence, training_data = "see the weights' publisher", f"open_clip {architecture}, {pretrained or weights}"
     return _network(open_clip, model, name=f"open_clip:{name}", licence=licence, training_data=training_data)
 
 
 @functools.cache
 def declare_torchvision_operators() -> None:
-    """Let torchvision be imported where its compiled part cannot be loaded.
+    """Make torchvision importable where its compiled part cannot be loaded.
 
-    open_clip imports torchvision, whose PyPI wheel is compiled against CUDA. On a machine without
-    CUDA's libraries its operators stay undefined, and its import fails when it describes `nms` to
-    torch. Nothing here calls them: declaring their signatures is enough.
+    open_clip imports torchvision, whose PyPI wheel is compiled against CUDA. On a machine without CUDA's libraries its
+    operators are undefined, and the import fails where it registers `nms` with torch. semlink calls no such operator,
+    so that declaring their signatures is enough.
     """
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None or "torchvision" in sys.modules:
@@ -159,7 +160,7 @@ def _import_open_clip() -> Any:
 
 
 class _ImageTower(nn.Module):
-    """A CLIP model's way from a picture to features."""
+    """The image half of a CLIP model."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -171,14 +172,18 @@ class _ImageTower(nn.Module):
 
 
 def _network(open_clip: Any, model: Any, *, name: str, licence: str, training_data: str) -> EncoderNetwork:
-    wanted = open_clip.get_model_preprocess_cfg(model)
-    size = wanted["size"]
+    trained_with = open_clip.get_model_preprocess_cfg(model)
+    size = trained_with["size"]
     height_px, width_px = (size, size) if isinstance(size, int) else size
     if height_px != width_px:
-        raise ConfigError(f"{name}: takes {width_px} x {height_px} pictures; semlink's preprocessing makes squares")
-    for key, ours in (("interpolation", "bicubic"), ("resize_mode", "shortest")):
-        if wanted.get(key, ours) != ours:
-            _log.warning("%s was trained with %s %s; semlink uses %s", name, key, wanted[key], ours)
+        raise ConfigError(f"{name}: takes images of {width_px} x {height_px} pixels; semlink's are squares")
+    interpolation = trained_with.get("interpolation", "bicubic")
+    if interpolation not in INTERPOLATIONS:
+        _log.warning("%s was trained with interpolation %s; semlink uses bicubic", name, interpolation)
+        interpolation = "bicubic"
+    resize_mode = trained_with.get("resize_mode", "shortest")
+    if resize_mode != "shortest":
+        _log.warning("%s was trained with resize mode %s; semlink resizes the shorter side", name, resize_mode)
     tower = _ImageTower(model.eval())
     with torch.no_grad():
         feature_dim = tower(torch.zeros(1, 3, height_px, width_px)).shape[1]
@@ -187,10 +192,11 @@ def _network(open_clip: Any, model: Any, *, name: str, licence: str, training_da
         network=tower,
         feature_dim=feature_dim,
         size_px=height_px,
-        mean=_of_bytes(wanted["mean"]),
-        std=_of_bytes(wanted["std"]),
+        mean=_of_bytes(trained_with["mean"]),
+        std=_of_bytes(trained_with["std"]),
         licence=licence,
         training_data=training_data,
+        interpolation=interpolation,
     )
 
 
@@ -198,7 +204,7 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _of_bytes(shares: Any) -> tuple[float, float, float]:
+def _of_bytes(values: Any) -> tuple[float, float, float]:
     """Channel statistics on the scale 0..1 to 0..255."""
-    red, green, blue = (float(share) * _MAX_GREY for share in shares)
+    red, green, blue = (float(value) * _MAX_GREY for value in values)
     return red, green, blue

@@ -1,58 +1,129 @@
-"""Image encoders by the name that a user types."""
+"""Image encoders by name: those of this package, and those that installed packages add."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import pkgutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 from rich.progress import Progress
 
-from semlink.errors import ConfigError
-from trainer.encoders.export import EncoderNetwork
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
+from semlink.cache import cache_folder
+from semlink.errors import ConfigError, MissingDependencyError
+from trainer.encoders.callable_encoder import CallableEncoder
+from trainer.features import FeatureEncoder
 
-__all__ = ["BUILTIN", "CLIP_VIT_B32", "OPEN_CLIP_PREFIX", "build_encoder"]
+__all__ = [
+    "BUILTIN",
+    "CLIP_VIT_B32",
+    "ENTRY_POINT_GROUP",
+    "OPEN_CLIP_PREFIX",
+    "EncoderSource",
+    "encoder_names",
+    "load_encoder",
+    "open_encoder",
+]
 
 BUILTIN = "builtin"
 CLIP_VIT_B32 = "clip-vit-b32"
 OPEN_CLIP_PREFIX = "open_clip:"
+ENTRY_POINT_GROUP = "semlink.encoders"
+"""Entry points of this group are encoders: the name is the encoder's, the value an `EncoderSource` or a function that
+returns one."""
 
 
-def build_encoder(
+class EncoderSource(Protocol):
+    """`EncoderNetwork` (torch), `OnnxEncoder` (an ONNX file) or `CallableEncoder` (a Python function)."""
+
+    @property
+    def name(self) -> str:
+        """Name in the manifest."""
+        ...
+
+    def write(self, folder: Path) -> ModelSet:
+        """Write a model set without a codec; ConfigError if the encoder cannot be a graph."""
+        ...
+
+
+def encoder_names() -> tuple[str, ...]:
+    """Names of all encoders, for messages; imports no package of an encoder."""
+    installed = sorted({entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)})
+    return (BUILTIN, CLIP_VIT_B32, f"{OPEN_CLIP_PREFIX}ARCHITECTURE/PRETRAINED", *installed)
+
+
+def load_encoder(
     name: str,
     *,
     weights: Path | None = None,
     data_folder: Path | None = None,
     num_threads: int = 1,
     progress: Progress | None = None,
-) -> EncoderNetwork:
-    """Load or fit an encoder in torch, ready for `trainer.encoders.export`.
+) -> EncoderSource:
+    """Load or fit an encoder.
 
     Parameters
     ----------
-    name : "builtin", "clip-vit-b32", "open_clip:ARCHITECTURE/PRETRAINED", or
-        "open_clip:ARCHITECTURE" with a weights file
-    weights : file to take the weights from instead of downloading them; not for "builtin"
-    data_folder : where CIFAR-100 may lie, for "builtin"
-    num_threads : for what has to be computed
-    progress : where to show bars
+    name : "builtin", "clip-vit-b32", "open_clip:ARCHITECTURE/PRETRAINED", "open_clip:ARCHITECTURE" with `weights`, or
+        the name of an entry point of the group `semlink.encoders`
+    weights : weights file of a CLIP encoder, in place of a download
+    data_folder : first place to search for CIFAR-100, for "builtin"
+    num_threads : CPU threads, for "builtin"
+    progress : display for bars
 
     Raises
     ------
     ConfigError
-        If there is no such encoder, or it takes no weights file.
+        If there is no such encoder, it takes no weights file, or an entry point's value is no encoder.
     MissingDependencyError
-        If the packages that carry its code are not installed.
+        If a package that the encoder needs is not installed.
     """
+    is_clip = name == CLIP_VIT_B32 or name.startswith(OPEN_CLIP_PREFIX)
+    if weights is not None and not is_clip:
+        raise ConfigError(f'--weights is for {CLIP_VIT_B32} and {OPEN_CLIP_PREFIX}ARCHITECTURE, not for "{name}"')
     if name == BUILTIN:
-        if weights is not None:
-            raise ConfigError("the builtin encoder's weights come in a package; leave out --weights")
-        from trainer.encoders.builtin import build_builtin
-
-        return build_builtin(data_folder, num_threads=num_threads, progress=progress)
-    from trainer.encoders.open_clip_encoder import load_clip_vit_b32, load_open_clip
-
+        build = _torch_function("trainer.encoders.builtin:build_builtin", name)
+        return _source(name, build(data_folder, num_threads=num_threads, progress=progress))
     if name == CLIP_VIT_B32:
-        return load_clip_vit_b32(weights, progress=progress)
-    if name.startswith(OPEN_CLIP_PREFIX):
-        return load_open_clip(name.removeprefix(OPEN_CLIP_PREFIX), weights)
-    known = f"{BUILTIN}, {CLIP_VIT_B32}, {OPEN_CLIP_PREFIX}ARCHITECTURE/PRETRAINED"
-    raise ConfigError(f'encoder "{name}" is unknown; choose from: {known}')
+        load = _torch_function("trainer.encoders.open_clip_encoder:load_clip_vit_b32", name)
+        return _source(name, load(weights, progress=progress))
+    if is_clip:
+        load = _torch_function("trainer.encoders.open_clip_encoder:load_open_clip", name)
+        return _source(name, load(name.removeprefix(OPEN_CLIP_PREFIX), weights))
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name):
+        try:
+            value = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f'encoder "{name}": {entry.value} cannot be imported: {error}') from None
+        return _source(name, value() if callable(value) else value)
+    raise ConfigError(f'encoder "{name}" is unknown; choose from: {", ".join(encoder_names())}')
+
+
+def open_encoder(source: EncoderSource, *, num_threads: int = 1) -> FeatureEncoder:
+    """Make an encoder ready to encode: a graph is written into the cache and loaded from there."""
+    if isinstance(source, CallableEncoder):
+        return source
+    folder = cache_folder("encoders", source.name.replace("/", "_"))
+    return ImageEncoder(source.write(folder), num_threads=num_threads)
+
+
+def _torch_function(reference: str, name: str) -> Callable[..., Any]:
+    """Import a function by its import string, so that this module is imported without torch."""
+    try:
+        function: Callable[..., Any] = pkgutil.resolve_name(reference)
+    except ImportError as error:
+        raise MissingDependencyError.of(str(error.name), extra="train", purpose=f'encoder "{name}"') from None
+    return function
+
+
+def _source(name: str, value: Any) -> EncoderSource:
+    if not isinstance(getattr(value, "name", None), str) or not callable(getattr(value, "write", None)):
+        raise ConfigError(
+            f'encoder "{name}": expected an EncoderNetwork, OnnxEncoder or CallableEncoder, or a function that returns'
+            f" one, got {type(value).__name__}"
+        )
+    source: EncoderSource = value
+    return source

@@ -112,7 +112,10 @@ class TestManifest:
             (lambda m: m["encoder"].update(feature_dim="512"), "Expected `int`, got `str`"),
             (lambda m: m["encoder"].update(feature_dim=0), "feature_dim must be at least 1, got 0"),
             (lambda m: m["encoder"]["preprocessing"].update(size_px=0), "size_px must be at least 1, got 0"),
-            (lambda m: m["encoder"]["preprocessing"].update(interpolation="area"), 'must be "bicubic", got "area"'),
+            (
+                lambda m: m["encoder"]["preprocessing"].update(interpolation="area"),
+                'must be "bicubic" or "bilinear", got "area"',
+            ),
             (lambda m: m.update(format=1), "manifest format 1, this version reads 2; make the set again"),
             (lambda m: m.update(format=3), "manifest format 3, this version reads 2; update semlink"),
             (lambda m: m["codecs"][0]["rates"][0].update(num_symbols=65), 'rate "65" is unknown'),

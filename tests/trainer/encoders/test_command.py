@@ -1,125 +1,102 @@
-"""`semlink train encoder`: what it writes, and the report that chooses a head."""
+"""`semlink train encoder`: what its commands write and print; an imported graph serves every stage of the link."""
 
 from __future__ import annotations
 
-import errno
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from torch import nn
+
+pytest.importorskip("torch", reason="needs semlink[train]")
+pytest.importorskip("sklearn", reason="needs semlink[train]")
+pytest.importorskip("faiss", reason="needs semlink[cpu]")
+
+from rich.progress import Progress
 from typer.testing import CliRunner
 
-from engines.models.manifest import Manifest
+from edge_rx import Receiver
+from edge_rx.kb.build import build_knowledge_base, labelled_folder
+from edge_tx import Transmitter
+from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
-from semlink.errors import ConfigError, ModelSetError
-from semlink.files import file_sha256
-from trainer import model_set_writer as modelset_writer
-from trainer.datasets import ImageList
-from trainer.encoders import builtin, head_report, registry
+from semlink.errors import ConfigError
+from semlink.rates import parse_rate
+from tests.support.encoders import SIZE_PX, toy_encoder, write_image_graph
+from trainer.encoders import head_report
 from trainer.encoders.command import app
-from trainer.encoders.export import EncoderNetwork, write_encoder_model_set
-from trainer.encoders.head_report import HeadScores, best_head
-from trainer.model_set_writer import write_manifest
+from trainer.encoders.head_report import HeadReport
+from trainer.model_set_training import ModelSetConfig, train_model_set
 
-NUM_CLASSES, POOLED_DIM = 100, 24
-
-
-class CornerPixels(nn.Module):
-    """Features are the picture's four by four corner."""
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return pixels[:, :, :4, :4].flatten(1)
+RATES = (parse_rate("64"),)
 
 
-def scores_of(head: str, mean: float, gain_low: float) -> HeadScores:
-    return HeadScores(head, [mean], mean, mean, mean, gain_low, gain_low, gain_low, 0.0)
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_export_writes_a_measured_model_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    toy = EncoderNetwork("toy", CornerPixels(), 48, 8, (127.0,) * 3, (128.0,) * 3, "none", "none")
-    monkeypatch.setattr(registry, "build_encoder", lambda name, **options: toy)
-    monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "cache"))
-    result = CliRunner().invoke(app, ["export", "toy", "--out", str(tmp_path / "set"), "--threads", "1"])
-    assert result.exit_code == 0, result.output
+    monkeypatch.setattr("trainer.encoders.command.load_encoder", lambda name, **options: toy_encoder())
+    printed = run("export", "toy", "--out", tmp_path / "set", "--threads", "1", "--json")
     entry = ModelSet(tmp_path / "set").manifest.encoder
     assert entry.name == "toy"
     assert 0.1 < entry.measured["digits_1nn_accuracy"] <= 1
-    assert "digits_1nn_accuracy" in result.output
-
-
-def test_a_full_disk_leaves_the_set_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = (
-        EncoderNetwork(name, CornerPixels(), 48, 8, (mean,) * 3, (128.0,) * 3, "none", "none")
-        for name, mean in (("first", 127.0), ("second", 0.0))
-    )
-    write_encoder_model_set(tmp_path, first)
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-
-    def fill(path: Path, data: bytes) -> int:
-        path.touch()
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", fill)
-    with pytest.raises(ModelSetError, match=r"encoder\.onnx: cannot be written: No space left on device; make room"):
-        write_encoder_model_set(tmp_path, second)
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_a_manifest_never_vouches_for_a_graph_that_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    toy = EncoderNetwork("toy", CornerPixels(), 48, 8, (127.0,) * 3, (128.0,) * 3, "none", "none")
-
-    def check_then_write(folder: Path, manifest: Manifest) -> None:
-        assert file_sha256(folder / manifest.encoder.graph.file) == manifest.encoder.graph.sha256
-        write_manifest(folder, manifest)
-
-    monkeypatch.setattr(modelset_writer, "write_manifest", check_then_write)
-    assert write_encoder_model_set(tmp_path, toy).encoder_path == tmp_path / "encoder.onnx"
+    assert json.loads(printed)["measured"] == entry.measured
 
 
 def test_export_of_an_unknown_encoder_writes_nothing(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["export", "nothing", "--out", str(tmp_path / "set")])
-    assert isinstance(result.exception, ConfigError)
+    with pytest.raises(ConfigError, match='encoder "nothing" is unknown'):
+        run("export", "nothing", "--out", tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
 
-def test_report_head_compares_every_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    means = rng.normal(size=(NUM_CLASSES, POOLED_DIM))
+def test_an_imported_graph_serves_the_whole_link(pictures_to_learn: Path, picture_folder: Path, tmp_path: Path) -> None:
+    """Model set, knowledge base, codec, and a picture from the transmitter to its match."""
+    graph, folder = write_image_graph(tmp_path / "mine.onnx", batch=1), tmp_path / "mine"
+    channels = ("--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
+    options = ("--licence", "MIT", "--measure", pictures_to_learn, "--out", folder, "--json")
+    printed = run("import", graph, *channels, *options)
+    entry = json.loads(printed)
+    assert (entry["name"], entry["licence"], entry["preprocessing"]["size_px"]) == ("mine", "MIT", SIZE_PX)
+    with Progress(disable=True) as progress:
+        config = ModelSetConfig(
+            out=folder, model_set=str(folder), data=str(pictures_to_learn), rates=RATES, runs_dir=tmp_path / "runs"
+        )
+        models = train_model_set(config, progress=progress)
+    assert [codec.name for codec in models.codecs] == ["nested"]
+    images = labelled_folder(picture_folder)
+    build_knowledge_base(images, tmp_path / "kb", ImageEncoder(models), codecs=models.codecs)
+    transmitter = Transmitter.open(str(folder), rate=RATES[0].name)
+    with Receiver.open(tmp_path / "kb", model_set=str(folder)) as receiver:
+        paths = sorted(picture_folder.rglob("*.png"))
+        matches = [receiver.run_once(transmitter.encode(path)) for path in paths]
+    sources = [match.source for match in matches if match is not None]
+    assert sources == [path.relative_to(picture_folder).as_posix() for path in paths]
 
-    def make_list(name: str, per_class: int) -> ImageList:
-        labels = [f"class{number:02}" for number in range(NUM_CLASSES) for _ in range(per_class)]
-        names = [f"{name}-{index}" for index in range(len(labels))]
-        return ImageList(tuple(names), tuple(labels), lambda index: np.zeros((1, 1, 3), np.uint8), name)
 
-    def pooled_of(images: ImageList, **options: object) -> np.ndarray:
-        numbers = builtin.class_numbers(images)
-        return (means[numbers] + 0.7 * rng.normal(size=(len(images), POOLED_DIM))).astype(np.float32)
+@pytest.mark.parametrize("values", ["0.5,0.5", "127,127,127", "0.5,0.5,-0.5"])
+def test_channel_statistics_are_three_on_the_scale_of_one(tmp_path: Path, values: str) -> None:
+    graph = write_image_graph(tmp_path / "mine.onnx")
+    channels = (f"--mean={values}", "--std", "0.5,0.5,0.5")
+    with pytest.raises(ConfigError, match=r"--mean takes red,green,blue on the scale 0\.\.1"):
+        run("import", graph, *channels, "--licence", "MIT", "--out", tmp_path / "set")
 
-    monkeypatch.setattr(head_report, "find_or_fetch", lambda folder, progress: folder)
-    monkeypatch.setattr(
-        head_report, "open_split", lambda folder, split: make_list(split, 30 if split == "train" else 6)
-    )
-    monkeypatch.setattr(head_report, "pooled_features", pooled_of)
-    monkeypatch.setattr(head_report, "FEATURE_DIM", 12)
+
+def test_a_missing_licence_is_a_usage_error(tmp_path: Path) -> None:
+    graph = write_image_graph(tmp_path / "mine.onnx", dtype="uint8")
+    result = CliRunner().invoke(app, ["import", str(graph), "--out", str(tmp_path / "set")])
+    assert result.exit_code == 2
+    assert not (tmp_path / "set").exists()
+
+
+def test_report_head_writes_and_prints_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def report_heads(*, seeds: range, command: str, **options: object) -> HeadReport:
+        return HeadReport(command, "today", "cpu", {}, "none", list(seeds), 12, [], "pca", "pca")
+
+    monkeypatch.setattr(head_report, "report_heads", report_heads)
     out = tmp_path / "results" / "head.json"
-    result = CliRunner().invoke(app, ["report-head", "--json", str(out), "--seeds", "3", "--threads", "1"])
-    assert result.exit_code == 0, result.output
-    report = json.loads(out.read_text())
-    assert report["seeds"] == [0, 1, 2]
-    assert report["best"] in [scores["head"] for scores in report["heads"]]
-    assert {"numpy", "torch"} <= set(report["versions"])
-    for scores in report["heads"]:
-        assert scores["low"] <= scores["mean"] <= scores["high"]
-        assert scores["mean"] == pytest.approx(np.mean(scores["held_out_accuracy"]))
-        assert scores["mean"] > 0.2
-
-
-def test_a_head_must_surely_beat_pca() -> None:
-    pca = scores_of("pca", 0.7, 0.0)
-    assert best_head([pca, scores_of("lucky", 0.9, -0.01)]) == "pca"
-    assert best_head([pca, scores_of("sure", 0.72, 0.01), scores_of("surer", 0.71, 0.02)]) == "sure"
+    printed = run("report-head", "--out", out, "--num-seeds", "3", "--json")
+    assert json.loads(printed) == json.loads(out.read_text())
+    assert json.loads(printed)["seeds"] == [0, 1, 2]
+    assert "head" in run("report-head", "--num-seeds", "2")

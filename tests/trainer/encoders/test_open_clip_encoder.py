@@ -1,4 +1,4 @@
-"""CLIP through open_clip: the architecture against OpenAI's own code, and what may be wrong with weights."""
+"""CLIP by open_clip: architecture and preprocessing against the published code, and weights that are refused."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from semlink.errors import ConfigError, MissingDependencyError, ModelSetError
+from semlink.image import Preprocessing, preprocess
+from trainer.datasets import open_dataset
 from trainer.encoders import open_clip_encoder
 from trainer.encoders.open_clip_encoder import load_clip_vit_b32, load_open_clip, load_openai_weights
-from trainer.encoders.registry import build_encoder
+from trainer.encoders.registry import load_encoder
 
 needs_open_clip = pytest.mark.skipif(
     importlib.util.find_spec("open_clip") is None, reason="open_clip_torch is not installed (extra clip)"
 )
+
+SHAPES = [(224, 224), (32, 32), (300, 451), (720, 1280), (533, 400), (225, 224), (10, 200)]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +101,7 @@ def test_weights_with_the_pinned_hash_are_loaded(
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     pinned = replace(open_clip_encoder.OPENAI_VIT_B32, digest=digest)
     monkeypatch.setattr(open_clip_encoder, "OPENAI_VIT_B32", pinned)
-    encoder = build_encoder("clip-vit-b32", weights=path)
+    encoder = load_encoder("clip-vit-b32", weights=path)
     assert (encoder.name, encoder.licence) == ("clip-vit-b32", "MIT")
 
 
@@ -116,7 +122,7 @@ def test_any_architecture_with_a_file(tmp_path: Path) -> None:
     model = open_clip.create_model("ViT-S-32-alt", pretrained=None, pretrained_text=False)
     path = tmp_path / "weights.pt"
     torch.save(model.state_dict(), path)
-    encoder = build_encoder("open_clip:ViT-S-32-alt", weights=path)
+    encoder = load_encoder("open_clip:ViT-S-32-alt", weights=path)
     assert (encoder.name, encoder.feature_dim, encoder.size_px) == ("open_clip:ViT-S-32-alt", 256, 224)
     pixels = torch.zeros(1, 3, 224, 224)
     with torch.no_grad():
@@ -140,4 +146,36 @@ def test_names_that_open_clip_does_not_know(name: str, weights: str | None, mess
 def test_without_open_clip_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(MissingDependencyError, match=r"open_clip_torch.*\.\[clip\]"):
-        build_encoder("clip-vit-b32")
+        load_encoder("clip-vit-b32")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed (extra clip)")
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("size_px", [224, 256])
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+def test_torchvision_resize_and_crop(height: int, width: int, size_px: int, interpolation: str) -> None:
+    open_clip_encoder.declare_torchvision_operators()
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+    transform = Compose([Resize(size_px, interpolation=InterpolationMode(interpolation)), CenterCrop(size_px)])
+    photograph = Image.fromarray(open_dataset("photos").knowledge_base.image(4)).resize((width, height))
+    expected = np.asarray(transform(photograph)).astype(int)
+    got = preprocess(np.asarray(photograph), Preprocessing(size_px, interpolation)).astype(int)
+    assert np.abs(got - expected).max() <= 1
+
+
+@needs_open_clip
+def test_open_clip_transform_of_every_photograph() -> None:
+    open_clip_encoder.declare_torchvision_operators()
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    wanted = PreprocessCfg(size=224)
+    transform = image_transform_v2(wanted, is_train=False)
+    photographs = open_dataset("photos").knowledge_base
+    for index, name in enumerate(photographs.names):
+        image = photographs.image(index)
+        expected = transform(Image.fromarray(image)).numpy()
+        pixels = preprocess(image, Preprocessing(size_px=224)).transpose(2, 0, 1) / 255
+        got = (pixels - np.array(wanted.mean)[:, None, None]) / np.array(wanted.std)[:, None, None]
+        # One grey level of 255, over the smallest standard deviation.
+        assert np.abs(got - expected).max() <= 1.01 / 255 / min(wanted.std), name
