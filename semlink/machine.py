@@ -1,4 +1,4 @@
-"""What a measurement was made on and with: recorded in every report, so that a number can be read."""
+"""Device, package versions, clocks and power mode: the machine that a figure was measured on."""
 
 from __future__ import annotations
 
@@ -33,10 +33,8 @@ _REPORTED = (
     *("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "torch", "scikit-learn"),
 )
 
-_CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
-_QUERY_TIMEOUT_S = 2.0
-_TEGRASTATS_S = 1.0
-"""tegrastats never ends by itself: it is stopped after as long, at five lines a second."""
+CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+"""The kernel's folder on the first core's clock."""
 
 
 class GpuState(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,7 +49,7 @@ class GpuState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MachineState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Clocks and power mode; whatever this machine does not tell is absent.
+    """Clocks and power mode; None for whatever the machine does not report.
 
     Attributes
     ----------
@@ -69,7 +67,7 @@ class MachineState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def describe_device() -> str:
-    """Processor, cores this process may use, and operating system."""
+    """Name the processor, the number of cores that this process may use, and the operating system."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -80,7 +78,7 @@ def describe_device() -> str:
 
 
 def installed_versions() -> dict[str, str]:
-    """Version of Python, semlink, and each installed package that a figure can depend on."""
+    """Give the versions of Python, semlink, and each installed package that a figure can depend on."""
     versions = {"python": platform.python_version(), "semlink": __version__}
     for package in _REPORTED:
         try:
@@ -90,18 +88,25 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
-def machine_state() -> MachineState:
-    """Clocks and power mode as they are now: ask right after a measurement, while the clocks are still its own.
+def machine_state(*, cpufreq: Path = CPUFREQ, query_timeout_s: float = 2.0, tegrastats_s: float = 1.0) -> MachineState:
+    """Read clocks and power mode; call it right after a measurement, while the clocks are still its own.
 
-    Takes a second on a Jetson. A tool that is missing, fails or hangs is as if absent.
+    Values of a tool that is missing, fails or hangs are None.
+
+    Parameters
+    ----------
+    cpufreq : the kernel's folder on a core's clock
+    query_timeout_s : longest time that one tool gets [s]
+    tegrastats_s : time after which tegrastats is stopped [s], which prints five lines a second and never ends by itself
     """
-    khz = _kernel_value("scaling_cur_freq")
-    mode = [line for line in _output(["nvpmodel", "-q"]) if line.startswith("NV Power Mode:")]
-    sample = _output(["tegrastats", "--interval", "200"], timeout_s=_TEGRASTATS_S, ends=False)
+    khz = _kernel_value(cpufreq / "scaling_cur_freq")
+    mode = [line for line in _output(["nvpmodel", "-q"], query_timeout_s) if line.startswith("NV Power Mode:")]
+    sample = _output(["tegrastats", "--interval", "200"], tegrastats_s, ends=False)
     query = "--query-gpu=name,driver_version,clocks.sm,clocks.mem,power.limit,pstate"
-    gpus = [_gpu_state(line) for line in _output(["nvidia-smi", query, "--format=csv,noheader,nounits"])]
+    lines = _output(["nvidia-smi", query, "--format=csv,noheader,nounits"], query_timeout_s)
+    gpus = [_gpu_state(line) for line in lines]
     return MachineState(
-        cpu_governor=_kernel_value("scaling_governor"),
+        cpu_governor=_kernel_value(cpufreq / "scaling_governor"),
         cpu_mhz=int(khz) / 1e3 if khz and khz.isdecimal() else None,
         power_mode=mode[0].partition(":")[2].strip() if mode else None,
         tegrastats=sample[0] if sample else None,
@@ -109,15 +114,15 @@ def machine_state() -> MachineState:
     )
 
 
-def _kernel_value(name: str) -> str | None:
+def _kernel_value(path: Path) -> str | None:
     try:
-        return (_CPUFREQ / name).read_text(encoding="utf-8").strip() or None
+        return path.read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeDecodeError):
         return None
 
 
-def _output(command: Sequence[str], *, timeout_s: float = _QUERY_TIMEOUT_S, ends: bool = True) -> list[str]:
-    """Lines that a tool prints; none if it is absent, fails, or does not end though it should."""
+def _output(command: Sequence[str], timeout_s: float, *, ends: bool = True) -> list[str]:
+    """Run a tool; no lines if it is absent, fails, or does not end though it should."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=ends
@@ -136,16 +141,16 @@ def _gpu_state(line: str) -> GpuState | None:
     name, driver, sm_mhz, memory_mhz, power_limit_w, performance_state = fields
     return GpuState(
         name=name,
-        driver=_told(driver),
+        driver=_text(driver),
         sm_mhz=_number(sm_mhz),
         memory_mhz=_number(memory_mhz),
         power_limit_w=_number(power_limit_w),
-        performance_state=_told(performance_state),
+        performance_state=_text(performance_state),
     )
 
 
-def _told(field: str) -> str | None:
-    """None for nvidia-smi's "[N/A]" and its like."""
+def _text(field: str) -> str | None:
+    """Give None for nvidia-smi's "[N/A]" and its like."""
     return None if not field or field.startswith("[") else field
 
 
@@ -157,9 +162,9 @@ def _number(field: str) -> float | None:
 
 
 def peak_resident_mb() -> float:
-    """Most memory that this process has held.
+    """Largest resident memory of this process so far [MB].
 
-    From /proc, since getrusage counts what the parent held before it started this one.
+    Read from /proc, since getrusage counts what the parent held before it started this process.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
@@ -168,7 +173,7 @@ def peak_resident_mb() -> float:
 
 
 def now_utc() -> str:
-    """Date and time in ISO 8601, to the second."""
+    """Give the date and time in ISO 8601, UTC, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
