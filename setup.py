@@ -94,7 +94,7 @@ setup(
     entry_points={
         "console_scripts": ["semlink = semlink.__main__:start"],
         "semlink.commands": [
-            "bench-report = benchmarks.report.command:app",
+            "bench = benchmarks.report.command:app",
             "channel = semlink.cli.channel:app",
             "doctor = semlink.cli.doctor:app",
             "engine = engines.command:app",

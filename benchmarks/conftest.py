@@ -1,4 +1,4 @@
-"""What the suites share: the built-in models, a camera's picture, and the device they ran on."""
+"""Fixtures of the latency suites: the built-in models, a camera image, a knowledge base."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +16,6 @@ from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions
 from semlink.image import LoadedImage
-from semlink.machine import describe_device, installed_versions, machine_state
 from semlink.rates import Rate, parse_rate
 from trainer.datasets import open_dataset
 
@@ -27,7 +25,7 @@ NUM_THREADS = len(os.sched_getaffinity(0))
 """Threads of the image encoder; every other stage runs on one."""
 
 OPTIONS = EngineOptions(backend=BACKEND, device=DEVICE, num_threads=NUM_THREADS)
-"""Of transmitters: named, because "auto" would take TensorRT where it is installed."""
+"""Of transmitters; explicit, because "auto" selects TensorRT where it is installed."""
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +47,7 @@ def codec(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def camera_picture() -> LoadedImage:
+def camera_image() -> LoadedImage:
     """A real photograph at a camera's 1280 x 720."""
     photograph = open_dataset("photos").knowledge_base.image(0)
     pixels = np.asarray(Image.fromarray(photograph).resize((1280, 720), Image.Resampling.BICUBIC))
@@ -58,43 +56,34 @@ def camera_picture() -> LoadedImage:
 
 @pytest.fixture(scope="session")
 def unit_vectors() -> np.ndarray:
-    """(100000, 512) float32 of unit length; the time of an exact search does not depend on what they are."""
+    """(100000, 512) float32 of unit length; the time of an exact search does not depend on their values."""
     vectors = np.random.default_rng(0).standard_normal((100_000, 512), dtype=np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 @pytest.fixture(scope="session")
 def knowledge_base_folder(model_set: ModelSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A KB of 5,000 small pictures: real digits, each turned and scaled so that no two are alike."""
+    """A KB of 5,000 small images: real digits, each rotated so that no two are equal."""
     digits = open_dataset("digits").knowledge_base
     rng = np.random.default_rng(0)
-    pictures = []
+    images = []
     for index in range(NUM_KB_ENTRIES):
         source = index % len(digits)
-        picture = Image.fromarray(digits.image(source)).rotate(float(rng.uniform(-20, 20)))
-        pictures.append(LabelledImage(digits.labels[source], f"{index}.png", np.asarray(picture)))
+        rotated = Image.fromarray(digits.image(source)).rotate(float(rng.uniform(-20, 20)))
+        images.append(LabelledImage(digits.labels[source], f"{index}.png", np.asarray(rotated)))
     folder = tmp_path_factory.mktemp("benchmark") / "kb"
     build_knowledge_base(
-        pictures, folder, ImageEncoder(model_set, backend=BACKEND, num_threads=NUM_THREADS), codecs=model_set.codecs
+        images, folder, ImageEncoder(model_set, backend=BACKEND, num_threads=NUM_THREADS), codecs=model_set.codecs
     )
     return folder
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """Keep what a reader needs, and nothing that names the machine."""
+    """Keep the settings of the suites: the report says the rest, and nothing names the machine."""
     machine_info.clear()
-    machine_info.update(
-        device=describe_device(),
-        versions=installed_versions(),
-        precision="fp32",
-        backend=f"{BACKEND} on {DEVICE}",
-        encoder_threads=NUM_THREADS,
-        machine_state=msgspec.to_builtins(machine_state()),
-    )
+    machine_info.update(precision="fp32", backend=f"{BACKEND} on {DEVICE}", encoder_threads=NUM_THREADS)
 
 
 def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:
-    """Keep the commit, not the branch or its author's time zone."""
-    kept = {key: commit_info[key] for key in ("id", "dirty") if key in commit_info}
+    """Keep nothing: the report has the commit."""
     commit_info.clear()
-    commit_info.update(kept)

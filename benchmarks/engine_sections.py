@@ -1,86 +1,111 @@
-"""The parts of docs/results.md about engines: precisions, this beside what a user would write, memory in a long run."""
+"""Sections of docs/results.md on latency, precision, quantization, torch eager, and memory in a long run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
 
-import msgspec
-
-from benchmarks import precision, side_by_side, soak
 from benchmarks.precision import PrecisionReport
-from benchmarks.side_by_side import SideBySide
-from benchmarks.soak import SoakReport
+from benchmarks.report.facts import setting_text
+from benchmarks.report.page import Table
+from benchmarks.report.render import markdown_table
+from benchmarks.report.schemas import QuantizationReport, SideBySideReport, SoakReport
+from benchmarks.report.sections import stage_table
+from semlink.report import Report, read_report
 
 __all__ = ["engine_sections", "side_by_side_section"]
 
-Report = TypeVar("Report", PrecisionReport, SideBySide, SoakReport)
+RESULTS = Path("benchmarks", "results")
 
 
-def engine_sections() -> str:
-    """All of them, from the committed JSON."""
-    return "\n".join((_precision(), side_by_side_section(), _soak()))
-
-
-def _precision() -> str:
-    report = _read(precision.REPORT, PrecisionReport)
-    snr_db = list(report.rows[0].semantic_accuracy_awgn)
-    lines = [
-        "## Precision\n",
-        f"The image encoder at each precision, ONNX Runtime; {report.num_sent:,} images of CIFAR-100 sent, a KB of"
-        f" {report.num_kb_entries:,} in fp32; int8 calibrated on {report.num_calibration_images} training images."
-        " Cosines are with fp32; symbols and AWGN are of the built-in `nested` at 64 symbols, with noise of 3 seeds"
-        " (95 % interval)."
-        f" {report.device}, {report.date[:10]}. Command: `{report.command}`.\n",
-        f"| precision | features | symbols | accuracy, no channel | {' | '.join(f'{snr} dB' for snr in snr_db)} |",
-        f"|---|---:|---:|---:|{'---:|' * len(snr_db)}",
-    ]
-    for row in report.rows:
-        noisy = (row.semantic_accuracy_awgn[snr] for snr in snr_db)
-        cells = " | ".join(f"{mean:.3f} ±{high - mean:.3f}" for mean, _, high in noisy)
-        cosines = f"{row.feature_cosine:.4f} | {row.symbol_cosine:.3f}"
-        lines.append(f"| {row.precision} | {cosines} | {row.semantic_accuracy:.4f} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
-def side_by_side_section(path: Path = side_by_side.REPORT) -> str:
-    """Torch eager and this link, from a report of `make bench-side-by-side`."""
-    report = _read(path, SideBySide)
-    width_px, height_px = report.picture_px
-    lines = [
-        "## Beside what a user would write\n",
-        "The paper repository's way (CLIP in torch's eager mode, torchvision's preprocessing, the MLP, FAISS) and this"
-        f" link, batch 1, {report.num_threads} threads, in turns in one process; random weights. A picture of"
-        f" {width_px} x {height_px} in memory to codes, or torch's latent; those to the match in a KB of"
-        f" {report.num_kb_entries:,}; and the whole, ours with its frames packed, checked and unpacked and the entry's"
-        f" record looked up. {report.device}, {report.date[:10]}. Command: `{report.command}`.\n",
-        *(
-            f"- {name}: torch's networks and weights; over {same.num_pictures} photographs without noise"
-            f" {same.same_entries} answers are the same, features agree to a cosine of at least"
-            f" {same.feature_cosine:.5f} and symbols, quantized, to {same.symbol_cosine:.4f}."
-            for name, same in report.same_work.items()
-        ),
-        "",
-        "| | p50 ms | p95 ms | p99 ms | of torch's p50 |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for name, stage in report.latency_ms.items():
-        ratio = report.ratio_to_torch_eager[name]
-        lines.append(f"| {name} | {stage.p50:.2f} | {stage.p95:.2f} | {stage.p99:.2f} | {ratio:.2f} |")
-    return "\n".join(lines) + "\n"
-
-
-def _soak() -> str:
-    report = _read(soak.REPORT, SoakReport)
-    first, last = (f"{report.resident_mb[frames]:.1f}" for frames in (min(report.resident_mb), max(report.resident_mb)))
-    return (
-        f"## A long run\n\n{report.num_frames:,} frames of 16, 64 and 256 symbols through a receiver process over a"
-        f" socket, results written: {first} MB resident at the beginning, {last} MB at the end,"
-        f" {report.growth_after_warm_up_mb:+.1f} MB after the first fifth (latency samples, of which a stage keeps"
-        f" 100,000 at most). {report.frames_per_s:.0f} frames/s. {report.device}, {report.date[:10]}."
-        f" Command: `{report.command}`.\n"
+def engine_sections(root: Path) -> str:
+    """All sections, from the committed reports of a checkout."""
+    results = root / RESULTS
+    return "\n".join(
+        (
+            _latency(read_report(results / "latency.json", Report)),
+            _precision(read_report(results / "precision.json", PrecisionReport)),
+            _quantization(read_report(results / "quantization.json", QuantizationReport)),
+            side_by_side_section(read_report(results / "side-by-side.json", SideBySideReport)),
+            _soak(read_report(results / "soak.json", SoakReport)),
+        )
     )
 
 
-def _read(path: Path, kind: type[Report]) -> Report:
-    return msgspec.json.decode(path.read_bytes(), type=kind)
+def _settings(report: Report) -> dict[str, str]:
+    return {name: setting_text(value) for name, value in report.settings.items()}
+
+
+def _made(report: Report) -> str:
+    return f"{report.device}, {report.made_at[:10]}. Command: `{report.command}`."
+
+
+def _latency(report: Report) -> str:
+    of = _settings(report)
+    return (
+        f"## Latency\n\nThe image encoder runs on {of['encoder_threads']} threads, every other stage on one;"
+        f" {of['precision']}, batch 1. Cold stages are of fresh processes, of which there are too few for percentiles."
+        f" {_made(report)}\n\n{markdown_table(stage_table(report.stages))}\n"
+    )
+
+
+def _precision(report: PrecisionReport) -> str:
+    of = _settings(report)
+    snr_db = list(report.rows[0].semantic_accuracy_awgn)
+    rows = []
+    for row in report.rows:
+        noisy = [row.semantic_accuracy_awgn[snr] for snr in snr_db]
+        cosines = (f"{row.feature_cosine:.4f}", f"{row.symbol_cosine:.3f}")
+        intervals = (f"{mean:.3f} ±{high - mean:.3f}" for mean, _, high in noisy)
+        rows.append((row.precision, *cosines, f"{row.semantic_accuracy:.4f}", *intervals))
+    headers = ("precision", "features", "symbols", "accuracy, no channel", *(f"{snr} dB" for snr in snr_db))
+    return (
+        f"## Precision\n\nThe image encoder at each precision, ONNX Runtime; {of['num_sent']} images of CIFAR-100 sent,"
+        f" a KB of {of['num_kb_entries']} entries in fp32; int8 calibrated on {of['num_calibration_images']} training"
+        " images. Features and symbols: mean cosine with fp32. Symbols and AWGN are of the built-in `nested` at 64"
+        f" symbols, with noise of 3 seeds (95 % interval). {_made(report)}\n\n"
+        f"{markdown_table(Table.of(headers, rows, text_columns=['precision']))}\n"
+    )
+
+
+def _quantization(report: QuantizationReport) -> str:
+    of = _settings(report)
+    rows = [
+        (row.codec, str(row.num_symbols), row.codes_format, f"{100 * row.clipping_rate:.2f} %", f"{row.evm_db:.1f}")
+        for row in report.rows
+    ]
+    table = Table.of(("codec", "symbols", "format", "clipping rate", "EVM dB"), rows, text_columns=["codec", "format"])
+    return (
+        "## Quantization\n\nClipping rate and EVM ([definitions](definitions.md)) of the symbols of"
+        f" {of['num_images']} images of {of['data']}, by codec and format of the codes. {_made(report)}\n\n"
+        f"{markdown_table(table)}\n"
+    )
+
+
+def side_by_side_section(report: SideBySideReport) -> str:
+    """Torch in eager mode and semlink."""
+    of = _settings(report)
+    same_work = "\n".join(
+        f"- {same.name} has torch's networks and weights: without noise, {same.same_entries} of {same.num_images}"
+        f" photographs have the same match, features agree to a cosine of at least {same.feature_cosine:.5f}, quantized"
+        f" symbols to {same.symbol_cosine:.4f}."
+        for same in report.same_work
+    )
+    return (
+        "## Beside torch in eager mode\n\nThe link as the paper's repository writes it (CLIP in torch's eager mode,"
+        f" torchvision's preprocessing, the MLP, FAISS) and semlink, batch 1, {of['threads']} threads, in turns in one"
+        f" process; random weights. The paths are: an image of {of['image_px']} in memory to codes, or torch's latent;"
+        f" from there to the match in a KB of {of['num_kb_entries']} entries; and the whole, in semlink with frames"
+        f" packed, checked and unpacked and the entry's record looked up. {_made(report)}\n\n{same_work}\n\n"
+        f"{markdown_table(stage_table(report.stages))}\n"
+    )
+
+
+def _soak(report: SoakReport) -> str:
+    of, frames = _settings(report), sorted(report.resident_mb)
+    first, last = (f"{report.resident_mb[count]:.1f}" for count in (frames[0], frames[-1]))
+    return (
+        f"## A long run\n\n{of['num_frames']} frames of {of['rates']} symbols through a receiver process over a socket,"
+        f" results written: {first} MB resident at the beginning, {last} MB at the end,"
+        f" {report.growth_after_warm_up_mb:+.1f} MB after the first fifth (latency samples, of which a stage keeps"
+        f" 100,000 at most). {report.frames_per_s:.0f} frames/s. {_made(report)}\n"
+    )

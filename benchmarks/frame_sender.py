@@ -1,4 +1,4 @@
-"""A transmitter's last step in a process of its own: told by a message, it hands a frame to ZeroMQ."""
+"""Last step of a transmitter in a process of its own: sends a frame to ZeroMQ for each request."""
 
 from __future__ import annotations
 
@@ -19,26 +19,36 @@ from semlink.transport import FrameReceiver, FrameSender
 __all__ = ["frame_sender"]
 
 _TIMEOUT_S = 30
+_REQUEST = b"next"
 
 
 @contextmanager
 def frame_sender(
     frames: FrameReceiver, codes: IQCodes, fingerprint: bytes, folder: Path
 ) -> Iterator[Callable[[], bytes]]:
-    """Start the process; each call of what is given makes it send the next of `codes` (m, n, 2), over and over.
+    """Start the process, and yield a function that has it send the next frame and returns the frame's bytes.
 
-    The call gives what came to `frames`; RuntimeError if the process ended, or nothing came.
+    Parameters
+    ----------
+    frames : receives the frames
+    codes : (m, n, 2), of the frames in turn, over and over
+    folder : for the process's files
+
+    Raises
+    ------
+    RuntimeError
+        If the process ended, or sent nothing for 30 s.
     """
     np.save(folder / "codes.npy", codes)
     arguments = (frames.endpoint, str(folder / "codes.npy"), fingerprint.hex())
     command = [sys.executable, "-m", "benchmarks.frame_sender", *arguments]
     with subprocess.Popen(command, cwd=Path(__file__).parents[1]) as process:
         try:
-            # The first message says where the process listens: on a port that it holds already.
-            with FrameSender(_message(frames, process).decode()) as go:
+            # The first message is the address to which requests go.
+            with FrameSender(_message(frames, process).decode()) as requests:
 
                 def next_frame() -> bytes:
-                    go.send(b"go")
+                    requests.send(_REQUEST)
                     return _message(frames, process)
 
                 yield next_frame
@@ -61,12 +71,12 @@ def _main() -> None:
     codes = np.load(path)
     rate = parse_rate(str(codes.shape[1]))
     sequence = 0
-    with FrameReceiver("tcp://127.0.0.1:*") as told, FrameSender(endpoint) as sender:
-        sender.send(told.endpoint.encode())
+    with FrameReceiver("tcp://127.0.0.1:*") as requests, FrameSender(endpoint) as sender:
+        sender.send(requests.endpoint.encode())
         while True:
-            if told.receive(timeout_s=1.0) is None:
+            if requests.receive(timeout_s=1.0) is None:
                 continue
-            # The time is part of the frame, so packing it, a few microseconds, is counted too.
+            # The time is part of the frame, so the few microseconds of packing are counted too.
             now_ns = time.time_ns()
             frame = Frame(1, sequence, now_ns, bytes.fromhex(fingerprint), rate, codes[sequence % len(codes)])
             sender.send(pack(frame))

@@ -1,6 +1,6 @@
-"""One end of the link in a process that has run nothing before: what its start takes, and its first picture or frame.
+"""One end of the link in a process that has run nothing before: the time of its start and of its first image or frame.
 
-`first_picture` and `first_frame` start it; `python -m benchmarks.fresh_process` is what they start.
+`first_image` and `first_frame` start the process, which runs `python -m benchmarks.fresh_process`.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ import numpy as np
 
 from semlink.machine import peak_resident_mb
 
-__all__ = ["FirstCall", "first_frame", "first_picture", "summarize_starts"]
+__all__ = ["FirstCall", "first_frame", "first_image", "summarize_starts"]
 
 
 class FirstCall(msgspec.Struct, frozen=True):
-    """What a fresh process did, from its start to its first answer.
+    """One process from its start to its first result.
 
     Attributes
     ----------
-    stages_ms : Python and this module; imports; load: model set, and the KB; then the first picture, or frame
-    peak_resident_mb : most memory that it has held
-    answer : bytes of the frame sent, or id of the entry found
+    stages_ms : python (start of the interpreter and of this module); imports; load (model set, and the KB); then the
+        first image, or frame
+    peak_resident_mb : largest resident memory [MB]
+    result : number of bytes of the frame, or id of the matched entry
     """
 
     stages_ms: dict[str, float]
     peak_resident_mb: float
-    answer: int
+    result: int
 
 
-def first_picture(pixels: Path, num_symbols: int, num_threads: int) -> FirstCall:
-    """Start a transmitter of the built-in models, and send one picture: an .npy file, (height, width, 3) uint8."""
+def first_image(pixels: Path, num_symbols: int, num_threads: int) -> FirstCall:
+    """Start a transmitter of the built-in models and encode one image: an .npy file, (height, width, 3) uint8."""
     return _start("transmitter", str(pixels), str(num_symbols), str(num_threads))
 
 
-def first_frame(knowledge_base: Path, message: Path, num_symbols: int) -> FirstCall:
-    """Start a receiver of the built-in models that serves one rate, and answer one frame: a file of its bytes."""
-    return _start("receiver", str(knowledge_base), str(message), str(num_symbols))
+def first_frame(knowledge_base: Path, frame: Path, num_symbols: int) -> FirstCall:
+    """Start a receiver of the built-in models that serves one rate, and match one frame: a file of its bytes."""
+    return _start("receiver", str(knowledge_base), str(frame), str(num_symbols))
 
 
 def _start(*arguments: str) -> FirstCall:
@@ -52,22 +53,21 @@ def _start(*arguments: str) -> FirstCall:
 
 
 def summarize_starts(calls: list[FirstCall]) -> dict[str, Any]:
-    """What a benchmark's row holds of several processes: median and maximum; so few tell nothing of percentiles."""
+    """Fields of a stage, and its parts, from several processes: median and maximum, of too few for percentiles."""
     parts = {part: [call.stages_ms[part] for call in calls] for part in calls[0].stages_ms}
     return {
-        "latency_ms": _median_and_max([sum(call.stages_ms.values()) for call in calls]),
-        "stage_latency_ms": {part: _median_and_max(values) for part, values in parts.items()},
-        "peak_resident_mb": max(call.peak_resident_mb for call in calls),
+        **_median_and_max([sum(call.stages_ms.values()) for call in calls]),
+        "parts": {part: _median_and_max(values) for part, values in parts.items()},
+        "memory_mb": {"peak resident": max(call.peak_resident_mb for call in calls)},
     }
 
 
 def _median_and_max(values_ms: list[float]) -> dict[str, Any]:
-    untold = dict.fromkeys(("p95", "p99", "p999"))
-    return {"num_samples": len(values_ms), "p50": float(np.median(values_ms)), **untold, "max": max(values_ms)}
+    return {"num_samples": len(values_ms), "p50_ms": float(np.median(values_ms)), "max_ms": max(values_ms)}
 
 
 class _Laps:
-    """Milliseconds from one lap to the next, the first from a time that another process noted."""
+    """Milliseconds from one lap to the next; the first lap starts at a time that another process noted."""
 
     def __init__(self, start_ns: int) -> None:
         self._last_ns = start_ns
@@ -80,7 +80,7 @@ class _Laps:
 
 
 def _transmitter(laps: _Laps, pixels: str, num_symbols: str, num_threads: str) -> int:
-    picture = np.load(pixels)
+    image = np.load(pixels)
     from edge_tx.model import load_transmitter_model
     from edge_tx.pipeline import Transmitter
     from engines.models.model_set import ModelSet
@@ -95,13 +95,13 @@ def _transmitter(laps: _Laps, pixels: str, num_symbols: str, num_threads: str) -
     model = load_transmitter_model(ModelSet.find("builtin"), rate, options)
     transmitter = Transmitter(model, rate, sent.append)
     laps.lap("load")
-    transmitter.run_once(LoadedImage(picture, *picture.shape[:2]))
-    laps.lap("first picture")
+    transmitter.run_once(LoadedImage(image, *image.shape[:2]))
+    laps.lap("first image")
     return len(sent[0])
 
 
-def _receiver(laps: _Laps, knowledge_base: str, message: str, num_symbols: str) -> int:
-    data = Path(message).read_bytes()
+def _receiver(laps: _Laps, knowledge_base: str, frame: str, num_symbols: str) -> int:
+    data = Path(frame).read_bytes()
     from edge_rx.decoders.options import DecoderOptions
     from edge_rx.decoders.registry import Decoders
     from edge_rx.kb import KnowledgeBase
@@ -112,8 +112,8 @@ def _receiver(laps: _Laps, knowledge_base: str, message: str, num_symbols: str) 
     laps.lap("imports")
     models = ModelSet.find("builtin")
     with KnowledgeBase.open(Path(knowledge_base), models.encoder_fingerprint) as kb:
-        decoders = Decoders.of(models, kb, DecoderOptions(rates=[parse_rate(num_symbols)], backend="onnxruntime"))
-        receiver = Receiver(decoders, kb)
+        options = DecoderOptions(rates=[parse_rate(num_symbols)], backend="onnxruntime")
+        receiver = Receiver(Decoders.of(models, kb, options), kb)
         laps.lap("load")
         match = receiver.run_once(data)
         laps.lap("first frame")
@@ -126,9 +126,8 @@ def _main() -> None:
     start_ns, end, *arguments = sys.argv[1:]
     laps = _Laps(int(start_ns))
     laps.lap("python")
-    answer = {"transmitter": _transmitter, "receiver": _receiver}[end](laps, *arguments)
-    call = FirstCall(laps.stages_ms, peak_resident_mb(), answer)
-    sys.stdout.buffer.write(msgspec.json.encode(call))
+    result = {"transmitter": _transmitter, "receiver": _receiver}[end](laps, *arguments)
+    sys.stdout.buffer.write(msgspec.json.encode(FirstCall(laps.stages_ms, peak_resident_mb(), result)))
 
 
 if __name__ == "__main__":

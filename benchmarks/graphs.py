@@ -1,4 +1,4 @@
-"""The transmitter's graphs without the image encoder, which takes a hundred times as long; and what graphs cost."""
+"""The transmitter's graphs without the image encoder, which takes a hundred times as long; and the cost of a graph."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from semlink.rates import Rate
 __all__ = ["BACKEND", "DEVICE", "codec_encoder", "codec_encoder_graph", "codec_graphs", "graph_cost", "unit_features"]
 
 BACKEND, DEVICE = "onnxruntime", "cpu"
-"""What runs every graph of `make bench`, whatever else a machine has."""
+"""Runtime and device of every graph of `make bench`, on every machine."""
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
 
 
 def unit_features() -> np.ndarray:
-    """(1, 512) float32 of unit length; the time does not depend on what they are."""
+    """(1, 512) float32 of unit length; the time does not depend on the values."""
     features = np.random.default_rng(0).standard_normal((1, 512)).astype(np.float32)
     return features / np.linalg.norm(features)
 
 
 def codec_encoder_graph(codec: Codec, rate: Rate) -> Path | bytes:
-    """Features -> latent: of one rate, or of all at once."""
+    """Graph from features to latent: of one rate, or of all at once."""
     if isinstance(codec, NestedCodec):
         return nested_encoder(codec.codebook).SerializeToString()
     return codec.encoder_path(rate)
 
 
 def codec_encoder(codec: Codec, rate: Rate) -> GraphRunner:
-    """The same, loaded."""
+    """Load the graph from features to latent."""
     return load_runner(codec_encoder_graph(codec, rate), backend=BACKEND, device=DEVICE)
 
 
 def codec_graphs(codec: Codec, rate: Rate) -> Callable[[np.ndarray], IQCodes]:
-    """Features (1, 512) -> codes (n, 2); `nested` makes those of every rate, of which one is taken."""
+    """Load the graphs from features (1, 512) to codes (n, 2); `nested` computes every rate, of which one is kept."""
     encoder = codec_encoder(codec, rate)
     rates = codec.rates if isinstance(codec, NestedCodec) else (rate,)
     head = load_runner(iq_head(rates).SerializeToString(), backend=BACKEND, device=DEVICE)
@@ -51,15 +51,15 @@ def codec_graphs(codec: Codec, rate: Rate) -> Callable[[np.ndarray], IQCodes]:
 
 
 def graph_cost(graph: Path | bytes) -> dict[str, float]:
-    """Least bytes and operations of one image, as a benchmark's row has them.
+    """Least memory traffic [bytes] and arithmetic of one image, under the names that a `Stage` has for them.
 
     Bytes are those of the weights of convolutions and matrix products, each read once in fp32, as ONNX Runtime holds
-    them; operations are their multiplications and additions, two for each weight that an output meets.
+    them; operations are their multiplications and additions, two for each weight and output that it contributes to.
     """
     model = onnx.load(graph) if isinstance(graph, Path) else onnx.load_from_string(graph)
     model = onnx.shape_inference.infer_shapes(model)
     values = [*model.graph.value_info, *model.graph.output, *model.graph.input]
-    # A free axis is the batch.
+    # An axis without a size is the batch.
     shapes = {value.name: [axis.dim_value or 1 for axis in value.type.tensor_type.shape.dim] for value in values}
     shapes |= {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
     weights: dict[str, int] = {}
@@ -67,7 +67,7 @@ def graph_cost(graph: Path | bytes) -> dict[str, float]:
     for node in (node for node in model.graph.node if node.op_type in _LAYERS):
         weight, output = shapes[node.input[1]], shapes[node.output[0]]
         weights[node.input[1]] = int(np.prod(weight))
-        # What is neither the output's features nor its places is summed over.
+        # Every axis of the weight but that of the output's features is summed over.
         num_features = output[1] if node.op_type == "Conv" else output[-1]
         operations += 2 * int(np.prod(output)) * int(np.prod(weight)) // num_features
     return {"bytes_moved": 4.0 * sum(weights.values()), "operations": float(operations)}

@@ -14,13 +14,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from benchmarks.cli import run_command
 from engines.models.model_set import BUILTIN_MODEL_SETS
 from semlink.channel import PAPER_CHANNELS
 from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.config import split_list
-from semlink.machine import require_writable, write_report
 from semlink.rates import PAPER_RATES
+from semlink.report import require_writable, write_report
 from trainer.evaluation import EvaluationConfig, EvaluationReport, evaluate
 
 CODECS = ("kbsc-reference", "kbsc", "nested", "index")
@@ -30,7 +31,7 @@ CLIP_MODEL_SET = Path("models/clip")
 
 
 def choose_model_set(named: str | None) -> str:
-    """The named model set, CLIP's if it is in its place, or the built-in one."""
+    """The named model set; by default CLIP's if it exists, otherwise the built-in one."""
     if named is not None:
         return named
     return str(CLIP_MODEL_SET) if (CLIP_MODEL_SET / "manifest.json").is_file() else "builtin"
@@ -107,4 +108,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main, "benchmarks.paper")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -23,8 +24,8 @@ from engines.options import Precision
 from semlink.channel import ChannelModel
 from semlink.image import preprocess
 from semlink.iq import normalize_power, pair_latent
-from semlink.machine import describe_device, installed_versions, now_utc, write_report
 from semlink.rates import parse_rate
+from semlink.report import Report, provenance, write_report
 from trainer.datasets import open_dataset
 from trainer.datasets.base import ImageList
 from trainer.features import cached_features
@@ -58,16 +59,10 @@ class PrecisionRow(msgspec.Struct, frozen=True):
     semantic_accuracy_awgn: dict[str, tuple[float, float, float]]
 
 
-class PrecisionReport(msgspec.Struct, frozen=True):
-    """What `make bench-precision` writes."""
+class PrecisionReport(Report, frozen=True, kw_only=True):
+    """Result of `make bench-precision`."""
 
-    command: str
-    date: str
-    device: str
-    versions: dict[str, str]
-    num_sent: int
-    num_kb_entries: int
-    num_calibration_images: int
+    kind: Literal["precision"] = "precision"
     rows: list[PrecisionRow]
 
 
@@ -93,13 +88,12 @@ def main() -> None:
         measured.append(row_of(name, models, features, reference, noiseless))
         print(measured[-1])
     report = PrecisionReport(
-        command="make bench-precision",
-        date=now_utc(),
-        device=describe_device(),
-        versions=installed_versions(),
-        num_sent=len(labels),
-        num_kb_entries=len(kb),
-        num_calibration_images=NUM_CALIBRATION_IMAGES,
+        **provenance("make bench-precision"),
+        settings={
+            "num_sent": len(labels),
+            "num_kb_entries": len(kb),
+            "num_calibration_images": NUM_CALIBRATION_IMAGES,
+        },
         rows=measured,
     )
     write_report(report, REPORT)

@@ -1,97 +1,50 @@
-"""`make bench`: run the suites, and write a JSON and a readable table into benchmarks/results/."""
+"""`make bench`: run the latency suites and write benchmarks/results/latency.json."""
 
 from __future__ import annotations
 
-import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 import pytest
+import typer
+
+from benchmarks.cli import run_command
+from benchmarks.rows import row_stages
+from semlink.cli.options import OUTPUT
+from semlink.report import Report, provenance, require_writable, write_report
+
+__all__ = ["latency_report"]
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results"
-PERCENTILES = (50, 95, 99, 99.9)
-_MEMORY = {
-    "tx_peak_resident_mb": "transmitter's peak resident memory",
-    "peak_resident_mb": "its peak resident memory",
-}
+REPORT = HERE / "results" / "latency.json"
 
 
-def main() -> None:
-    """Run every suite; the exit code is pytest's."""
-    RESULTS.mkdir(exist_ok=True)
-    raw = RESULTS / "latency-raw.json.part"
-    options = ["--benchmark-only", f"--benchmark-json={raw}", "--benchmark-columns=median,iqr,rounds", "-m", ""]
-    code = pytest.main([str(HERE), "-q", *options, "--benchmark-warmup=on", "--timeout=900"])
-    if code == 0:
-        report = reduce(msgspec.json.decode(raw.read_bytes()))
-        (RESULTS / "latency.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
-        (RESULTS / "latency.md").write_text(table(report), encoding="utf-8")
-        print(f"wrote {RESULTS / 'latency.json'} and latency.md")
-    raw.unlink(missing_ok=True)
-    sys.exit(code)
+def main(
+    out: Annotated[Path, typer.Option(help="JSON report to write.", rich_help_panel=OUTPUT)] = REPORT,
+    select: Annotated[
+        str, typer.Option("--select", help="Suites to run, as an expression of pytest's -k.", show_default=False)
+    ] = "",
+) -> None:
+    """Time every stage of the link, and both ends together, on this machine."""
+    require_writable(out)
+    with tempfile.TemporaryDirectory(prefix="semlink-bench-") as folder:
+        raw = Path(folder, "raw.json")
+        options = ["--benchmark-only", f"--benchmark-json={raw}", "--benchmark-columns=median,iqr,rounds"]
+        plain = ["-q", "-m", "", "-n", "0", "-k", select, "--benchmark-warmup=on", "--timeout=900"]
+        code = pytest.main([str(HERE), *plain, *options])
+        if code == 0:
+            write_report(latency_report(msgspec.json.decode(raw.read_bytes())), out)
+            print(f"wrote {out}; semlink bench show {out}")
+    raise typer.Exit(int(code))
 
 
-def reduce(raw: dict[str, Any]) -> dict[str, Any]:
-    """Keep percentiles in milliseconds instead of every sample."""
-    return {
-        "command": "make bench",
-        "date": raw["datetime"],
-        **raw["machine_info"],
-        "commit": raw["commit_info"],
-        "benchmarks": [
-            {
-                "name": benchmark["name"].removeprefix("test_"),
-                "num_rounds": len(benchmark["stats"]["data"]),
-                **percentiles_ms(benchmark["stats"]["data"]),
-                **benchmark["extra_info"],
-            }
-            for benchmark in raw["benchmarks"]
-        ],
-    }
-
-
-def percentiles_ms(data_s: list[float]) -> dict[str, float]:
-    """Percentiles of a list of seconds, in milliseconds."""
-    values = np.percentile(np.asarray(data_s) * 1e3, PERCENTILES)
-    return {f"{_name(p)}_ms": round(float(value), 4) for p, value in zip(PERCENTILES, values, strict=True)}
-
-
-def _name(percentile: float) -> str:
-    return f"p{percentile:g}".replace(".", "")
-
-
-def table(report: dict[str, Any]) -> str:
-    """The same as Markdown."""
-    lines = [
-        "# Latency",
-        "",
-        f"{report['device']}; {report['date'][:10]}; encoder on {report['encoder_threads']} threads, everything else"
-        " on one; fp32; batch 1. Cold rows are of fresh processes, of which there are too few for percentiles.",
-        "",
-        "| stage | rounds | p50 ms | p95 ms | p99 ms | p99.9 ms | max ms |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for row in report["benchmarks"]:
-        name = row["name"].replace("_", " ")
-        timed = {_name(p): row[f"{_name(p)}_ms"] for p in PERCENTILES} | {"num_samples": row["num_rounds"]}
-        lines.append(_row(name, row.get("latency_ms", timed)))
-        lines += [_row(f"{name}: {part}", of_part) for part, of_part in row.get("stage_latency_ms", {}).items()]
-        lines += [
-            f"| {memory}: {row[key]:.0f} MB | | | | | | |"
-            for key, memory in _MEMORY.items()
-            if row.get(key) is not None
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _row(name: str, timed: dict[str, Any]) -> str:
-    values = (timed.get(key) for key in (*map(_name, PERCENTILES), "max"))
-    cells = " | ".join("" if value is None else f"{value:.3f}" for value in values)
-    return f"| {name} | {timed['num_samples']} | {cells} |"
+def latency_report(raw: dict[str, Any]) -> Report:
+    """Reduce pytest-benchmark's JSON, which has every sample, to a report."""
+    stages = [stage for benchmark in raw["benchmarks"] for stage in row_stages(benchmark)]
+    return Report(kind="latency", **provenance("make bench"), settings=raw["machine_info"], stages=stages)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "benchmarks.run")

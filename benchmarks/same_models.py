@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,39 +70,40 @@ def as_model_set(folder: Path, clip: nn.Module, codec: KbscNetwork, rate: Rate) 
         training_data="none: random weights",
     )
     write_encoder_model_set(folder, encoder)
-    halves = [folder / f"kbsc-{rate.num_symbols}.{half}.onnx" for half in ("encoder", "decoder")]
-    export_codec(codec, *halves)
-    entry = CodecRateEntry(rate.num_symbols, *map(model_file, halves))
+    encoder_path, decoder_path = (folder / f"kbsc-{rate.num_symbols}.{half}.onnx" for half in ("encoder", "decoder"))
+    export_codec(codec, encoder_path, decoder_path)
+    entry = CodecRateEntry(rate.num_symbols, model_file(encoder_path), model_file(decoder_path))
     set_codec(folder, PerRateCodecEntry("kbsc", [entry], licence="none", training_data="none: random weights"))
     return ModelSet(folder)
 
 
 def knowledge_base_of(vectors: npt.NDArray[np.float32], models: ModelSet, folder: Path) -> Path:
-    """Build a knowledge base of given vectors; their pictures are one grey square."""
+    """Build a knowledge base of given vectors; every entry's image is a grey square."""
     remaining = iter(vectors)
-    encoder = SimpleNamespace(
+    # The part of an `ImageEncoder` that the build uses.
+    encoder: Any = SimpleNamespace(
         name=models.manifest.encoder.name,
         fingerprint=models.encoder_fingerprint,
         feature_dim=models.feature_dim,
         preprocessing=models.manifest.encoder.preprocessing,
-        encode=lambda pictures: np.stack([next(remaining) for _ in pictures]),
+        encode=lambda images: np.stack([next(remaining) for _ in images]),
     )
     square = np.full((8, 8, 3), 128, np.uint8)
-    pictures = (LabelledImage("", f"{number}.png", square) for number in range(len(vectors)))
-    build_knowledge_base(pictures, folder, encoder, codecs=models.codecs)
+    images = (LabelledImage("", f"{number}.png", square) for number in range(len(vectors)))
+    build_knowledge_base(images, folder, encoder, codecs=models.codecs)
     return folder
 
 
 class Link(AbstractContextManager["Link"]):
-    """Transmitter and receiver in one process, frames handed over in memory, and their parts.
+    """Transmitter and receiver in one process, which pass frames in memory, and their parts.
 
     Parameters
     ----------
-    models : with `codec`
-    knowledge_base : folder of one that was built with them
+    models : model set with `codec`
+    knowledge_base : folder of a knowledge base of that model set
     precision : of the image encoder
-    engines : where engines are kept
-    images : int8 is verified on them first
+    engines : folder of built engines
+    images : images on which an int8 engine is verified before it is loaded
     """
 
     def __init__(
@@ -130,8 +132,8 @@ class Link(AbstractContextManager["Link"]):
         )
         self._decoder = decoders.decoder(self._model.fingerprints[rate])
         self._noise = NoiseEstimator()
-        self._on_air: list[bytes] = []
-        self._transmitter = Transmitter(self._model, rate, self._on_air.append)
+        self._frames: list[bytes] = []
+        self._transmitter = Transmitter(self._model, rate, self._frames.append)
         self._receiver = Receiver(decoders, self._knowledge_base)
 
     def __exit__(
@@ -141,36 +143,38 @@ class Link(AbstractContextManager["Link"]):
 
     @cached_property
     def _encoder(self) -> GraphRunner:
-        """The one inside the transmitter's graph, by itself."""
+        """The image encoder by itself, which is a part of the transmitter's graph."""
         encoder = encoder_graph(self._models, self._precision, default_store(self._models, self._engines))
         graph = encoder if isinstance(encoder, Path) else encoder.SerializeToString()
         return load_runner(graph, backend="onnxruntime", device="cpu", num_threads=NUM_THREADS)
 
-    def features(self, picture: RGBImage) -> npt.NDArray[np.float32]:
-        """(1, FEATURE_DIM), which otherwise never leave the graph."""
-        return np.asarray(self._encoder(self._tensor(picture)[None]))
+    def features(self, image: RGBImage) -> npt.NDArray[np.float32]:
+        """Encode an image, (1, FEATURE_DIM); the transmitter's graph does not return its features."""
+        return np.asarray(self._encoder(self._tensor(image)[None]))
 
-    def codes(self, picture: RGBImage) -> IQCodes:
-        """(n, 2): preprocessing, and the transmitter's one engine call."""
-        return self._model.codes(self._tensor(picture), self._rate)
+    def codes(self, image: RGBImage) -> IQCodes:
+        """Preprocess an image and run the transmitter's one engine call, (n, 2)."""
+        return self._model.codes(self._tensor(image), self._rate)
 
-    def _tensor(self, picture: RGBImage) -> npt.NDArray[np.uint8]:
-        return preprocess(picture, self._model.preprocessing)
+    def _tensor(self, image: RGBImage) -> npt.NDArray[np.uint8]:
+        return preprocess(image, self._model.preprocessing)
 
     def symbols(self, codes: IQCodes) -> Symbols:
-        """(n,) complex64, as a receiver hears them without a channel."""
+        """Dequantize, (n,) complex64: the received symbols without a channel."""
         return dequantize(codes, self._model.codes_format)
 
     def match(self, codes: IQCodes) -> int:
-        """Dequantize, decode and search: the entry."""
+        """Dequantize, decode and search; the entry's id."""
         observation = self._decoder.equalize(self.symbols(codes), num_pilots=0, noise=self._noise)
-        ((entry, _),) = self._decoder.search(self._decoder.decode(observation))
-        return entry
+        (candidate,) = self._decoder.search(self._decoder.decode(observation))
+        if candidate is None:
+            raise RuntimeError("the decoder found no entry")
+        return candidate.entry_id
 
-    def send_and_match(self, picture: RGBImage) -> int:
-        """The whole path, with frames packed, checked and unpacked, and the entry's record looked up."""
-        self._transmitter.run_once(LoadedImage(picture, *picture.shape[:2]))
-        match = self._receiver.run_once(self._on_air.pop())
+    def send_and_match(self, image: RGBImage) -> int:
+        """Run the whole link with frames packed, checked and unpacked, and the entry's record looked up."""
+        self._transmitter.run_once(LoadedImage(image, *image.shape[:2]))
+        match = self._receiver.run_once(self._frames.pop())
         if match is None:
             raise RuntimeError(f"dropped: {dict(self._receiver.rejected)}")
         return match.entry_id

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
+import numpy.typing as npt
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import NUM_KB_ENTRIES
 from benchmarks.graphs import BACKEND, graph_cost
+from edge_rx.decoders.base import Candidate, Decoder
 from edge_rx.decoders.options import DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.decoders.templates import SignalTemplates
@@ -14,19 +20,22 @@ from edge_rx.equalizer import equalize_phase
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.index import FlatIndex
 from edge_rx.noise import NoiseEstimator
+from engines.models.codecs import PerRateCodec
+from engines.models.model_set import ModelSet
 from semlink.channel import ChannelModel, apply_channel, complex_normal, pilot_symbols
 from semlink.channel_process import SoftwareChannel
 from semlink.frame import Frame, pack, unpack
-from semlink.iq import dequantize, normalize_power, quantize
+from semlink.iq import Symbols, dequantize, normalize_power, quantize
+from semlink.rates import Rate
 
 
 @pytest.fixture(scope="session")
-def symbols(rate):
+def symbols(rate: Rate) -> Symbols:
     return normalize_power(complex_normal((rate.num_symbols,), np.random.default_rng(0)))
 
 
 @pytest.fixture
-def codec_decoder(model_set, codec, rate, knowledge_base_folder):
+def codec_decoder(model_set: ModelSet, codec: str, rate: Rate, knowledge_base_folder: Path) -> Iterator[Decoder]:
     with KnowledgeBase.open(knowledge_base_folder) as kb:
         yield Decoders.of(model_set, kb, DecoderOptions(rates=[rate], backend=BACKEND)).decoder(
             model_set.codec(codec).fingerprint(rate)
@@ -34,75 +43,88 @@ def codec_decoder(model_set, codec, rate, knowledge_base_folder):
 
 
 @pytest.fixture(scope="session")
-def decoder_cost(model_set, codec, rate):
-    """Of the decoder's network; none for `nested`, which has none."""
-    return graph_cost(model_set.codec(codec).decoder_path(rate)) if codec == "kbsc" else {}
+def decoder_cost(model_set: ModelSet, codec: str, rate: Rate) -> dict[str, float]:
+    """Of the decoder's network; empty for `nested`, which has none."""
+    found = model_set.codec(codec)
+    return graph_cost(found.decoder_path(rate)) if isinstance(found, PerRateCodec) else {}
 
 
 @pytest.fixture(scope="session")
-def num_searched_bytes(model_set, codec, rate, knowledge_base_folder):
-    """An exact search reads every vector: features, or what entries sound like and two numbers more of each."""
+def num_searched_bytes(model_set: ModelSet, codec: str, rate: Rate, knowledge_base_folder: Path) -> int:
+    """An exact search reads every vector: features, or signal templates and two more numbers of each entry."""
+    found = model_set.codec(codec)
     with KnowledgeBase.open(knowledge_base_folder) as kb:
-        if codec == "kbsc":
+        if isinstance(found, PerRateCodec):
             return kb.features().nbytes
-        templates = SignalTemplates.of(model_set.codec(codec).codebook, kb.features())
-        return len(templates.keys) * (rate.latent_dim + 2) * templates.keys.itemsize
+        signals = SignalTemplates.of(found.codebook, kb.features()).signals
+        return len(signals) * (rate.latent_dim + 2) * signals.itemsize
 
 
 @pytest.fixture(scope="session")
-def message(model_set, rate, symbols):
+def frame_bytes(model_set: ModelSet, rate: Rate, symbols: Symbols) -> bytes:
     return pack(Frame(1, 2, 3, model_set.codec().fingerprint(rate), rate, quantize(symbols)))
 
 
-def test_channel(benchmark, message):
-    """Unpack, dequantize, AWGN, quantize, pack: what the software channel does to a frame."""
+def test_channel(benchmark: BenchmarkFixture, frame_bytes: bytes) -> None:
+    """The software channel: unpack, dequantize, AWGN, quantize, pack."""
     forwarded: list[bytes] = []
     rng = np.random.default_rng(0)
     channel = SoftwareChannel(ChannelModel.AWGN, snr_db=0.0, rng=rng, send=forwarded.append)
-    benchmark(channel.run_once, message)
-    assert not np.array_equal(unpack(forwarded[-1]).codes, unpack(message).codes)
+    benchmark(channel.run_once, frame_bytes)
+    assert not np.array_equal(unpack(forwarded[-1]).codes, unpack(frame_bytes).codes)
 
 
-def test_unpack(benchmark, message, rate):
-    assert benchmark(unpack, message).rate == rate
+def test_unpack(benchmark: BenchmarkFixture, frame_bytes: bytes, rate: Rate) -> None:
+    assert benchmark(unpack, frame_bytes).rate == rate
 
 
-def test_dequantize(benchmark, message, symbols):
-    received = benchmark(dequantize, unpack(message).codes)
+def test_dequantize(benchmark: BenchmarkFixture, frame_bytes: bytes, symbols: Symbols) -> None:
+    received = benchmark(dequantize, unpack(frame_bytes).codes)
     assert np.abs(received - symbols).max() < 0.05
 
 
-def test_equalize_with_pilots(benchmark, symbols):
+def test_equalize_with_pilots(benchmark: BenchmarkFixture, symbols: Symbols) -> None:
     sent = np.concatenate([pilot_symbols(8), symbols])
     received = apply_channel(sent, ChannelModel.RAYLEIGH, snr_db=20.0, rng=np.random.default_rng(1)).symbols
     data = benchmark(lambda: equalize_phase(received, num_pilots=8))
     cosine = np.vdot(symbols, data) / np.linalg.norm(symbols) / np.linalg.norm(data)
-    assert cosine.real > 0.95  # the phase is undone, the magnitude left
+    assert cosine.real > 0.95  # the phase is corrected, the magnitude is not
 
 
-def test_decode(benchmark, codec_decoder, symbols, decoder_cost):
-    """Received symbols to query: equalise and run the network, or weigh by the noise."""
+def test_decode(
+    benchmark: BenchmarkFixture,
+    codec_decoder: Decoder,
+    symbols: Symbols,
+    decoder_cost: dict[str, float],
+) -> None:
+    """Received symbols to query: equalise, and run the network or weight by the noise."""
     noise = NoiseEstimator()
     benchmark.extra_info.update(decoder_cost)
     query = benchmark(lambda: codec_decoder.decode(codec_decoder.equalize(symbols, num_pilots=0, noise=noise)))
     assert np.isfinite(query).all()
 
 
-def test_decode_and_search(benchmark, codec_decoder, symbols, decoder_cost, num_searched_bytes):
+def test_decode_and_search(
+    benchmark: BenchmarkFixture,
+    codec_decoder: Decoder,
+    symbols: Symbols,
+    decoder_cost: dict[str, float],
+    num_searched_bytes: int,
+) -> None:
     """Received symbols to entry; for `nested` the search among 5,000 entries and 6,144 codewords is the decoder."""
     noise = NoiseEstimator()
     benchmark.extra_info["bytes_moved"] = decoder_cost.get("bytes_moved", 0) + num_searched_bytes
     benchmark.extra_info["operations"] = decoder_cost.get("operations", 0) + 2 * num_searched_bytes // 4
 
-    def answer():
+    def search() -> list[Candidate | None]:
         return codec_decoder.search(codec_decoder.decode(codec_decoder.equalize(symbols, num_pilots=0, noise=noise)))
 
-    ((found, _),) = benchmark(answer)
+    ((found, _),) = benchmark(search)
     assert 0 <= found < NUM_KB_ENTRIES
 
 
 @pytest.mark.parametrize("num_entries", [5_000, 100_000])
-def test_search(benchmark, unit_vectors, num_entries):
+def test_search(benchmark: BenchmarkFixture, unit_vectors: npt.NDArray[np.float32], num_entries: int) -> None:
     index = FlatIndex(512)
     index.add(unit_vectors[:num_entries])
     query = unit_vectors[num_entries // 2][None]

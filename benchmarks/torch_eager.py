@@ -1,6 +1,6 @@
-"""What a user would write: the paper repository's way, with its libraries and in one process.
+"""The link as the paper's repository writes it, with its libraries and in one process.
 
-picture --torchvision, CLIP--> features --MLP, unit power--> latent --MLP--> query --FAISS--> entry
+image --torchvision, CLIP--> features --MLP, unit power--> latent --MLP--> query --FAISS--> entry
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["FEATURE_DIM", "NUM_THREADS", "TorchEager", "random_clip"]
 
 FEATURE_DIM = 512
 NUM_THREADS = len(os.sched_getaffinity(0))
-"""Of torch and of FAISS: what they take by themselves."""
+"""Of torch and of FAISS: their own default."""
 
 
 class TorchEager:
@@ -32,8 +32,8 @@ class TorchEager:
 
     Parameters
     ----------
-    clip : gives features (1, FEATURE_DIM) by `encode_image`
-    clip_preprocess : what open_clip gives with it, from a PIL image to (3, S, S)
+    clip : its `encode_image` returns features (1, FEATURE_DIM)
+    clip_preprocess : open_clip's preprocessing for it, from a PIL image to (3, S, S)
     codec : in evaluation mode
     """
 
@@ -42,37 +42,37 @@ class TorchEager:
         self.clip, self.codec, self._preprocess = clip, codec, clip_preprocess
         self._index = faiss.IndexFlatIP(FEATURE_DIM)
 
-    def know(self, vectors: npt.NDArray[np.float32]) -> None:
-        """Take the knowledge base: (num_entries, FEATURE_DIM) of unit length."""
+    def add_entries(self, vectors: npt.NDArray[np.float32]) -> None:
+        """Fill the knowledge base: (num_entries, FEATURE_DIM) of unit length."""
         self._index.add(vectors)
 
     @torch.no_grad()
-    def features(self, picture: RGBImage) -> torch.Tensor:
-        """(1, FEATURE_DIM), of unit length."""
-        pixels = self._preprocess(Image.fromarray(picture))[None]
+    def features(self, image: RGBImage) -> torch.Tensor:
+        """Encode an image, (1, FEATURE_DIM) of unit length."""
+        pixels = self._preprocess(Image.fromarray(image))[None]
         return functional.normalize(self.clip.encode_image(pixels))
 
     @torch.no_grad()
-    def latent(self, picture: RGBImage) -> torch.Tensor:
-        """(1, 2 n) of unit power: the mean square of a real is a half."""
-        latent = self.codec.encoder(self.features(picture))
+    def latent(self, image: RGBImage) -> torch.Tensor:
+        """Encode an image for the channel, (1, 2 n) of unit power: the mean square of a real is a half."""
+        latent = self.codec.encoder(self.features(image))
         return latent / (2 * latent.square().mean()).sqrt()
 
     @torch.no_grad()
     def query(self, latent: torch.Tensor) -> torch.Tensor:
-        """(1, FEATURE_DIM), of unit length."""
+        """Decode a latent, (1, FEATURE_DIM) of unit length."""
         return functional.normalize(self.codec.decoder(latent))
 
     def match(self, latent: torch.Tensor) -> int:
-        """The nearest entry."""
-        # Ours sets it to one thread in the same process.
+        """Decode a latent, and search the nearest entry."""
+        # semlink sets it to one thread in the same process.
         faiss.omp_set_num_threads(NUM_THREADS)
         _, entries = self._index.search(self.query(latent).numpy(), 1)
         return int(entries[0, 0])
 
 
 def random_clip() -> tuple[nn.Module, Any]:
-    """ViT-B/32 with random weights, and the preprocessing that open_clip gives with it."""
+    """Make a ViT-B/32 with random weights, and open_clip's preprocessing for it."""
     declare_torchvision_operators()
     import open_clip
 

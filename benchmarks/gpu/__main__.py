@@ -1,79 +1,106 @@
 """`make bench-gpu`: encoders, decoding and exact search on one device, into benchmarks/results/latency-gpu.json.
 
-Runs by itself on a machine without network: what is missing there is skipped by name, and what goes wrong ends its part
-alone. See docs/gpu-machine.md. `--device cpu --sizes 5000` runs the same code where there is no GPU.
+Runs by itself on a machine without network: parts that lack a package are skipped by name, and an error ends its part
+alone. See docs/gpu-machine.md. `--device cpu --sizes 5000` runs the same code without a GPU.
 """
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import msgspec
 import torch
+import typer
 
+from benchmarks.cli import run_command
 from benchmarks.gpu.decoder import bench_decoder
 from benchmarks.gpu.encoders import bench_builtin, bench_vit
 from benchmarks.gpu.search import bench_search
 from benchmarks.gpu.timing import DeviceBench
-from semlink.errors import ResultsError
-from semlink.files import replaced_file
-from semlink.machine import describe_device, installed_versions, machine_state, now_utc, require_writable
+from benchmarks.report.schemas import DeviceReport
+from semlink.cli.options import ENGINE, OUTPUT, Threads
+from semlink.config import split_list
+from semlink.errors import ConfigError
+from semlink.machine import describe_device
+from semlink.report import Setting, provenance, require_writable, write_report
 
 HERE = Path(__file__).parents[1]
 SIZES = (5_000, 100_000, 1_000_000, 10_000_000)
 PARTS = ("vit", "builtin", "search", "decoder", "link")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for; 1 if a result was wrong or a part broke."""
-    options = _parsed(arguments)
-    if options.device == "cuda" and not torch.cuda.is_available():
-        print("no CUDA device that torch can use; see nvidia-smi, or try --device cpu --sizes 5000", file=sys.stderr)
-        return 2
-    try:
-        require_writable(options.out)
-    except ResultsError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    # Full single precision: TF32 rounds to ten bits, and would be another row's promise.
+class Processor(str, Enum):
+    """Device that is timed."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+def main(
+    device: Annotated[Processor, typer.Option(help="Device to time.", rich_help_panel=ENGINE)] = Processor.GPU,
+    sizes: Annotated[
+        str, typer.Option(help="Comma-separated numbers of entries to search.", rich_help_panel=ENGINE)
+    ] = ",".join(map(str, SIZES)),
+    kb_entries: Annotated[
+        int, typer.Option(min=1, help="Entries of the knowledge base of the whole link.", rich_help_panel=ENGINE)
+    ] = 5_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed calls of each part.", rich_help_panel=ENGINE)] = 300,
+    warm_up: Annotated[
+        int, typer.Option(min=1, help="Calls of each part that are not timed.", rich_help_panel=ENGINE)
+    ] = 30,
+    threads: Threads = torch.get_num_threads(),
+    parts: Annotated[
+        str, typer.Option(help=f"Comma-separated parts, of {', '.join(PARTS)}.", rich_help_panel=ENGINE)
+    ] = ",".join(PARTS),
+    out: Annotated[Path, typer.Option(help="JSON report to write.", rich_help_panel=OUTPUT)] = (
+        HERE / "results" / "latency-gpu.json"
+    ),
+) -> None:
+    """Time encoders, decoding, exact search and the whole link on one device; exit code 1 if a result was wrong."""
+    chosen = split_list(parts, "--parts")
+    if unknown := set(chosen) - set(PARTS):
+        raise ConfigError(f"--parts: no part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
+    counts = _counts(sizes)
+    if device is Processor.GPU and not torch.cuda.is_available():
+        raise ConfigError("no CUDA device that torch can use; see nvidia-smi, or try --device cpu --sizes 5000")
+    require_writable(out)
+    # Full single precision: TF32 rounds to ten bits, which is another precision than fp32.
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    torch.set_num_threads(options.num_threads)
-    device = torch.device(options.device)
-    start, commit = now_utc(), _commit()
+    torch.set_num_threads(threads)
+    settings: dict[str, Setting] = {"host": describe_device(), "threads": threads, "sizes": list(counts)}
     bench = DeviceBench(
-        device,
-        num_rounds=options.rounds,
-        num_warm_up=options.warm_up,
-        save=lambda done: _write(options.out, _report(done, start, commit)),
+        torch.device("cuda" if device is Processor.GPU else "cpu"),
+        num_rounds=rounds,
+        num_warm_up=warm_up,
+        save=lambda bench: write_report(device_report(bench, settings), out),
     )
     work: dict[str, Callable[[], None]] = {
         "vit": lambda: bench_vit(bench),
         "builtin": lambda: bench_builtin(bench),
-        "search": lambda: _search(bench, options.sizes),
-        "decoder": lambda: _decoder(bench, options.sizes),
-        "link": lambda: _link(bench, options.kb_entries),
+        "search": lambda: _each(bench, bench_search, counts),
+        "decoder": lambda: _each(bench, bench_decoder, counts),
+        "link": lambda: _link(bench, kb_entries),
     }
-    for part in options.parts:
+    for part in chosen:
         with bench.part(part):
             work[part]()
-    print(f"{len(bench.rows)} rows, {len(bench.skipped)} skipped, {len(bench.failed)} failed: {options.out}")
-    return 1 if bench.failed else 0
+    print(f"{len(bench.stages)} stages, {len(bench.skipped)} skipped, {len(bench.failed)} failed: {out}")
+    raise typer.Exit(1 if bench.failed else 0)
 
 
-def _search(bench: DeviceBench, sizes: Sequence[int]) -> None:
+def _counts(text: str) -> tuple[int, ...]:
+    values = split_list(text, "--sizes")
+    if not all(value.isdecimal() and int(value) > 0 for value in values):
+        raise ConfigError(f'--sizes takes whole numbers from 1 separated by commas, got "{text}"')
+    return tuple(map(int, values))
+
+
+def _each(bench: DeviceBench, part: Callable[[DeviceBench, int], None], sizes: Sequence[int]) -> None:
     for size in sizes:
-        bench_search(bench, size)
-
-
-def _decoder(bench: DeviceBench, sizes: Sequence[int]) -> None:
-    for size in sizes:
-        bench_decoder(bench, size)
+        part(bench, size)
 
 
 def _link(bench: DeviceBench, num_entries: int) -> None:
@@ -83,64 +110,15 @@ def _link(bench: DeviceBench, num_entries: int) -> None:
     bench_link(bench, num_entries)
 
 
-def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--sizes", type=_positive, nargs="+", default=SIZES, help="entries to search")
-    parser.add_argument("--kb-entries", type=_positive, default=5_000, help="entries of the link's knowledge base")
-    parser.add_argument("--rounds", type=_positive, default=300, help="timed calls of each part")
-    parser.add_argument("--warm-up", type=_positive, default=30, help="calls before them")
-    parser.add_argument(
-        "--num-threads", type=_positive, default=torch.get_num_threads(), help="of what runs on the CPU"
-    )
-    parser.add_argument("--parts", choices=PARTS, nargs="+", default=PARTS)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "latency-gpu.json")
-    return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
-
-
-def _report(bench: DeviceBench, start: str, commit: dict[str, Any]) -> dict[str, Any]:
-    """In the shape of latency.json, with what was skipped and what failed."""
-    versions = installed_versions() | {"torch": str(torch.__version__)}
+def device_report(bench: DeviceBench, settings: dict[str, Setting]) -> DeviceReport:
+    """The report of a device, of the parts that have run."""
+    header = provenance("make bench-gpu")
+    header["versions"]["torch"] = str(torch.__version__)
     if bench.is_cuda:
-        versions["cuda"] = str(torch.version.cuda)
-    return {
-        "command": "make bench-gpu",
-        "date": start,
-        "device": torch.cuda.get_device_name(bench.device) if bench.is_cuda else describe_device(),
-        "host": describe_device(),
-        "num_threads": torch.get_num_threads(),
-        "versions": versions,
-        "machine_state": msgspec.to_builtins(machine_state()),
-        "commit": commit,
-        "benchmarks": bench.rows,
-        "skipped": bench.skipped,
-        "failed": bench.failed,
-    }
-
-
-def _commit() -> dict[str, Any]:
-    """What was measured, where git can tell: a copy of the tree need not have it."""
-    try:
-        head, changes = (
-            subprocess.run(["git", *command], cwd=HERE, capture_output=True, text=True, check=True, timeout=10).stdout
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return {"id": head.strip(), "dirty": bool(changes.strip())}
-
-
-def _write(path: Path, report: dict[str, Any]) -> None:
-    with replaced_file(path) as temporary:
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+        header["versions"]["cuda"] = str(torch.version.cuda)
+        header["device"] = torch.cuda.get_device_name(bench.device)
+    return DeviceReport(**header, settings=settings, stages=bench.stages, skipped=bench.skipped, failed=bench.failed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, "benchmarks.gpu")

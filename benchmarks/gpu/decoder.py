@@ -1,6 +1,6 @@
-"""Our receiver's decoder and exact search on one GPU: received symbols in host memory to entries in host memory.
+"""The receiver's decoder and exact search on one GPU: received symbols in host memory to entries in host memory.
 
-`kbsc` in TensorRT and FAISS's search, the query handed over by its address, as `semlink rx` runs them.
+`kbsc` in TensorRT and FAISS's search, which reads the query in device memory, as `semlink rx` runs them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.gpu.search import DIM, NUM_QUERIES, NUM_SYMBOLS, TOLERANCE, Questions, best_cosines
+from benchmarks.gpu.search import DIM, NUM_QUERIES, NUM_SYMBOLS, TOLERANCE, Queries, best_cosines
 from benchmarks.gpu.timing import DeviceBench, SkipPart, host_free_bytes
 from edge_rx.decoders.base import Candidate
 from edge_rx.decoders.feature import feature_decoders
@@ -30,11 +30,11 @@ __all__ = ["bench_decoder"]
 
 RATE = parse_rate(str(NUM_SYMBOLS))
 BATCHES = ((1, 1), (16, 1), (16, 16))
-"""Frames that an engine takes together at most, and frames that come."""
+"""Largest number of frames that an engine decodes together, and number of frames in a call."""
 
 
 def bench_decoder(bench: DeviceBench, size: int) -> None:
-    """Time every batch over so many entries."""
+    """Time every batch over `size` entries."""
     for precision in SearchPrecision:
         stem = f"decode_and_search_{size}_x_{DIM}_{precision.value}_gpu_decoder"
         with bench.part(stem):
@@ -43,7 +43,7 @@ def bench_decoder(bench: DeviceBench, size: int) -> None:
 
 
 def _bench_precision(bench: DeviceBench, size: int, precision: SearchPrecision, stem: str) -> None:
-    # The host's index, and what it has beside it while it grows.
+    # The host's index, and the copy that it needs while it grows.
     if 8 * size * DIM > 0.9 * host_free_bytes():
         raise SkipPart(f"needs {8 * size * DIM / 2**30:.1f} GiB of the host, which are not free")
     num_bytes = size * DIM * (2 if precision is SearchPrecision.FP16 else 4)
@@ -51,12 +51,12 @@ def _bench_precision(bench: DeviceBench, size: int, precision: SearchPrecision, 
     models = ModelSet.find("builtin")
     codec = models.codec("kbsc")
     assert isinstance(codec, PerRateCodec)
-    symbols, questions = _questions(codec)
-    expected = best_cosines(questions, size, bench.device)[:, 0]
+    symbols, queries = _random_queries(codec)
+    expected = best_cosines(queries, size, bench.device)[:, 0]
     index = FlatIndex(DIM, num_threads=torch.get_num_threads(), gpu=open_search_device(SearchDevice.GPU, precision))
-    for _, block in questions.blocks(size, bench.device):
+    for _, block in queries.blocks(size, bench.device):
         index.add(block.cpu().numpy())
-    # All that a decoder asks of a knowledge base.
+    # The part of a knowledge base that a decoder uses.
     entries: Any = SimpleNamespace(search_on_device=lambda query: index.search_on_device(query, num_matches=1))
     for batch, num_frames in BATCHES:
         name = f"{stem}_engine_batch_{batch}_of_{num_frames}_frames"
@@ -65,7 +65,7 @@ def _bench_precision(bench: DeviceBench, size: int, precision: SearchPrecision, 
             decoders = feature_decoders(models, codec, [RATE], entries, options, backend="tensorrt")
             decoder = decoders[codec.fingerprint(RATE)]
 
-            def answer(number: int, decoder: Any = decoder, num_frames: int = num_frames) -> list[Candidate | None]:
+            def match(number: int, decoder: Any = decoder, num_frames: int = num_frames) -> list[Candidate | None]:
                 sent = _numbers(number, num_frames)
                 observation = [decoder.equalize(symbols[frame], num_pilots=0, noise=NoiseEstimator()) for frame in sent]
                 found: list[Candidate | None] = decoder.search(decoder.decode(np.concatenate(observation)))
@@ -73,29 +73,27 @@ def _bench_precision(bench: DeviceBench, size: int, precision: SearchPrecision, 
 
             bench.time(
                 name,
-                answer,
-                _Checker(questions.places(size).numpy(), expected, num_frames, TOLERANCE[precision]),
+                match,
+                _Checker(queries.ids(size).numpy(), expected, num_frames, TOLERANCE[precision]),
                 has_events=False,
-                precision=precision.value,
-                engine_batch=batch,
-                frames=num_frames,
+                notes={"precision": precision.value, "engine_batch": batch, "frames": num_frames},
                 bytes_moved=num_bytes,  # an exact search reads every vector, once for all frames
                 operations=2 * size * DIM * num_frames,
             )
 
 
-def _questions(codec: PerRateCodec) -> tuple[list[Symbols], Questions]:
-    """Random symbols, and what the CPU decodes them to."""
+def _random_queries(codec: PerRateCodec) -> tuple[list[Symbols], Queries]:
+    """Random symbols, and the queries that the CPU decodes from them."""
     codes = np.random.default_rng(0).integers(-100, 101, (NUM_QUERIES, NUM_SYMBOLS, 2)).astype(np.int8)
     symbols = [dequantize(each) for each in codes]
     network = codec.load_decoder(RATE, backend="onnxruntime")
-    queries = network(np.stack([unpair_symbols(each) for each in symbols]))
-    queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
-    return symbols, Questions(torch.from_numpy(codes), torch.nn.Identity(), torch.from_numpy(queries))
+    vectors = network(np.stack([unpair_symbols(each) for each in symbols]))
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return symbols, Queries(torch.from_numpy(codes), torch.nn.Identity(), torch.from_numpy(vectors))
 
 
 def _numbers(number: int, num_frames: int) -> list[int]:
-    """Which of the questions a call sends."""
+    """Indices of the queries of a call."""
     return [(number + frame) % NUM_QUERIES for frame in range(num_frames)]
 
 
@@ -103,19 +101,19 @@ def _numbers(number: int, num_frames: int) -> list[int]:
 class _Checker:
     """Each frame's own vector must be found, and its cosine be the CPU's."""
 
-    places: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int64]
     cosines: npt.NDArray[np.float32]
     num_frames: int
     tolerance: float
 
-    def __call__(self, number: int, answers: list[Candidate | None]) -> None:
+    def __call__(self, number: int, candidates: list[Candidate | None]) -> None:
         numbers = _numbers(number, self.num_frames)
-        if len(answers) != len(numbers):
-            raise RuntimeError(f"{len(answers)} answers to {len(numbers)} frames")
-        for query, answer in zip(numbers, answers, strict=True):
-            place, score = answer or (-1, 0.0)
-            if place != self.places[query]:
-                raise RuntimeError(f"query {query}: found {place}, expected {self.places[query]}")
+        if len(candidates) != len(numbers):
+            raise RuntimeError(f"{len(candidates)} candidates for {len(numbers)} frames")
+        for query, candidate in zip(numbers, candidates, strict=True):
+            entry_id, score = candidate or (-1, 0.0)
+            if entry_id != self.ids[query]:
+                raise RuntimeError(f"query {query}: found {entry_id}, expected {self.ids[query]}")
             if not (error := abs(score - self.cosines[query])) <= self.tolerance:
                 raise RuntimeError(
                     f"query {query}: its cosine differs from the CPU's by {error:.1e}, over {self.tolerance}"

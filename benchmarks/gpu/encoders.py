@@ -1,11 +1,10 @@
-"""A picture to codes at batch 1: a ViT-B/32 in torch, and the built-in model set's one graph in whatever can run it."""
+"""An image to codes at batch 1: a ViT-B/32 in torch, and the built-in model set's graph in every backend."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,22 +21,23 @@ from engines.models.codecs import NestedCodec
 from engines.models.model_set import ModelSet
 from engines.options import Precision
 from semlink.iq import dequantize
+from semlink.report import Scalar
 from trainer.codecs.kbsc import KbscNetwork
 
 __all__ = ["VisionTransformer", "bench_builtin", "bench_vit"]
 
 SIZE_PX, NUM_SYMBOLS = 224, 64
-NUM_PICTURES = 4
+NUM_IMAGES = 4
 _DTYPES = {Precision.FP32: torch.float32, Precision.FP16: torch.float16}
 _LEAST_COSINE = {Precision.FP32: 0.9999, Precision.FP16: 0.995}
-"""Of codes with those of single precision on the CPU: rounding to int8 falls the other way now and then."""
+"""Of codes with those of single precision on the CPU: a few values round to another int8."""
 _ON_GPU = ("onnxruntime", "onnxruntime-tensorrt")
 
 
 class VisionTransformer(nn.Module):
     """The image tower of CLIP's ViT-B/32, by its shapes (arXiv 2103.00020, section 2.4; arXiv 2010.11929, table 1).
 
-    Pictures (batch, 3, 224, 224), scaled and centred, to features (batch, 512).
+    Images (batch, 3, 224, 224), normalised, to features (batch, 512).
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class VisionTransformer(nn.Module):
         self.norm_after = nn.LayerNorm(width)
         self.projection = nn.Parameter(width**-0.5 * torch.randn(width, feature_dim))
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Features of a batch."""
-        tokens = self.patches(pictures).flatten(2).transpose(1, 2)
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
         first = self.class_token.expand(len(tokens), 1, -1)
         tokens = torch.cat([first, tokens], dim=1) + self.positions
         tokens = self.layers(self.norm_before(tokens))
@@ -81,19 +81,19 @@ class _Layer(nn.Module):
 
 
 class _Transmitter(nn.Module):
-    """uint8 picture (1, 224, 224, 3) to int8 codes (n, 2): preprocessing, tower, the paper's codec, quantization."""
+    """uint8 image (1, 224, 224, 3) to int8 codes (n, 2): preprocessing, tower, the paper's codec, quantization."""
 
     def __init__(self, tower: nn.Module) -> None:
         super().__init__()
         self.tower = tower
         self.codec = KbscNetwork(512, 2 * NUM_SYMBOLS).encoder
-        # CLIP's, of pictures in 0 .. 255.
+        # CLIP's, of pixels in 0 .. 255.
         self.register_buffer("mean", torch.tensor([122.77, 116.75, 104.09]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor([68.5, 66.63, 70.32]).view(1, 3, 1, 1))
         self.code_step = float(dequantize(np.array([[1, 0]], np.int8))[0].real)
 
-    def forward(self, picture: torch.Tensor) -> torch.Tensor:
-        pixels = (picture.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) / self.std
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        pixels = (image.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) / self.std
         features = self.tower(pixels)
         latent = self.codec(features / features.norm(dim=1, keepdim=True)).float().view(-1, 2)
         symbols = latent / latent.square().sum(dim=1).mean().sqrt()
@@ -101,36 +101,36 @@ class _Transmitter(nn.Module):
 
 
 def bench_vit(bench: DeviceBench) -> None:
-    """A picture in the device's memory to codes there."""
+    """Time an image in the device's memory to codes there."""
     torch.manual_seed(0)
     network = _Transmitter(VisionTransformer()).eval()
-    pictures = _pictures()
+    images = _images()
     with torch.no_grad():
-        expected = [network(torch.from_numpy(picture)).numpy() for picture in pictures]
+        expected = [network(torch.from_numpy(image)).numpy() for image in images]
     num_weights = sum(weights.numel() for weights in network.parameters())
     for precision, dtype in _DTYPES.items():
-        stem = f"picture_to_codes_vit_b32_{precision.value}_torch"
+        stem = f"image_to_codes_vit_b32_{precision.value}_torch"
         with bench.part(stem):
             bench.require_free(num_weights * dtype.itemsize)
-            ours = deepcopy(network).to(bench.device, dtype)
-            on_device = [torch.from_numpy(picture).to(bench.device) for picture in pictures]
-            _time_vit(bench, ours, on_device, stem, _CodesChecker(expected, precision), precision, num_weights)
+            moved = deepcopy(network).to(bench.device, dtype)
+            on_device = [torch.from_numpy(image).to(bench.device) for image in images]
+            _time_vit(bench, moved, on_device, stem, _CodesChecker(expected, precision), precision, num_weights)
 
 
 def _time_vit(
     bench: DeviceBench,
     network: nn.Module,
-    pictures: list[torch.Tensor],
+    images: list[torch.Tensor],
     stem: str,
     check: _CodesChecker,
     precision: Precision,
     num_weights: int,
 ) -> None:
-    picture = pictures[0].clone()
+    image = images[0].clone()
     codes = torch.zeros((NUM_SYMBOLS, 2), dtype=torch.int8, device=bench.device)
 
     def work() -> None:
-        codes.copy_(network(picture))
+        codes.copy_(network(image))
 
     for is_graph in (False, True):
         name = f"{stem}{'_cuda_graph' if is_graph else ''}"
@@ -140,7 +140,7 @@ def _time_vit(
             run = captured(work) if is_graph else work
 
             def call(number: int, run: Callable[[], None] = run) -> torch.Tensor:
-                picture.copy_(pictures[number % NUM_PICTURES])
+                image.copy_(images[number % NUM_IMAGES])
                 run()
                 return codes
 
@@ -148,21 +148,20 @@ def _time_vit(
                 name,
                 call,
                 lambda number, result: check(number, result.cpu().numpy()),
-                precision=precision.value,
-                cuda_graph=is_graph,
+                notes={"precision": precision.value, "cuda_graph": is_graph},
                 bytes_moved=num_weights * _DTYPES[precision].itemsize,  # batch 1 reads every weight
-                operations=2 * num_weights * 50,  # every token meets nearly all of them
+                operations=2 * num_weights * 50,  # each of the 50 tokens is multiplied by nearly all of them
             )
 
 
 def bench_builtin(bench: DeviceBench) -> None:
-    """A picture in host memory to codes there, by the graph that `semlink tx` runs."""
-    pictures = _pictures()
+    """Time an image in host memory to codes there, by the graph that `semlink tx` runs."""
+    images = _images()
     reference = OnnxRuntimeRunner(_builtin_graph(Precision.FP32), num_threads=torch.get_num_threads())
-    expected = [reference(picture) for picture in pictures]
+    expected = [reference(image) for image in images]
     for precision in _DTYPES:
         graph = b""
-        stem = f"picture_to_codes_builtin_{precision.value}"
+        stem = f"image_to_codes_builtin_{precision.value}"
         with bench.part(f"{stem}_graph"):
             graph = _builtin_graph(precision)
         if not graph:
@@ -170,9 +169,9 @@ def bench_builtin(bench: DeviceBench) -> None:
         check = _CodesChecker(expected, precision)
         for backend, device in product(_ON_GPU, ["gpu"]) if bench.is_cuda else [("onnxruntime", "cpu")]:
             with bench.part(f"{stem}_{backend}_{device}"):
-                _time_onnxruntime(bench, graph, backend, device, pictures, stem, check, precision)
+                _time_onnxruntime(bench, graph, backend, device, images, stem, check, precision)
         with bench.part(f"{stem}_tensorrt"):
-            _time_tensorrt(bench, graph, pictures, stem, check, precision)
+            _time_tensorrt(bench, graph, images, stem, check, precision)
 
 
 def _builtin_graph(precision: Precision) -> bytes:
@@ -188,7 +187,7 @@ def _time_onnxruntime(
     graph: bytes,
     backend: str,
     device: str,
-    pictures: list[np.ndarray],
+    images: list[np.ndarray],
     stem: str,
     check: _CodesChecker,
     precision: Precision,
@@ -198,18 +197,17 @@ def _time_onnxruntime(
     )
     bench.time(
         f"{stem}_{backend}_{device}",
-        lambda number: runner(pictures[number % NUM_PICTURES]),
+        lambda number: runner(images[number % NUM_IMAGES]),
         check,
-        precision=precision.value,
-        engine=runner.description,
         has_events=False,
+        notes={"precision": precision.value, "engine": runner.description},
     )
 
 
 def _time_tensorrt(
     bench: DeviceBench,
     graph: bytes,
-    pictures: list[np.ndarray],
+    images: list[np.ndarray],
     stem: str,
     check: _CodesChecker,
     precision: Precision,
@@ -220,29 +218,30 @@ def _time_tensorrt(
     for use_cuda_graph in (False, True):
         name = f"{stem}_tensorrt{'_cuda_graph' if use_cuda_graph else ''}"
         with TensorRtRunner(graph, precision=precision.value, use_cuda_graph=use_cuda_graph) as runner:
-            notes: dict[str, Any] = {"precision": precision.value, "cuda_graph": use_cuda_graph}
-            bench.time(name, lambda n: runner(pictures[n % NUM_PICTURES]), check, has_events=False, **notes)
-            times_s = [runner.device_ms(pictures[n % NUM_PICTURES]) / 1e3 for n in range(bench.num_rounds)]
-            bench.add(f"{name}_on_device", times_s, clock="CUDA events", **notes)
+            notes: dict[str, Scalar] = {"precision": precision.value, "cuda_graph": use_cuda_graph}
+            bench.time(name, lambda n: runner(images[n % NUM_IMAGES]), check, has_events=False, notes=notes)
+            times_s = [runner.device_ms(images[n % NUM_IMAGES]) / 1e3 for n in range(bench.num_rounds)]
+            bench.add(f"{name}_on_device", times_s, {"clock": "CUDA events", **notes})
 
 
 class _CodesChecker:
-    """Codes must point where those of single precision on the CPU do."""
+    """Codes must have the direction of those of single precision on the CPU."""
 
     def __init__(self, expected: list[np.ndarray], precision: Precision) -> None:
         self._expected = [codes.astype(np.float64).ravel() for codes in expected]
         self._least = _LEAST_COSINE[precision]
 
     def __call__(self, number: int, codes: np.ndarray) -> None:
-        got, wanted = codes.astype(np.float64).ravel(), self._expected[number % NUM_PICTURES]
-        cosine = float(got @ wanted / max(np.linalg.norm(got) * np.linalg.norm(wanted), 1e-12))
+        vector, expected = codes.astype(np.float64).ravel(), self._expected[number % NUM_IMAGES]
+        norms = float(np.linalg.norm(vector) * np.linalg.norm(expected))
+        cosine = float(vector @ expected) / max(norms, 1e-12)
         if not cosine >= self._least:
             raise RuntimeError(f"codes have a cosine of {cosine:.5f} with the CPU's, under {self._least}")
 
 
-def _pictures() -> list[np.ndarray]:
-    """(1, 224, 224, 3) uint8 each: smooth and not alike, for noise says nothing to a network."""
+def _images() -> list[np.ndarray]:
+    """Smooth, distinct images (1, 224, 224, 3) uint8; features of noise would all be alike."""
     rng = np.random.default_rng(0)
-    coarse = torch.from_numpy(rng.uniform(0, 255, (NUM_PICTURES, 3, 7, 7)))
+    coarse = torch.from_numpy(rng.uniform(0, 255, (NUM_IMAGES, 3, 7, 7)))
     smooth = functional.interpolate(coarse, size=(SIZE_PX, SIZE_PX), mode="bicubic").clamp(0, 255)
-    return [picture[None] for picture in smooth.permute(0, 2, 3, 1).to(torch.uint8).contiguous().numpy()]
+    return [image[None] for image in smooth.permute(0, 2, 3, 1).to(torch.uint8).contiguous().numpy()]

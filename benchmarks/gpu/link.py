@@ -1,4 +1,4 @@
-"""Both ends in one process over loopback ZeroMQ: a camera's picture in memory to its match in memory."""
+"""Both ends in one process over loopback ZeroMQ: a camera image in memory to its match in memory."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from engines.models.model_set import ModelSet
 from engines.options import EngineOptions, Precision
 from semlink.image import LoadedImage
 from semlink.rates import parse_rate
+from semlink.report import Scalar
 from semlink.transport import FrameReceiver, FrameSender
 
-__all__ = ["bench_link"]
+__all__ = ["MatchChecker", "bench_link"]
 
 RATE = parse_rate("64")
 NUM_SENT = 4
@@ -47,20 +48,19 @@ _RECEIVERS = (
     ("kbsc", "onnxruntime", SearchDevice.GPU, SearchPrecision.FP16),
     ("kbsc", "tensorrt", SearchDevice.GPU, SearchPrecision.FP16),
 )
-"""Codec, what runs its decoder network if it has one, and the search; the last hands the query over on the GPU."""
+"""Codec, backend of its decoder network if it has one, and search; in the last the query stays on the GPU."""
 
 
 def bench_link(bench: DeviceBench, num_entries: int) -> None:
     """Time every pair of a transmitter's backend and a receiver over one knowledge base."""
     models = ModelSet.find("builtin")
-    sent = [_picture(seed, CAMERA_PX) for seed in range(NUM_SENT)]
+    sent = [_image(seed, CAMERA_PX) for seed in range(NUM_SENT)]
     with tempfile.TemporaryDirectory(prefix="semlink-bench-") as folder:
         kb = Path(folder, "kb")
         others = (
-            LabelledImage("other", f"other-{seed}.png", _picture(seed, ENTRY_PX))
-            for seed in range(NUM_SENT, num_entries)
+            LabelledImage("other", f"other-{seed}.png", _image(seed, ENTRY_PX)) for seed in range(NUM_SENT, num_entries)
         )
-        known = (LabelledImage("sent", f"sent-{number}.png", picture) for number, picture in enumerate(sent))
+        known = (LabelledImage("sent", f"sent-{number}.png", image) for number, image in enumerate(sent))
         encoder = ImageEncoder(models, num_threads=torch.get_num_threads())
         build_knowledge_base([*known, *others], kb, encoder, codecs=models.codecs)
         for backend, precision in _TRANSMITTERS:
@@ -85,24 +85,25 @@ def bench_link(bench: DeviceBench, num_entries: int) -> None:
                         )
                         receiver = Receiver(decoders, knowledge_base)
                         tolerance = TOLERANCE[search_precision] if search_precision is SearchPrecision.FP16 else None
-                        check = _Checker(_answers_of_the_cpu(models, kb, model, sent), codec, tolerance)
-                        _time_link(bench, name, model, receiver, sent, check, precision=precision.value, search=search)
+                        notes: dict[str, Scalar] = {"precision": precision.value, "search": search}
+                        check = MatchChecker(_matches_of_the_cpu(models, kb, model, sent), codec, tolerance)
+                        _time_link(bench, name, model, receiver, sent, check, notes)
 
 
-def _answers_of_the_cpu(models: ModelSet, kb: Path, model: GraphModel, sent: list[np.ndarray]) -> list[Match]:
-    """What a receiver on the CPU in single precision answers to the frames that will be sent."""
+def _matches_of_the_cpu(models: ModelSet, kb: Path, model: GraphModel, sent: list[np.ndarray]) -> list[Match]:
+    """Matches of a receiver on the CPU in single precision."""
     frames: list[bytes] = []
     transmitter = Transmitter(model, RATE, frames.append)
-    for picture in sent:
-        transmitter.run_once(LoadedImage(picture, *picture.shape[:2]))
+    for image in sent:
+        transmitter.run_once(LoadedImage(image, *image.shape[:2]))
     with KnowledgeBase.open(kb, models.encoder_fingerprint) as knowledge_base:
         receiver = Receiver(
             Decoders.of(models, knowledge_base, DecoderOptions(rates=[RATE], backend="onnxruntime")), knowledge_base
         )
-        answers = [match for frame in frames if (match := receiver.run_once(frame)) is not None]
-    if len(answers) != len(sent):
-        raise RuntimeError(f"the CPU's receiver answers {len(answers)} of {len(sent)} frames")
-    return answers
+        matches = [match for frame in frames if (match := receiver.run_once(frame)) is not None]
+    if len(matches) != len(sent):
+        raise RuntimeError(f"the CPU's receiver matches {len(matches)} of {len(sent)} frames")
+    return matches
 
 
 def _time_link(
@@ -111,23 +112,23 @@ def _time_link(
     model: GraphModel,
     receiver: Receiver,
     sent: list[np.ndarray],
-    check: _Checker,
-    **notes: str,
+    check: MatchChecker,
+    notes: dict[str, Scalar],
 ) -> None:
-    pictures = [LoadedImage(picture, *picture.shape[:2]) for picture in sent]
+    images = [LoadedImage(image, *image.shape[:2]) for image in sent]
     with FrameReceiver("tcp://127.0.0.1:*") as frames, FrameSender(frames.endpoint) as sender:
         transmitter = Transmitter(model, RATE, sender.send)
 
         def send_and_match(number: int) -> Match | None:
-            transmitter.run_once(pictures[number % NUM_SENT])
+            transmitter.run_once(images[number % NUM_SENT])
             message = frames.receive(timeout_s=5.0)
             return None if message is None else receiver.run_once(message)
 
-        bench.time(name, send_and_match, check, has_events=False, **notes)
+        bench.time(name, send_and_match, check, has_events=False, notes=notes)
 
 
 def _require(bench: DeviceBench, backends: set[str], device: SearchDevice) -> None:
-    """Skip what needs a GPU where there is none, or packages that are not here."""
+    """Skip a part that needs a GPU or packages that this machine lacks."""
     if "tensorrt" in backends:
         bench.require_tensorrt()
     if not bench.is_cuda and device is SearchDevice.GPU:
@@ -135,12 +136,12 @@ def _require(bench: DeviceBench, backends: set[str], device: SearchDevice) -> No
 
 
 @dataclass(frozen=True, eq=False)
-class _Checker:
-    """Answers must be the CPU's, and `nested`'s the very picture; `kbsc` loses too much for that, on the CPU too.
+class MatchChecker:
+    """Matches must be the CPU's, and those of `nested` the sent image; `kbsc` loses too much for that.
 
     Attributes
     ----------
-    tolerance : how far another entry's score may be from that of the CPU's; None where it must be the same entry
+    tolerance : largest difference of another entry's score from the CPU's; None if the entry must be the same
     """
 
     expected: list[Match]
@@ -148,22 +149,23 @@ class _Checker:
     tolerance: float | None
 
     def __call__(self, number: int, match: Match | None) -> None:
+        """Raise RuntimeError if the match of a call is wrong."""
         number %= NUM_SENT
         if match is None:
-            raise RuntimeError(f"picture {number}: no match")
+            raise RuntimeError(f"image {number}: no match")
         expected = self.expected[number]
         is_near = self.tolerance is not None and abs(match.score - expected.score) <= self.tolerance
         if match.entry_id != expected.entry_id and not is_near:
             raise RuntimeError(
-                f"picture {number}: found entry {match.entry_id} ({match.score:.4f}), the CPU finds"
+                f"image {number}: found entry {match.entry_id} ({match.score:.4f}), the CPU finds"
                 f" {expected.entry_id} ({expected.score:.4f})"
             )
         if self.codec == "nested" and match.source != f"sent-{number}.png":
-            raise RuntimeError(f"picture {number}: found {match.source}, expected sent-{number}.png")
+            raise RuntimeError(f"image {number}: found {match.source}, expected sent-{number}.png")
 
 
-def _picture(seed: int, size: tuple[int, int]) -> np.ndarray:
-    """(height, width, 3) uint8, smooth and like no other."""
+def _image(seed: int, size: tuple[int, int]) -> np.ndarray:
+    """Smooth image of its own for each seed, (height, width, 3) uint8."""
     coarse = torch.from_numpy(np.random.default_rng(seed).uniform(0, 255, (1, 3, 5, 5)))
     smooth = functional.interpolate(coarse, size=size, mode="bicubic").clamp(0, 255)
     return smooth[0].permute(1, 2, 0).to(torch.uint8).contiguous().numpy()

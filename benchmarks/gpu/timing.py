@@ -1,35 +1,38 @@
-"""Timing on one device: host wall clock and CUDA events, each result checked, each refusal kept by name."""
+"""Timing on one device: host wall clock and CUDA events, each result checked, each part that cannot run named."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
-from benchmarks.run import percentiles_ms
+from benchmarks.report.schemas import DevicePart
 from engines.backends.target import missing_for_tensorrt
 from semlink.errors import EngineError, MissingDependencyError
 from semlink.machine import machine_state
+from semlink.report import Scalar, Stage
+from semlink.timing import summarize_latency
 
 __all__ = ["DeviceBench", "SkipPart", "captured"]
 
 
 class SkipPart(Exception):  # noqa: N818  # no error: this machine lacks something
-    """What this machine cannot run, and why."""
+    """Ends a part that this machine cannot run; the message is the reason."""
 
 
 class DeviceBench:
-    """Rows of a report, of one device.
+    """Stages of a report on one device.
 
     Parameters
     ----------
     device : torch's; everything that is timed runs there
     num_rounds, num_warm_up : calls of each part, timed and not
-    save : called after each part, so that a run that is cut off keeps what it has
+    save : called after each part, so that an interrupted run keeps its results
     """
 
     def __init__(
@@ -37,19 +40,19 @@ class DeviceBench:
     ) -> None:
         self.device = device
         self.num_rounds, self.num_warm_up = num_rounds, num_warm_up
-        self.rows: list[dict[str, Any]] = []
-        self.skipped: list[dict[str, str]] = []
-        self.failed: list[dict[str, str]] = []
+        self.stages: list[Stage] = []
+        self.skipped: list[DevicePart] = []
+        self.failed: list[DevicePart] = []
         self._save = save
 
     @property
     def is_cuda(self) -> bool:
-        """Whether there are CUDA events and graphs."""
+        """Whether the device has CUDA events and graphs."""
         return self.device.type == "cuda"
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """One part: what cannot run is skipped by name, what goes wrong ends the part and not the run."""
+        """Run one part: one that cannot run is skipped by name, an error ends the part and not the run."""
         print(f"{name} ...", flush=True)
         try:
             yield
@@ -59,16 +62,16 @@ class DeviceBench:
             self._skip(name, ". ".join(str(error).split(". ")[:2]))
         except ModuleNotFoundError as error:
             self._skip(name, f"not installed: {error.name}")
-        except Exception as error:  # noqa: BLE001  # one part that breaks is not to cost the others
-            words = (str(error).strip().splitlines() or [""])[0]
-            self.failed.append({"name": name, "error": f"{type(error).__name__}: {words}"})
-            print(f"  FAILED: {self.failed[-1]['error']}", flush=True)
+        except Exception as error:  # noqa: BLE001  # one part that breaks must not cost the others
+            message = (str(error).strip().splitlines() or [""])[0]
+            self.failed.append(DevicePart(name, f"{type(error).__name__}: {message}"))
+            print(f"  FAILED: {self.failed[-1].reason}", flush=True)
         if self.is_cuda:
             torch.cuda.empty_cache()
         self._save(self)
 
     def _skip(self, name: str, reason: str) -> None:
-        self.skipped.append({"name": name, "reason": reason})
+        self.skipped.append(DevicePart(name, reason))
         print(f"  skipped: {reason}", flush=True)
 
     def time(
@@ -78,17 +81,19 @@ class DeviceBench:
         check: Callable[[int, Any], None],
         *,
         has_events: bool = True,
-        **notes: str | float | bool,
+        bytes_moved: float | None = None,
+        operations: float | None = None,
+        notes: Mapping[str, Scalar] | None = None,
     ) -> None:
-        """Time `call(number)` from a cold queue to its result on the host; two rows where CUDA events can see it.
+        """Time `call(number)` from an empty queue to its result on the host; a second stage where CUDA events apply.
 
         Parameters
         ----------
-        call : puts its work on torch's current stream, copies included; what it returns is read after the device
-            is done
-        check : raises if the result is wrong; runs after every call, outside the time
-        has_events : False where the work is on a stream of its own, which torch's events do not see
-        notes : for the row
+        call : puts its work on torch's current stream, copies included; its result is read after the device is idle
+        check : raises if the result is wrong; runs after every call and is not timed
+        has_events : False if the work is on a stream of its own, which torch's events do not cover
+        bytes_moved, operations : of one call, see `Stage`
+        notes : of the stage
         """
         has_events = has_events and self.is_cuda
         host_s, device_s = [], []
@@ -110,71 +115,78 @@ class DeviceBench:
                 host_s.append(took_s)
                 if start is not None and end is not None:
                     device_s.append(start.elapsed_time(end) / 1e3)
-        if self.is_cuda:
-            notes |= _clocks()
-        self.add(name, host_s, clock="host wall", **notes)
-        if device_s:
-            self.add(f"{name}_on_device", device_s, clock="CUDA events", **notes)
+        clocks = _clocks() if self.is_cuda else {}
+        for stage, times_s, clock in ((name, host_s, "host wall"), (f"{name}_on_device", device_s, "CUDA events")):
+            if times_s:
+                all_notes = {"clock": clock, **(notes or {}), **clocks}
+                self.add(stage, times_s, all_notes, bytes_moved=bytes_moved, operations=operations)
 
-    def add(self, name: str, times_s: list[float], **notes: str | float | bool) -> None:
-        """Keep a row of `semlink bench-report`'s shape."""
-        row = {
-            "name": name,
-            "num_rounds": len(times_s),
-            **percentiles_ms(times_s),
-            "device": self.device.type,
-            **notes,
-        }
-        self.rows.append(row)
-        print(f"  {name:64} p50 {row['p50_ms']:9.4f}  p99 {row['p99_ms']:9.4f} ms", flush=True)
+    def add(
+        self,
+        name: str,
+        times_s: list[float],
+        notes: Mapping[str, Scalar],
+        *,
+        bytes_moved: float | None = None,
+        operations: float | None = None,
+    ) -> None:
+        """Keep a stage."""
+        stage = Stage.of(
+            name,
+            summarize_latency([1e3 * time_s for time_s in times_s]),
+            is_end_to_end=name.startswith("end_to_end"),
+            notes={"device": self.device.type, **notes},
+        )
+        self.stages.append(msgspec.structs.replace(stage, bytes_moved=bytes_moved, operations=operations))
+        print(f"  {name:64} p50 {stage.p50_ms:9.4f}  p99 {stage.p99_ms:9.4f} ms", flush=True)
 
     def synchronize(self) -> None:
-        """Wait until the device has done all that was asked of it."""
+        """Wait until the device is idle."""
         if self.is_cuda:
             torch.cuda.synchronize(self.device)
 
     def require_free(self, num_bytes: int) -> None:
-        """Skip what does not fit: a tenth is left for scratch memory."""
+        """Skip a part that does not fit; a tenth of the free memory is left for scratch space."""
         free = torch.cuda.mem_get_info(self.device)[0] if self.is_cuda else host_free_bytes()
         if num_bytes > 0.9 * free:
             where = "the GPU" if self.is_cuda else "the host"
             raise SkipPart(f"needs {num_bytes / 2**30:.1f} GiB of {where}, of which {free / 2**30:.1f} GiB are free")
 
     def require_tensorrt(self) -> None:
-        """Skip what runs in TensorRT where it is not installed, or there is no GPU."""
+        """Skip a part that runs in TensorRT if that is not installed, or there is no GPU."""
         if missing := missing_for_tensorrt():
             raise SkipPart(f"not installed: {', '.join(missing)}")
         if not self.is_cuda:
             raise SkipPart("TensorRT needs a GPU")
 
     def pinned(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Host memory that the GPU copies from and to by itself; plain memory without one."""
+        """Host memory that the GPU reads and writes directly; plain memory without a GPU."""
         return tensor.pin_memory() if self.is_cuda else tensor
 
 
 def _clocks() -> dict[str, float]:
-    """The GPU's clock while it is still that of the measurement; nothing where the driver does not tell."""
+    """The GPU's clock, still that of the measurement; empty if the driver does not report it."""
     gpus = machine_state().gpus
     return {"sm_mhz": gpus[0].sm_mhz} if gpus and gpus[0].sm_mhz is not None else {}
 
 
 def host_free_bytes() -> int:
-    """Memory that new allocations can have, caches of files included."""
+    """Memory that is free for new allocations, file caches included."""
     for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("MemAvailable:"):
             return 1024 * int(line.split()[1])
-    raise SkipPart("this kernel does not tell how much memory is available")
+    raise SkipPart("this kernel does not report the available memory")
 
 
 def captured(work: Callable[[], None]) -> Callable[[], None]:
-    """Record `work`, which allocates and copies on the GPU alone, as a CUDA graph; what replays it."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
+    """Record `work`, which allocates and copies on the GPU alone, as a CUDA graph; a function that replays it."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     # Libraries make their handles and choose their kernels in the first calls, which cannot be recorded.
-    with torch.cuda.stream(aside):
+    with torch.cuda.stream(stream):
         for _ in range(3):
             work()
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         work()

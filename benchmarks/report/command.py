@@ -1,65 +1,95 @@
-"""`semlink bench-report`: any set of benchmark reports as one page."""
+"""`semlink bench`: shows reports as a page, and compares two."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
-from benchmarks.report.compare import DEFAULT_LEAST_CHANGE, compare, older_of
-from benchmarks.report.files import read_bench_file
-from benchmarks.report.page import Peaks, build_page
-from benchmarks.report.render import as_markdown, require_renderer, write_page
+from benchmarks.report.compare import DEFAULT_LEAST_CHANGE
+from benchmarks.report.compare import compare as compare_reports
+from benchmarks.report.files import read_report_file
+from benchmarks.report.page import Page
+from benchmarks.report.peaks import Peaks
+from benchmarks.report.render import as_markdown, write_page
+from benchmarks.report.sections import comparison_section, report_section
+from semlink.cli.options import ENGINE, OUTPUT, AsJson
+from semlink.cli.output import notify, stderr_console
 from semlink.config import ConfigFile
 
 __all__ = ["app"]
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Show reports of measurements, and compare them.")
+
+OutPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Page to write, .html or .md, with charts; by default Markdown without charts on standard output.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+_SHOW_EPILOG = """Examples:
+
+semlink bench show benchmarks/results/latency.json
+
+semlink bench show latency.json accuracy.json --peak-gb-s 20 --out report.html"""
 
 
-@app.command(
-    short_help="Show benchmark reports, and compare them.",
-    epilog="Example: semlink bench-report now/latency.json --against before/latency.json --out report.html",
-)
-def bench_report(
-    files: Annotated[list[Path], typer.Argument(help="JSON of make bench, engine bench, side by side, or demo.")],
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(help="An older report to compare with; may be given several times.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help=".md or .html; Markdown on stdout if not given.", show_default=False)
-    ] = None,
-    least_change: Annotated[
-        float, typer.Option(help="Smallest change of p50 that counts, in per cent; less where clocks are locked.")
-    ] = 100 * DEFAULT_LEAST_CHANGE,
+@app.command(epilog=_SHOW_EPILOG)
+def show(
+    files: Annotated[list[Path], typer.Argument(help="JSON reports of any kind.")],
     peak_gb_s: Annotated[
-        float | None, typer.Option(help="The memory's bandwidth, for the share of its floor.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Bandwidth of the memory in GB/s; adds the least time that each stage could take.",
+            show_default=False,
+            rich_help_panel=ENGINE,
+        ),
     ] = None,
     peak_tflop_s: Annotated[
-        float | None, typer.Option(help="Peak arithmetic, for the share of its floor.", show_default=False)
+        float | None,
+        typer.Option(help="Peak arithmetic in TFLOP/s, likewise.", show_default=False, rich_help_panel=ENGINE),
     ] = None,
+    out: OutPage = None,
     config: ConfigFile = None,
 ) -> None:
-    """Put benchmark reports on one page, in Markdown or HTML, and say what changed since older ones."""
-    peaks = Peaks(
-        bytes_per_s=None if peak_gb_s is None else peak_gb_s * 1e9,
-        operations_per_s=None if peak_tflop_s is None else peak_tflop_s * 1e12,
-    )
-    if out is not None:
-        require_renderer(out)
-    newer = [read_bench_file(path) for path in files]
-    older = [read_bench_file(path) for path in against or ()]
-    pairs = [(file, older_of(file, older)) for file in newer]
-    page = build_page(
-        newer,
-        [compare(file, before, least_change=least_change / 100) for file, before in pairs if before is not None],
-        uncompared=[file for file, before in pairs if before is None] if older else [],
-        peaks=peaks,
-    )
+    """Show reports on one page: the verdict, a chart, the figures, and how they were measured."""
+    peaks = Peaks.of(peak_gb_s, peak_tflop_s)
+    _write(Page("Reports", tuple(report_section(read_report_file(path), peaks) for path in files)), out)
+
+
+@app.command(epilog="Example: semlink bench compare new/latency.json old/latency.json --out changes.html")
+def compare(
+    new: Annotated[Path, typer.Argument(help="Report of the new measurement.")],
+    old: Annotated[Path, typer.Argument(help="Report of the old measurement, of the same kind.")],
+    least_change: Annotated[
+        float,
+        typer.Option(
+            help="Smallest change of p50 that counts, in per cent; lower it if clocks are locked.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = 100 * DEFAULT_LEAST_CHANGE,
+    as_json: AsJson = False,
+    out: OutPage = None,
+    config: ConfigFile = None,
+) -> None:
+    """Compare the stages of two reports: faster, slower, or no change beyond noise."""
+    newer, older = read_report_file(new).report, read_report_file(old).report
+    comparison = compare_reports(newer, older, least_change=least_change / 100)
+    if as_json:
+        print(msgspec.json.encode(comparison).decode())
+    if out is not None or not as_json:
+        _write(Page("Comparison", (comparison_section(comparison, newer, older),)), out)
+
+
+def _write(page: Page, out: Path | None) -> None:
     if out is None:
-        typer.echo(as_markdown(page), nl=False)
+        print(as_markdown(page), end="")
         return
     write_page(page, out)
-    typer.echo(f"wrote {out}")
+    notify(stderr_console(), f"wrote {out}")

@@ -1,16 +1,16 @@
-"""Two benchmark reports against each other, with no more said than their noise allows."""
+"""Compares two reports stage by stage, with no more said than their noise allows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from enum import Enum
 
 import msgspec
 
-from benchmarks.report.files import BenchFile
-from benchmarks.report.kinds import Stage
 from semlink.errors import ConfigError
+from semlink.report import Report, Stage
 
-__all__ = ["DEFAULT_LEAST_CHANGE", "MIN_SAMPLES", "Comparison", "StageChange", "compare", "judge", "older_of"]
+__all__ = ["DEFAULT_LEAST_CHANGE", "MIN_SAMPLES", "Comparison", "StageChange", "Verdict", "compare", "judge"]
 
 MIN_SAMPLES = 20
 """With fewer, the 95th percentile lies between the two largest samples and says nothing of the spread."""
@@ -21,41 +21,51 @@ _ROUNDING = 1e-9
 """Share by which a change must exceed its bound, so that one that equals it is not decided by rounding."""
 
 
+class Verdict(Enum):
+    """What a change of the median means."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    NO_CHANGE = "no change beyond noise"
+    TOO_FEW_SAMPLES = f"fewer than {MIN_SAMPLES} samples"
+    NOT_TIMED = "not timed in both"
+    NOT_COMPARABLE = "not comparable"
+
+
 class StageChange(msgspec.Struct, frozen=True):
-    """One stage in both reports; `verdict` is empty where none may be given."""
+    """One stage in both reports: medians [ms], their difference as a share of the older, and what it means."""
 
     name: str
-    older_p50: float | None
-    newer_p50: float | None
-    verdict: str
+    older_p50_ms: float | None
+    newer_p50_ms: float | None
+    change: float | None
+    verdict: Verdict
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What became of one report's stages.
+    """Two reports, stage by stage.
 
     Attributes
     ----------
-    obstacles : why no verdict is given; empty if one is
-    differing_settings : what was chosen otherwise, in words; verdicts are given all the same
-    only_older, only_newer : stages without a counterpart
-    least_change : share of the older median, as `judge` took it
+    obstacles : what differs between the two measurements so that no stage has a verdict; empty if all have
+    differing_settings : options that differ, in words; stages have verdicts all the same
+    only_older, only_newer : names of stages without a counterpart
+    least_change : share of the older median, as given to `judge`
     """
 
-    newer: BenchFile
-    older: BenchFile
-    obstacles: tuple[str, ...]
-    differing_settings: tuple[str, ...]
-    changes: tuple[StageChange, ...]
-    only_older: tuple[str, ...]
-    only_newer: tuple[str, ...]
+    obstacles: list[str]
+    differing_settings: list[str]
+    changes: list[StageChange]
+    only_older: list[str]
+    only_newer: list[str]
     least_change: float
 
 
-def judge(newer: Stage, older: Stage, *, least_change: float = DEFAULT_LEAST_CHANGE) -> str:
-    """Say in words whether a stage became faster or slower.
+def judge(newer: Stage, older: Stage, *, least_change: float = DEFAULT_LEAST_CHANGE) -> Verdict:
+    """Decide whether a stage became faster or slower.
 
     The medians must differ by more than the spreads of both runs together, a spread being p95 - p50, and by more
-    than `least_change` of the older median. Percentages are of the older median.
+    than `least_change` of the older median.
 
     Parameters
     ----------
@@ -68,105 +78,98 @@ def judge(newer: Stage, older: Stage, *, least_change: float = DEFAULT_LEAST_CHA
     take samples to be independent; those of one process are not, and what moves between two processes (clocks,
     memory layout, neighbours) is larger than the noise within one: Georges, Buytaert & Eeckhout, "Statistically
     rigorous Java performance evaluation", OOPSLA 2007. One report holds one process, so that the spread of single
-    calls, which does not shrink with their number, stands in for it. A change within it may still be real: repeat
-    both runs. A change beyond it may still be the machine's: repeat both runs.
+    calls, which does not shrink with their number, stands in for it. A change within it may still be real, and one
+    beyond it may still be the machine's: repeat both runs.
 
     Examples
     --------
     >>> def stage(p50, p95):
-    ...     return Stage(name="search", num_samples=100, p50=p50, p95=p95, p99=p95, p999=p95)
+    ...     return Stage(name="search", num_samples=100, p50_ms=p50, p95_ms=p95)
     >>> judge(stage(2.0, 2.1), stage(1.0, 1.1))
-    'slower by 100 %'
+    <Verdict.SLOWER: 'slower'>
     >>> judge(stage(2.0, 4.0), stage(1.0, 2.0))
-    'no difference beyond the noise'
+    <Verdict.NO_CHANGE: 'no change beyond noise'>
     """
-    if older.p50 is None or older.p95 is None or newer.p50 is None or newer.p95 is None or older.p50 <= 0:
-        return "no verdict: not timed in both"
-    if min(older.num_samples, newer.num_samples) < MIN_SAMPLES:
-        return f"no verdict: fewer than {MIN_SAMPLES} samples"
-    noise = (newer.p95 - newer.p50) + (older.p95 - older.p50)
-    change = newer.p50 - older.p50
-    if abs(change) <= max(noise, least_change * older.p50) * (1 + _ROUNDING):
-        return "no difference beyond the noise"
-    return f"{'slower' if change > 0 else 'faster'} by {abs(change) / older.p50:.0%}".replace("%", " %")
+    if older.p50_ms is None or newer.p50_ms is None or older.p50_ms <= 0:
+        return Verdict.NOT_TIMED
+    if min(older.num_samples, newer.num_samples) < MIN_SAMPLES or older.p95_ms is None or newer.p95_ms is None:
+        return Verdict.TOO_FEW_SAMPLES
+    noise_ms = (newer.p95_ms - newer.p50_ms) + (older.p95_ms - older.p50_ms)
+    change_ms = newer.p50_ms - older.p50_ms
+    if abs(change_ms) <= max(noise_ms, least_change * older.p50_ms) * (1 + _ROUNDING):
+        return Verdict.NO_CHANGE
+    return Verdict.SLOWER if change_ms > 0 else Verdict.FASTER
 
 
-def older_of(newer: BenchFile, candidates: Sequence[BenchFile]) -> BenchFile | None:
-    """The older report to compare with: of the same kind, and with the same settings if there is one.
-
-    Among several with the same settings, as far as both name them, the latest; one with others only if it is the
-    only one of its kind, such as an int8 beside an fp32.
-    """
-    same_kind = [older for older in candidates if older.kind == newer.kind]
-    same = [
-        older
-        for older in same_kind
-        if all(older.settings[name] == newer.settings[name] for name in older.settings.keys() & newer.settings.keys())
-    ]
-    if same:
-        return max(same, key=lambda older: older.date)
-    return same_kind[0] if len(same_kind) == 1 else None
-
-
-def compare(newer: BenchFile, older: BenchFile, *, least_change: float = DEFAULT_LEAST_CHANGE) -> Comparison:
+def compare(newer: Report, older: Report, *, least_change: float = DEFAULT_LEAST_CHANGE) -> Comparison:
     """Compare stages by name; the rule is `judge`'s.
 
-    No verdict is given if the device, a version or the power mode differs. semlink's own version may: that it did
-    something is what is asked.
+    No stage has a verdict if the device, a package's version or the power mode differs. semlink's own version may
+    differ: its effect is what is asked for.
 
     Raises
     ------
     ConfigError
-        If `least_change` is no finite number from 0 up.
+        If `least_change` is not finite and 0 or more, or the reports are of different kinds or have no stages.
     """
     if not 0 <= least_change < float("inf"):
         raise ConfigError(f"the least change must be 0 or more, got {least_change:g}")
-    obstacles = tuple(_obstacles(newer, older))
+    if newer.kind != older.kind:
+        raise ConfigError(f"reports of two kinds cannot be compared: {newer.kind} and {older.kind}")
+    if not newer.stages or not older.stages:
+        raise ConfigError(f'reports of the kind "{newer.kind}" have no timed stages to compare')
+    obstacles = list(_obstacles(newer, older))
     before = {stage.name: stage for stage in older.stages}
     after = {stage.name: stage for stage in newer.stages}
     return Comparison(
-        newer,
-        older,
-        obstacles,
-        tuple(_differences(newer.settings, older.settings)),
-        tuple(
-            StageChange(
-                name,
-                before[name].p50,
-                stage.p50,
-                "" if obstacles else judge(stage, before[name], least_change=least_change),
+        obstacles=obstacles,
+        differing_settings=list(_differences(_texts(newer.settings), _texts(older.settings))),
+        changes=[
+            _change(
+                stage,
+                before[name],
+                Verdict.NOT_COMPARABLE if obstacles else judge(stage, before[name], least_change=least_change),
             )
             for name, stage in after.items()
             if name in before
-        ),
-        tuple(name for name in before if name not in after),
-        tuple(name for name in after if name not in before),
-        least_change,
+        ],
+        only_older=[name for name in before if name not in after],
+        only_newer=[name for name in after if name not in before],
+        least_change=least_change,
     )
 
 
-def _obstacles(newer: BenchFile, older: BenchFile) -> Iterator[str]:
+def _change(newer: Stage, older: Stage, verdict: Verdict) -> StageChange:
+    share = newer.p50_ms / older.p50_ms - 1.0 if older.p50_ms and newer.p50_ms is not None else None
+    return StageChange(newer.name, older.p50_ms, newer.p50_ms, share, verdict)
+
+
+def _obstacles(newer: Report, older: Report) -> Iterator[str]:
     yield from _differences({"device": newer.device}, {"device": older.device})
     versions = [{k: v for k, v in each.versions.items() if k != "semlink"} for each in (newer, older)]
     yield from _differences(*versions)
-    if newer.machine is not None and older.machine is not None:  # an old report has none
+    if newer.machine_state is not None and older.machine_state is not None:
         yield from _differences(_power(newer), _power(older))
 
 
-def _power(file: BenchFile) -> dict[str, str]:
-    """What holds for a whole run; clocks themselves come and go within it."""
-    state = file.machine
+def _power(report: Report) -> dict[str, str]:
+    """What holds for a whole run; clocks themselves vary within it."""
+    state = report.machine_state
     if state is None:
         return {}
     facts: dict[str, object] = {"CPU governor": state.cpu_governor, "power mode": state.power_mode}
-    for number, gpu in enumerate(state.gpus):
-        facts[f"GPU {number}"] = gpu.name
-        facts[f"driver of GPU {number}"] = gpu.driver
-        facts[f"power limit of GPU {number}, W"] = gpu.power_limit_w
+    for position, gpu in enumerate(state.gpus):
+        facts[f"GPU {position}"] = gpu.name
+        facts[f"driver of GPU {position}"] = gpu.driver
+        facts[f"power limit of GPU {position}, W"] = gpu.power_limit_w
+    return _texts(facts)
+
+
+def _texts(facts: Mapping[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in facts.items() if value is not None}
 
 
-def _differences(newer: dict[str, str], older: dict[str, str]) -> Iterator[str]:
+def _differences(newer: Mapping[str, str], older: Mapping[str, str]) -> Iterator[str]:
     for name in dict.fromkeys([*older, *newer]):
         if older.get(name) != newer.get(name):
-            yield f"{name}: {older.get(name, 'not said')} before, {newer.get(name, 'not said')} now"
+            yield f"{name}: {older.get(name, 'not recorded')} before, {newer.get(name, 'not recorded')} now"

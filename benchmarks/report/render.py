@@ -1,23 +1,29 @@
-"""A page of benchmark reports as Markdown or HTML."""
+"""Writes a page as Markdown or HTML."""
 
 from __future__ import annotations
 
+import base64
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.report.page import Page
+from benchmarks.report.page import Chart, Page, Table
 from semlink.errors import ConfigError, MissingDependencyError, ResultsError
 from semlink.files import replaced_file
 
-__all__ = ["as_html", "as_markdown", "require_renderer", "write_page"]
+__all__ = ["as_html", "as_markdown", "markdown_table", "write_page"]
 
 _MARKUP = re.compile(r"[\\`*~<>|]|\b_|_\b|\](?=[(\[])")
 """What GitHub's Markdown would take for markup inside a line; an underscore within a word it leaves alone."""
 
 
-def as_markdown(page: Page) -> str:
-    r"""GitHub's Markdown; names from files cannot break the table nor become tags.
+def as_markdown(page: Page, charts: Sequence[str] = ()) -> str:
+    r"""Write GitHub's Markdown; names from files cannot break a table nor become tags.
+
+    Parameters
+    ----------
+    charts : file of each section's chart, where it is drawn; empty text for a section without one
 
     Examples
     --------
@@ -28,20 +34,28 @@ def as_markdown(page: Page) -> str:
     ## a\|b.json
     <BLANKLINE>
     """
-    lines = [f"# {_text(page.title)}", ""]
-    for section in page.sections:
-        lines += [f"## {_text(section.title)}", ""]
-        if section.facts:
-            lines += [*(f"- {_text(name)}: {_text(value)}" for name, value in section.facts), ""]
-        for sentence in section.before:
-            lines += [_text(sentence), ""]
-        if section.table is not None:
-            table = section.table
-            rules = ("---:" if table.is_number(column) else "---" for column in range(len(table.headers)))
-            lines += [_row(table.headers), f"|{'|'.join(rules)}|", *map(_row, table.rows), ""]
-        for sentence in section.after:
-            lines += [_text(sentence), ""]
-    return "\n".join(lines)
+    blocks = [f"# {_text(page.title)}"]
+    for position, section in enumerate(page.sections):
+        blocks.append(f"## {_text(section.title)}")
+        if section.verdict:
+            blocks.append(f"**{_text(section.verdict)}**")
+        blocks += _list(section.figures)
+        if section.chart is not None and position < len(charts):
+            blocks.append(f"![{_text(section.chart.title)}]({charts[position]})")
+        blocks += [markdown_table(table) for table in section.tables]
+        blocks += map(_text, section.remarks)
+        blocks += _list(section.facts)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _list(facts: Sequence[tuple[str, str]]) -> list[str]:
+    return ["\n".join(f"- {_text(name)}: {_text(value)}" for name, value in facts)] if facts else []
+
+
+def markdown_table(table: Table) -> str:
+    """Write a table in GitHub's Markdown."""
+    rules = ("---:" if table.is_number(column) else "---" for column in range(len(table.headers)))
+    return "\n".join([_row(table.headers), f"|{'|'.join(rules)}|", *map(_row, table.rows)])
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -53,49 +67,62 @@ def _text(text: str) -> str:
 
 
 def as_html(page: Page) -> str:
-    """One file, no network.
+    """Write one file that needs no network, with its charts.
 
     Raises
     ------
     MissingDependencyError
-        If jinja2 is not installed.
+        If jinja2 or matplotlib is not installed.
     """
     try:
         import jinja2
     except ImportError:
-        raise MissingDependencyError.of("jinja2", extra="demo", purpose="a report in HTML") from None
+        raise MissingDependencyError.of("jinja2", extra="demo", purpose="a page in HTML") from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    return environment.get_template("page.html.j2").render(page=page)
+    sections = [(section, _data_uri(section.chart)) for section in page.sections]
+    return environment.get_template("page.html.j2").render(title=page.title, sections=sections)
 
 
-_RENDERERS = {".md": as_markdown, ".html": as_html}
-
-
-def require_renderer(path: Path) -> None:
-    """Refuse a file that is neither .md nor .html; ConfigError then."""
-    if path.suffix not in _RENDERERS:
-        raise ConfigError(f'--out must end in .md or .html, got "{path}"')
+def _data_uri(chart: Chart | None) -> str:
+    if chart is None:
+        return ""
+    with tempfile.TemporaryDirectory(prefix="semlink-chart-") as folder:
+        path = Path(folder, "chart.svg")
+        chart.draw(path)
+        return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 def write_page(page: Page, path: Path) -> None:
-    """Write the page as its suffix says, whole or not at all.
+    """Write the page in the format of the suffix, whole or not at all; charts of Markdown lie beside it.
 
     Raises
     ------
     ConfigError
         If the suffix is neither .md nor .html.
     MissingDependencyError
-        If it is HTML and jinja2 is not installed.
+        If a package that the format needs is not installed.
     ResultsError
-        If it cannot be written.
+        If a file cannot be written.
     """
-    require_renderer(path)
-    text = _RENDERERS[path.suffix](page)
+    if path.suffix not in (".md", ".html"):
+        raise ConfigError(f'--out must end in .md or .html, got "{path}"')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        text = as_html(page) if path.suffix == ".html" else as_markdown(page, _write_charts(page, path))
         with replaced_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror}") from None
+
+
+def _write_charts(page: Page, path: Path) -> list[str]:
+    """Draw each section's chart beside a Markdown file; names of the files, empty for sections without one."""
+    names = []
+    for position, section in enumerate(page.sections, start=1):
+        name = f"{path.stem}-{position}.svg" if section.chart is not None else ""
+        if section.chart is not None:
+            section.chart.draw(path.with_name(name))
+        names.append(name)
+    return names

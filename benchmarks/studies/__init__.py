@@ -1,4 +1,4 @@
-"""Questions that the paper leaves open, each with its answer in a JSON and a figure.
+"""Studies: questions that the paper leaves open, each measured into a JSON report and a figure.
 
-`python -m benchmarks.studies [NAME ...]` measures those named, or all; `benchmarks.accuracy` puts them on its page.
+`python -m benchmarks.studies [NAME ...]` measures the studies named, or all; docs/results.md shows them.
 """

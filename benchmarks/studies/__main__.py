@@ -1,30 +1,45 @@
-"""Measure studies, and draw them: `python -m benchmarks.studies [NAME ...]`."""
+"""`python -m benchmarks.studies [NAME ...]`: measure studies, and draw their figures."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from benchmarks.cli import run_command
+from benchmarks.report.accuracy import draw_study
+from benchmarks.report.schemas import StudyReport
 from benchmarks.studies.catalogue import STUDIES
-from benchmarks.studies.context import StudyContext
-from benchmarks.studies.report import StudyReport, draw
-from semlink.machine import write_report
+from benchmarks.studies.context import SEEDS, StudyContext
+from semlink.errors import ConfigError
+from semlink.report import provenance, write_report
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 
 
-def main() -> None:
-    """Measure those named on the command line, or all."""
-    bench = StudyContext.standard()
-    names = sys.argv[1:] or [study.name for study in STUDIES]
-    with bench.progress:
-        for study in STUDIES:
-            if study.name in names:
-                report = StudyReport.of(study.name, study.x_label, list(study.measure(bench)))
-                write_report(report, ROOT / "benchmarks" / "results" / f"study-{study.name}.json")
-                draw(report, ROOT / "docs" / f"study-{study.name}.png")
-                bench.progress.console.print(f"measured {study.name}")
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help="Studies to measure; all by default.")] = None,
+) -> None:
+    """Measure studies into benchmarks/results/, and draw their figures into docs/."""
+    known = [study.name for study in STUDIES]
+    if unknown := set(names or ()) - set(known):
+        raise ConfigError(f"no study {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
+    context = StudyContext.standard()
+    with context.progress:
+        for study in (study for study in STUDIES if study.name in (names or known)):
+            points = list(study.measure(context))
+            report = StudyReport(
+                **provenance(f"python -m benchmarks.studies {study.name}"),
+                settings={"num_seeds": len(SEEDS), "encoder": context.encoder.name},
+                name=study.name,
+                x_label=study.x_label,
+                points=points,
+            )
+            write_report(report, ROOT / study.report)
+            draw_study(report, ROOT / study.figure)
+            context.progress.console.print(f"measured {study.name}")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "benchmarks.studies")

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from benchmarks.report.schemas import Point
+from benchmarks.studies.codes import decisions, error_detection, nesting, no_compression, objectives, rate_sweep
+from benchmarks.studies.conditions import feedback, other_channel, power_shares
 from benchmarks.studies.context import StudyContext
-from benchmarks.studies.key_network import hyperparameters
-from benchmarks.studies.questions import (
-    answers,
-    cross_domain,
-    error_detection,
-    feedback,
-    kb_size,
-    nesting,
-    no_compression,
-    objectives,
-    other_channel,
-    power_shares,
-    rate_sweep,
-)
-from benchmarks.studies.report import Point
+from benchmarks.studies.domains import cross_domain, kb_size
+from benchmarks.studies.projection_head import hyperparameters
 
 __all__ = ["STUDIES", "Study"]
 
 
 @dataclass(frozen=True)
 class Study:
-    """A question, and how to answer it."""
+    """A question, and how it is answered.
+
+    Attributes
+    ----------
+    text : paragraph of docs/results.md
+    x_label : of the figure's axis; empty if its positions are names
+    measure : yields the points of the figure
+    """
 
     name: str
     title: str
@@ -35,96 +33,109 @@ class Study:
     x_label: str
     measure: Callable[[StudyContext], Iterator[Point]]
 
+    @property
+    def report(self) -> Path:
+        """The committed report, in the checkout."""
+        return Path("benchmarks", "results", f"study-{self.name}.json")
+
+    @property
+    def figure(self) -> Path:
+        """The figure, in the checkout."""
+        return Path("docs", f"study-{self.name}.png")
+
 
 STUDIES = (
     Study(
         "no-compression",
         "No compression: CBR 1/12",
-        "256 symbols hold the 512 features as they are. Learning to send them gains where noise is strong;"
-        " at 10 dB there is next to nothing left to gain.",
+        "256 symbols carry the 512 features uncoded. Training a codec gains accuracy at low SNR; at 10 dB the uncoded"
+        " features are nearly as accurate.",
         "SNR Es/N0 [dB]",
         no_compression,
     ),
-    Study("rate-sweep", "Every rate at 0 dB", "From 4 to 1,024 symbols an image, AWGN.", "symbols", rate_sweep),
+    Study("rate-sweep", "Every rate at 0 dB", "From 4 to 1,024 symbols per image, AWGN.", "symbols", rate_sweep),
     Study(
         "other-channel",
         "Trained on AWGN, used under block Rayleigh",
-        "64 symbols and 8 pilots. `nested` is fitted to no channel.",
+        "64 symbols and 8 pilots. `nested` is fitted without a channel.",
         "mean SNR Es/N0 [dB]",
         other_channel,
     ),
     Study(
         "kb-size",
-        "KB size and imbalance",
-        "`nested` at 64 symbols with 1 to 50 images a class in the KB: as many of each, or a long tail of classes"
-        " in which the rarest has a hundredth of the commonest, at least one and at most fifty.",
-        "images a class, mean",
+        "Size and balance of the KB",
+        "`nested` at 64 symbols with a mean of 1 to 50 images per category in the KB: equally many of each, or a long"
+        " tail, in which the rarest category has a hundredth of the most frequent, at least one and at most 50.",
+        "images per category, mean",
         kb_size,
     ),
     Study(
         "hyperparameters",
-        "Loss, width and learning rate of the key network",
-        "One value changed at a time; entries' labels are not used here, so that the network alone is compared.",
+        "Loss, width, learning rate and temperature of the projection head",
+        "One value is changed at a time. The decision does not use the labels of the entries, so that the networks"
+        " alone are compared.",
         "",
         hyperparameters,
     ),
     Study(
         "objectives",
-        "What to learn without labels",
-        "`kbsc` at 64 symbols, trained to keep every number of the features, as the paper does, to keep whom an image"
-        " resembles, or both (`semlink train codec --objective`). Labels choose the best epoch alone. Whom an image"
-        " resembles is the better thing to keep at every SNR.",
+        "Training objective without labels",
+        "`kbsc` at 64 symbols, trained to preserve the features (MSE, as in the paper), the similarities between"
+        " images, or both (`semlink train codec --objective`). Labels choose the best epoch, and nothing else."
+        " Preserving similarities is more accurate at every SNR.",
         "SNR Es/N0 [dB]",
         objectives,
     ),
     Study(
         "cross-domain",
         "Other domains",
-        "Codecs trained on CIFAR-100 at 64 symbols, sent digits and photographs.",
+        "Codecs trained on CIFAR-100 at 64 symbols, tested on digits and photographs.",
         "",
         cross_domain,
     ),
     Study(
         "nesting",
-        "What nesting costs",
-        "One code for all rates, and codes fitted for one rate alone: the analog part scaled for that rate, 128, 256 or"
-        " 1,536 cells, and codewords of these cells from the first real on. The one code is within a point of the best"
-        " of them at every rate, and of no other is that true.",
+        "Cost of nesting",
+        "One code for all rates against codes fitted for one rate alone, whose analog part is scaled for that rate and"
+        " whose codewords, of 128, 256 or 1,536 cells, start at the first real. The one code is within a percentage"
+        " point of the best of them at every rate; no code for one number of cells is.",
         "symbols",
         nesting,
     ),
     Study(
         "error-detection",
-        "What a CRC would cost",
+        "Cost of a CRC",
         "5G protects a message of 13 bits, such as the number of one of 5,000 entries, by a polar code with 6 bits of"
-        " CRC (`index-polar`; list decoding, a list of 8). `index` spends nothing on detection, and always"
-        " answers. The bounds are the normal approximation of the best code for so many messages.",
+        " CRC (`index-polar`, list decoding with a list of 8). `index` has no error detection and always decides for"
+        " an entry. The bounds are the normal approximation of the best code for as many messages.",
         "SNR Es/N0 [dB]",
         error_detection,
     ),
     Study(
         "answer",
-        "Which entry to answer with",
-        "The likeliest entry, or of the entries of the 64 likeliest keys the one that the others resemble, by their"
-        " probabilities, as `nested` does.",
+        "Decision among the candidates",
+        "The receiver decides for the most probable entry; or, as `nested` does, for the entry with the least Bayes"
+        " risk: that with the highest mean similarity to the 64 most probable candidates, weighted by their"
+        " posteriors.",
         "symbols",
-        answers,
+        decisions,
     ),
     Study(
         "feedback",
-        "What knowing the SNR brings the encoder",
-        "`nested` at 64 symbols, AWGN: its power shared for the worst, as without reports; for a clear channel; and as"
-        " the last report says (`nested-feedback`, as `tx --feedback` sends), for a clear channel where it carries 64"
-        " bits an image. A report is up to 64 images old; one that is late costs what a wrong one does.",
+        "Gain of SNR reports",
+        "`nested` at 64 symbols, AWGN: with the low-SNR power share, as without reports; with the high-SNR power share;"
+        " and with the share that the last report selects (`nested-feedback`, as `tx --feedback` sends), which is the"
+        " high-SNR one from a capacity of 64 bits per image on. A report is up to 64 images old; an outdated report"
+        " costs as much as a wrong one.",
         "SNR Es/N0 [dB]",
         feedback,
     ),
     Study(
         "power-shares",
-        "Where sharing the power otherwise pays",
-        "`nested` with its power shared for the worst and for a clear channel, at SNRs that carry so many bits an image"
-        " (Shannon), and under block Rayleigh with 8 pilots by mean SNR. `tx --feedback` takes the latter from 64 bits"
-        " on, and with pilots 10 dB later.",
+        "Threshold between the power shares",
+        "`nested` with the low-SNR and the high-SNR power share, at SNRs at which an image's symbols have the given"
+        " capacity (Shannon), and under block Rayleigh with 8 pilots by mean SNR. `tx --feedback` takes the high-SNR"
+        " share from 64 bits on, with pilots 10 dB later.",
         "",
         power_shares,
     ),

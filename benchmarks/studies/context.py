@@ -1,4 +1,4 @@
-"""What the studies measure with: CIFAR-100 by its features, fits, and one grid at a time."""
+"""Context of the studies: CIFAR-100 by its features, fits, and measurements of one grid at a time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import Progress
 
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.cache import cache_folder
 from semlink.channel import ChannelModel
+from semlink.cli.output import stderr_console
+from semlink.cli.progress import progress_bars
 from semlink.rates import Rate, parse_rate
 from trainer.codecs.config import Objective, TrainingChannel
 from trainer.codecs.fitting import FittingContext
@@ -39,18 +40,18 @@ _NUM_CORES = len(os.sched_getaffinity(0))
 
 @dataclass(frozen=True)
 class StudyContext:
-    """Everything that is needed more than once, made when it is first asked for."""
+    """Datasets and features that several studies need, loaded at their first use."""
 
     progress: Progress
 
     @classmethod
     def standard(cls) -> StudyContext:
-        """With a progress bar on stderr."""
-        return cls(Progress(console=Console(stderr=True)))
+        """Make a context that reports its progress on stderr."""
+        return cls(progress_bars(stderr_console()))
 
     @cached_property
     def encoder(self) -> ImageEncoder:
-        """The built-in one."""
+        """The built-in image encoder."""
         return ImageEncoder(ModelSet.find("builtin"), num_threads=_NUM_CORES)
 
     @cached_property
@@ -65,11 +66,16 @@ class StudyContext:
 
     @property
     def runs(self) -> Path:
-        """Where fits and training runs are kept."""
+        """Folder of fits and training runs."""
         return cache_folder("runs")
 
     def noiseless(self, dataset: Dataset, *, kb_rows: np.ndarray | None = None) -> NoiselessRetrieval:
-        """A dataset's retrieval without any channel; `kb_rows` are the entries that the knowledge base has."""
+        """Retrieve a dataset without codec and channel.
+
+        Parameters
+        ----------
+        kb_rows : images of the dataset's knowledge base that are entries; all if None
+        """
         sent = cached_features(dataset.sent, self.encoder, progress=self.progress)
         kb = cached_features(dataset.knowledge_base, self.encoder, progress=self.progress)
         kb_labels = np.asarray(dataset.knowledge_base.labels)
@@ -88,7 +94,7 @@ class StudyContext:
         seeds: Sequence[int] = SEEDS,
         num_jobs: int | None = None,
     ) -> list[Record]:
-        """One codec over rates, SNRs and seeds; nothing of it is kept."""
+        """Measure one codec over rates, SNRs and seeds, without a journal."""
         grid = self.grid(name, rates, snr_db, channel, seeds)
         return Measurement(grid, noiseless, self.progress, num_jobs=num_jobs or _NUM_CORES).links(
             find_codec(name), link_of, trained_on="study"
@@ -101,12 +107,11 @@ class StudyContext:
         rates: Sequence[str] = ("64",),
         snr_db: Sequence[float] = (0.0,),
         channel: ChannelModel = ChannelModel.AWGN,
-        trained_on: TrainingChannel | None = None,
-        codec: str = "kbsc",
-        loss: Objective = "mse",
+        training_channel: TrainingChannel | None = None,
+        objective: Objective = "mse",
     ) -> list[Record]:
-        """The paper's network, trained if it is not yet, a run for each rate and seed."""
-        grid = replace(self.grid(codec, rates, snr_db, channel, SEEDS), training_channel=trained_on)
+        """Measure the paper's network, a training run for each rate and seed; runs that exist are reused."""
+        grid = replace(self.grid("kbsc", rates, snr_db, channel, SEEDS), training_channel=training_channel)
         context = FittingContext(
             data=self.training_data,
             images=training_images(self.cifar100),
@@ -114,9 +119,9 @@ class StudyContext:
             runs=self.runs,
             progress=self.progress,
             num_jobs=_NUM_CORES,
-            objective=loss,
+            objective=objective,
         )
-        spec = find_codec(codec)
+        spec = find_codec("kbsc")
         models = fit_kbsc(spec.fit_keys(grid.rates, grid.seeds, grid.training_channels), context)
         measurement = Measurement(grid, noiseless, self.progress, num_jobs=_NUM_CORES)
         return measurement.codec(spec, models, lambda model, _rate, _seed: GraphLink.from_training(model))
@@ -125,5 +130,5 @@ class StudyContext:
     def grid(
         name: str, rates: Sequence[str], snr_db: Sequence[float], channel: ChannelModel, seeds: Sequence[int]
     ) -> Grid:
-        """One codec on one channel."""
+        """Grid of one codec on one channel."""
         return Grid((find_codec(name),), tuple(map(parse_rate, rates)), (channel,), tuple(snr_db), tuple(seeds))

@@ -31,7 +31,7 @@ from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.constellation import Constellation
 from semlink.errors import MissingDependencyError
-from semlink.machine import require_writable, write_report
+from semlink.report import require_writable, write_report
 from trainer.codecs.config import Precision, TrainingChannel
 from trainer.codecs.table import codec_names
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,7 @@ from semlink.channel_registry import find_channel
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError
 from semlink.rates import parse_rate
+from semlink.report import Setting
 from trainer.codecs.config import Precision, TrainingChannel
 from trainer.codecs.spec import CodecSpec
 from trainer.codecs.table import find_codec
@@ -68,6 +69,16 @@ class EvaluationConfig:
     precision: Precision = "bf16"
     num_jobs: int = 1
     runs_dir: Path | None = None
+
+    def settings(self) -> dict[str, Setting]:
+        """Every option that a figure can depend on, by name, for a report."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["codecs"] = [codec if isinstance(codec, str) else codec.name for codec in self.codecs]
+        return {
+            name: list(value) if isinstance(value, (list, tuple)) else value
+            for name, value in values.items()
+            if name not in ("num_jobs", "runs_dir")
+        }
 
     def grid(self) -> Grid:
         """Look up every name; ConfigError if one is unknown, or a list is empty."""

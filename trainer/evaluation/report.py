@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from rich.table import Table
 
-from semlink.machine import describe_device, installed_versions, now_utc
+from semlink.report import Report, Setting, provenance
 from trainer.evaluation.record import Record
 from trainer.intervals import confidence_interval
 
@@ -47,13 +47,10 @@ class CellSummary(msgspec.Struct, frozen=True):
         return f"{self.channel}, genie CSI" if self.csi == "genie" else self.channel
 
 
-class EvaluationReport(msgspec.Struct, frozen=True):
+class EvaluationReport(Report, frozen=True, kw_only=True):
     """The result of an evaluation, as `semlink evaluate --json` prints it."""
 
-    command: str
-    date: str
-    device: str
-    versions: dict[str, str]
+    kind: Literal["evaluation"] = "evaluation"
     encoder: str
     encoder_fingerprint: str
     dataset: str
@@ -79,13 +76,12 @@ class EvaluationReport(msgspec.Struct, frozen=True):
         weights: str,
         noiseless_accuracy: float,
         num_categories: int | None = None,
+        settings: dict[str, Setting] | None = None,
     ) -> EvaluationReport:
-        """Summarise records, and add date, device and versions."""
+        """Summarise records, and add when, where and with what they were measured."""
         return cls(
-            command=command,
-            date=now_utc(),
-            device=describe_device(),
-            versions=installed_versions(),
+            **provenance(command),
+            settings=settings or {},
             encoder=encoder,
             encoder_fingerprint=encoder_fingerprint,
             dataset=dataset,

@@ -119,6 +119,7 @@ def evaluate(
         weights=sources.weights,
         noiseless_accuracy=noiseless.accuracy,
         num_categories=len(np.unique(noiseless.kb_labels)),
+        settings=config.settings(),
     )
     if deliver is not None:
         deliver(report)

@@ -1,4 +1,4 @@
-"""`make bench-gpu` on a CPU: the same code, smaller; and what it does where something is wrong or missing."""
+"""`make bench-gpu` on a CPU: the same code at smaller sizes, with wrong results and with missing packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 
 pytest.importorskip("torch", reason="needs semlink[train]")
@@ -17,19 +16,21 @@ pytest.importorskip("torch", reason="needs semlink[train]")
 import numpy as np
 import torch
 
+from benchmarks.cli import run_command
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import decoder as gpu_decoder
 from benchmarks.gpu import search as gpu_search
 from benchmarks.gpu import timing as gpu_timing
 from benchmarks.gpu.encoders import VisionTransformer
-from benchmarks.report.files import read_bench_file
+from benchmarks.report.schemas import DeviceReport
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
 from engines.backends.runner import DeviceView
+from semlink.report import read_report
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--sizes", "5000", "--kb-entries", "40", "--rounds", "2", "--warm-up", "1"]
-QUICK = ["--device", "cpu", "--num-threads", "1", *SMALL]
+QUICK = ["--device", "cpu", "--threads", "1", *SMALL]
 
 
 @pytest.fixture(autouse=True)
@@ -42,35 +43,46 @@ def torch_settings_stay() -> Iterator[None]:
     torch.backends.cudnn.allow_tf32 = allow_tf32
 
 
-def run(tmp_path: Path, *options: str) -> tuple[int, dict[str, Any]]:
+def exit_code(*options: str) -> object:
+    with pytest.raises(SystemExit) as ended:
+        run_command(gpu.main, "benchmarks.gpu", options)
+    return ended.value.code
+
+
+def run(tmp_path: Path, *options: str) -> tuple[object, DeviceReport]:
     out = tmp_path / "latency-gpu.json"
-    code = gpu.main([*QUICK, *options, "--out", str(out)])
-    report: dict[str, Any] = msgspec.json.decode(out.read_bytes())
-    return code, report
+    code = exit_code(*QUICK, *options, "--out", str(out))
+    return code, read_report(out, DeviceReport)
 
 
 def test_everything_that_a_cpu_can_run(tmp_path: Path) -> None:
     pytest.importorskip("faiss", reason="needs semlink[cpu]")
     code, report = run(tmp_path)
-    assert (code, report["failed"]) == (0, [])
+    assert (code, report.failed) == (0, [])
     searched = [f"decode_and_search_5000_x_512_{p}_top_{k}_torch" for p in ("fp32", "fp16") for k in (1, 64)]
-    assert {row["name"] for row in report["benchmarks"]} == {
+    assert {stage.name for stage in report.stages} == {
         *searched,
         *(f"search_5000_x_512_fp32_faiss_top_{count}" for count in (1, 64)),
-        *(f"picture_to_codes_vit_b32_{precision}_torch" for precision in ("fp32", "fp16")),
-        *(f"picture_to_codes_builtin_{precision}_onnxruntime_cpu" for precision in ("fp32", "fp16")),
+        *(f"image_to_codes_vit_b32_{precision}_torch" for precision in ("fp32", "fp16")),
+        *(f"image_to_codes_builtin_{precision}_onnxruntime_cpu" for precision in ("fp32", "fp16")),
         "end_to_end_loopback_40_entries_nested_onnxruntime_fp32_search_cpu_fp32",
         "end_to_end_loopback_40_entries_kbsc_onnxruntime_fp32_decoder_onnxruntime_search_cpu_fp32",
     }
-    for row in report["benchmarks"]:
-        assert (row["device"], row["num_rounds"], row["clock"]) == ("cpu", 2, "host wall")
-        assert row["precision"] in row["name"]
-        assert 0 < row["p50_ms"] <= row["p99_ms"]
-    skipped = {entry["name"]: entry["reason"] for entry in report["skipped"]}
+    for stage in report.stages:
+        assert (stage.notes["device"], stage.num_samples, stage.notes["clock"]) == ("cpu", 2, "host wall")
+        assert str(stage.notes["precision"]) in stage.name
+        assert stage.p50_ms is not None
+        assert stage.p99_ms is not None
+        assert 0 < stage.p50_ms <= stage.p99_ms
+        assert stage.is_end_to_end == stage.name.startswith("end_to_end")
+    assert {stage.bytes_moved for stage in report.stages if stage.name.startswith("search_5000_x_512_fp32")} == {
+        5000 * 512 * 4
+    }
+    skipped = {part.name: part.reason for part in report.skipped}
     assert skipped.keys() == {
         *(f"{name}_cuda_graph" for name in searched),
-        *(f"picture_to_codes_vit_b32_{precision}_torch_cuda_graph" for precision in ("fp32", "fp16")),
-        *(f"picture_to_codes_builtin_{precision}_tensorrt" for precision in ("fp32", "fp16")),
+        *(f"image_to_codes_vit_b32_{precision}_torch_cuda_graph" for precision in ("fp32", "fp16")),
+        *(f"image_to_codes_builtin_{precision}_tensorrt" for precision in ("fp32", "fp16")),
         "search_5000_x_512_fp16_faiss",
         *(f"decode_and_search_5000_x_512_{precision}_gpu_decoder" for precision in ("fp32", "fp16")),
         *(
@@ -90,7 +102,7 @@ def test_everything_that_a_cpu_can_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_wrong", [False, True])
 def test_our_decoder_and_search_in_every_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wrong: bool) -> None:
-    """Over stand-ins for TensorRT and FAISS's classes for GPUs; and an answer that is not the CPU's is told."""
+    """On fakes of TensorRT and FAISS's classes for GPUs; a match that is not the CPU's is an error."""
     pytest.importorskip("faiss", reason="needs semlink[cpu]")
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "edge_rx"))
     from tests.support.recording_faiss import RecordingFaiss
@@ -101,8 +113,8 @@ def test_our_decoder_and_search_in_every_batch(tmp_path: Path, monkeypatch: pyte
             self.input = self._run.input
 
         def on_device(self, tensor: np.ndarray) -> DeviceView:
-            self._given = self._run(tensor) * (-1 if is_wrong else 1)
-            return DeviceView(self._given.ctypes.data, self._given.shape)
+            self._output = self._run(tensor) * (-1 if is_wrong else 1)
+            return DeviceView(self._output.ctypes.data, self._output.shape)
 
     monkeypatch.setattr("engines.backends.tensorrt.runner.TensorRtRunner", HostRunner)
     monkeypatch.setattr(gpu_timing.DeviceBench, "require_tensorrt", lambda bench: None)
@@ -112,15 +124,16 @@ def test_our_decoder_and_search_in_every_batch(tmp_path: Path, monkeypatch: pyte
     code, report = run(tmp_path, "--parts", "decoder")
     stems = [f"decode_and_search_5000_x_512_{precision}_gpu_decoder" for precision in ("fp32", "fp16")]
     names = [f"{stem}_engine_batch_{batches}_frames" for stem in stems for batches in ("1_of_1", "16_of_1", "16_of_16")]
-    assert report["skipped"] == []
+    assert report.skipped == []
     if is_wrong:
-        assert (code, report["benchmarks"]) == (1, [])
-        assert [entry["name"] for entry in report["failed"]] == names
-        assert all("found" in entry["error"] for entry in report["failed"])
+        assert (code, report.stages) == (1, [])
+        assert [part.name for part in report.failed] == names
+        assert all("found" in part.reason for part in report.failed)
     else:
-        assert (code, report["failed"]) == (0, [])
-        assert [row["name"] for row in report["benchmarks"]] == names
-        assert [(row["engine_batch"], row["frames"]) for row in report["benchmarks"]] == 2 * [(1, 1), (16, 1), (16, 16)]
+        assert (code, report.failed) == (0, [])
+        assert [stage.name for stage in report.stages] == names
+        batches = [(stage.notes["engine_batch"], stage.notes["frames"]) for stage in report.stages]
+        assert batches == 2 * [(1, 1), (16, 1), (16, 16)]
 
 
 @pytest.mark.parametrize(
@@ -128,60 +141,68 @@ def test_our_decoder_and_search_in_every_batch(tmp_path: Path, monkeypatch: pyte
     [(7, 0.5, ""), (8, 0.501, "fp16"), (8, 0.503, "neither"), (8, 0.497, "neither")],
 )
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_links_answers_are_the_cpus(entry_id: int, score: float, passes_in: str, precision: str) -> None:
-    """In half precision also those that are as near."""
+def test_the_links_matches_are_the_cpus(entry_id: int, score: float, passes_in: str, precision: str) -> None:
+    """In half precision also entries with a similar score."""
     pytest.importorskip("zmq")
-    from benchmarks.gpu.link import _Checker
+    from benchmarks.gpu.link import MatchChecker
 
     expected: Any = SimpleNamespace(entry_id=7, score=0.5, source="other-9.png")
     found: Any = SimpleNamespace(entry_id=entry_id, score=score, source="other-9.png")
-    check = _Checker(
+    check = MatchChecker(
         [expected] * 4, "kbsc", gpu_search.TOLERANCE[SearchPrecision.FP16] if precision == "fp16" else None
     )
     if passes_in in ("", precision):
         check(0, found)
     else:
-        with pytest.raises(RuntimeError, match=r"picture 0: found entry 8 .* the CPU finds 7"):
+        with pytest.raises(RuntimeError, match=r"image 0: found entry 8 .* the CPU finds 7"):
             check(0, found)
 
 
-def test_bench_report_reads_it(tmp_path: Path) -> None:
-    _, report = run(tmp_path, "--parts", "search")
-    read = read_bench_file(tmp_path / "latency-gpu.json")
-    assert read.kind == "stages"
-    assert [stage.name for stage in read.stages] == [row["name"].replace("_", " ") for row in report["benchmarks"]]
-    assert read.stages[0].bytes_moved == 5000 * 512 * 4
-
-
-def test_a_wrong_result_is_told_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_result_is_reported_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tolerances = dict.fromkeys(gpu_search.SearchPrecision, -1.0)
     tolerances[gpu_search.SearchPrecision.FP16] = 2e-3
     monkeypatch.setattr(gpu_search, "TOLERANCE", tolerances)
     code, report = run(tmp_path, "--parts", "search")
     assert code == 1
-    assert {"decode_and_search_5000_x_512_fp32_top_1_torch"} <= {entry["name"] for entry in report["failed"]}
-    assert "cosines differ from the CPU's by" in report["failed"][0]["error"]
-    assert {row["precision"] for row in report["benchmarks"]} == {"fp16"}
+    assert "decode_and_search_5000_x_512_fp32_top_1_torch" in {part.name for part in report.failed}
+    assert "cosines differ from the CPU's by" in report.failed[0].reason
+    assert {stage.notes["precision"] for stage in report.stages} == {"fp16"}
 
 
 def test_what_does_not_fit_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_timing, "host_free_bytes", lambda: 2**20)
     code, report = run(tmp_path, "--parts", "search")
-    assert (code, report["benchmarks"]) == (0, [])
-    (skipped,) = report["skipped"]
-    assert skipped["name"] == "cosines on the CPU, 5000 x 512"
-    assert "GiB of the host, of which 0.0 GiB are free" in skipped["reason"]
+    assert (code, report.stages) == (0, [])
+    (skipped,) = report.skipped
+    assert skipped.name == "cosines on the CPU, 5000 x 512"
+    assert "GiB of the host, of which 0.0 GiB are free" in skipped.reason
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--parts", "vit,tower"], "no part tower; choose from vit, builtin"),
+        (["--sizes", "5000,-1"], "--sizes takes whole numbers"),
+        (["--rounds", "0"], "--rounds"),
+    ],
+)
+def test_wrong_options_are_refused(
+    tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("--device", "cpu", *options, "--out", str(tmp_path / "x.json")) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_no_gpu_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert gpu.main(["--out", str(tmp_path / "x.json")]) == 2
-    assert capsys.readouterr().err.startswith("no CUDA device that torch can use")
+    assert exit_code("--out", str(tmp_path / "x.json")) == 2
+    assert capsys.readouterr().err.startswith("error: no CUDA device that torch can use")
     assert not list(tmp_path.iterdir())
 
 
 def test_it_runs_on_a_machine_that_has_little(tmp_path: Path) -> None:
-    """torch, ONNX Runtime, onnx and what docs/gpu-machine.md carries; nothing else of ours."""
+    """torch, ONNX Runtime, onnx and the packages of step 1 of docs/gpu-machine.md."""
     code = (
         "import importlib.abc, sys\n"
         "blocked = {'faiss', 'zmq', 'sklearn', 'skimage', 'matplotlib', 'scipy'}\n"
@@ -190,20 +211,21 @@ def test_it_runs_on_a_machine_that_has_little(tmp_path: Path) -> None:
         "        if name.partition('.')[0] in blocked:\n"
         "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Blocker())\n"
+        "from benchmarks.cli import run_command\n"
         "from benchmarks.gpu.__main__ import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
+        "run_command(main, 'benchmarks.gpu')\n"
     )
     out = tmp_path / "gpu.json"
-    options = [*QUICK, "--parts", "search", "builtin", "decoder", "link", "--out", str(out)]
+    options = [*QUICK, "--parts", "search,builtin,decoder,link", "--out", str(out)]
     done = subprocess.run(
-        [sys.executable, "-c", code, *options], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, "-c", code, *options], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    reasons = {entry["name"]: entry["reason"] for entry in msgspec.json.decode(out.read_bytes())["skipped"]}
+    reasons = {part.name: part.reason for part in read_report(out, DeviceReport).skipped}
     assert reasons["link"] == "not installed: zmq"
     assert reasons["decode_and_search_5000_x_512_fp16_gpu_decoder"].startswith(("not installed", "TensorRT needs"))
     assert "needs faiss" in reasons["search_5000_x_512_fp32_faiss"]
-    assert reasons["picture_to_codes_builtin_fp32_tensorrt"].startswith(("not installed: ", "TensorRT needs a GPU"))
+    assert reasons["image_to_codes_builtin_fp32_tensorrt"].startswith(("not installed: ", "TensorRT needs a GPU"))
 
 
 def test_the_tower_has_the_weights_of_clips() -> None:

@@ -1,4 +1,4 @@
-"""What loss, width and learning rate do to the key network."""
+"""Study of the projection head: loss, width, learning rate and temperature."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import torch
 
+from benchmarks.report.schemas import Point
 from benchmarks.studies.context import SEEDS, StudyContext
-from benchmarks.studies.report import Point
 from trainer.codecs.projection_head import ProjectionNetwork, ProjectionTraining, train_projection_network
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.links.retrieval import NoiselessRetrieval
@@ -17,9 +17,9 @@ from trainer.links.retrieval import NoiselessRetrieval
 __all__ = ["hyperparameters"]
 
 
-def hyperparameters(bench: StudyContext) -> Iterator[Point]:
-    """Loss, width and learning rate of the key network, one changed at a time."""
-    noiseless = bench.noiseless(bench.cifar100)
+def hyperparameters(context: StudyContext) -> Iterator[Point]:
+    """One hyperparameter of the projection head changed at a time."""
+    noiseless = context.noiseless(context.cifar100)
     base = ProjectionTraining()
     variants = {
         "as shipped": base,
@@ -31,10 +31,10 @@ def hyperparameters(bench: StudyContext) -> Iterator[Point]:
         "temperature 0.05": msgspec.structs.replace(base, temperature=0.05),
         "temperature 0.2": msgspec.structs.replace(base, temperature=0.2),
     }
-    features = noiseless.index.vectors(0, len(noiseless.index))
+    kb_features = noiseless.index.vectors(0, len(noiseless.index))
     for name, training in variants.items():
         for seed in SEEDS:
-            training_data = bench.training_data
+            training_data = context.training_data
             train, *_ = paper_train_split(len(training_data.features), seed)
             network, proxies = train_projection_network(
                 msgspec.structs.replace(training, seed=seed),
@@ -42,26 +42,26 @@ def hyperparameters(bench: StudyContext) -> Iterator[Point]:
                 training_data.labels[train],
                 num_categories=len(training_data.categories),
             )
-            yield Point("nearest key, no channel", name, seed, _key_accuracy(network, features, noiseless))
-            yield Point("nearest proxy (classifier)", name, seed, _proxy_accuracy(network, proxies, bench, noiseless))
+            entry_accuracy = _entry_accuracy(network, kb_features, noiseless)
+            yield Point("nearest entry by projected features", name, seed, entry_accuracy)
+            proxy_accuracy = _proxy_accuracy(network, proxies, context, noiseless)
+            yield Point("nearest proxy (classifier)", name, seed, proxy_accuracy)
 
 
-def _keys(network: ProjectionNetwork, features: np.ndarray) -> np.ndarray:
+def _project(network: ProjectionNetwork, features: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        projection: np.ndarray = network(torch.from_numpy(np.ascontiguousarray(features))).numpy()
-    return projection
+        projected: np.ndarray = network(torch.from_numpy(np.ascontiguousarray(features))).numpy()
+    return projected
 
 
-def _key_accuracy(network: ProjectionNetwork, features: np.ndarray, noiseless: NoiselessRetrieval) -> float:
-    """Without the labels of the entries, so that the network alone is what differs."""
-    nearest = (_keys(network, noiseless.features) @ _keys(network, features).T).argmax(axis=1)
+def _entry_accuracy(network: ProjectionNetwork, kb_features: np.ndarray, noiseless: NoiselessRetrieval) -> float:
+    """Accuracy without the labels of the entries, so that the network alone is compared."""
+    nearest = (_project(network, noiseless.features) @ _project(network, kb_features).T).argmax(axis=1)
     return float(np.mean(noiseless.kb_labels[nearest] == noiseless.labels))
 
 
 def _proxy_accuracy(
-    network: ProjectionNetwork, proxies: np.ndarray, bench: StudyContext, noiseless: NoiselessRetrieval
+    network: ProjectionNetwork, proxies: np.ndarray, context: StudyContext, noiseless: NoiselessRetrieval
 ) -> float:
-    classes = np.asarray(bench.training_data.categories)[
-        (_keys(network, noiseless.features) @ proxies.T).argmax(axis=1)
-    ]
-    return float(np.mean(classes == noiseless.labels))
+    nearest = (_project(network, noiseless.features) @ proxies.T).argmax(axis=1)
+    return float(np.mean(np.asarray(context.training_data.categories)[nearest] == noiseless.labels))

@@ -1,0 +1,63 @@
+"""docs/results.md, written from the committed reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.engine_sections import engine_sections
+from benchmarks.evaluations import EVALUATIONS, Evaluation
+from benchmarks.report.accuracy import evaluation_table, study_table
+from benchmarks.report.render import markdown_table
+from benchmarks.report.schemas import StudyReport
+from benchmarks.studies.catalogue import STUDIES, Study
+from semlink.report import read_report
+
+__all__ = ["PAGE", "results_page"]
+
+INTRODUCTION = Path("benchmarks", "introduction.md")
+"""Text before the tables, with fields for the figures in it."""
+PAGE = Path("docs", "results.md")
+
+
+def results_page(root: Path) -> str:
+    """Write the whole page.
+
+    Parameters
+    ----------
+    root : top folder of the checkout
+    """
+    first = EVALUATIONS[0].report(root)
+    introduction = (root / INTRODUCTION).read_text(encoding="utf-8")
+    sections = [
+        introduction.format(
+            encoder=first.encoder,
+            num_seeds=first.summary[0].num_seeds,
+            device=first.device,
+            date=first.made_at[:10],
+        ),
+        *(_evaluation_section(evaluation, root) for evaluation in EVALUATIONS),
+        "## Studies\n",
+        *(_study_section(study, root) for study in STUDIES),
+        f"Versions: {', '.join(f'{name} {version}' for name, version in first.versions.items())}.\n",
+        engine_sections(root),
+    ]
+    return "\n".join(sections)
+
+
+def _evaluation_section(evaluation: Evaluation, root: Path) -> str:
+    report = evaluation.report(root)
+    return (
+        f"### {evaluation.title}\n\n{report.num_sent:,} images sent, a KB of {report.num_kb_entries:,} entries;"
+        f" noiseless retrieval, without codec and channel, has **{report.noiseless_accuracy:.3f}**."
+        f" Command: `semlink {' '.join(evaluation.command)}`.\n\n"
+        f"![semantic accuracy against SNR]({evaluation.figure.name})\n\n"
+        f"{markdown_table(evaluation_table(report.summary))}\n"
+    )
+
+
+def _study_section(study: Study, root: Path) -> str:
+    report = read_report(root / study.report, StudyReport)
+    return (
+        f"### {study.title}\n\n{study.text} Command: `{report.command}`.\n\n"
+        f"![{study.title}]({study.figure.name})\n\n{markdown_table(study_table(report))}\n"
+    )
