@@ -17,6 +17,7 @@ from rich.table import Table
 from benchmarks.cli import run_command
 from engines.models.model_set import BUILTIN_MODEL_SETS
 from semlink.channel import PAPER_CHANNELS
+from semlink.cli.options import Rates
 from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.config import split_list
@@ -27,6 +28,7 @@ from trainer.evaluation import EvaluationConfig, EvaluationReport, evaluate
 CODECS = ("kbsc-reference", "kbsc", "nested", "index")
 SNR_DB = (-7.0, -6.0, -5.0, -4.0, -2.0, 0.0, 2.0, 4.0, 5.0, 6.0, 7.0, 10.0)
 """Test SNRs of the published code."""
+RATES = ",".join(str(rate.num_symbols) for rate in PAPER_RATES)
 CLIP_MODEL_SET = Path("models/clip")
 
 
@@ -64,9 +66,7 @@ def main(
         str | None,
         typer.Option(help="Model set of the image encoder; models/clip if it is there, else builtin."),
     ] = None,
-    rate: Annotated[str, typer.Option(help="Comma-separated rates.")] = ",".join(
-        str(rate.num_symbols) for rate in PAPER_RATES
-    ),
+    rate: Rates = RATES,
     num_seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
     epochs: Annotated[
         int, typer.Option(min=1, help="Largest number of training epochs; the paper's code has 100.")

@@ -39,9 +39,8 @@ def main(
     with progress_bars(stderr_console()) as progress:
         images = open_dataset(data, progress=progress).sent
         encoder = ImageEncoder(models)
-        rows = [
-            encoder.encode([images.image(index)])[0] for index in progress.track(range(len(images)), "encoding images")
-        ]
+        numbers = progress.track(range(len(images)), description="encoding images")
+        rows = [encoder.encode([images.image(number)])[0] for number in numbers]
     report = QuantizationReport(
         **provenance("python -m benchmarks.quantization"),
         settings={"data": data, "num_images": len(images), "encoder": models.manifest.encoder.name},
@@ -71,7 +70,7 @@ def measure(models: ModelSet, features: Features) -> Iterator[QuantizationRow]:
 def symbols_of(codec: Codec, rate: Rate, features: Features) -> Symbols:
     """Symbols before quantization, (images, n) complex64 of unit power."""
     if isinstance(codec, NestedCodec):
-        head = codec.load_keys()
+        head = codec.load_projection_head()
         vectors = features if head is None else head.project_images(features)
         latent = codec.codebook.latent(vectors)[:, : rate.latent_dim]
     else:

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Mapping
 
 from engines.backends.runner import GraphRunner
 from semlink.errors import EngineError
 from semlink.image import Preprocessing, RGBImage, preprocess
-from semlink.machine import MachineState
+from semlink.report import Report, Setting, Stage, provenance
 from semlink.timing import LatencySummary, StageClock
 
-__all__ = ["EngineBench", "time_transmitter"]
+__all__ = ["bench_report", "time_transmitter"]
 
 _WARM_UP = 20
-
-
-class EngineBench(msgspec.Struct, frozen=True):
-    """What `semlink engine bench --json` writes; latency in milliseconds of host wall clock."""
-
-    date: str
-    device: str
-    versions: dict[str, str]
-    engine: str
-    model_set: str
-    codec: str
-    precision: str
-    picture_px: tuple[int, int]
-    latency_ms: dict[str, LatencySummary]
-    machine_state: MachineState | None = None
+_WHOLE = "image in memory to codes"
 
 
 def time_transmitter(
@@ -38,12 +24,12 @@ def time_transmitter(
     *,
     num_runs: int,
 ) -> dict[str, LatencySummary]:
-    """Milliseconds from a picture in memory to codes, one picture after another, after a warm-up."""
+    """Time an image in memory to codes, one image after the other, after a warm-up."""
     clock = StageClock()
     for number in range(_WARM_UP + num_runs):
         if number == _WARM_UP:
             clock = StageClock()
-        with clock.stage("image in memory to codes"):
+        with clock.stage(_WHOLE):
             with clock.stage("preprocess"):
                 tensor = preprocess(picture, preprocessing)
             with clock.stage("engine"):
@@ -51,3 +37,9 @@ def time_transmitter(
         if not codes[0, codes_slice].any():
             raise EngineError("the model gave no signal for a picture, so it is broken; fetch the model set again")
     return clock.summary()
+
+
+def bench_report(latency: Mapping[str, LatencySummary], settings: dict[str, Setting], *, command: str) -> Report:
+    """Make the report of `time_transmitter`'s stages; call it right after them."""
+    stages = [Stage.of(name, summary, is_end_to_end=name == _WHOLE) for name, summary in latency.items()]
+    return Report(kind="engine-bench", **provenance(command), settings=settings, stages=stages)

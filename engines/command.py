@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engines.agreement import TOLERANCES, Verification
-from engines.bench import EngineBench, time_transmitter
+from engines.bench import bench_report, time_transmitter
 from engines.build_progress import build_progress
 from engines.encoder_precision import default_store, shortfall, split_images
 from engines.factory import EngineFactory
@@ -28,15 +30,8 @@ from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError, EngineError, ImageError
 from semlink.image import Preprocessing, image_files, load_image, preprocess
-from semlink.machine import (
-    describe_device,
-    installed_versions,
-    machine_state,
-    now_utc,
-    require_writable,
-    write_report,
-)
 from semlink.rates import Rate, parse_rate
+from semlink.report import Setting, require_writable, write_report
 
 __all__ = ["app"]
 
@@ -171,21 +166,16 @@ def bench(
     stages = time_transmitter(
         picture, models.manifest.encoder.preprocessing, runner, graph.slices[parsed], num_runs=runs
     )
-    state = machine_state() if json_path is not None else None
-    report = EngineBench(
-        date=now_utc(),
-        device=describe_device(),
-        versions=installed_versions(),
-        engine=runner.description,
-        model_set=models.name,
-        codec=graph.codec.name,
-        precision=precision.value,
-        picture_px=(picture.shape[1], picture.shape[0]),
-        latency_ms=stages,
-        machine_state=state,
-    )
     if json_path is not None:
-        write_report(report, json_path)
+        settings: dict[str, Setting] = {
+            "engine": runner.description,
+            "model_set": models.name,
+            "codec": graph.codec.name,
+            "num_symbols": parsed.num_symbols,
+            "precision": precision.value,
+            "image_px": f"{picture.shape[1]} x {picture.shape[0]}",
+        }
+        write_report(bench_report(stages, settings, command=shlex.join(["semlink", *sys.argv[1:]])), json_path)
     print_latency(
         f"{models.name} {graph.codec.name} {precision.value}, {runner.description}", stages, console=stdout_console()
     )

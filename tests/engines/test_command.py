@@ -86,8 +86,8 @@ def test_int8_is_built_verified_listed_and_timed(
     timed = engine("bench", *arguments, "--runs", 5, "--json", tmp_path / "bench.json")
     assert timed.exit_code == 0, timed.exception
     report = json.loads((tmp_path / "bench.json").read_text())
-    assert report["latency_ms"]["engine"]["num_samples"] == 5
-    assert report["precision"] == "int8"
+    assert {stage["name"]: stage["num_samples"] for stage in report["stages"]}["engine"] == 5
+    assert report["settings"]["precision"] == "int8"
 
 
 def test_int8_that_is_no_faster_is_said(

@@ -18,7 +18,7 @@ from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError, MissingDependencyError
-from semlink.machine import require_writable, write_report
+from semlink.report import require_writable, write_report
 from trainer.encoders.registry import EncoderSource, load_encoder
 
 __all__ = ["app"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ from rich.table import Table
 
 from engines.models.image_encoder import Features
 from semlink.errors import ConfigError
-from semlink.machine import describe_device, installed_versions, now_utc
+from semlink.report import Report, provenance
 from trainer.datasets.base import Dataset, split_by_halves
 from trainer.datasets.cifar100 import find_or_fetch, open_split
 from trainer.datasets.digits import open_digits
@@ -48,16 +49,11 @@ class HeadScores(msgspec.Struct, frozen=True):
     digits_accuracy: float
 
 
-class HeadReport(msgspec.Struct, frozen=True):
+class HeadReport(Report, frozen=True, kw_only=True):
     """Report in benchmarks/results/builtin-encoder-head.json."""
 
-    command: str
-    date: str
-    device: str
-    versions: dict[str, str]
+    kind: Literal["encoder-head"] = "encoder-head"
     protocol: str
-    seeds: list[int]
-    feature_dim: int
     heads: list[HeadScores]
     best: str
     shipped: str
@@ -111,17 +107,13 @@ def report_heads(
             advance(1)
     heads = [_scores(name, held_out_accuracy, digits_accuracy[name]) for name in HEADS]
     return HeadReport(
-        command=command,
-        date=now_utc(),
-        device=describe_device(),
-        versions=installed_versions(),
+        **provenance(command),
+        settings={"seeds": list(seeds), "feature_dim": FEATURE_DIM},
         protocol=(
             f"CIFAR-100, {_NUM_HELD_OUT} of {_NUM_CATEGORIES} categories held out of the head's fit for each seed; "
             "1-NN by cosine over their test images, per class first half sent, second half knowledge base; "
             "digits: heads fitted to all categories; intervals: 95 %, Student's t over seeds; gain: paired, over pca"
         ),
-        seeds=list(seeds),
-        feature_dim=FEATURE_DIM,
         heads=heads,
         best=best_head(heads),
         shipped=HEAD,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,12 @@ from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from engines.onnx_model import OPSET
 from semlink.errors import MissingDependencyError
+from semlink.report import read_report
 from tests.support.encoders import toy_encoder
 from trainer.datasets import open_dataset
 from trainer.encoders import builtin
 from trainer.encoders.export import build_graph_module, check_parity
+from trainer.encoders.head_report import HeadReport
 from trainer.encoders.heads import HEADS
 from trainer.encoders.measure import retrieval_accuracy
 from trainer.features import cached_features
@@ -106,10 +107,10 @@ def test_the_committed_graph_computes_what_torch_does(builtin_set: ModelSet, enc
 
 
 def test_the_shipped_head_is_the_one_that_was_measured_best() -> None:
-    report = json.loads(HEAD_REPORT.read_text())
-    assert report["best"] == report["shipped"] == builtin.HEAD
-    assert [scores["head"] for scores in report["heads"]] == list(HEADS)
-    assert len(report["seeds"]) == 5
+    report = read_report(HEAD_REPORT, HeadReport)
+    assert report.best == report.shipped == builtin.HEAD
+    assert [scores.head for scores in report.heads] == list(HEADS)
+    assert report.settings["seeds"] == [0, 1, 2, 3, 4]
 
 
 def test_missing_weights_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError
 from semlink.rates import parse_rate
+from semlink.report import provenance
 from tests.support.encoders import SIZE_PX, toy_encoder, write_image_graph
 from trainer.encoders import head_report
 from trainer.encoders.command import app
@@ -92,11 +93,12 @@ def test_a_missing_licence_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_report_head_writes_and_prints_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def report_heads(*, seeds: range, command: str, **options: object) -> HeadReport:
-        return HeadReport(command, "today", "cpu", {}, "none", list(seeds), 12, [], "pca", "pca")
+        settings = {"seeds": list(seeds)}
+        return HeadReport(**provenance(command), settings=settings, protocol="", heads=[], best="pca", shipped="pca")
 
     monkeypatch.setattr(head_report, "report_heads", report_heads)
     out = tmp_path / "results" / "head.json"
     printed = run("report-head", "--out", out, "--num-seeds", "3", "--json")
     assert json.loads(printed) == json.loads(out.read_text())
-    assert json.loads(printed)["seeds"] == [0, 1, 2]
+    assert json.loads(printed)["settings"]["seeds"] == [0, 1, 2]
     assert "head" in run("report-head", "--num-seeds", "2")

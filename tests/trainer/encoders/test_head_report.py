@@ -46,7 +46,7 @@ def test_every_candidate_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head_report, "pooled_features", noisy_class_means(0))
     monkeypatch.setattr(head_report, "FEATURE_DIM", 12)
     report = report_heads(seeds=range(3), command="semlink train encoder report-head")
-    assert report.seeds == [0, 1, 2]
+    assert report.settings["seeds"] == [0, 1, 2]
     assert report.best in [scores.head for scores in report.heads]
     assert {"numpy", "torch"} <= set(report.versions)
     for scores in report.heads:
