@@ -71,11 +71,11 @@ tensorrt-rtx: install
 	$(PIP_INSTALL) --upgrade --target $(VENV)/tensorrt-rtx tensorrt-rtx-cu13==1.7.1.116
 	PYTHONPATH=$(VENV)/tensorrt-rtx $(BIN)/python -m pytest -m trt tests/engines/backends/tensorrt/test_rtx.py
 
-# Latency of every stage: a JSON and a table in benchmarks/results/.
+# Latency of every stage: a report in benchmarks/results/, shown by semlink bench show.
 bench: install
 	$(BIN)/python -m benchmarks.run
 
-# What fp16 and int8 lose on CIFAR-100, and what a user would write beside this: JSON in benchmarks/results/.
+# What fp16 and int8 lose on CIFAR-100, and the link beside torch in eager mode: reports in benchmarks/results/.
 bench-precision: install
 	$(BIN)/python -m benchmarks.precision
 
@@ -85,15 +85,16 @@ bench-side-by-side: install
 # On a machine with an NVIDIA GPU, which need not have a network: docs/gpu-machine.md. Installs nothing.
 BENCH_GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 bench-gpu:
-	$(BENCH_GPU_PYTHON) -m benchmarks.gpu.__main__
+	$(BENCH_GPU_PYTHON) -m benchmarks.gpu
 
-# 100,000 frames through a receiver, and its memory meanwhile.
+# Memory of a receiver over 100,000 frames.
 soak: install
 	$(BIN)/python -m benchmarks.soak
 
 # docs/results.md and its plots, from training on: hours on two cores. Needs SEMLINK_DATA or the network.
 results: install
 	$(BIN)/python -m benchmarks.studies
+	$(BIN)/python -m benchmarks.quantization
 	$(BIN)/python -m benchmarks.accuracy
 
 # The configuration of arXiv 2504.01053 beside ours: docs/paper.md. Hours on two cores.

@@ -40,7 +40,7 @@ _PACKAGES = (
     ("sklearn", "demo and evaluate: digits and photos", "demo"),
     ("skimage", "demo and evaluate: photos", "demo"),
     ("matplotlib", "plots", "demo"),
-    ("jinja2", "demo and bench-report: HTML", "demo"),
+    ("jinja2", "demo and bench show: HTML", "demo"),
     ("torch", "train, and evaluate; a CPU build is enough", "train"),
     ("scipy", "demo, evaluate and train: intervals", "demo"),
     ("onnxscript", "train: exporting graphs", "train"),
