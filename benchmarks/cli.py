@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from semlink.cli.logs import configure_logging
+from semlink.cli.options import OUTPUT
 from semlink.errors import SemlinkError
 
-__all__ = ["run_command"]
+__all__ = ["ReportPath", "run_command"]
+
+ReportPath = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        help="JSON report to write; by default in benchmarks/results/.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 def run_command(command: Callable[..., None], name: str, arguments: Sequence[str] | None = None) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.precision import PrecisionReport
 from benchmarks.report.facts import setting_text
 from benchmarks.report.page import Table
 from benchmarks.report.render import markdown_table
-from benchmarks.report.schemas import QuantizationReport, SideBySideReport, SoakReport
+from benchmarks.report.schemas import PrecisionReport, QuantizationReport, SideBySideReport, SoakReport
 from benchmarks.report.sections import stage_table
 from semlink.report import Report, read_report
 

@@ -10,9 +10,8 @@ import msgspec
 import pytest
 import typer
 
-from benchmarks.cli import run_command
+from benchmarks.cli import ReportPath, run_command
 from benchmarks.rows import row_stages
-from semlink.cli.options import OUTPUT
 from semlink.report import Report, provenance, require_writable, write_report
 
 __all__ = ["latency_report"]
@@ -22,7 +21,7 @@ REPORT = HERE / "results" / "latency.json"
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="JSON report to write.", rich_help_panel=OUTPUT)] = REPORT,
+    out: ReportPath = REPORT,
     select: Annotated[
         str, typer.Option("--select", help="Suites to run, as an expression of pytest's -k.", show_default=False)
     ] = "",

@@ -22,13 +22,13 @@ import typer
 from PIL import Image
 from rich.progress import Progress
 
-from benchmarks.cli import run_command
+from benchmarks.cli import ReportPath, run_command
 from benchmarks.report.schemas import SameWork, SideBySideReport
 from benchmarks.same_models import Link, as_model_set, knowledge_base_of
 from benchmarks.torch_eager import FEATURE_DIM, NUM_THREADS, TorchEager, random_clip
 from engines.models.model_set import ModelSet
 from engines.options import Precision
-from semlink.cli.options import ENGINE, OUTPUT
+from semlink.cli.options import ENGINE
 from semlink.cli.output import stderr_console
 from semlink.cli.progress import progress_bars
 from semlink.errors import SemlinkError
@@ -69,7 +69,7 @@ class TimedCall:
 
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that are timed.", rich_help_panel=ENGINE)] = NUM_ROUNDS,
-    out: Annotated[Path, typer.Option(help="JSON report to write.", rich_help_panel=OUTPUT)] = REPORT,
+    out: ReportPath = REPORT,
 ) -> None:
     """Check that both sides do the same work, and time them in turns."""
     require_writable(out)

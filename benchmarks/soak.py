@@ -15,13 +15,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from benchmarks.cli import run_command
+from benchmarks.cli import ReportPath, run_command
 from benchmarks.report.schemas import SoakReport
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
 from engines.models.codecs import NestedCodec
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
-from semlink.cli.options import OUTPUT, SOURCE
+from semlink.cli.options import SOURCE
 from semlink.cli.output import stderr_console
 from semlink.cli.progress import progress_bars
 from semlink.errors import SemlinkError
@@ -53,7 +53,7 @@ def main(
     frames: Annotated[
         int, typer.Option(min=NUM_READINGS, help="Number of frames to send.", rich_help_panel=SOURCE)
     ] = NUM_FRAMES,
-    out: Annotated[Path, typer.Option(help="JSON report to write.", rich_help_panel=OUTPUT)] = REPORT,
+    out: ReportPath = REPORT,
 ) -> None:
     """Send frames to a receiver, read its memory, and fail if that grew after the warm-up."""
     require_writable(out)

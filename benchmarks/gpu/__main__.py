@@ -14,13 +14,13 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks.cli import run_command
+from benchmarks.cli import ReportPath, run_command
 from benchmarks.gpu.decoder import bench_decoder
 from benchmarks.gpu.encoders import bench_builtin, bench_vit
 from benchmarks.gpu.search import bench_search
 from benchmarks.gpu.timing import DeviceBench
 from benchmarks.report.schemas import DeviceReport
-from semlink.cli.options import ENGINE, OUTPUT, Threads
+from semlink.cli.options import ENGINE, Threads
 from semlink.config import split_list
 from semlink.errors import ConfigError
 from semlink.machine import describe_device
@@ -54,9 +54,7 @@ def main(
     parts: Annotated[
         str, typer.Option(help=f"Comma-separated parts, of {', '.join(PARTS)}.", rich_help_panel=ENGINE)
     ] = ",".join(PARTS),
-    out: Annotated[Path, typer.Option(help="JSON report to write.", rich_help_panel=OUTPUT)] = (
-        HERE / "results" / "latency-gpu.json"
-    ),
+    out: ReportPath = HERE / "results" / "latency-gpu.json",
 ) -> None:
     """Time encoders, decoding, exact search and the whole link on one device; exit code 1 if a result was wrong."""
     chosen = split_list(parts, "--parts")

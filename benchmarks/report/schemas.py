@@ -15,6 +15,8 @@ __all__ = [
     "DevicePart",
     "DeviceReport",
     "Point",
+    "PrecisionReport",
+    "PrecisionRow",
     "QuantizationReport",
     "QuantizationRow",
     "SameWork",
@@ -43,6 +45,30 @@ class DeviceReport(Report, frozen=True, kw_only=True):
     kind: Literal["latency-gpu"] = "latency-gpu"
     skipped: list[DevicePart]
     failed: list[DevicePart]
+
+
+class PrecisionRow(msgspec.Struct, frozen=True):
+    """The image encoder at one precision.
+
+    Attributes
+    ----------
+    feature_cosine, symbol_cosine : mean cosine with fp32, of features and of symbols
+    semantic_accuracy : without a channel
+    semantic_accuracy_awgn : over AWGN, by SNR in dB: mean, and the ends of the 95 % interval over seeds of the noise
+    """
+
+    precision: str
+    feature_cosine: float
+    symbol_cosine: float
+    semantic_accuracy: float
+    semantic_accuracy_awgn: dict[str, tuple[float, float, float]]
+
+
+class PrecisionReport(Report, frozen=True, kw_only=True):
+    """Result of `benchmarks.precision`."""
+
+    kind: Literal["precision"] = "precision"
+    rows: list[PrecisionRow]
 
 
 class SameWork(msgspec.Struct, frozen=True):
