@@ -37,6 +37,7 @@ __all__ = ["SoakFailedError", "soak"]
 
 NUM_FRAMES = 100_000
 NUM_READINGS = 50
+MAX_KB_ENTRIES: int | None = None
 WARM_UP_SHARE = 0.2
 ALLOWED_GROWTH_MB = 2.0
 NUM_IMAGES = 64
@@ -60,7 +61,7 @@ def main(
     models = ModelSet.find("builtin")
     with tempfile.TemporaryDirectory(prefix="semlink-soak-") as folder:
         kb = Path(folder, "kb")
-        digits = open_dataset("digits").knowledge_base
+        digits = open_dataset("digits").knowledge_base.spread(MAX_KB_ENTRIES)
         images = [LabelledImage(label, f"{i}.png", digits.image(i)) for i, label in enumerate(digits.labels)]
         build_knowledge_base(images, kb, ImageEncoder(models), codecs=models.codecs)
         source = ("--kb", str(kb), "--listen", "tcp://127.0.0.1:*", "--until-end")
