@@ -1,7 +1,9 @@
-"""The demonstration: three real processes, real images, and a report of what came through.
+"""The demonstration: receiver, channel and transmitter as three processes, on real images, with a report.
 
-processes   receiver, channel and transmitter, started as a user would
-measure     joins what was sent with what was retrieved
-run         the whole demonstration, cell by cell
-page        one HTML file for the eye
+config      what to demonstrate
+processes   commands as processes; `link` has the three of a run
+measure     the transmitter's log joined with the receiver's results
+run         the whole demonstration, run by run
+report      report.json; `page` makes report.html
+command     `semlink demo`
 """

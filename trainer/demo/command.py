@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
+import shlex
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from engines.models.model_set import ModelSet
-from semlink.channel import ChannelModel, default_num_pilots
+from semlink.channel import default_num_pilots
+from semlink.channel_registry import channel_names, find_channel
+from semlink.cli.options import LINK, MODELS, OUTPUT, SOURCE, AsJson, Limit, ModelSetName, Rates, Seed
 from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.cli.summary import print_latency
 from semlink.config import ConfigFile, parse_numbers, split_list
-from semlink.errors import ConfigError, MissingDependencyError, ResultsError
-from semlink.machine import write_report
+from semlink.errors import MissingDependencyError
 from semlink.rates import parse_rate
-
-if TYPE_CHECKING:
-    from trainer.demo.run import DemoReport
+from trainer.demo.config import DEFAULT_DATASETS, DemoConfig
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
-
-_COMPARED = "kbsc"
-"""The paper's codec, which is shown beside the set's own."""
 
 _EPILOG = """Examples:
 
@@ -39,7 +31,7 @@ semlink demo
 
 semlink demo --rate 1/48,1/6 --snr-db=-7,0,10
 
-semlink demo --data my-photos/ --count 200"""
+semlink demo --data my-photos/ --limit 200"""
 
 
 @app.command(short_help="Run the whole link on real images and report the results.", epilog=_EPILOG)
@@ -47,108 +39,81 @@ def demo(
     data: Annotated[
         str | None,
         typer.Option(
-            help="cifar100, or a folder; digits for figures and photos for the eye if not given.", show_default=False
+            help="Dataset: digits, photos, cifar100, or a folder; digits and photos by default.",
+            show_default=False,
+            rich_help_panel=SOURCE,
         ),
     ] = None,
-    model_set: Annotated[str, typer.Option(help="Name of a built-in model set, or a folder.")] = "builtin",
-    codec: Annotated[
-        str | None,
-        typer.Option(help="Comma-separated codecs; the set's first, and kbsc, if not given.", show_default=False),
-    ] = None,
-    rate: Annotated[str, typer.Option(help="Comma-separated rates: symbols, or CBR on CIFAR-100.")] = "1/48",
-    snr_db: Annotated[str, typer.Option(help="Es/N0 in dB; write --snr-db=-7,0,10.")] = "-7,0,10",
-    channel: Annotated[ChannelModel, typer.Option(help="What the air does.")] = ChannelModel.AWGN,
+    limit: Limit = None,
+    rate: Rates = "1/48",
+    snr_db: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated Es/N0 in dB; a list that starts with a minus sign needs =, as in --snr-db=-7,0.",
+            rich_help_panel=LINK,
+        ),
+    ] = "-7,0,10",
+    channel: Annotated[
+        str,
+        typer.Option(
+            help=f"Channel model: {', '.join(channel_names())}.", autocompletion=channel_names, rich_help_panel=LINK
+        ),
+    ] = "awgn",
     pilots: Annotated[
         int | None,
-        typer.Option(help="Known symbols before each image; 8 under block fading, else 0.", show_default=False, min=0),
+        typer.Option(
+            help="Number of pilots in front of an image; by default 8 under block fading, else 0.",
+            show_default=False,
+            min=0,
+            rich_help_panel=LINK,
+        ),
     ] = None,
-    count: Annotated[int | None, typer.Option(help="Send at most so many images.", show_default=False, min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of views, noise and gains.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")] = Path("demo-report"),
-    keep: Annotated[bool, typer.Option("--keep", help="Keep images, KBs and logs beside the report.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print report.json on stdout.")] = False,
+    model_set: ModelSetName = "builtin",
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated codecs of the model set; by default its first, and the paper's kbsc if it has it.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.", rich_help_panel=OUTPUT)] = Path(
+        "demo-report"
+    ),
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Keep images, knowledge bases and logs beside the report.", rich_help_panel=OUTPUT),
+    ] = False,
+    as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Start receiver, channel and transmitter, stream real images, and report what came through."""
+    """Send real images through receiver, channel and transmitter as three processes, and report the results."""
     try:
-        from trainer.demo.page import write_page
-        from trainer.demo.run import DemoOptions, run_demo
+        from trainer.demo.report import cell_latency, summary_table
+        from trainer.demo.run import PAGE_FILE, REPORT_FILE, run_demo
     except ImportError as error:
         raise MissingDependencyError.of(str(error.name), extra="demo", purpose="semlink demo") from None
-    options = DemoOptions(
-        datasets=(data,) if data else ("digits", "photos"),
+    settings = DemoConfig(
+        datasets=(data,) if data else DEFAULT_DATASETS,
         model_set=model_set,
-        codecs=_codecs(codec, model_set),
-        must_have_rates=codec is not None,
+        codecs=tuple(dict.fromkeys(split_list(codec, "--codec"))) if codec is not None else (),
         rates=tuple(dict.fromkeys(parse_rate(text) for text in split_list(rate, "--rate"))),
         snr_db=tuple(dict.fromkeys(parse_numbers(snr_db, "--snr-db"))),
-        channel=channel.value,
-        num_pilots=default_num_pilots(channel) if pilots is None else pilots,
-        count=count,
+        channel=channel,
+        num_pilots=default_num_pilots(find_channel(channel)) if pilots is None else pilots,
+        limit=limit,
         seed=seed,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    progress = progress_bars(stderr_console(), *columns)
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; --out takes a folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultsError(f"{out}: {error.strerror}") from None
-    with new_or_temporary_folder(out / "work" if keep else None) as work, progress:
-        report, runs = run_demo(options, work, progress)
-        write_report(report, out / "report.json")
-        write_page(report, runs, out / "report.html")
+    with progress_bars(stderr_console(), *columns) as progress:
+        command = shlex.join(["semlink", *sys.argv[1:]])
+        report = run_demo(settings, out, keep=keep, command=command, progress=progress)
     if as_json:
-        typer.echo((out / "report.json").read_text(encoding="utf-8"))
+        typer.echo((out / REPORT_FILE).read_text(encoding="utf-8"))
     else:
-        _print(report)
-    notify(progress.console, f"wrote {out}/report.json and {out}/report.html")
-
-
-def _codecs(asked: str | None, model_set: str) -> tuple[str, ...]:
-    """What is asked for; else what a transmitter of the set uses, and beside it the paper's, where the set has it."""
-    if asked is not None:
-        return tuple(dict.fromkeys(split_list(asked, "--codec")))
-    models = ModelSet.find(model_set)
-    held = [codec.name for codec in models.codecs]
-    return tuple(dict.fromkeys([models.codec().name, *(name for name in held if name == _COMPARED)]))
-
-
-@contextlib.contextmanager
-def new_or_temporary_folder(folder: Path | None) -> Iterator[Path]:
-    """Give an empty folder: the one named, which stays, or a temporary one."""
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="semlink-demo-") as temporary:
-            yield Path(temporary)
-        return
-    if folder.exists():
-        raise ConfigError(f"{folder} exists from an earlier demo; remove it, or choose another --out")
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise ResultsError(f"{folder}: {error.strerror}") from None
-    yield folder
-
-
-def _print(report: DemoReport) -> None:
-    console = stdout_console()
-    table = Table(
-        *("dataset", "codec", "symbols", "SNR dB", "right", "ideal", "sent", "lost", "images/s"),
-        title="What came through",
-        title_justify="left",
-        box=None,
-    )
-    latency = {}
-    for dataset in report.datasets:
-        for cell in dataset.cells:
-            table.add_row(
-                *(escape(dataset.dataset), cell.codec, str(cell.num_symbols), f"{cell.snr_db:g}"),
-                *(f"{cell.semantic_accuracy:.3f}", f"{dataset.noiseless_accuracy:.3f}"),
-                *map(str, (cell.images_sent, cell.frames_lost)),
-                f"{cell.throughput_images_s:.0f}",
-            )
-            latency[f"{dataset.dataset} {cell.codec} {cell.rate} {cell.snr_db:g} dB"] = cell.latency_ms
-    console.print(table)
-    print_latency("Image in memory to match in memory", latency, console=console)
-    print_latency("Stages of the first run", report.datasets[0].cells[0].stage_latency_ms, console=console)
+        console = stdout_console()
+        console.print(summary_table(report))
+        print_latency("Image in memory to match in memory", cell_latency(report.datasets), console=console)
+        print_latency("Stages of the first run", report.datasets[0].cells[0].stage_latency_ms, console=console)
+    notify(stderr_console(), f"wrote {out / REPORT_FILE} and {out / PAGE_FILE}")

@@ -1,4 +1,4 @@
-"""Join the transmitter's log with the receiver's results: what was right, and how long it took."""
+"""Accuracy and latency of one run: the transmitter's log joined with the receiver's results."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from typing import Any
 import msgspec
 
 from semlink.errors import TransportError
-from semlink.rates import Rate
 from semlink.timing import LatencySummary, summarize_latency
-from trainer.demo.processes import LinkRun
+from trainer.demo.config import LinkSettings
+from trainer.demo.link import LinkRun
 from trainer.intervals import proportion_interval
 
 __all__ = ["CellReport", "Retrieval", "measure_cell", "pooled_latency", "read_retrievals"]
 
 
 class Retrieval(msgspec.Struct, frozen=True):
-    """One received frame: what was sent, what came back, how sure, how late."""
+    """The match of one received frame, and the image that was sent.
+
+    Attributes
+    ----------
+    sent_name, sent_label : path and category of the sent image
+    entry_id, label, score : of the match
+    latency_ms : from the image in the transmitter's memory to the match in the receiver's
+    """
 
     sent_name: str
     sent_label: str
@@ -27,11 +34,17 @@ class Retrieval(msgspec.Struct, frozen=True):
     score: float
     latency_ms: float
 
+    @property
+    def is_correct(self) -> bool:
+        """Whether the match has the sent image's category."""
+        return self.label == self.sent_label
+
 
 class CellReport(msgspec.Struct, frozen=True):
-    """One streaming run: a dataset with one codec at one rate and one SNR.
+    """Figures of one run: a dataset with one codec at one rate and one SNR.
 
-    A lost frame is a wrong answer: the share is over the images sent.
+    `semantic_accuracy` is a fraction of the images sent, so that a lost frame counts as incorrect; `_low` and `_high`
+    are the ends of its 95 % interval.
     """
 
     codec: str
@@ -54,11 +67,11 @@ class CellReport(msgspec.Struct, frozen=True):
 
 
 def read_retrievals(run: LinkRun, labels: Mapping[str, str]) -> list[Retrieval]:
-    """Every result of a run with the image that it answers.
+    """Read the results of a run, each with the image that was sent.
 
     Parameters
     ----------
-    labels : true category by the path that the transmitter was given
+    labels : category by path of the sent image
     """
     names = {line["frame"]: line["name"] for line in _lines(run.sent_log)}
     return [
@@ -74,35 +87,38 @@ def read_retrievals(run: LinkRun, labels: Mapping[str, str]) -> list[Retrieval]:
     ]
 
 
-def measure_cell(
-    run: LinkRun, retrievals: Sequence[Retrieval], *, codec: str, rate: Rate, snr_db: float, channel: str
-) -> CellReport:
-    """Sum up one run."""
+def measure_cell(run: LinkRun, retrievals: Sequence[Retrieval], settings: LinkSettings) -> CellReport:
+    """Compute the figures of one run.
+
+    Raises
+    ------
+    TransportError
+        If the transmitter sent nothing.
+    """
     sent = _lines(run.sent_log)
     if not sent:
-        raise TransportError("the transmitter sent nothing; its pictures could not be read")
-    num_right = sum(retrieval.label == retrieval.sent_label for retrieval in retrievals)
-    interval = proportion_interval(num_right, len(sent))
-    times_s = [line["capture_time_ns"] / 1e9 for line in sent]
-    last_s = max((line["matched_time_ns"] / 1e9 for line in _lines(run.results_log)), default=times_s[-1])
+        raise TransportError("the transmitter sent nothing: none of its images can be read")
+    accuracy = proportion_interval(sum(retrieval.is_correct for retrieval in retrievals), len(sent))
+    start_s = sent[0]["capture_time_ns"] / 1e9
+    end_s = max((line["matched_time_ns"] / 1e9 for line in _lines(run.results_log)), default=start_s)
     return CellReport(
-        codec=codec,
-        rate=rate.name,
-        num_symbols=rate.num_symbols,
-        snr_db=snr_db,
-        channel=channel,
+        codec=settings.codec,
+        rate=settings.rate.name,
+        num_symbols=settings.rate.num_symbols,
+        snr_db=settings.snr_db,
+        channel=settings.channel,
         payload_cbr=_mean([line["payload_cbr"] for line in sent]),
         total_cbr=_mean([line["total_cbr"] for line in sent]),
         images_sent=len(sent),
         frames_received=run.receiver["frames_received"],
-        # The receiver cannot miss what it never heard announced; the sent log can.
+        # By the sent log, because a receiver does not know of frames that were lost at the end of a stream.
         frames_lost=len(sent) - run.receiver["frames_received"],
         frames_duplicated=run.receiver["frames_duplicated"],
-        semantic_accuracy=interval.mean,
-        semantic_accuracy_low=interval.low,
-        semantic_accuracy_high=interval.high,
-        throughput_images_s=len(sent) / max(1e-9, last_s - times_s[0]),
-        latency_ms=summarize_latency([retrieval.latency_ms for retrieval in retrievals]),
+        semantic_accuracy=accuracy.mean,
+        semantic_accuracy_low=accuracy.low,
+        semantic_accuracy_high=accuracy.high,
+        throughput_images_s=len(sent) / max(1e-9, end_s - start_s),
+        latency_ms=pooled_latency(retrievals),
         stage_latency_ms={
             f"{process} {stage}": msgspec.convert(summary, LatencySummary)
             for process, summaries in (("tx", run.transmitter), ("channel", run.channel), ("rx", run.receiver))
@@ -112,12 +128,12 @@ def measure_cell(
 
 
 def pooled_latency(retrievals: Sequence[Retrieval]) -> LatencySummary:
-    """End-to-end latency over several runs."""
+    """End-to-end latency of retrievals, of one run or of several."""
     return summarize_latency([retrieval.latency_ms for retrieval in retrievals])
 
 
 def _frame_name(result: Mapping[str, Any]) -> str:
-    """The frame id of a result, as the transmitter's log writes it."""
+    """Frame id of a result, as the transmitter's log writes it."""
     return f"{result['stream_id']}-{result['sequence']}"
 
 
@@ -126,4 +142,4 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")
+    return sum(values) / len(values)

@@ -1,4 +1,4 @@
-"""Receiver, channel and transmitter as the three processes that a user would start by hand."""
+"""Commands of `semlink` as processes that are stopped when their context ends."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,25 +15,19 @@ import msgspec
 from typing_extensions import Self
 
 from semlink.errors import SemlinkError
-from semlink.rates import Rate
 
-__all__ = ["NUM_ENCODER_THREADS", "CommandFailedError", "CommandProcess", "LinkRun", "run_command", "run_link"]
+__all__ = ["CommandFailedError", "CommandProcess", "run_command", "wait_for_all"]
 
 _READY = re.compile(r"listening on (\S+?),?\s")
 _SEMLINK = "import sys; sys.path[:1] = []; from semlink.__main__ import start; start()"
-"""Not `-m semlink`, which would take a folder named semlink in the working directory for the package."""
+"""In place of `-m semlink`, which would import a folder named semlink in the working directory."""
 _START_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 1800.0
-_IDLE = ("--idle-timeout-s", "60")
-"""A receiver whose stream lost its end does not wait for it for ever."""
-NUM_ENCODER_THREADS = 2
-"""CPU threads of the transmitter's engine."""
 _POLL_S = 0.1
-_ANY_PORT = "tcp://127.0.0.1:*"
 
 
 class CommandFailedError(SemlinkError):
-    """A command that was started here failed; its exit code says of what kind the failure was."""
+    """A command failed in its own process; `exit_code` is the process's."""
 
     exit_code = 7
 
@@ -45,9 +37,9 @@ class CommandFailedError(SemlinkError):
 
 
 class CommandProcess:
-    """A running `semlink` command; standard error is collected, and searched for the address it listens on.
+    """A running `semlink` command, terminated at the end of its context if it still runs.
 
-    Leaving the `with` statement stops a command that still runs.
+    Standard error is collected, and searched for the address that the command listens on.
     """
 
     def __init__(self, *arguments: str) -> None:
@@ -63,12 +55,12 @@ class CommandProcess:
 
     @property
     def pid(self) -> int:
-        """The process's number, to look at it from outside."""
+        """Process id."""
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether the command has not ended yet."""
+        """Whether the command still runs."""
         return self._process.poll() is None
 
     def raise_if_failed(self) -> None:
@@ -77,7 +69,7 @@ class CommandProcess:
             raise self.failure()
 
     def endpoint(self) -> str:
-        """Wait until the command listens, and say where.
+        """Wait until the command listens; returns its address.
 
         Raises
         ------
@@ -102,7 +94,7 @@ class CommandProcess:
             self._process.wait(_RUN_TIMEOUT_S)
         if self._process.poll() != 0:
             raise self.failure()
-        # A summary is smaller than a pipe's buffer, so the command never waited for this.
+        # A summary is smaller than a pipe's buffer, so that the command did not have to wait for this.
         output = self._process.stdout.read() if self._process.stdout else ""
         return dict(msgspec.json.decode(output))
 
@@ -133,7 +125,7 @@ class CommandProcess:
         self._ready.set()
 
     def failure(self) -> CommandFailedError:
-        """The error that a command is which has failed, or has not done in time what was waited for."""
+        """The error for a command that failed, or did not start or end in time."""
         code = self._process.poll()
         if code is not None:
             self._reader.join(timeout=1.0)
@@ -141,12 +133,12 @@ class CommandProcess:
             how = "did not start or end in time" if code is None else "ended before its work"
             exit_code = CommandFailedError.exit_code
         else:
-            # As a shell does it: a process that signal N killed counts as one that ended with 128 + N.
+            # Exit codes of a shell: 128 + N for a process that was killed by signal N.
             how, exit_code = (f"was killed by signal {-code}", 128 - code) if code < 0 else ("failed", code)
-        return CommandFailedError(f"semlink {self.name} {how}: {self._last_words()}", exit_code)
+        return CommandFailedError(f"semlink {self.name} {how}: {self._last_lines()}", exit_code)
 
-    def _last_words(self) -> str:
-        return " / ".join(line for line in self._errors[-5:] if line) or "it said nothing"
+    def _last_lines(self) -> str:
+        return " / ".join(line for line in self._errors[-5:] if line) or "it printed nothing"
 
 
 def run_command(*arguments: str) -> dict[str, Any]:
@@ -155,66 +147,8 @@ def run_command(*arguments: str) -> dict[str, Any]:
         return process.summary()
 
 
-@dataclass(frozen=True)
-class LinkRun:
-    """Summaries that the three processes printed, and the logs that two of them wrote."""
-
-    receiver: dict[str, Any]
-    channel: dict[str, Any]
-    transmitter: dict[str, Any]
-    sent_log: Path
-    results_log: Path
-
-
-def run_link(
-    images: Path,
-    knowledge_base: Path,
-    folder: Path,
-    *,
-    model_set: str,
-    codec: str,
-    rate: Rate,
-    channel: str,
-    snr_db: float,
-    seed: int,
-    num_pilots: int,
-) -> LinkRun:
-    """Stream a list of images once through channel and receiver, over TCP on loopback."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sent_log, results = folder / "sent.jsonl", folder / "results"
-    receive = (
-        "rx",
-        "--kb",
-        str(knowledge_base),
-        "--listen",
-        _ANY_PORT,
-        "--results",
-        str(results),
-        "--until-end",
-        *_IDLE,
-        "--rate",
-        str(rate.num_symbols),
-    )
-    with CommandProcess(*receive, "--model-set", model_set, "--json") as rx:
-        conditions = ("--model", channel, "--snr-db", f"{snr_db:g}", "--seed", str(seed))
-        with CommandProcess(
-            "channel", "--listen", _ANY_PORT, "--connect", rx.endpoint(), *conditions, "--until-end", "--json"
-        ) as ch:
-            send = ("tx", str(images), "--connect", ch.endpoint(), "--codec", codec, "--rate", str(rate.num_symbols))
-            settings = ("--pilots", str(num_pilots), "--num-threads", str(NUM_ENCODER_THREADS), "--log", str(sent_log))
-            with CommandProcess(*send, *settings, "--model-set", model_set, "--json") as tx:
-                _wait_for_all(rx, ch, tx)
-                return LinkRun(
-                    transmitter=tx.summary(),
-                    channel=ch.summary(),
-                    receiver=rx.summary(),
-                    sent_log=sent_log,
-                    results_log=results / "results.jsonl",
-                )
-
-
-def _wait_for_all(*processes: CommandProcess) -> None:
-    """Wait for the end of all; the first that fails ends it, since the others would fail of that."""
+def wait_for_all(*processes: CommandProcess) -> None:
+    """Wait until all have ended, or one fails: its error is the cause of any later ones."""
     end_s = time.monotonic() + _RUN_TIMEOUT_S
     while running := [process for process in processes if process.is_running]:
         for process in processes:

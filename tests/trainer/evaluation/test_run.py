@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from tests.support.codec_packages import install_codec_package
 from tests.support.evaluation import SYNTHETIC
 from tests.support.model_sets import make_model_set
 from trainer.codecs.spec import CodecSpec
-from trainer.evaluation import EvaluationReport, measure
+from trainer.evaluation import EvaluationConfig, EvaluationReport, evaluate, measure
 from trainer.evaluation.record import Record
 from trainer.links.base import Link, LinkInputs, MakeLink
 from trainer.links.conditions import LinkConditions
@@ -246,3 +247,18 @@ def test_codec_of_an_installed_package_is_evaluated_by_name(
     install_codec_package(tmp_path / "site", monkeypatch, source, theirs="SPEC")
     report = evaluated(codecs=["theirs"], rates=[8], model_set=str(model_set.folder))
     assert {record.codec for record in report.records} == {"theirs"}
+
+
+@pytest.mark.skipif(
+    not (Path(os.environ.get("SEMLINK_DATA", "nowhere")) / "cifar-100-binary" / "test.bin").is_file(),
+    reason="SEMLINK_DATA has no cifar-100-binary folder",
+)
+def test_the_builtin_codec_reaches_its_accuracy_on_cifar100() -> None:
+    evaluation = evaluate(
+        EvaluationConfig(data="cifar100", weights="model-set", limit=1000, num_seeds=2, snr_db=(-7, 10))
+    )
+    accuracy = {cell.snr_db: cell.semantic_accuracy for cell in evaluation.summary}
+    # docs/results.md: 0.542 without noise, and 0.47 and 0.54 at 64 symbols; four standard errors of 1,000 images.
+    assert evaluation.noiseless_accuracy == pytest.approx(0.542, abs=0.063)
+    assert accuracy[-7.0] == pytest.approx(0.466, abs=0.063)
+    assert accuracy[10.0] == pytest.approx(0.535, abs=0.063)
