@@ -42,7 +42,7 @@ BITS_PER_IMAGE = 48.0
 HIGH_SNR_BITS_PER_IMAGE = 64.0
 """Channel capacity from which the high-SNR code is better, at 16, 64 and 256 symbols.
 
-Source: docs/results.md, "Where sharing the power otherwise pays".
+Source: docs/results.md, "Threshold between the power shares".
 """
 
 FADE_DEPTH_DB = 10.0

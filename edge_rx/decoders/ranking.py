@@ -4,7 +4,7 @@ The most likely candidate is not always the best answer: where noise leaves seve
 the others resemble costs less when it is wrong. So the candidates' entries are compared with each other, weighted by
 their probabilities, and the one with the largest expected similarity is the answer (minimum Bayes risk; Kumar, Byrne,
 "Minimum Bayes-risk decoding for statistical machine translation", 2004). Its gain and cost are measured:
-docs/results.md, "Which entry to answer with".
+docs/results.md, "Decision among the candidates".
 """
 
 from __future__ import annotations
