@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEMLINK_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def restored_logging() -> Iterator[None]:
+    """Undo what a command sets up in this process: handlers and levels of loggers, and where Python's warnings go."""
+    root = logging.getLogger()
+    levels = {name: logging.getLogger(name).level for name in ("", *root.manager.loggerDict)}
+    handlers = list(root.handlers)
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    for name in ("", *root.manager.loggerDict):
+        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
 
 
 @pytest.fixture(scope="session")

@@ -300,7 +300,9 @@ class TestLogOptions:
 
 
 class TestCompletion:
-    def test_script(self, run: Run) -> None:
+    def test_script(self, run: Run, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        # Else the shell is the one that started the tests, which may have no completion.
+        monkeypatch.setitem(environment, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
         shown = run("--show-completion", "bash")
         assert shown.returncode == 0, shown.stderr
         assert "_SEMLINK_COMPLETE" in shown.stdout

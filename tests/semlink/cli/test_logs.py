@@ -11,8 +11,6 @@ import pytest
 
 from semlink.cli.logs import NOTICES, PROGRESS, LogFormat, configure_logging, is_configured, is_json, is_quiet
 
-pytestmark = pytest.mark.usefixtures("restored_logging")
-
 EVENTS = [
     ("edge_rx.service", logging.DEBUG, "own detail"),
     ("edge_rx.service", logging.INFO, "own choice"),

@@ -14,8 +14,6 @@ from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.summary import print_counts, print_latency
 from semlink.timing import summarize_latency
 
-pytestmark = pytest.mark.usefixtures("restored_logging")
-
 LONG = "/results/" + "x" * 300
 STAGES = {"unpack": summarize_latency([1.0, 2.0, 3.0])}
 
