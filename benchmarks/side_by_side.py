@@ -58,6 +58,8 @@ LEAST_COSINE = {Precision.FP32: 0.9995, Precision.INT8: 0.99}
 class UnequalWorkError(SemlinkError):
     """The two sides do not do the same work, so their times cannot be compared."""
 
+    exit_code = 5
+
 
 @dataclass(frozen=True)
 class TimedCall:

@@ -49,6 +49,8 @@ REPORT = Path(__file__).parent / "results" / "soak.json"
 class SoakFailedError(SemlinkError):
     """The receiver lost frames, or its memory grew."""
 
+    exit_code = 5
+
 
 def main(
     frames: Annotated[

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import onnx.helper
 
 from engines.models.manifest import MANIFEST_FORMAT, CodecEntry, EncoderEntry, Manifest, ModelFile
 from engines.models.model_set import ModelSet
+from engines.onnx_model import load_onnx
 from semlink.errors import ModelSetError
 from semlink.files import file_sha256, replaced_file
 from semlink.image import Preprocessing
@@ -35,6 +37,9 @@ def write_encoder(
 ) -> ModelSet:
     """Write encoder.onnx and manifest.json; the folder is created if it does not exist.
 
+    A filter other than bicubic is written into the graph's metadata too: the hash of the graph is the identity of the
+    features, which the filter changes.
+
     Parameters
     ----------
     graph : serialised ONNX model from `image` (batch, size, size, 3) uint8 to `features` (batch, feature_dim) float32
@@ -47,6 +52,8 @@ def write_encoder(
         then.
     """
     path = folder / _ENCODER_FILE
+    if preprocessing.interpolation != Preprocessing(1).interpolation:
+        graph = _with_metadata(graph, "interpolation", preprocessing.interpolation)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replaced_file(path, durable=True) as temporary:
@@ -102,6 +109,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
             temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     except OSError as error:
         raise ModelSetError(f"{folder}: manifest.json cannot be written: {error.strerror}") from None
+
+
+def _with_metadata(graph: bytes, key: str, value: str) -> bytes:
+    model = load_onnx(graph)
+    onnx.helper.set_model_props(model, {key: value})
+    serialized: bytes = model.SerializeToString(deterministic=True)
+    return serialized
 
 
 def _codecs_for(folder: Path, encoder: ModelFile) -> list[CodecEntry]:

@@ -71,6 +71,16 @@ def test_the_same_graph_gives_the_same_fingerprint(tmp_path: Path) -> None:
     assert make(path, mean=(0.0,) * 3).write(tmp_path / "other").encoder_fingerprint != first
 
 
+def test_another_filter_gives_another_fingerprint(tmp_path: Path) -> None:
+    """Features are cached, and knowledge bases bound, by the fingerprint."""
+    path = write_image_graph(tmp_path / "graph.onnx")
+    bicubic, bilinear = (make(path, interpolation=name).write(tmp_path / name) for name in ("bicubic", "bilinear"))
+    assert bicubic.encoder_fingerprint != bilinear.encoder_fingerprint
+    assert bilinear.encoder_fingerprint == make(path, interpolation="bilinear").write(tmp_path).encoder_fingerprint
+    # Equal for an image that is not resized.
+    np.testing.assert_array_equal(*(ImageEncoder(models).encode(list(images())) for models in (bicubic, bilinear)))
+
+
 @pytest.mark.parametrize("opset", [13, 17, 21])
 def test_other_operator_sets_are_converted(tmp_path: Path, opset: int) -> None:
     path = write_image_graph(tmp_path / "graph.onnx", opset=opset, unit_norm=True)
