@@ -98,6 +98,15 @@ def evaluate(
         ),
     ] = "auto",
     model_set: ModelSetName = "builtin",
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Image encoder by name, in place of the model set's, as train encoder export takes it; codecs are"
+            " then trained.",
+            show_default=False,
+            rich_help_panel=MODELS,
+        ),
+    ] = None,
     train_channel: Annotated[
         TrainingChannel | None,
         typer.Option(
@@ -150,6 +159,7 @@ def evaluate(
         training_channel=train_channel,
         weights=weights,
         model_set=model_set,
+        encoder=encoder,
         num_pilots=pilots,
         csi=csi,
         constellation=constellation,

@@ -16,6 +16,7 @@ from semlink.report import Setting
 from trainer.codecs.config import Precision, TrainingChannel
 from trainer.codecs.spec import CodecSpec
 from trainer.codecs.table import find_codec
+from trainer.encoders.registry import EncoderSource
 from trainer.evaluation.grid import Grid
 from trainer.links.conditions import Csi
 
@@ -41,7 +42,9 @@ class EvaluationConfig:
     training_channel : channel on which `kbsc` is trained; None for the one that suits each channel
     weights : "trained" trains codecs for each seed; "model-set" uses the model set's codecs; "auto" is "trained" on
         cifar100 and "model-set" on any other dataset
-    model_set : name of a built-in model set or folder; its image encoder is used in any case
+    model_set : name of a built-in model set or folder; its image encoder is used unless `encoder` is given
+    encoder : image encoder in place of the model set's: a name of `trainer.encoders.registry`, or a source of your own;
+        the model set's codecs are for its own encoder, so that codecs are trained
     num_pilots : pilots in front of an image under block fading
     csi : channel state information under block fading: "pilots", "genie" or "none"
     constellation : points to which the transmitter rounds its symbols; None sends any complex value
@@ -62,6 +65,7 @@ class EvaluationConfig:
     training_channel: TrainingChannel | None = None
     weights: Weights = "auto"
     model_set: str = "builtin"
+    encoder: str | EncoderSource | None = None
     num_pilots: int = default_num_pilots(ChannelModel.RAYLEIGH)
     csi: str = Csi.PILOTS.value
     constellation: str | None = None
@@ -74,6 +78,7 @@ class EvaluationConfig:
         """Every option that a figure can depend on, by name, for a report."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["codecs"] = [codec if isinstance(codec, str) else codec.name for codec in self.codecs]
+        values["encoder"] = self.encoder if isinstance(self.encoder, str | None) else self.encoder.name
         return {
             name: list(value) if isinstance(value, (list, tuple)) else value
             for name, value in values.items()

@@ -29,6 +29,7 @@ from trainer.codecs.spec import FitKey, FittedModel
 from trainer.codecs.training_data import training_features, training_images
 from trainer.datasets import Dataset, open_dataset
 from trainer.datasets.base import ImageList
+from trainer.encoders.registry import load_encoder, open_encoder
 from trainer.evaluation.checks import check_grid, check_model_set, check_packages, model_owner
 from trainer.evaluation.config import EvaluationConfig, Weights
 from trainer.evaluation.grid import Grid
@@ -36,7 +37,7 @@ from trainer.evaluation.journal import Journal
 from trainer.evaluation.measure import Measurement
 from trainer.evaluation.record import Record
 from trainer.evaluation.report import EvaluationReport
-from trainer.features import cached_features
+from trainer.features import FeatureEncoder, cached_features
 from trainer.links.base import LinkInputs
 from trainer.links.retrieval import NoiselessRetrieval
 
@@ -47,12 +48,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Sources:
-    """Datasets and model set of an evaluation in which every cell of the grid can run."""
+    """Datasets, model set and image encoder of an evaluation in which every cell of the grid can run.
+
+    `encoder` is None for the model set's, which is loaded later.
+    """
 
     dataset: Dataset
     weights: Weights
     training: Dataset | None
     model_set: ModelSet
+    encoder: FeatureEncoder | None
 
 
 def evaluate(
@@ -89,7 +94,7 @@ def evaluate(
     with progress:
         grid = config.grid()
         sources = _checked_sources(config, grid, progress)
-        encoder = ImageEncoder(sources.model_set, num_threads=config.num_jobs)
+        encoder = sources.encoder or ImageEncoder(sources.model_set, num_threads=config.num_jobs)
         images = sources.dataset.sent.spread(config.limit)
         noiseless = _noiseless_retrieval(sources.dataset, images, encoder, progress)
         models = _models(config, grid, sources, encoder, progress)
@@ -130,7 +135,8 @@ def evaluate(
 def _checked_sources(config: EvaluationConfig, grid: Grid, progress: Progress) -> _Sources:
     """Open model set and datasets, and refuse cells that cannot run as early as each of them allows."""
     model_set = ModelSet.find(config.model_set)
-    feature_dim = model_set.manifest.encoder.feature_dim
+    encoder = _own_encoder(config, progress)
+    feature_dim = model_set.feature_dim if encoder is None else encoder.feature_dim
     check_grid(grid, feature_dim=feature_dim)
     check_packages(grid, fits=config.weights == "trained")
     if config.weights == "model-set":
@@ -139,7 +145,7 @@ def _checked_sources(config: EvaluationConfig, grid: Grid, progress: Progress) -
     check_grid(grid, feature_dim=feature_dim, num_entries=len(dataset.knowledge_base))
     weights = config.weights
     if weights == "auto":
-        weights = "trained" if dataset.name == "cifar100" else "model-set"
+        weights = "trained" if dataset.name == "cifar100" or encoder is not None else "model-set"
         _log.info("weights auto: chose %s for %s", weights, dataset.name)
     if weights == "model-set":
         check_model_set(grid, model_set)
@@ -148,11 +154,23 @@ def _checked_sources(config: EvaluationConfig, grid: Grid, progress: Progress) -
         training = open_dataset(config.train_data or config.data, progress=progress)
         training_images(training)  # refuses a dataset without a training set
         check_packages(grid, fits=True)
-    return _Sources(dataset, weights, training, model_set)
+    return _Sources(dataset, weights, training, model_set, encoder)
+
+
+def _own_encoder(config: EvaluationConfig, progress: Progress) -> FeatureEncoder | None:
+    """The encoder that the config names, ready to encode; None for the model set's."""
+    source = config.encoder
+    if source is None:
+        return None
+    if config.weights == "model-set":
+        raise ConfigError("a model set's codecs are for its own encoder; use --weights trained with --encoder")
+    if isinstance(source, str):
+        source = load_encoder(source, num_threads=config.num_jobs, progress=progress)
+    return open_encoder(source, num_threads=config.num_jobs)
 
 
 def _noiseless_retrieval(
-    dataset: Dataset, images: ImageList, encoder: ImageEncoder, progress: Progress
+    dataset: Dataset, images: ImageList, encoder: FeatureEncoder, progress: Progress
 ) -> NoiselessRetrieval:
     kb = dataset.knowledge_base
     return NoiselessRetrieval.of(
@@ -164,7 +182,7 @@ def _noiseless_retrieval(
 
 
 def _models(
-    config: EvaluationConfig, grid: Grid, sources: _Sources, encoder: ImageEncoder, progress: Progress
+    config: EvaluationConfig, grid: Grid, sources: _Sources, encoder: FeatureEncoder, progress: Progress
 ) -> Mapping[FitKey, FittedModel]:
     """A model for every key of every codec that owns one: fitted, of the model set, or none."""
     models: dict[FitKey, FittedModel] = {}

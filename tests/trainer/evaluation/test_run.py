@@ -23,11 +23,14 @@ from rich.progress import Progress
 
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, DatasetError
+from semlink.image import Preprocessing
 from semlink.rates import Rate
 from tests.support.codec_packages import install_codec_package
+from tests.support.encoders import write_image_graph
 from tests.support.evaluation import SYNTHETIC
 from tests.support.model_sets import make_model_set
 from trainer.codecs.spec import CodecSpec
+from trainer.encoders.callable_encoder import CallableEncoder
 from trainer.evaluation import EvaluationConfig, EvaluationReport, evaluate, measure
 from trainer.evaluation.record import Record
 from trainer.links.base import Link, LinkInputs, MakeLink
@@ -247,6 +250,44 @@ def test_codec_of_an_installed_package_is_evaluated_by_name(
     install_codec_package(tmp_path / "site", monkeypatch, source, theirs="SPEC")
     report = evaluated(codecs=["theirs"], rates=[8], model_set=str(model_set.folder))
     assert {record.codec for record in report.records} == {"theirs"}
+
+
+CORNERS = CallableEncoder(
+    name="corners",
+    function=lambda images: images[:, ::3, ::3].reshape(len(images), -1) - 100.0,
+    feature_dim=27,
+    preprocessing=Preprocessing(8),
+    version="1",
+)
+
+
+def test_encoder_of_your_own_is_evaluated(evaluated: Evaluated) -> None:
+    report = evaluated(codecs=["nested", "index"], encoder=CORNERS, weights="auto")
+    assert (report.encoder, report.encoder_fingerprint, report.weights) == ("corners", CORNERS.fingerprint, "trained")
+    assert report.settings["encoder"] == "corners"
+    high_snr = {record.codec: record.semantic_accuracy for record in report.records if record.snr_db == 20.0}
+    assert high_snr["index"] == pytest.approx(report.noiseless_accuracy, abs=0.05)
+
+
+def test_encoder_of_an_installed_package_is_evaluated_by_name(
+    evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = write_image_graph(tmp_path / "graph.onnx", dtype="uint8")
+    source = (
+        "from pathlib import Path\n"
+        "from trainer.encoders.onnx_encoder import OnnxEncoder\n"
+        f"ENCODER = OnnxEncoder(name='theirs', graph=Path({str(graph)!r}), licence='none')\n"
+    )
+    install_codec_package(tmp_path / "site", monkeypatch, source, group="semlink.encoders", theirs="ENCODER")
+    report = evaluated(codecs=["index"], encoder="theirs")
+    assert (report.encoder, len(report.records)) == ("theirs", 2)
+
+
+def test_codecs_of_a_model_set_do_not_suit_another_encoder(evaluated: Evaluated) -> None:
+    with pytest.raises(ConfigError, match="use --weights trained with --encoder"):
+        evaluated(codecs=["nested"], encoder=CORNERS, weights="model-set")
+    with pytest.raises(ConfigError, match='encoder "unknown" is unknown; choose from: builtin'):
+        evaluated(codecs=["nested"], encoder="unknown")
 
 
 @pytest.mark.skipif(
