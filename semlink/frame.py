@@ -20,6 +20,7 @@ from semlink.rates import Rate, rate_of_id
 __all__ = [
     "FINGERPRINT_BYTES",
     "HEADER_BYTES",
+    "MAX_COUNT",
     "MAX_FRAME_BYTES",
     "VERSION",
     "Flags",
@@ -35,6 +36,9 @@ MAGIC = b"SMLK"
 VERSION = 1
 FINGERPRINT_BYTES = 16
 MAX_PILOTS = 1024
+
+MAX_COUNT = 2**63 - 1
+"""Largest sequence number and capture time: what a signed integer of a database or of another language holds."""
 
 _HEADER = struct.Struct("<4sBBHQQQ16sIHBBHHIII")
 HEADER_BYTES = _HEADER.size
@@ -76,8 +80,8 @@ class Frame:
     Attributes
     ----------
     stream_id : uint64, drawn at random by each start of a transmitter
-    sequence : uint64, 0, 1, 2 ... in a stream
-    capture_time_ns : Unix time at which the image was in the transmitter's memory [ns]
+    sequence : 0, 1, 2 ... in a stream, at most `MAX_COUNT`
+    capture_time_ns : Unix time at which the image was in the transmitter's memory, at most `MAX_COUNT` [ns]
     fingerprint : 16 bytes, which encoder and codec made this; see `engines.models.model_set`
     rate : row of the rate table
     codes_format : sample format of the payload
@@ -146,6 +150,10 @@ def pack(frame: Frame) -> bytes:
         raise ConfigError(f"fingerprint must be {FINGERPRINT_BYTES} bytes, got {len(frame.fingerprint)}")
     if not 0 <= frame.num_pilots <= MAX_PILOTS:
         raise ConfigError(f"num_pilots must be 0..{MAX_PILOTS}, got {frame.num_pilots}")
+    if max(frame.sequence, frame.capture_time_ns) > MAX_COUNT:
+        raise ConfigError(
+            f"sequence and capture_time_ns must be 0..{MAX_COUNT}, got {frame.sequence} and {frame.capture_time_ns}"
+        )
     payload = np.ascontiguousarray(frame.codes).tobytes()
     payload_crc = zlib.crc32(payload)
     if Flags.CHANNEL_APPLIED in frame.flags and frame.sent_crc is None:
@@ -225,6 +233,10 @@ def unpack(data: bytes | memoryview) -> Frame:
         raise DecodeError("header checksum does not match: the header was damaged on the way")
     if header_bytes != HEADER_BYTES or flags & ~_KNOWN_FLAGS or flags == _KNOWN_FLAGS:
         raise DecodeError(f"header of {header_bytes} bytes with flags {flags:#06x} is not of version {VERSION}")
+    if max(sequence, capture_time_ns) > MAX_COUNT:
+        raise DecodeError(
+            f"implausible header: sequence {sequence}, captured at {capture_time_ns} ns; neither can exceed {MAX_COUNT}"
+        )
     rate = rate_of_id(rate_id)
     if codes_format not in CodesFormat.__members__.values():
         raise DecodeError(f"codes format {codes_format} is unknown")
