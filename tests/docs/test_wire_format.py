@@ -47,7 +47,7 @@ CHECKS: dict[str, tuple[Damage, str]] = {
     "at most 16,456 bytes": (lambda data: data.extend(bytes(MAX_FRAME_BYTES)), "oversized"),
     TRUNCATED: (truncate, "truncated: 71 bytes"),
     "`magic`": (overwrite(0, b"HTTP"), "foreign bytes"),
-    "`version` is 1": (overwrite(4, b"\x02"), "frame version 2, this receiver speaks 1"),
+    "`version` is 1": (overwrite(4, b"\x02"), "frame version 2, this receiver reads 1"),
     HEADER_CRC: (flip_header_crc, "header checksum does not match"),
     "`header_bytes` is 72, no unknown or contradicting flag": (overwrite(5, b"\x50"), "is not of version 1"),
     "`sequence` and `capture_time_ns` are at most 2^63 - 1": (overwrite(16, b"\xff" * 8), "implausible header"),
@@ -59,7 +59,7 @@ CHECKS: dict[str, tuple[Damage, str]] = {
     ),
     "the payload is exactly as long as these say": (lambda data: data.extend(b"\0"), "truncated: payload of"),
     "`payload_crc`": (overwrite(64, b"\xff" * 4), "payload checksum does not match"),
-    "`sent_crc` equals `payload_crc`, or CHANNEL_APPLIED is set": (overwrite(60, b"\xfe" * 4), "signed for the change"),
+    "`sent_crc` equals `payload_crc`, or CHANNEL_APPLIED is set": (overwrite(60, b"\xfe" * 4), "marked the change"),
 }
 
 

@@ -266,7 +266,7 @@ class TestForeignBytes:
         data = bytearray(GOLDEN_IMAGE)
         data[VERSION_AT] = version
         for message in (bytes(data), resigned(GOLDEN_IMAGE, VERSION_AT, bytes([version]))):
-            with pytest.raises(DecodeError, match=f"^frame version {version}, this receiver speaks {VERSION}"):
+            with pytest.raises(DecodeError, match=f"^frame version {version}, this receiver reads {VERSION}"):
                 unpack(message)
 
     @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ class TestForeignBytes:
             pytest.param(FORMAT_AT, b"\x00", "codes format 0 is unknown", id="format 0"),
             pytest.param(FORMAT_AT, b"\x04", "codes format 4 is unknown", id="format 4"),
             pytest.param(FORMAT_AT, b"\x02", "payload of 12 bytes, the header promises 24", id="another format"),
-            pytest.param(SENT_CRC_AT, b"\0\0\0\0", "no software channel signed", id="swapped payload"),
+            pytest.param(SENT_CRC_AT, b"\0\0\0\0", "no software channel marked", id="swapped payload"),
             pytest.param(PAYLOAD_CRC_AT, b"\0\0\0\0", "payload checksum does not match", id="payload checksum"),
         ],
     )
