@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions
 from semlink.image import LoadedImage
+from semlink.machine import num_cores
 from semlink.rates import Rate, parse_rate
 from trainer.datasets import open_dataset
 
 NUM_KB_ENTRIES = 5_000
 
-NUM_THREADS = len(os.sched_getaffinity(0))
+NUM_THREADS = num_cores()
 """Threads of the image encoder; every other stage runs on one."""
 
 OPTIONS = EngineOptions(backend=BACKEND, device=DEVICE, num_threads=NUM_THREADS)

@@ -5,7 +5,6 @@ image --torchvision, CLIP--> features --MLP, unit power--> latent --MLP--> query
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import faiss
@@ -17,13 +16,14 @@ from torch import nn
 from torch.nn import functional
 
 from semlink.image import RGBImage
+from semlink.machine import num_cores
 from trainer.codecs.kbsc import KbscNetwork
 from trainer.encoders.open_clip_encoder import declare_torchvision_operators
 
 __all__ = ["FEATURE_DIM", "NUM_THREADS", "TorchEager", "random_clip"]
 
 FEATURE_DIM = 512
-NUM_THREADS = len(os.sched_getaffinity(0))
+NUM_THREADS = num_cores()
 """Of torch and of FAISS: their own default."""
 
 

@@ -41,9 +41,6 @@ END_TO_END = "end_to_end"
 RECEIVE_TO_MATCH = "receive_to_match"
 """Stage from a message's bytes in memory to its match."""
 
-_MAX_COUNT = 2**63 - 1
-"""Largest sequence number and time that a database column, or any real transmitter, can hold."""
-
 
 @dataclass
 class Batch:
@@ -218,11 +215,6 @@ class Receiver(Closing):
         start_ns = time.perf_counter_ns()
         frame = unpack(message.data)
         unpack_ms = (time.perf_counter_ns() - start_ns) / 1e6
-        if max(frame.sequence, frame.capture_time_ns) > _MAX_COUNT:
-            raise DecodeError(
-                f"implausible header: sequence {frame.sequence}, captured at {frame.capture_time_ns} ns;"
-                f" neither can exceed {_MAX_COUNT}"
-            )
         # Streams of unknown models are not tracked, so that they neither fill memory nor keep `--until-end` waiting.
         try:
             decoder = self._decoders.decoder(frame.fingerprint)

@@ -32,7 +32,7 @@ def _reason(error: DecodeError) -> str:
     --------
     >>> _reason(DecodeError("truncated: 12 bytes, a header alone has 72"))
     'truncated'
-    >>> _reason(DecodeError("frame version 2, this receiver speaks 1"))
+    >>> _reason(DecodeError("frame version 2, this receiver reads 1"))
     'frame version N'
     """
     return re.sub(r"\b(0x[0-9a-f]+|\d+)\b", "N", re.split("[:;,]", str(error), maxsplit=1)[0])

@@ -70,7 +70,7 @@ class Transmitter:
     model, rate : plan of images that are sent without one of their own
     send : sends a packed frame, such as `FrameSender.send`; None for `encode`, which returns it
     constellation : points of a digital radio; None sends the model's own
-    num_pilots : known symbols before each image's, for receivers on fading channels
+    num_pilots : pilot symbols before each image's symbols, for receivers on fading channels
     clock : collects the stages' times
 
     Attributes

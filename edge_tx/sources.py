@@ -1,7 +1,7 @@
 """Where images come from: a folder, a list, a folder that is being filled, a video or camera.
 
 A source is an iterator of `SourceImage`. A picture that cannot be read is counted, named and
-skipped; nothing a camera's card holds may stop a transmitter.
+skipped, so that no file on a camera's card stops a transmitter.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _log = logging.getLogger(__name__)
 
 _LIVE_PREFIXES = ("/dev/", "rtsp://", "rtmp://", "udp://")
 _LIVE_ELEMENTS = ("v4l2src", "nvarguscamerasrc", "libcamerasrc", "rtspsrc")
-"""GStreamer's sources of pictures that never end."""
+"""GStreamer elements whose stream has no end."""
 
 
-class StopSign(Protocol):
-    """What ends a watch: `semlink.interrupt.Interruption`, or a threading.Event."""
+class StopFlag(Protocol):
+    """Flag that ends a watch: `semlink.interrupt.Interruption`, or a threading.Event."""
 
     def is_set(self) -> bool:
         """Whether to end."""
@@ -44,7 +44,7 @@ class StopSign(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SourceImage:
-    """An image in memory, its name, and when it was there.
+    """An image in memory, its name, and its capture time.
 
     Attributes
     ----------
@@ -59,14 +59,14 @@ class SourceImage:
 
 @dataclass
 class SkippedImages:
-    """Counts what could not be read; keeps the first `max_reasons` reasons to show."""
+    """Counts the images that could not be read; keeps the first `max_reasons` reasons to show."""
 
     count: int = 0
     reasons: list[str] = field(default_factory=list)
     max_reasons: int = 20
 
     def add(self, error: ImageError) -> None:
-        """Count one picture, and say which in the log."""
+        """Count one picture, and log its error."""
         self.count += 1
         _log.warning("skipped %s", error)
         if len(self.reasons) < self.max_reasons:
@@ -111,7 +111,7 @@ def listed_images(list_file: Path, skipped: SkippedImages, *, min_side_px: int) 
 
 
 def watched_images(
-    folder: Path, skipped: SkippedImages, *, min_side_px: int, stop: StopSign | None = None
+    folder: Path, skipped: SkippedImages, *, min_side_px: int, stop: StopFlag | None = None
 ) -> Iterator[SourceImage]:
     """Every picture that appears in a folder from now on, in the order of appearance; never ends by itself.
 
@@ -178,7 +178,7 @@ def video_images(source: str) -> Iterator[SourceImage]:
         capture = cv2.VideoCapture(source, cv2.CAP_GSTREAMER)
     else:
         capture = cv2.VideoCapture(int(source) if source.isdecimal() else source)
-    # A camera's queue would give pictures that are as old as the queue is long.
+    # A longer queue of the camera would delay every picture by its length.
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     if not capture.isOpened():
         hint = "; is this OpenCV built with GStreamer (JetPack's is, PyPI's is not)?" if "!" in source else ""
@@ -190,7 +190,7 @@ def video_images(source: str) -> Iterator[SourceImage]:
                 is_picture, picture = capture.read()
                 if not is_picture:
                     if is_live_video(source):
-                        raise ImageError(f'"{source}" gave no picture after {index}; is it still there?')
+                        raise ImageError(f'"{source}" gave no picture after {index}; is the source still connected?')
                     return
                 capture_time_ns = time.time_ns()
                 pixels = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

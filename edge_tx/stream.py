@@ -23,21 +23,28 @@ __all__ = ["Pacer", "SentLog", "stream_images"]
 class Pacer:
     """Paces a stream to a number of images per second; None does not wait.
 
-    A late image is sent at once, and the schedule stays, so one slow image delays no other.
+    A late image is sent at once, and the schedule stays, so one slow image delays no other. After a longer pause the
+    schedule restarts one interval back, so that no burst follows.
+
+    Parameters
+    ----------
+    now_s : clock of the schedule [s]
     """
 
-    def __init__(self, fps: float | None, interruption: Interruption) -> None:
+    def __init__(
+        self, fps: float | None, interruption: Interruption, *, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         if fps is not None and not fps > 0:
             raise ConfigError(f"fps must be positive, got {fps:g}")
         self._interval_s = None if fps is None else 1.0 / fps
-        self._next_s = time.monotonic()
-        self._interruption = interruption
+        self._next_s = now_s()
+        self._interruption, self._now_s = interruption, now_s
 
     def wait(self) -> bool:
         """Return when the next image is due; False if an interruption ends the stream instead."""
         if self._interval_s is not None:
-            self._interruption.wait(self._next_s - time.monotonic())
-            self._next_s = max(self._next_s + self._interval_s, time.monotonic() - self._interval_s)
+            self._interruption.wait(self._next_s - self._now_s())
+            self._next_s = max(self._next_s + self._interval_s, self._now_s() - self._interval_s)
         return not self._interruption.is_set()
 
 

@@ -1,4 +1,4 @@
-"""What a transmitter did, as a value and as tables for people."""
+"""Summary of a transmitter: counts and latencies, as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["TransmitterSummary", "print_summary"]
 
 
 class TransmitterSummary(msgspec.Struct, frozen=True):
-    """What a transmitter did, as `semlink tx --json` prints it."""
+    """Counts and latencies of a transmitter, as `semlink tx --json` prints them."""
 
     stream: str
     images_sent: int

@@ -11,7 +11,6 @@ precision is not found. One whose bytes differ from its sidecar is rebuilt, with
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import logging
 import shutil
@@ -24,7 +23,7 @@ import msgspec
 
 from engines.agreement import Verification
 from semlink.errors import EngineError
-from semlink.files import file_sha256, replaced_file
+from semlink.files import file_sha256, locked_file, replaced_file, write_json
 from semlink.machine import now_utc
 
 __all__ = ["BackendFolder", "EngineKey", "EngineStore", "StoredEngine"]
@@ -218,8 +217,7 @@ class EngineStore:
     def _locked(self, key: EngineKey) -> Iterator[None]:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = self.path(key).with_suffix(".lock").open("w")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock = locked_file(self.path(key).with_suffix(".lock"))
         except OSError as error:
             raise _cannot_keep(self.folder, error) from None
         with lock:
@@ -260,8 +258,7 @@ class EngineStore:
     def _write_sidecar(self, stored: StoredEngine) -> None:
         path = self._sidecar(stored.key)
         try:
-            with replaced_file(path, durable=True) as temporary:
-                temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stored)) + b"\n")
+            write_json(path, stored, durable=True)
         except OSError as error:
             raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
 

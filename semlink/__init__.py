@@ -1,6 +1,6 @@
 """The contract that both ends of the link obey: rates, image preprocessing, I/Q codes, frames, channels, transport.
 
-It knows nothing of models, knowledge bases or training, and runs on numpy, Pillow and pyzmq alone.
+It depends on no model, knowledge base or training code, and runs on numpy, Pillow and pyzmq alone.
 """
 
 from typing import TYPE_CHECKING

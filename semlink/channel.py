@@ -79,7 +79,7 @@ PAPER_CHANNELS = (ChannelModel.AWGN, ChannelModel.RAYLEIGH)
 
 @dataclass(frozen=True)
 class ChannelOutput:
-    """Received symbols, and the gains that only a simulation knows.
+    """Received symbols, and the gains, which only a simulation has.
 
     Attributes
     ----------
@@ -227,9 +227,9 @@ def paper_channel(
 ) -> npt.NDArray[np.float32]:
     """The channel of arXiv 2504.01053 as published, with its shortcuts; for `kbsc-reference` only.
 
-    No radio can do this: the power is one number for the whole batch; the receiver knows and undoes it; the first half
-    of the flattened batch is I and the second half Q, so one symbol mixes two images; Rayleigh gains are real and
-    positive, so the receiver knows the phase of every symbol without an estimate.
+    No radio can do this: the power is one number for the whole batch, which the receiver has and divides by; the first
+    half of the flattened batch is I and the second half Q, so one symbol mixes two images; Rayleigh gains are real and
+    positive, so that the phase of every symbol is known without an estimate.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 Each real goes to the nearest level of its own axis, so a symbol is a point of a square constellation. Then
 all of a transmission is scaled to unit mean power, as every transmission is: a radio sends a packet at one
-amplitude, and its points keep their places to each other.
+amplitude, which scales all points alike.
 """
 
 from __future__ import annotations

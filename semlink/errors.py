@@ -89,7 +89,7 @@ class KnowledgeBaseError(SemlinkError):
 
 
 class TransportError(SemlinkError):
-    """A socket cannot be bound or connected, or the peer stays away."""
+    """A socket cannot be bound or connected, or no peer answers."""
 
     exit_code = 7
 
@@ -101,5 +101,5 @@ class ResultsError(SemlinkError):
 
 
 def install_command(extra: str) -> str:
-    """What brings an extra's packages; semlink is on no package index, so it is for semlink's own folder."""
+    """Command that installs the packages of an extra from semlink's own folder; semlink is on no package index."""
     return f"pip install -c constraints.txt '.[{extra}]'"

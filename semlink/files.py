@@ -1,14 +1,18 @@
-"""Files: written as a whole or not at all, hashed, and named safely."""
+"""Files: written as a whole or not at all, locked, hashed, and named safely."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
-__all__ = ["file_sha256", "is_plain_name", "replaced_file", "sync_path"]
+import msgspec
+
+__all__ = ["file_sha256", "is_plain_name", "locked_file", "replaced_file", "sync_path", "write_json"]
 
 
 def is_plain_name(name: str) -> bool:
@@ -58,6 +62,48 @@ def replaced_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
             sync_path(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Write a value as indented JSON, whole or not at all; for `durable` and the errors see `replaced_file`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(Path(folder, "rates.json"), {"num_symbols": [16, 64]})
+    ...     msgspec.json.decode(Path(folder, "rates.json").read_bytes())
+    {'num_symbols': [16, 64]}
+    """
+    with replaced_file(path, durable=durable) as temporary:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+
+
+def locked_file(path: Path) -> IO[bytes]:
+    """Open a lock file, made if need be, and wait until no other process holds its lock.
+
+    Returns
+    -------
+    file : holds the lock until it is closed; the kernel closes the files of a process that dies
+
+    Raises
+    ------
+    OSError
+        If the file cannot be made or locked.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, locked_file(Path(folder, "run.lock")):
+    ...     pass  # no other process is here
+    """
+    file = path.open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def sync_path(path: Path) -> None:

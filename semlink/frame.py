@@ -20,6 +20,7 @@ from semlink.rates import Rate, rate_of_id
 __all__ = [
     "FINGERPRINT_BYTES",
     "HEADER_BYTES",
+    "MAX_COUNT",
     "MAX_FRAME_BYTES",
     "VERSION",
     "Flags",
@@ -35,6 +36,9 @@ MAGIC = b"SMLK"
 VERSION = 1
 FINGERPRINT_BYTES = 16
 MAX_PILOTS = 1024
+
+MAX_COUNT = 2**63 - 1
+"""Largest sequence number and capture time: what a signed integer of a database or of another language holds."""
 
 _HEADER = struct.Struct("<4sBBHQQQ16sIHBBHHIII")
 HEADER_BYTES = _HEADER.size
@@ -60,7 +64,7 @@ _KNOWN_FLAGS = int(Flags.END_OF_STREAM | Flags.CHANNEL_APPLIED)
 
 @dataclass(frozen=True, order=True)
 class FrameId:
-    """Names one transmission anywhere: the stream, and the place in it."""
+    """Identifies one transmission everywhere: the stream, and the position in it."""
 
     stream_id: int
     sequence: int
@@ -76,13 +80,13 @@ class Frame:
     Attributes
     ----------
     stream_id : uint64, drawn at random by each start of a transmitter
-    sequence : uint64, 0, 1, 2 ... in a stream
-    capture_time_ns : Unix time at which the image was in the transmitter's memory [ns]
+    sequence : 0, 1, 2 ... in a stream, at most `MAX_COUNT`
+    capture_time_ns : Unix time at which the image was in the transmitter's memory, at most `MAX_COUNT` [ns]
     fingerprint : 16 bytes, which encoder and codec made this; see `engines.models.model_set`
     rate : row of the rate table
     codes_format : sample format of the payload
     codes : (num_pilots + num_symbols, 2) of the format's dtype; pilots first; last axis is I, Q
-    num_pilots : known symbols at the head of the payload, from which a receiver learns the channel
+    num_pilots : known symbols at the head of the payload, from which a receiver estimates the channel
     source_height_px, source_width_px : size of the sent picture, for CBR accounting; 0 if unknown
     flags : see `Flags`
     sent_crc : CRC-32 of the payload as the transmitter sent it; None until packed
@@ -113,13 +117,13 @@ class Frame:
 
 
 def end_of_stream(stream_id: int, num_frames: int, fingerprint: bytes, rate: Rate, time_ns: int) -> Frame:
-    """Build the frame that says how many went before it, so that a lost tail is counted as lost."""
+    """Build the frame with the number of frames before it, so that lost frames at the end are counted as lost."""
     empty = np.zeros((0, 2), dtype=np.int8)
     return Frame(stream_id, num_frames, time_ns, fingerprint, rate, empty, flags=Flags.END_OF_STREAM)
 
 
 def with_received_codes(frame: Frame, codes: IQCodes) -> Frame:
-    """Replace the payload by what came through a software channel, and mark the frame so."""
+    """Replace the payload by the codes that a software channel received, and set CHANNEL_APPLIED."""
     return replace(frame, codes=codes, flags=frame.flags | Flags.CHANNEL_APPLIED)
 
 
@@ -146,6 +150,10 @@ def pack(frame: Frame) -> bytes:
         raise ConfigError(f"fingerprint must be {FINGERPRINT_BYTES} bytes, got {len(frame.fingerprint)}")
     if not 0 <= frame.num_pilots <= MAX_PILOTS:
         raise ConfigError(f"num_pilots must be 0..{MAX_PILOTS}, got {frame.num_pilots}")
+    if max(frame.sequence, frame.capture_time_ns) > MAX_COUNT:
+        raise ConfigError(
+            f"sequence and capture_time_ns must be 0..{MAX_COUNT}, got {frame.sequence} and {frame.capture_time_ns}"
+        )
     payload = np.ascontiguousarray(frame.codes).tobytes()
     payload_crc = zlib.crc32(payload)
     if Flags.CHANNEL_APPLIED in frame.flags and frame.sent_crc is None:
@@ -220,11 +228,15 @@ def unpack(data: bytes | memoryview) -> Frame:
     if magic != MAGIC:
         raise DecodeError(f"foreign bytes: magic is {magic!r}, expected {MAGIC!r}")
     if version != VERSION:
-        raise DecodeError(f"frame version {version}, this receiver speaks {VERSION}; update the older end")
+        raise DecodeError(f"frame version {version}, this receiver reads {VERSION}; update the older end")
     if zlib.crc32(data[:_HEADER_CRC_OFFSET]) != header_crc:
         raise DecodeError("header checksum does not match: the header was damaged on the way")
     if header_bytes != HEADER_BYTES or flags & ~_KNOWN_FLAGS or flags == _KNOWN_FLAGS:
         raise DecodeError(f"header of {header_bytes} bytes with flags {flags:#06x} is not of version {VERSION}")
+    if max(sequence, capture_time_ns) > MAX_COUNT:
+        raise DecodeError(
+            f"implausible header: sequence {sequence}, captured at {capture_time_ns} ns; neither can exceed {MAX_COUNT}"
+        )
     rate = rate_of_id(rate_id)
     if codes_format not in CodesFormat.__members__.values():
         raise DecodeError(f"codes format {codes_format} is unknown")
@@ -238,7 +250,7 @@ def unpack(data: bytes | memoryview) -> Frame:
     if zlib.crc32(payload) != payload_crc:
         raise DecodeError("payload checksum does not match: the payload was damaged on the way")
     if not flags & Flags.CHANNEL_APPLIED and sent_crc != payload_crc:
-        raise DecodeError("payload is not the one that was sent, and no software channel signed for the change")
+        raise DecodeError("payload is not the one that was sent, and no software channel marked the change")
     return Frame(
         stream_id=stream_id,
         sequence=sequence,

@@ -1,7 +1,7 @@
 """Pictures to tensors: one path for the transmitter, the knowledge base and the trainer.
 
-Two cameras that prepare a picture differently mean different things by it, so nobody else in the
-project opens, orients, resizes or crops an image.
+Features depend on every step of the preparation, so no other module of the project opens, orients,
+resizes or crops an image.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _DRAFT_OVERSAMPLING = 4
 
 
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How an encoder wants its picture: resize the shorter side, then crop the centre.
+    """Preprocessing of an encoder: resize the shorter side, then crop the centre.
 
     Normalisation is not here: it is the encoder graph's first operation, so that what crosses
     from the picture to the graph is uint8.
@@ -111,7 +111,7 @@ def image_files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
-    """A picture in memory, and how large it was before it was.
+    """A picture in memory, and the size of the picture in its file.
 
     Attributes
     ----------
@@ -139,8 +139,8 @@ def read_image(source: str | os.PathLike[str] | bytes, *, min_side_px: int | Non
     ----------
     source : path, or the encoded file's bytes
     min_side_px : the side that the caller will resize to; lets a large JPEG be decoded at a
-        fraction of its size (still at least four times `min_side_px`), which a resize cannot tell
-        from the whole
+        fraction of its size (still at least four times `min_side_px`), after which a resize gives
+        nearly the same pixels
 
     Returns
     -------
@@ -208,7 +208,7 @@ def preprocess(image: RGBImage, preprocessing: Preprocessing) -> RGBImage:
     Parameters
     ----------
     image : (height, width, 3) uint8, RGB
-    preprocessing : the encoder's wish, from its manifest
+    preprocessing : of the encoder, from its manifest
 
     Returns
     -------
@@ -236,11 +236,11 @@ def preprocess(image: RGBImage, preprocessing: Preprocessing) -> RGBImage:
     rows, top, bottom = _window(height, out_height, size, support_px)
     window = image[rows, columns]
     # The horizontal pass rounds to 8 bits before the vertical one, and Pillow 13 swaps them when it
-    # thinks that faster; asked for one by one, they give the same pixels with every Pillow.
+    # estimates that to be faster; asked for one by one, they give the same pixels with every Pillow.
     if window.shape[0] * window.shape[1] < _PIXELS_WORTH_A_THREAD:
         narrow = _resize_width(window, size, left, right, resampling)
     else:
-        # Its rows know nothing of each other, and Pillow lets go of the interpreter while it works.
+        # Rows are resampled independently, and Pillow releases the interpreter lock meanwhile.
         half = len(window) // 2
         with ThreadPoolExecutor(1) as other_thread:
             lower = other_thread.submit(_resize_width, window[half:], size, left, right, resampling)

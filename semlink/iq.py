@@ -1,6 +1,6 @@
 """Symbols to quantized I/Q codes and back.
 
-Full scale is a constant of the format, never a per-frame secret: 8.0, which is 18 dB above the
+Full scale is a constant of the format, not a field of the frame: 8.0, which is 18 dB above the
 unit mean power of a transmission. It is wide because the same format carries received
 symbols: at an SNR of -7 dB the standard deviation of a received I or Q is 1.7, and clipped noise
 would be a channel that no radio has. sc8 then quantizes at an EVM of about -31 dB, far below the
@@ -127,7 +127,7 @@ def quantize(symbols: Symbols, codes_format: CodesFormat = CodesFormat.SC8) -> I
     Raises
     ------
     ConfigError
-        If a value is NaN or infinite, for which no code is honest, or exceeds `MAX_AMPLITUDE` in cf32.
+        If a value is NaN or infinite, which no code represents, or exceeds `MAX_AMPLITUDE` in cf32.
     """
     pairs = unpair_symbols(symbols).reshape(*symbols.shape, 2)
     if not np.isfinite(pairs).all():
@@ -181,7 +181,7 @@ def dequantize(codes: IQCodes, codes_format: CodesFormat = CodesFormat.SC8) -> S
 
 @dataclass(frozen=True)
 class QuantizationQuality:
-    """What quantization cost.
+    """Loss of a quantization.
 
     Attributes
     ----------
@@ -194,7 +194,7 @@ class QuantizationQuality:
 
 
 def measure_quantization(symbols: Symbols, codes_format: CodesFormat = CodesFormat.SC8) -> QuantizationQuality:
-    """Quantize, dequantize, and say what was lost; `symbols` is (..., n) complex64 of non-zero power."""
+    """Quantize, dequantize, and measure the loss; `symbols` is (..., n) complex64 of non-zero power."""
     codes = quantize(symbols, codes_format)
     error = dequantize(codes, codes_format) - symbols
     error_power, power = float(np.mean(np.abs(error) ** 2)), float(np.mean(np.abs(symbols) ** 2))

@@ -13,8 +13,6 @@ from pathlib import Path
 import msgspec
 
 from semlink import __version__
-from semlink.errors import ResultsError
-from semlink.files import replaced_file
 
 __all__ = [
     "GpuState",
@@ -23,9 +21,8 @@ __all__ = [
     "installed_versions",
     "machine_state",
     "now_utc",
+    "num_cores",
     "peak_resident_mb",
-    "require_writable",
-    "write_report",
 ]
 
 _REPORTED = (
@@ -73,8 +70,13 @@ def describe_device() -> str:
     if cpuinfo.is_file():
         names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores, {platform.system()} {platform.machine()}"
+    return f"{model}, {num_cores()} cores, {platform.system()} {platform.machine()}"
+
+
+def num_cores() -> int:
+    """Number of cores that this process may use, which `taskset` or a container makes fewer than the machine has."""
+    # Not every system that Python runs on has affinities.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def installed_versions() -> dict[str, str]:
@@ -175,24 +177,3 @@ def peak_resident_mb() -> float:
 def now_utc() -> str:
     """Give the date and time in ISO 8601, UTC, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def require_writable(path: Path) -> None:
-    """Refuse where a report cannot be written; ResultsError then. Its folder is made."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_file(path.with_name(f"{path.name}.check")) as temporary:
-            temporary.touch()
-        path.with_name(f"{path.name}.check").unlink()
-    except OSError as error:
-        raise ResultsError(f"{path}: {error.strerror}") from None
-
-
-def write_report(report: msgspec.Struct, path: Path) -> None:
-    """Write a report as JSON, whole or not at all; ResultsError if the disk will not take it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_file(path) as temporary:
-            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
-    except OSError as error:
-        raise ResultsError(f"{path}: {error.strerror}") from None

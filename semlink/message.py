@@ -1,4 +1,4 @@
-"""What a socket gives and a receiver takes; here, because a receiver without sockets takes it too."""
+"""A received message. Apart from `semlink.transport`, so that a receiver without sockets does not import zmq."""
 
 from __future__ import annotations
 

@@ -56,5 +56,5 @@ class ReceiverReport(msgspec.Struct, frozen=True, kw_only=True):
         if report.version != _VERSION or not _FINGERPRINT.fullmatch(report.knowledge_base):
             raise DecodeError(f"not a receiver report of version {_VERSION}")
         if not all(_STREAM.fullmatch(stream) and abs(snr_db) <= MAX_SNR_DB for stream, snr_db in report.snr_db.items()):
-            raise DecodeError("not a receiver report: a stream's id or SNR is none")
+            raise DecodeError("not a receiver report: the id or the SNR of a stream is malformed")
         return report

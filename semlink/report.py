@@ -14,7 +14,7 @@ from typing import TypeAlias, TypedDict, TypeVar
 import msgspec
 
 from semlink.errors import ConfigError, ResultsError
-from semlink.files import replaced_file
+from semlink.files import replaced_file, write_json
 from semlink.machine import MachineState, describe_device, installed_versions, machine_state, now_utc
 from semlink.timing import LatencySummary
 
@@ -242,7 +242,6 @@ def write_report(report: Report, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_file(path) as temporary:
-            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+        write_json(path, report)
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Counts what a stream lost, repeated or reordered, from sequence numbers alone."""
+"""Counts the lost, repeated and reordered frames of each stream from sequence numbers alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from semlink.frame import FrameId
 __all__ = ["MAX_STREAMS", "SequenceTracker", "StreamCount", "StreamTotals"]
 
 MAX_STREAMS = 1024
-"""Streams that are kept apart; a peer that invents stream ids cannot fill the memory."""
+"""Largest number of streams with counts of their own, so that a peer that invents stream ids cannot fill the memory."""
 
 _WINDOW_FRAMES = 1 << 16
 """How far back a repeat is recognised; bounds the memory of an endless stream."""
@@ -19,15 +19,15 @@ _WINDOW_MASK = (1 << _WINDOW_FRAMES) - 1
 
 @dataclass
 class StreamCount:
-    """What is known of one stream.
+    """Counts of one stream.
 
     Attributes
     ----------
-    num_received : distinct frames seen
-    num_duplicated : repeats of a frame seen before
-    num_reordered : frames that came after a later one
+    num_received : distinct frames received
+    num_duplicated : repeats of a frame received before
+    num_reordered : frames received after one with a larger sequence number
     num_sent : frames that the end-of-stream frame announced; None while the stream is open
-    lowest, highest : smallest and largest sequence seen; -1 before the first frame
+    lowest, highest : smallest and largest sequence received; -1 before the first frame
     """
 
     num_received: int = 0
@@ -36,15 +36,15 @@ class StreamCount:
     num_sent: int | None = None
     lowest: int = -1
     highest: int = -1
-    _seen: int = field(default=0, repr=False)
-    """Bit i is set if frame `highest` - i was seen."""
+    _received: int = field(default=0, repr=False)
+    """Bit i is set if frame `highest` - i was received."""
 
     @property
     def num_before_start(self) -> int:
-        """Frames that come before the first one seen, in the order of sending.
+        """Frames with smaller sequence numbers than any received one.
 
-        They were sent before this receiver listened, or were lost while it did: sequence numbers
-        cannot tell which, so `num_lost` leaves them out.
+        They were sent before this receiver started, or were lost after that: sequence numbers do not say which, so
+        `num_lost` leaves them out.
         """
         return self.lowest if self.num_received else self.num_sent or 0
 
@@ -57,14 +57,14 @@ class StreamCount:
     def observe(self, sequence: int) -> bool:
         """Count a frame; False if it is a repeat, or too old to be distinguished from one."""
         age = self.highest - sequence
-        if age >= _WINDOW_FRAMES or (age >= 0 and self._seen >> age & 1):
+        if age >= _WINDOW_FRAMES or (age >= 0 and self._received >> age & 1):
             self.num_duplicated += 1
             return False
         if age < 0:
-            self._seen = (self._seen << min(-age, _WINDOW_FRAMES) | 1) & _WINDOW_MASK
+            self._received = (self._received << min(-age, _WINDOW_FRAMES) | 1) & _WINDOW_MASK
             self.highest = sequence
         else:
-            self._seen |= 1 << age
+            self._received |= 1 << age
             self.num_reordered += 1
         self.lowest = min(self.lowest, sequence) if self.num_received else sequence
         self.num_received += 1
@@ -103,8 +103,8 @@ class SequenceTracker:
 
     def __init__(self) -> None:
         self.streams: OrderedDict[int, StreamCount] = OrderedDict()
-        """By stream id, the longest silent first."""
-        self._forgotten: Counter[str] = Counter()
+        """By stream id, the least recently received first."""
+        self._dropped: Counter[str] = Counter()
 
     def observe(self, frame_id: FrameId) -> bool:
         """Count a frame; False if it is a repeat and should be dropped."""
@@ -115,8 +115,8 @@ class SequenceTracker:
         self._stream(end.stream_id).num_sent = end.sequence
 
     def totals(self) -> StreamTotals:
-        """Sum up all streams, those forgotten included."""
-        sums = self._forgotten.copy()
+        """Sum up all streams, those that were dropped included."""
+        sums = self._dropped.copy()
         for stream in self.streams.values():
             _add(sums, stream)
         return StreamTotals(**sums)
@@ -125,7 +125,7 @@ class SequenceTracker:
         if stream_id not in self.streams:
             self.streams[stream_id] = StreamCount()
             if len(self.streams) > MAX_STREAMS:
-                _add(self._forgotten, self.streams.popitem(last=False)[1])
+                _add(self._dropped, self.streams.popitem(last=False)[1])
         self.streams.move_to_end(stream_id)
         return self.streams[stream_id]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from semlink.cli.output import notify, stderr_console
 from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, split_list
 from semlink.errors import MissingDependencyError
+from semlink.machine import num_cores
 from semlink.rates import PAPER_RATES, parse_rate
 from trainer.codecs.config import Objective, Precision, ProjectionLoss, TrainingChannel
 from trainer.codecs.table import BUILTIN_CODECS
@@ -107,7 +107,7 @@ def codec(
         precision=precision,
         projection_loss=loss,
         objective=objective,
-        num_jobs=jobs or len(os.sched_getaffinity(0)),
+        num_jobs=jobs or num_cores(),
         runs_dir=runs_dir,
     )
     with progress_bars(console) as progress:

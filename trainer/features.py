@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +15,7 @@ from rich.progress import Progress
 from engines.models.image_encoder import Features
 from semlink.cache import cache_folder
 from semlink.errors import DatasetError
+from semlink.files import locked_file
 from semlink.image import RGBImage
 from trainer.datasets.base import ImageList
 from trainer.progress import progress_task
@@ -82,7 +81,7 @@ def cached_features(
     shape = (len(images), encoder.feature_dim)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _exclusive(folder / f"{key}.lock"):
+        with locked_file(folder / f"{key}.lock"):
             features = _read(finished, shape)
             if features is not None:
                 return features
@@ -94,13 +93,6 @@ def cached_features(
         raise DatasetError(
             f"{folder}: features cannot be written: {error.strerror or error}; set SEMLINK_CACHE to another folder"
         ) from None
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Features | None:

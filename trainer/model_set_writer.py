@@ -11,7 +11,7 @@ from engines.models.manifest import MANIFEST_FORMAT, CodecEntry, EncoderEntry, M
 from engines.models.model_set import ModelSet
 from engines.onnx_model import load_onnx
 from semlink.errors import ModelSetError
-from semlink.files import file_sha256, replaced_file
+from semlink.files import file_sha256, replaced_file, write_json
 from semlink.image import Preprocessing
 from semlink.machine import now_utc
 
@@ -105,8 +105,7 @@ def set_codec(folder: Path, codec: CodecEntry) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json as a whole: a reader finds the old one or the new one."""
     try:
-        with replaced_file(folder / "manifest.json", durable=True) as temporary:
-            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        write_json(folder / "manifest.json", manifest, durable=True)
     except OSError as error:
         raise ModelSetError(f"{folder}: manifest.json cannot be written: {error.strerror}") from None
 

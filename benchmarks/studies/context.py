@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +16,7 @@ from semlink.cache import cache_folder
 from semlink.channel import ChannelModel
 from semlink.cli.output import stderr_console
 from semlink.cli.progress import progress_bars
+from semlink.machine import num_cores
 from semlink.rates import Rate, parse_rate
 from trainer.codecs.config import Objective, TrainingChannel
 from trainer.codecs.fitting import FittingContext
@@ -35,7 +35,7 @@ from trainer.links.retrieval import NoiselessRetrieval
 __all__ = ["SEEDS", "StudyContext"]
 
 SEEDS = (0, 1, 2)
-_NUM_CORES = len(os.sched_getaffinity(0))
+_NUM_CORES = num_cores()
 
 
 @dataclass(frozen=True)

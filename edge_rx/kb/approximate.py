@@ -12,7 +12,6 @@ Source: FAISS wiki, "Guidelines to choose an index" and "Faster search"; faiss/g
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semlink.errors import EngineError
+from semlink.machine import num_cores
 
 __all__ = ["InvertedLists", "SearchIndex", "cagra_on_gpu", "lists_on_cpu", "lists_on_gpu"]
 
@@ -79,7 +79,7 @@ def lists_on_cpu(faiss: Any, index: Any) -> Any:
     centroids = faiss.IndexFlatIP(index.d)
     sorted_index = faiss.IndexIVFFlat(centroids, index.d, lists.num_lists, faiss.METRIC_INNER_PRODUCT)
     num_threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(len(os.sched_getaffinity(0)))
+    faiss.omp_set_num_threads(num_cores())
     try:
         return _filled(sorted_index, lists, _vectors(faiss, index))
     finally:

@@ -9,7 +9,7 @@ import msgspec
 
 from edge_rx.kb.index import INDEX_KIND
 from semlink.errors import KnowledgeBaseError
-from semlink.files import is_plain_name, replaced_file
+from semlink.files import is_plain_name, write_json
 
 __all__ = [
     "IMAGES_FOLDER",
@@ -113,5 +113,4 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write a knowledge base's manifest, atomically and durably."""
-    with replaced_file(folder / MANIFEST_FILE, durable=True) as temporary:
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    write_json(folder / MANIFEST_FILE, manifest, durable=True)

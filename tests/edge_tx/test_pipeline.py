@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
-from edge_tx.stream import Pacer
 from engines.models.model_set import ModelSet
 from semlink.channel import pilot_symbols
 from semlink.constellation import Constellation
-from semlink.errors import ConfigError, EngineError, ModelSetError
-from semlink.frame import unpack
+from semlink.errors import ConfigError, ImageError
+from semlink.frame import Frame, unpack
 from semlink.image import LoadedImage, RGBImage, preprocess
-from semlink.interrupt import Interruption
 from semlink.iq import CodesFormat, dequantize, normalize_power, pair_latent, quantize
 from semlink.rates import parse_rate
 
@@ -111,49 +108,64 @@ def test_any_shape_of_picture_is_sent(model_set: ModelSet, sent: list[bytes], sh
     assert unpack(sent[0]).source_width_px == shape[1]
 
 
-def test_broken_model_is_an_error_and_not_silence(model_set: ModelSet, sent: list[bytes]) -> None:
-    model = load_transmitter_model(model_set, parse_rate("16"))
-    silent = dataclasses.replace(model, graph=lambda tensor: np.zeros((1, 16, 2), np.int8))
-    with pytest.raises(EngineError, match="output is zero"):
-        Transmitter(silent, parse_rate("16"), sent.append).run_once(whole(np.zeros((9, 9, 3), np.uint8)))
-    assert sent == []
+class TestEncode:
+    """Frames without a sender."""
+
+    @pytest.fixture
+    def transmitter(self, model_set: ModelSet) -> Transmitter:
+        return Transmitter.open(str(model_set.folder), rate=16, num_pilots=2)
+
+    def test_codes_are_those_that_are_sent(
+        self, transmitter: Transmitter, model_set: ModelSet, pictures: dict[str, RGBImage], sent: list[bytes]
+    ) -> None:
+        rate = parse_rate("16")
+        sender = Transmitter(load_transmitter_model(model_set, rate), rate, sent.append, num_pilots=2)
+        for image in pictures.values():
+            sender.run_once(whole(image))
+        encoded = [unpack(data) for data in transmitter.encode_batch(pictures.values())]
+        expected = [unpack(data) for data in sent]
+        assert [facts(frame) for frame in encoded] == [facts(frame) for frame in expected]
+
+    def test_a_file_gives_the_codes_of_its_pixels(
+        self, transmitter: Transmitter, picture_folder: Path, pictures: dict[str, RGBImage]
+    ) -> None:
+        path = picture_folder / "boat" / "1.png"
+        of_path, of_text, of_pixels = map(unpack, transmitter.encode_batch([path, str(path), pictures["boat/1.png"]]))
+        assert of_path.codes.tobytes() == of_text.codes.tobytes() == of_pixels.codes.tobytes()
+        assert (of_path.source_height_px, of_path.source_width_px) == pictures["boat/1.png"].shape[:2]
+
+    def test_the_end_counts_what_was_encoded(self, transmitter: Transmitter, pictures: dict[str, RGBImage]) -> None:
+        frames = [unpack(data) for data in transmitter.encode_batch(pictures.values())]
+        end = unpack(transmitter.end_frame())
+        assert end.is_end_of_stream
+        assert (end.stream_id, end.sequence) == (frames[0].stream_id, len(pictures))
+        assert [frame.sequence for frame in frames] == list(range(len(pictures)))
+
+    @pytest.mark.parametrize(
+        "picture",
+        [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)],
+        ids=["grey", "RGBA", "float", "empty"],
+    )
+    def test_an_array_that_is_no_picture_is_refused(self, transmitter: Transmitter, picture: RGBImage) -> None:
+        with pytest.raises(ImageError, match=r"\(height, width, 3\) uint8, got"):
+            transmitter.encode(picture)
+        assert transmitter.num_sent == 0
+
+    def test_a_missing_file_is_named(self, transmitter: Transmitter, tmp_path: Path) -> None:
+        with pytest.raises(ImageError, match=r"missing\.png: cannot be read"):
+            transmitter.encode(tmp_path / "missing.png")
+
+    def test_there_is_nowhere_to_send(self, transmitter: Transmitter, pictures: dict[str, RGBImage]) -> None:
+        with pytest.raises(ConfigError, match="no sender: use encode"):
+            transmitter.run_once(whole(pictures["boat/1.png"]))
+
+    def test_unknown_rate_and_codec_are_named(self, model_set: ModelSet) -> None:
+        with pytest.raises(ConfigError, match='rate "17" is unknown'):
+            Transmitter.open(str(model_set.folder), rate=17)
+        with pytest.raises(ConfigError, match="no codec morse; it has: synthetic-codec"):
+            Transmitter.open(str(model_set.folder), codec="morse")
 
 
-def test_missing_rate_is_named(model_set: ModelSet) -> None:
-    with pytest.raises(ModelSetError, match="256 symbols"):
-        load_transmitter_model(model_set, parse_rate("256"))
-
-
-def test_pacer_keeps_the_beat() -> None:
-    pacer = Pacer(200.0, Interruption())
-    start_s = time.monotonic()
-    for _ in range(21):
-        pacer.wait()
-    # The first image is due at once; a sleep may be late, never early.
-    assert time.monotonic() - start_s >= 0.1
-
-
-def test_pacer_lets_the_user_leave() -> None:
-    interruption = Interruption()
-    pacer = Pacer(0.01, interruption)
-    assert pacer.wait()
-    interruption.set()
-    start_s = time.monotonic()
-    assert not pacer.wait()
-    assert time.monotonic() - start_s < 1.0
-
-
-def test_pacer_catches_up_on_at_most_one_late_image() -> None:
-    pacer = Pacer(50.0, Interruption())
-    pacer.wait()
-    time.sleep(0.2)
-    start_s = time.monotonic()
-    for _ in range(4):
-        pacer.wait()
-    assert time.monotonic() - start_s >= 0.02
-
-
-@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan")])
-def test_impossible_pace_is_refused(fps: float) -> None:
-    with pytest.raises(ConfigError, match="fps"):
-        Pacer(fps, Interruption())
+def facts(frame: Frame) -> tuple[object, ...]:
+    """What a picture determines of its frame."""
+    return (frame.sequence, frame.fingerprint, frame.num_pilots, frame.rate, frame.codes.tobytes())

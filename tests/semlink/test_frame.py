@@ -16,6 +16,7 @@ from semlink.errors import ConfigError, DecodeError
 from semlink.frame import (
     FINGERPRINT_BYTES,
     HEADER_BYTES,
+    MAX_COUNT,
     MAX_FRAME_BYTES,
     MAX_PILOTS,
     VERSION,
@@ -47,7 +48,15 @@ GOLDEN_END = bytes.fromhex(
 )
 
 # Offsets as docs/wire-format.md has them, so that the tests do not trust the module's own layout.
-VERSION_AT, HEADER_BYTES_AT, FLAGS_AT, NUM_SYMBOLS_AT, NUM_PILOTS_AT = 4, 5, 6, 48, 52
+VERSION_AT, HEADER_BYTES_AT, FLAGS_AT, SEQUENCE_AT, CAPTURE_TIME_AT, NUM_SYMBOLS_AT, NUM_PILOTS_AT = (
+    4,
+    5,
+    6,
+    16,
+    24,
+    48,
+    52,
+)
 RATE_AT, FORMAT_AT, SENT_CRC_AT, PAYLOAD_CRC_AT, HEADER_CRC_AT = 54, 55, 60, 64, 68
 
 
@@ -92,8 +101,8 @@ def frames(draw: st.DrawFn, codes_formats: tuple[CodesFormat, ...] = tuple(Codes
     payload = draw(st.binary(min_size=num_bytes, max_size=num_bytes))
     return Frame(
         stream_id=draw(st.integers(0, 2**64 - 1)),
-        sequence=draw(st.integers(0, 2**64 - 1)),
-        capture_time_ns=draw(st.integers(0, 2**64 - 1)),
+        sequence=draw(st.integers(0, MAX_COUNT)),
+        capture_time_ns=draw(st.integers(0, MAX_COUNT)),
         fingerprint=draw(st.binary(min_size=FINGERPRINT_BYTES, max_size=FINGERPRINT_BYTES)),
         rate=rate,
         codes=np.frombuffer(payload, dtype=codes_format.dtype).reshape(-1, 2),
@@ -163,7 +172,7 @@ class TestRoundTrip:
         assert (twice.codes == -code).all()
         assert (twice.frame_id, twice.fingerprint) == (sent.frame_id, sent.fingerprint)
 
-    @given(st.integers(0, 2**64 - 1), st.sampled_from(RATES))
+    @given(st.integers(0, MAX_COUNT), st.sampled_from(RATES))
     def test_end_of_stream(self, num_frames: int, rate: type(RATES[0])) -> None:
         end = unpack(pack(end_of_stream(3, num_frames, bytes(16), rate, 9)))
         assert end.is_end_of_stream
@@ -257,7 +266,7 @@ class TestForeignBytes:
         data = bytearray(GOLDEN_IMAGE)
         data[VERSION_AT] = version
         for message in (bytes(data), resigned(GOLDEN_IMAGE, VERSION_AT, bytes([version]))):
-            with pytest.raises(DecodeError, match=f"^frame version {version}, this receiver speaks {VERSION}"):
+            with pytest.raises(DecodeError, match=f"^frame version {version}, this receiver reads {VERSION}"):
                 unpack(message)
 
     @pytest.mark.parametrize(
@@ -268,6 +277,10 @@ class TestForeignBytes:
             pytest.param(FLAGS_AT, b"\x00\x80", "flags 0x8000 is not of version 1", id="highest flag"),
             pytest.param(FLAGS_AT, b"\x03\x00", "flags 0x0003 is not of version 1", id="contradicting flags"),
             pytest.param(FLAGS_AT, b"\x01\x00", "4 symbols and 2 pilots do not fit", id="end with symbols"),
+            pytest.param(
+                SEQUENCE_AT, b"\0" * 7 + b"\x80", "implausible header: sequence 9223372036854775808", id="count"
+            ),
+            pytest.param(CAPTURE_TIME_AT, b"\xff" * 8, "captured at 18446744073709551615 ns", id="time"),
             pytest.param(RATE_AT, b"\x09", r"rate id 9 is not in the rate table \(0..8\)", id="unknown rate"),
             pytest.param(RATE_AT, b"\x01", "4 symbols and 2 pilots do not fit rate 1/384", id="another rate"),
             pytest.param(NUM_SYMBOLS_AT, b"\xff\xff\xff\xff", "4294967295 symbols", id="absurd symbols"),
@@ -276,7 +289,7 @@ class TestForeignBytes:
             pytest.param(FORMAT_AT, b"\x00", "codes format 0 is unknown", id="format 0"),
             pytest.param(FORMAT_AT, b"\x04", "codes format 4 is unknown", id="format 4"),
             pytest.param(FORMAT_AT, b"\x02", "payload of 12 bytes, the header promises 24", id="another format"),
-            pytest.param(SENT_CRC_AT, b"\0\0\0\0", "no software channel signed", id="swapped payload"),
+            pytest.param(SENT_CRC_AT, b"\0\0\0\0", "no software channel marked", id="swapped payload"),
             pytest.param(PAYLOAD_CRC_AT, b"\0\0\0\0", "payload checksum does not match", id="payload checksum"),
         ],
     )
@@ -299,6 +312,8 @@ class TestOurMistakes:
         [
             ({"stream_id": -1}, "does not fit the wire format"),
             ({"stream_id": 2**64}, "does not fit the wire format"),
+            ({"sequence": MAX_COUNT + 1}, "sequence and capture_time_ns must be 0"),
+            ({"capture_time_ns": MAX_COUNT + 1}, "sequence and capture_time_ns must be 0"),
             ({"sequence": 0.5}, "does not fit the wire format"),
             ({"capture_time_ns": -1}, "does not fit the wire format"),
             ({"source_width_px": 65536}, "does not fit the wire format"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from semlink.machine import GpuState, MachineState, machine_state
+from semlink.machine import GpuState, MachineState, machine_state, num_cores
 
 
 @pytest.fixture
@@ -67,3 +67,14 @@ def test_of_this_machine() -> None:
     state = machine_state()
     assert msgspec.json.decode(msgspec.json.encode(state), type=MachineState) == state
     assert state.cpu_mhz is None or state.cpu_mhz > 0
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 5})
+    assert num_cores() == 3
+
+
+def test_cores_of_a_system_without_affinities(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    assert num_cores() == 7

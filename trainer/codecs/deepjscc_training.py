@@ -8,7 +8,6 @@ CIFAR-100 take one core about a quarter of an hour; the log gives the time.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import logging
@@ -23,7 +22,7 @@ import numpy.typing as npt
 import torch
 
 from semlink.errors import DatasetError, ResultsError
-from semlink.files import replaced_file
+from semlink.files import locked_file, replaced_file
 from semlink.rates import parse_rate
 from trainer.codecs.channel import to_symbols
 from trainer.codecs.config import Precision
@@ -99,9 +98,8 @@ def trained_deepjscc(
     """
     path = training.path(images, runs)
     runs.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        # Two commands that need the same network share it: the second waits and finds it trained.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Two commands that need the same network share it: the second waits and finds it trained.
+    with locked_file(path.with_suffix(".lock")):
         if not path.exists():
             train, *_ = paper_train_split(len(images), training.seed)
             network = train_deepjscc(training, read_pictures(images.subset(train)), advance=advance)

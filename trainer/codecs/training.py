@@ -9,7 +9,6 @@ published code stops at 100 epochs, this at 60, to save time: the last ten still
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import logging
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import torch
 
 from semlink.channel import ChannelModel
 from semlink.errors import DatasetError, ResultsError
+from semlink.files import locked_file, write_json
 from semlink.rates import parse_rate
 from trainer.codecs.channel import honest_channel, paper_channel
 from trainer.codecs.config import CodecTraining, TrainedCodec
@@ -61,9 +61,8 @@ def train_codec(
     folder = runs / training.key(data.content_key)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / _LOCK).open("w") as lock:
-            # Two commands that need the same run share it: the second one waits and finds the run finished.
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Two commands that need the same run share it: the second one waits and finds the run finished.
+        with locked_file(folder / _LOCK):
             return _finished(folder) or _train(_Run(training, data, folder), report)
     except OSError as error:
         raise ResultsError(
@@ -175,9 +174,7 @@ class _Run:
         self.network.eval()
         trained = TrainedCodec(self.training, self.source, self.best_epoch, self.accuracies, str(self.folder))
         export_codec(self.network, trained.encoder_path, trained.decoder_path)
-        part = self.folder / f"{_RESULT}.part"
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(trained)))
-        part.replace(self.folder / _RESULT)
+        write_json(self.folder / _RESULT, trained)
         (self.folder / _CHECKPOINT).unlink(missing_ok=True)
         return trained
 

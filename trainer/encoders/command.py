@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError, MissingDependencyError
+from semlink.machine import num_cores
 from semlink.report import require_writable, write_report
 from trainer.encoders.registry import EncoderSource, load_encoder
 
@@ -95,7 +95,7 @@ def export(
     config: ConfigFile = None,
 ) -> None:
     """Write an encoder by name as a model set without a codec, and measure it."""
-    num_threads = threads or _num_cores()
+    num_threads = threads or num_cores()
 
     def load(progress: Progress) -> EncoderSource:
         return load_encoder(name, weights=weights, data_folder=data_folder, num_threads=num_threads, progress=progress)
@@ -192,7 +192,7 @@ def import_graph(
         interpolation=interpolation,
         output=output,
     )
-    _write(lambda _: encoder, out, measure, data_folder, threads or _num_cores(), as_json=as_json)
+    _write(lambda _: encoder, out, measure, data_folder, threads or num_cores(), as_json=as_json)
 
 
 @app.command("report-head", epilog="Example: semlink train encoder report-head --out head.json")
@@ -216,7 +216,7 @@ def report_head(
             seeds=range(num_seeds),
             command=shlex.join(["semlink", *sys.argv[1:]]),
             data_folder=data_folder,
-            num_threads=threads or _num_cores(),
+            num_threads=threads or num_cores(),
             progress=progress,
         )
     if as_json:
@@ -270,7 +270,3 @@ def _progress() -> Progress:
 
 def _missing(error: ImportError) -> MissingDependencyError:
     return MissingDependencyError.of(str(error.name), extra="train", purpose="semlink train encoder")
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -31,6 +30,7 @@ from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.constellation import Constellation
 from semlink.errors import MissingDependencyError
+from semlink.machine import num_cores
 from semlink.report import require_writable, write_report
 from trainer.codecs.config import Precision, TrainingChannel
 from trainer.codecs.table import codec_names
@@ -165,7 +165,7 @@ def evaluate(
         constellation=constellation,
         epochs=epochs,
         precision=precision,
-        num_jobs=jobs or len(os.sched_getaffinity(0)),
+        num_jobs=jobs or num_cores(),
         runs_dir=runs_dir,
     )
     if out is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 import uuid
@@ -23,6 +22,7 @@ from semlink import __version__
 from semlink.cache import cache_folder
 from semlink.cli.output import notify
 from semlink.errors import ConfigError
+from semlink.files import file_sha256
 from trainer.codecs.fitting import FittingContext
 from trainer.codecs.nested import NestedModel
 from trainer.codecs.spec import FitKey, FittedModel
@@ -218,7 +218,7 @@ def _code_version(make_links: Callable[..., Any]) -> str:
     """Digest of the file that defines a codec's links; never the same twice for code that is in no file."""
     function = make_links.func if isinstance(make_links, partial) else make_links
     file = getattr(sys.modules.get(function.__module__), "__file__", None)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else uuid.uuid4().hex
+    return file_sha256(Path(file)) if file else uuid.uuid4().hex
 
 
 def _model_of_set(model_set: ModelSet, name: str) -> FittedModel:
