@@ -75,7 +75,7 @@ def build(
     rate: RateName = "1/48",
     num_threads: NumThreads = 2,
     engines: Engines = None,
-    force: Annotated[bool, typer.Option("--force", help="Build it anew, such as for other pictures.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build it again, such as for other images.")] = False,
     config: ConfigFile = None,
 ) -> None:
     """Build what `tx --precision` runs, and keep it: fp16, int8 verified on this processor, TensorRT's engine."""
@@ -129,7 +129,7 @@ def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: 
             f"{found.feature_cosine:.4f}" if found else "",
             f"{found.latency_ms:.2f}" if found else "",
             f"{found.fp32_latency_ms:.2f}" if found else "",
-            "" if store.is_whole(key) else "damaged: it will be built anew",
+            "" if store.is_whole(key) else "damaged: it will be built again",
         )
     stdout_console().print(table)
 

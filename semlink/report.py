@@ -25,8 +25,10 @@ __all__ = [
     "Setting",
     "Stage",
     "checkout_commit",
+    "decode_report",
     "provenance",
     "read_report",
+    "read_report_bytes",
     "require_writable",
     "write_report",
 ]
@@ -199,6 +201,11 @@ def read_report(path: Path, report_type: type[AnyReport]) -> AnyReport:
     ConfigError
         If the file cannot be read, is not JSON, or is no report of the kind.
     """
+    return decode_report(path, read_report_bytes(path), report_type)
+
+
+def read_report_bytes(path: Path) -> bytes:
+    """Read a report's file once, as a pipe allows; ConfigError if it cannot be read or is over the limit."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
@@ -206,6 +213,11 @@ def read_report(path: Path, report_type: type[AnyReport]) -> AnyReport:
         raise ConfigError(f"{path}: {error.strerror}") from None
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{path}: over {_MAX_BYTES // 2**20} MiB, which no report has")
+    return data
+
+
+def decode_report(path: Path, data: bytes, report_type: type[AnyReport]) -> AnyReport:
+    """Decode a report's bytes, as `read_report`; `path` is for messages."""
     try:
         return msgspec.json.decode(data, type=report_type)
     except msgspec.ValidationError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semlink.report import Report, read_report
+from semlink.report import Report, decode_report, read_report_bytes
 
 __all__ = ["ReportFile", "read_report_file"]
 
@@ -33,6 +33,6 @@ class ReportFile:
 
 def read_report_file(path: Path) -> ReportFile:
     """Read a report of any kind; ConfigError if the file is none."""
-    report = read_report(path, Report)
-    content = json.loads(path.read_bytes())
+    data = read_report_bytes(path)
+    report, content = decode_report(path, data, Report), json.loads(data)
     return ReportFile(path, report, {k: v for k, v in content.items() if k not in Report.__struct_fields__})

@@ -6,7 +6,7 @@ TensorRT takes it as a strongly typed network, the only kind that TensorRT 11 ha
     fp16   weights and activations in half precision; the unit norm at the end, and both ends, in single
     int8   calibrated on pictures: weights of each output channel, activations of each tensor (quantize, dequantize).
            A graph of matrix products, such as a vision transformer, has outliers that one scale for a tensor
-           loses; on a CPU its activations are therefore scaled anew in each call, and no pictures are needed.
+           loses; on a CPU its activations are therefore scaled in each call, and no images are needed.
            Weights have ranges with which no processor's products saturate: `engines.graphs.weight_ranges`.
 
 The codec behind the encoder stays fp32: it takes a twentieth of the time, and the receiver relies on its bits.

@@ -35,7 +35,7 @@ def done(*arguments: object) -> str:
 def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
     models: ModelSet, picture_folder: Path, tmp_path: Path
 ) -> None:
-    """Keys are exported, used, and refused by the transmitter itself after the knowledge base was built anew."""
+    """Keys are exported, used, and refused by the transmitter itself after the knowledge base was built again."""
     pictures = Path(shutil.copytree(picture_folder, tmp_path / "pictures"))
     folder, keys = tmp_path / "KB", tmp_path / "keys.npz"
     model_set = ("--model-set", models.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def test_compares(files: tuple[Path, Path]) -> None:
     text = run("compare", *files)
     assert "**Slower: search by 100 %. No change beyond noise: 0 of 1 stages.**" in text
     assert "No change beyond noise: 1 of 1" in run("compare", *files, "--least-change", "150")
+
+
+def test_reads_a_pipe(files: tuple[Path, Path]) -> None:
+    """As the shell's <(...) gives one: it can be read only once."""
+    reader, writer = os.pipe()
+    os.write(writer, files[1].read_bytes())
+    os.close(writer)
+    try:
+        assert "**Slower: search by 100 %." in run("compare", files[0], f"/dev/fd/{reader}")
+    finally:
+        os.close(reader)
 
 
 def test_compares_in_json(files: tuple[Path, Path]) -> None:
