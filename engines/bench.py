@@ -16,7 +16,7 @@ _WARM_UP = 20
 
 
 class EngineBench(msgspec.Struct, frozen=True):
-    """What `semlink engine bench --json` writes; latency in milliseconds of host wall clock."""
+    """What `semlink engine bench --out` writes; latency in milliseconds of host wall clock."""
 
     date: str
     device: str

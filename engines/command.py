@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -22,6 +22,19 @@ from engines.graphs.quantize import Tensor
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions, Precision
 from engines.verification import verify_engine
+from semlink.cli.options import (
+    ENGINE,
+    MODELS,
+    SOURCE,
+    AsJson,
+    Device,
+    EnginesFolder,
+    Limit,
+    ModelSetName,
+    OutFile,
+    Rate,
+    Threads,
+)
 from semlink.cli.output import stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.cli.summary import print_counts, print_latency
@@ -36,7 +49,8 @@ from semlink.machine import (
     require_writable,
     write_report,
 )
-from semlink.rates import Rate, parse_rate
+from semlink.rates import Rate as SymbolRate
+from semlink.rates import parse_rate
 
 __all__ = ["app"]
 
@@ -49,16 +63,19 @@ app = typer.Typer(
     epilog="Example: semlink engine build --precision int8 --calibrate photos && semlink tx photos --precision int8",
 )
 
-ModelSetName = Annotated[str, typer.Option(help="Built-in model set's name, or a folder.")]
-Engines = Annotated[
-    Path | None, typer.Option(help="Where engines are kept; beside the model set if not given.", show_default=False)
+Backend = Annotated[
+    Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"],
+    typer.Option("--backend", help="Backend of the image encoder and the codec.", rich_help_panel=ENGINE),
 ]
-Backend = Annotated[str, typer.Option(help="onnxruntime, onnxruntime-tensorrt, tensorrt, or auto.")]
-Device = Annotated[str, typer.Option(help="cpu, gpu, gpu:N for the N-th from 0, or auto.")]
-CodecName = Annotated[str | None, typer.Option(help="The set's first if not given.", show_default=False)]
-RateName = Annotated[str, typer.Option(help="Symbols per image, or the CBR on CIFAR-100.")]
-NumThreads = Annotated[int, typer.Option(min=1, help="CPU threads of the engine.")]
-AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+EncoderPrecision = Annotated[
+    Precision, typer.Option("--precision", help="Arithmetic of the image encoder.", rich_help_panel=ENGINE)
+]
+CodecName = Annotated[
+    str | None,
+    typer.Option(
+        "--codec", help="Codec of the model set; its first by default.", show_default=False, rich_help_panel=MODELS
+    ),
+]
 
 _MOST_IMAGES = 320
 """To calibrate int8 on, and a fifth of them to verify it on."""
@@ -66,30 +83,32 @@ _MOST_IMAGES = 320
 
 @app.command(epilog="Example: semlink engine build --precision int8 --calibrate photos")
 def build(
-    model_set: ModelSetName = "builtin",
-    backend: Backend = "auto",
-    device: Device = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
     calibrate: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of images like those of the link: int8 is calibrated and verified on them.", show_default=False
+            help="Folder of images like those of the link: int8 is calibrated and verified on them.",
+            show_default=False,
+            rich_help_panel=SOURCE,
         ),
     ] = None,
+    rate: Rate = "1/48",
+    model_set: ModelSetName = "builtin",
     codec: CodecName = None,
-    rate: RateName = "1/48",
-    num_threads: NumThreads = 2,
-    engines: Engines = None,
-    force: Annotated[bool, typer.Option("--force", help="Build it anew, such as for other pictures.")] = False,
+    backend: Backend = "auto",
+    device: Device = "auto",
+    precision: EncoderPrecision = Precision.FP16,
+    threads: Threads = 2,
+    engines: EnginesFolder = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Rebuild the engine, such as for other images.", rich_help_panel=ENGINE)
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Build what `tx --precision` runs, and keep it: fp16, int8 verified on this processor, TensorRT's engine."""
+    """Build and store what `tx` runs: fp16, int8 that is verified on this processor, or TensorRT's engine."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
     if codec is not None:
-        models.codec(codec)  # a name that the set lacks is said, though not every backend builds a codec
-    options = EngineOptions(
-        backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
-    )
+        models.codec(codec)  # an unknown name is refused, though not every backend builds a codec
+    options = EngineOptions(backend=backend, device=device, precision=precision, num_threads=threads, engines=engines)
     factory = EngineFactory(models, options)
     if precision is Precision.FP32 and not factory.target.builds:
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
@@ -113,7 +132,7 @@ def build(
 
 
 @app.command(epilog="Example: semlink engine info --json")
-def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: AsJSON = False) -> None:
+def info(model_set: ModelSetName = "builtin", engines: EnginesFolder = None, as_json: AsJson = False) -> None:
     """List the engines that were built for a model set."""
     store = default_store(ModelSet.find(model_set), engines)
     stored = list(store.all())
@@ -134,35 +153,39 @@ def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: 
             f"{found.feature_cosine:.4f}" if found else "",
             f"{found.latency_ms:.2f}" if found else "",
             f"{found.fp32_latency_ms:.2f}" if found else "",
-            "" if store.is_whole(key) else "damaged: it will be built anew",
+            "" if store.is_whole(key) else "damaged: it will be rebuilt",
         )
     stdout_console().print(table)
 
 
-@app.command(epilog="Example: semlink engine bench --precision int8 --runs 1000 --json bench.json")
+@app.command(epilog="Example: semlink engine bench --precision int8 --runs 1000 --out bench.json")
 def bench(
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            help="Image to encode; noise of 1280 x 720 pixels by default.", show_default=False, rich_help_panel=SOURCE
+        ),
+    ] = None,
+    runs: Annotated[
+        int, typer.Option(min=1, help="Number of timed calls, after a warm-up.", rich_help_panel=SOURCE)
+    ] = 200,
+    rate: Rate = "1/48",
     model_set: ModelSetName = "builtin",
     codec: CodecName = None,
-    rate: RateName = "1/48",
     backend: Backend = "auto",
     device: Device = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP32,
-    num_threads: NumThreads = 2,
-    runs: Annotated[int, typer.Option(min=1, help="Pictures to time, after a warm-up.")] = 200,
-    image: Annotated[
-        Path | None, typer.Option(help="Picture; noise of 1280 x 720 if not given.", show_default=False)
-    ] = None,
-    engines: Engines = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.", show_default=False)] = None,
+    precision: EncoderPrecision = Precision.FP32,
+    threads: Threads = 2,
+    engines: EnginesFolder = None,
+    as_json: AsJson = False,
+    out: OutFile = None,
     config: ConfigFile = None,
 ) -> None:
-    """Time a picture in memory to codes: p50, p95, p99 and p99.9, one picture at a time."""
+    """Time an image in memory to codes: p50, p95, p99 and p99.9, one image at a time."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
-    if json_path is not None:
-        require_writable(json_path)
-    options = EngineOptions(
-        backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
-    )
+    if out is not None:
+        require_writable(out)
+    options = EngineOptions(backend=backend, device=device, precision=precision, num_threads=threads, engines=engines)
     factory = EngineFactory(models, options)
     graph = factory.transmitter_graph(parsed, codec=codec)
     with build_progress(stderr_console()) as progress:
@@ -171,7 +194,7 @@ def bench(
     stages = time_transmitter(
         picture, models.manifest.encoder.preprocessing, runner, graph.slices[parsed], num_runs=runs
     )
-    state = machine_state() if json_path is not None else None
+    state = machine_state() if as_json or out is not None else None
     report = EngineBench(
         date=now_utc(),
         device=describe_device(),
@@ -184,8 +207,11 @@ def bench(
         latency_ms=stages,
         machine_state=state,
     )
-    if json_path is not None:
-        write_report(report, json_path)
+    if out is not None:
+        write_report(report, out)
+    if as_json:
+        typer.echo(msgspec.json.encode(report).decode())
+        return
     print_latency(
         f"{models.name} {graph.codec.name} {precision.value}, {runner.description}", stages, console=stdout_console()
     )
@@ -194,27 +220,30 @@ def bench(
 @app.command(epilog="Example: semlink engine verify photos --precision int8")
 def verify(
     folder: Annotated[Path, typer.Argument(help="Images like those of the link, others than int8 was calibrated on.")],
+    limit: Limit = 200,
+    rate: Rate = "1/48",
     model_set: ModelSetName = "builtin",
     codec: CodecName = None,
-    rate: RateName = "1/48",
     backend: Backend = "auto",
     device: Device = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
-    num_threads: NumThreads = 2,
-    count: Annotated[int, typer.Option(min=1, help="Most images to compare.")] = 200,
-    engines: Engines = None,
-    as_json: AsJSON = False,
+    precision: EncoderPrecision = Precision.FP16,
+    threads: Threads = 2,
+    engines: EnginesFolder = None,
+    as_json: AsJson = False,
+    out: OutFile = None,
     config: ConfigFile = None,
 ) -> None:
     """Compare a precision with fp32 in ONNX Runtime on the CPU; fail if they do not agree. int8's result is kept."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
-    options = EngineOptions(
-        backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
-    )
+    if out is not None:
+        require_writable(out)
+    options = EngineOptions(backend=backend, device=device, precision=precision, num_threads=threads, engines=engines)
     console = stderr_console()
-    images = _images(folder, count, models, console)
+    images = _images(folder, limit, models, console)
     with build_progress(console) as progress:
         found = verify_engine(models, options, images, rate=parsed, codec=codec, report=progress)
+    if out is not None:
+        write_report(found, out)
     _print_verification(found, models, precision, as_json=as_json)
 
 
@@ -240,10 +269,10 @@ def _print_verification(found: Verification, models: ModelSet, precision: Precis
         )
 
 
-def _images(folder: Path, most: int, models: ModelSet, console: Console) -> list[Tensor]:
-    """Images of a folder as the encoder takes them; of more than `most`, as many that lie evenly among all."""
+def _images(folder: Path, limit: int | None, models: ModelSet, console: Console) -> list[Tensor]:
+    """Images of a folder as the encoder takes them; of more than `limit`, as many that lie evenly among all."""
     files = image_files(folder)
-    rows = np.unique(np.linspace(0, len(files) - 1, min(most, len(files))).astype(int))
+    rows = np.unique(np.linspace(0, len(files) - 1, min(limit or len(files), len(files))).astype(int))
     with progress_bars(console, transient=True) as progress:
         chosen = progress.track([files[row] for row in rows], description="reading images")
         return list(_readable(chosen, models.manifest.encoder.preprocessing))
@@ -258,8 +287,10 @@ def _readable(paths: Iterable[Path], preprocessing: Preprocessing) -> Iterator[T
             _log.warning("skipped: %s", error)
 
 
-def _build_engine(factory: EngineFactory, rate: Rate, codec: str | None, console: Console, *, rebuild: bool) -> None:
+def _build_engine(
+    factory: EngineFactory, rate: SymbolRate, codec: str | None, console: Console, *, rebuild: bool
+) -> None:
     graph = factory.transmitter_graph(rate, codec=codec)
     with build_progress(console) as report:
-        # What is loaded goes again by itself, with the last reference.
+        # The loaded engine is freed with its last reference.
         factory.load(graph.onnx, report=report, rebuild=rebuild)
