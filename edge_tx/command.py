@@ -122,11 +122,12 @@ def tx(
     ] = "auto",
     device: Device = "auto",
     precision: Annotated[
-        Precision,
+        Literal["auto", "fp32", "fp16", "int8"],
         typer.Option(
-            help="Arithmetic of the image encoder; int8 is built first: semlink engine build.", rich_help_panel=ENGINE
+            help="Arithmetic of the image encoder; auto takes the best that semlink engine built and verified here.",
+            rich_help_panel=ENGINE,
         ),
-    ] = Precision.FP32,
+    ] = "auto",
     engines: EnginesFolder = None,
     num_threads: Threads = 2,
     log: Annotated[
@@ -153,8 +154,13 @@ def tx(
             constellation=constellation,
             codes_format=CodesFormat.parse(codes_format),
             engine=EngineOptions(
-                backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
+                backend=backend,
+                device=device,
+                precision=Precision.FP32 if precision == "auto" else Precision(precision),
+                num_threads=num_threads,
+                engines=engines,
             ),
+            takes_best_precision=precision == "auto",
             peer_timeout_s=peer_timeout_s,
             log=log,
         ),
