@@ -16,13 +16,7 @@ from semlink.errors import SemlinkError
 __all__ = ["ReportPath", "run_command"]
 
 ReportPath = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        help="JSON report to write; by default in benchmarks/results/.",
-        show_default=False,
-        rich_help_panel=OUTPUT,
-    ),
+    Path, typer.Option("--out", help="JSON report to write; by default in benchmarks/results/.", rich_help_panel=OUTPUT)
 ]
 
 

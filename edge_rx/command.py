@@ -33,11 +33,7 @@ semlink rx --kb my-kb --feedback "tcp://*:5557" --min-score 0.3"""
 def rx(
     kb: Annotated[
         Path,
-        typer.Option(
-            help="Folder of the knowledge base; make one with: semlink kb build.",
-            show_default=False,
-            rich_help_panel=MODELS,
-        ),
+        typer.Option(help="Folder of the knowledge base; make one with: semlink kb build.", rich_help_panel=MODELS),
     ],
     model_set: ModelSetName = "builtin",
     listen: Annotated[
@@ -49,31 +45,23 @@ def rx(
     feedback: Annotated[
         str | None,
         typer.Option(
-            help="Address for reports of KB and SNR to transmitters, such as tcp://*:5557.",
-            show_default=False,
-            rich_help_panel=LINK,
+            help="Address for reports of KB and SNR to transmitters, such as tcp://*:5557.", rich_help_panel=LINK
         ),
     ] = None,
     rate: Annotated[
         str | None,
-        typer.Option(
-            help="Comma-separated rates to serve, for less memory; all by default.",
-            show_default=False,
-            rich_help_panel=LINK,
-        ),
+        typer.Option(help="Comma-separated rates to serve, for less memory; all by default.", rich_help_panel=LINK),
     ] = None,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Stop when every known stream has ended.", rich_help_panel=LINK)
     ] = False,
     limit: Annotated[
         int | None,
-        typer.Option(help="Stop after this number of matches.", show_default=False, rich_help_panel=LINK),
+        typer.Option(help="Stop after this number of matches.", rich_help_panel=LINK),
     ] = None,
     idle_timeout_s: Annotated[
         float | None,
-        typer.Option(
-            help="Stop when no message arrives for this time, in seconds.", show_default=False, rich_help_panel=LINK
-        ),
+        typer.Option(help="Stop when no message arrives for this time, in seconds.", rich_help_panel=LINK),
     ] = None,
     backend: Annotated[
         Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"],
@@ -101,7 +89,6 @@ def rx(
         int | None,
         typer.Option(
             help="Largest number of queued frames that are answered together; 1 by default, 16 with a GPU.",
-            show_default=False,
             rich_help_panel=ENGINE,
         ),
     ] = None,
@@ -119,7 +106,6 @@ def rx(
             min=-1.0,
             max=1.0,
             help="Smallest score of an accepted match, from -1 to 1; the codec defines its scale.",
-            show_default=False,
             rich_help_panel=OUTPUT,
         ),
     ] = None,

@@ -28,7 +28,6 @@ OutPage = Annotated[
     typer.Option(
         "--out",
         help="Page to write, .html or .md, with charts; by default Markdown without charts on standard output.",
-        show_default=False,
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -47,13 +46,12 @@ def show(
         float | None,
         typer.Option(
             help="Bandwidth of the memory in GB/s; adds the least time that each stage could take.",
-            show_default=False,
             rich_help_panel=ENGINE,
         ),
     ] = None,
     peak_tflop_s: Annotated[
         float | None,
-        typer.Option(help="Peak arithmetic in TFLOP/s, likewise.", show_default=False, rich_help_panel=ENGINE),
+        typer.Option(help="Peak arithmetic in TFLOP/s, likewise.", rich_help_panel=ENGINE),
     ] = None,
     out: OutPage = None,
     config: ConfigFile = None,

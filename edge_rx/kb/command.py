@@ -36,8 +36,8 @@ KBFolder = Annotated[Path, typer.Argument(metavar="KB", help="Folder of the know
 
 @app.command(epilog="Example: semlink kb build my-photos --out my-kb --model-set builtin")
 def build(
-    folder: Annotated[Path, typer.Argument(help="Folder of images; its subfolders are labels.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the new knowledge base.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of images; its subfolders are labels.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new knowledge base.")],
     model_set: ModelSetName = "builtin",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing knowledge base, in one step.")] = False,
     batch_size: BatchSize = 32,
@@ -101,7 +101,7 @@ def verify(folder: KBFolder, as_json: AsJson = False) -> None:
 @app.command(epilog="Example: semlink kb search my-kb picture.jpg --top 5")
 def search(
     folder: KBFolder,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image to search for.", show_default=False)],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image to search for.")],
     top: Annotated[int, typer.Option(min=1, help="Number of matches.")] = 5,
     model_set: ModelSetName = "builtin",
     num_threads: Threads = 1,
@@ -147,12 +147,10 @@ def project(
 @app.command("export-entries", epilog="Example: semlink kb export-entries my-kb --out entries.npz")
 def export_entries(
     folder: KBFolder,
-    out: Annotated[Path, typer.Option(help="File to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write.")],
     codec: Annotated[
         str | None,
-        typer.Option(
-            help="Codec with a projection head, in whose space the nearest entry is found.", show_default=False
-        ),
+        typer.Option(help="Codec with a projection head, in whose space the nearest entry is found."),
     ] = None,
     model_set: ModelSetName = "builtin",
     as_json: AsJson = False,

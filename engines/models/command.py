@@ -53,7 +53,7 @@ def _group() -> None:
 def list_models(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of further model sets.", show_default=False, rich_help_panel=MODELS),
+        typer.Argument(help="Folders of further model sets.", rich_help_panel=MODELS),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -53,9 +53,7 @@ Rates = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option(
-        "--limit", min=1, help="Largest number of images to process.", show_default=False, rich_help_panel=SOURCE
-    ),
+    typer.Option("--limit", min=1, help="Largest number of images to process.", rich_help_panel=SOURCE),
 ]
 Threads = Annotated[
     int,
@@ -67,7 +65,6 @@ Jobs = Annotated[
         "--jobs",
         min=1,
         help="Training runs and measurements at the same time; one per CPU core by default.",
-        show_default=False,
         rich_help_panel=ENGINE,
     ),
 ]
@@ -81,23 +78,13 @@ Device = Annotated[
 ]
 EnginesFolder = Annotated[
     Path | None,
-    typer.Option(
-        "--engines",
-        help="Folder of built engines; by default beside the model set.",
-        show_default=False,
-        rich_help_panel=ENGINE,
-    ),
+    typer.Option("--engines", help="Folder of built engines; by default beside the model set.", rich_help_panel=ENGINE),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")]
 NumSeeds = Annotated[int, typer.Option("--num-seeds", min=1, help="Number of seeds: 0, 1, 2 ...")]
 RunsDir = Annotated[
     Path | None,
-    typer.Option(
-        "--runs-dir",
-        help="Folder of training runs; by default in the cache.",
-        show_default=False,
-        rich_help_panel=OUTPUT,
-    ),
+    typer.Option("--runs-dir", help="Folder of training runs; by default in the cache.", rich_help_panel=OUTPUT),
 ]
 AsJson = Annotated[
     bool,
@@ -105,5 +92,5 @@ AsJson = Annotated[
 ]
 OutFile = Annotated[
     Path | None,
-    typer.Option("--out", help="Write the result as JSON to this file.", show_default=False, rich_help_panel=OUTPUT),
+    typer.Option("--out", help="Write the result as JSON to this file.", rich_help_panel=OUTPUT),
 ]

@@ -39,9 +39,7 @@ def demo(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Dataset: digits, photos, cifar100, or a folder; digits and photos by default.",
-            show_default=False,
-            rich_help_panel=SOURCE,
+            help="Dataset: digits, photos, cifar100, or a folder; digits and photos by default.", rich_help_panel=SOURCE
         ),
     ] = None,
     limit: Limit = None,
@@ -63,7 +61,6 @@ def demo(
         int | None,
         typer.Option(
             help="Number of pilots in front of an image; by default 8 under block fading, else 0.",
-            show_default=False,
             min=0,
             rich_help_panel=LINK,
         ),
@@ -73,7 +70,6 @@ def demo(
         str | None,
         typer.Option(
             help="Comma-separated codecs of the model set; by default its first, and the paper's kbsc if it has it.",
-            show_default=False,
             rich_help_panel=MODELS,
         ),
     ] = None,

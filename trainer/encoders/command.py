@@ -32,7 +32,7 @@ app = typer.Typer(
 _MAX_PIXEL = 255
 
 ModelSetFolder = Annotated[
-    Path, typer.Option("--out", help="Folder of the model set to write.", show_default=False, rich_help_panel=OUTPUT)
+    Path, typer.Option("--out", help="Folder of the model set to write.", rich_help_panel=OUTPUT)
 ]
 MeasuredDatasets = Annotated[
     str,
@@ -47,7 +47,6 @@ DataFolder = Annotated[
     typer.Option(
         "--data-folder",
         help="Folder of CIFAR-100; by default $SEMLINK_DATA, then the cache, then a download.",
-        show_default=False,
         rich_help_panel=SOURCE,
     ),
 ]
@@ -57,7 +56,6 @@ AllThreads = Annotated[
         "--threads",
         min=1,
         help="CPU threads of one network call; by default one for each core.",
-        show_default=False,
         rich_help_panel=ENGINE,
     ),
 ]
@@ -77,16 +75,13 @@ def export(
         str,
         typer.Argument(
             help="builtin, clip-vit-b32, open_clip:ARCHITECTURE/PRETRAINED, open_clip:ARCHITECTURE with --weights, or"
-            " an encoder that an installed package registers.",
-            show_default=False,
+            " an encoder that an installed package registers."
         ),
     ],
     out: ModelSetFolder,
     weights: Annotated[
         Path | None,
-        typer.Option(
-            help="Weights file of a CLIP encoder, in place of a download.", show_default=False, rich_help_panel=MODELS
-        ),
+        typer.Option(help="Weights file of a CLIP encoder, in place of a download.", rich_help_panel=MODELS),
     ] = None,
     measure: MeasuredDatasets = "digits",
     data_folder: DataFolder = None,
@@ -116,26 +111,20 @@ def import_graph(
         Path,
         typer.Argument(
             help="ONNX file from RGB images (batch, 3, size, size) or (batch, size, size, 3), float32 or uint8, to"
-            " features (batch, dim) float32.",
-            show_default=False,
+            " features (batch, dim) float32."
         ),
     ],
     out: ModelSetFolder,
-    licence: Annotated[
-        str, typer.Option(help="Licence of the weights, for the manifest.", show_default=False, rich_help_panel=MODELS)
-    ],
+    licence: Annotated[str, typer.Option(help="Licence of the weights, for the manifest.", rich_help_panel=MODELS)],
     name: Annotated[
         str | None,
-        typer.Option(
-            help="Name of the encoder; by default that of the file.", show_default=False, rich_help_panel=MODELS
-        ),
+        typer.Option(help="Name of the encoder; by default that of the file.", rich_help_panel=MODELS),
     ] = None,
     mean: Annotated[
         str | None,
         typer.Option(
             help="Mean of red, green and blue on the scale 0..1, for a graph of float32: its input is"
             " (pixel / 255 - mean) / std.",
-            show_default=False,
             rich_help_panel=MODELS,
         ),
     ] = None,
@@ -143,18 +132,12 @@ def import_graph(
         str | None,
         typer.Option(
             help="Standard deviation of red, green and blue on the scale 0..1, for a graph of float32.",
-            show_default=False,
             rich_help_panel=MODELS,
         ),
     ] = None,
     size_px: Annotated[
         int | None,
-        typer.Option(
-            help="Side of the images in pixels, if the graph leaves it free.",
-            min=1,
-            show_default=False,
-            rich_help_panel=MODELS,
-        ),
+        typer.Option(help="Side of the images in pixels, if the graph leaves it free.", min=1, rich_help_panel=MODELS),
     ] = None,
     interpolation: Annotated[
         Literal["bicubic", "bilinear"],
@@ -162,9 +145,7 @@ def import_graph(
     ] = "bicubic",
     output: Annotated[
         str | None,
-        typer.Option(
-            help="Output with the features, if the graph has several.", show_default=False, rich_help_panel=MODELS
-        ),
+        typer.Option(help="Output with the features, if the graph has several.", rich_help_panel=MODELS),
     ] = None,
     training_data: Annotated[
         str, typer.Option(help="Training data of the weights, for the manifest.", rich_help_panel=MODELS)

@@ -54,9 +54,7 @@ def evaluate(
     limit: Limit = None,
     train_data: Annotated[
         str | None,
-        typer.Option(
-            help="Dataset to train codecs on; by default that of --data.", show_default=False, rich_help_panel=SOURCE
-        ),
+        typer.Option(help="Dataset to train codecs on; by default that of --data.", rich_help_panel=SOURCE),
     ] = None,
     codec: Annotated[
         str, typer.Option(help=f"Comma-separated codecs, of {', '.join(codec_names())}.", rich_help_panel=LINK)
@@ -85,9 +83,7 @@ def evaluate(
     constellation: Annotated[
         Constellation | None,
         typer.Option(
-            help="Points to which the transmitter rounds its symbols; by default it does not.",
-            show_default=False,
-            rich_help_panel=LINK,
+            help="Points to which the transmitter rounds its symbols; by default it does not.", rich_help_panel=LINK
         ),
     ] = None,
     weights: Annotated[
@@ -103,16 +99,13 @@ def evaluate(
         typer.Option(
             help="Image encoder by name, in place of the model set's, as train encoder export takes it; codecs are"
             " then trained.",
-            show_default=False,
             rich_help_panel=MODELS,
         ),
     ] = None,
     train_channel: Annotated[
         TrainingChannel | None,
         typer.Option(
-            help="Channel on which kbsc is trained; by default the one that suits each channel.",
-            show_default=False,
-            rich_help_panel=MODELS,
+            help="Channel on which kbsc is trained; by default the one that suits each channel.", rich_help_panel=MODELS
         ),
     ] = None,
     epochs: Annotated[
@@ -128,11 +121,7 @@ def evaluate(
     out: OutFile = None,
     plot: Annotated[
         Path | None,
-        typer.Option(
-            help="PNG, SVG or PDF file for the plot; by default beside --out.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
-        ),
+        typer.Option(help="PNG, SVG or PDF file for the plot; by default beside --out.", rich_help_panel=OUTPUT),
     ] = None,
     config: ConfigFile = None,
 ) -> None:
