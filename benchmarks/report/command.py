@@ -15,7 +15,7 @@ from benchmarks.report.page import Page
 from benchmarks.report.peaks import Peaks
 from benchmarks.report.render import as_markdown, write_page
 from benchmarks.report.sections import comparison_section, report_section
-from semlink.cli.options import ENGINE, OUTPUT, AsJson
+from semlink.cli import options
 from semlink.cli.output import notify, stderr_console
 from semlink.config import ConfigFile
 
@@ -25,10 +25,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Show reports
 
 OutPage = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        help="Page to write, .html or .md, with charts; by default Markdown without charts on standard output.",
-        rich_help_panel=OUTPUT,
+    options.output(
+        "--out", help="Page to write, .html or .md, with charts; by default Markdown without charts on standard output."
     ),
 ]
 
@@ -44,15 +42,9 @@ def show(
     files: Annotated[list[Path], typer.Argument(help="JSON reports of any kind.")],
     peak_gb_s: Annotated[
         float | None,
-        typer.Option(
-            help="Bandwidth of the memory in GB/s; adds the least time that each stage could take.",
-            rich_help_panel=ENGINE,
-        ),
+        options.engine(help="Bandwidth of the memory in GB/s; adds the least time that each stage could take."),
     ] = None,
-    peak_tflop_s: Annotated[
-        float | None,
-        typer.Option(help="Peak arithmetic in TFLOP/s, likewise.", rich_help_panel=ENGINE),
-    ] = None,
+    peak_tflop_s: Annotated[float | None, options.engine(help="Peak arithmetic in TFLOP/s, likewise.")] = None,
     out: OutPage = None,
     config: ConfigFile = None,
 ) -> None:
@@ -66,13 +58,9 @@ def compare(
     new: Annotated[Path, typer.Argument(help="Report of the new measurement.")],
     old: Annotated[Path, typer.Argument(help="Report of the old measurement, of the same kind.")],
     least_change: Annotated[
-        float,
-        typer.Option(
-            help="Smallest change of p50 that counts, in per cent; lower it if clocks are locked.",
-            rich_help_panel=OUTPUT,
-        ),
+        float, options.output(help="Smallest change of p50 that counts, in per cent; lower it if clocks are locked.")
     ] = 100 * DEFAULT_LEAST_CHANGE,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     out: OutPage = None,
     config: ConfigFile = None,
 ) -> None:

@@ -15,7 +15,7 @@ from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.kb.project import entry_codebook, project_knowledge_base
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
-from semlink.cli.options import AsJson, BatchSize, ModelSetName, Threads
+from semlink.cli import options
 from semlink.cli.output import stdout_console
 from semlink.config import ConfigFile
 from semlink.errors import KnowledgeBaseError
@@ -38,11 +38,11 @@ KBFolder = Annotated[Path, typer.Argument(metavar="KB", help="Folder of the know
 def build(
     folder: Annotated[Path, typer.Argument(help="Folder of images; its subfolders are labels.")],
     out: Annotated[Path, typer.Option(help="Folder of the new knowledge base.")],
-    model_set: ModelSetName = "builtin",
+    model_set: options.ModelSetName = "builtin",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing knowledge base, in one step.")] = False,
-    batch_size: BatchSize = 32,
-    num_threads: Threads = 1,
-    as_json: AsJson = False,
+    batch_size: options.BatchSize = 32,
+    num_threads: options.Threads = 1,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Build a knowledge base from a folder of class folders, or from a flat folder without labels."""
@@ -64,7 +64,7 @@ def build(
 
 
 @app.command(epilog="Example: semlink kb info my-kb --json")
-def info(folder: KBFolder, as_json: AsJson = False) -> None:
+def info(folder: KBFolder, as_json: options.AsJson = False) -> None:
     """Describe a knowledge base: its entries, labels and encoder."""
     with KnowledgeBase.open(folder) as knowledge_base:
         described = {
@@ -86,7 +86,7 @@ def info(folder: KBFolder, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: semlink kb verify my-kb && echo whole")
-def verify(folder: KBFolder, as_json: AsJson = False) -> None:
+def verify(folder: KBFolder, as_json: options.AsJson = False) -> None:
     """Check every file of a knowledge base; exit code 6 if one is damaged."""
     with KnowledgeBase.open(folder) as knowledge_base:
         problems = knowledge_base.verify()
@@ -103,9 +103,9 @@ def search(
     folder: KBFolder,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image to search for.")],
     top: Annotated[int, typer.Option(min=1, help="Number of matches.")] = 5,
-    model_set: ModelSetName = "builtin",
-    num_threads: Threads = 1,
-    as_json: AsJson = False,
+    model_set: options.ModelSetName = "builtin",
+    num_threads: options.Threads = 1,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Find the images nearest in meaning to an image, without a channel."""
@@ -128,9 +128,9 @@ def search(
 @app.command(epilog="Example: semlink kb project my-kb --model-set models/mine")
 def project(
     folder: KBFolder,
-    model_set: ModelSetName = "builtin",
-    num_threads: Threads = 1,
-    as_json: AsJson = False,
+    model_set: options.ModelSetName = "builtin",
+    num_threads: options.Threads = 1,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Add the projected vectors of a model set's codecs to a knowledge base; its images are not read.
@@ -152,8 +152,8 @@ def export_entries(
         str | None,
         typer.Option(help="Codec with a projection head, in whose space the nearest entry is found."),
     ] = None,
-    model_set: ModelSetName = "builtin",
-    as_json: AsJson = False,
+    model_set: options.ModelSetName = "builtin",
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Write the entry codebook with which a transmitter finds the nearest entry itself: `semlink tx --entries`.

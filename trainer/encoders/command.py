@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from semlink.cli.options import ENGINE, MODELS, OUTPUT, SOURCE, AsJson, NumSeeds, OutFile
+from semlink.cli import options
 from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, parse_numbers, split_list
@@ -31,33 +31,22 @@ app = typer.Typer(
 
 _MAX_PIXEL = 255
 
-ModelSetFolder = Annotated[
-    Path, typer.Option("--out", help="Folder of the model set to write.", rich_help_panel=OUTPUT)
-]
+ModelSetFolder = Annotated[Path, options.output("--out", help="Folder of the model set to write.")]
 MeasuredDatasets = Annotated[
     str,
-    typer.Option(
-        "--measure",
-        help="Comma-separated datasets on which accuracy is measured for the manifest, or folders.",
-        rich_help_panel=SOURCE,
+    options.source(
+        "--measure", help="Comma-separated datasets on which accuracy is measured for the manifest, or folders."
     ),
 ]
 DataFolder = Annotated[
     Path | None,
-    typer.Option(
-        "--data-folder",
-        help="Folder of CIFAR-100; by default $SEMLINK_DATA, then the cache, then a download.",
-        rich_help_panel=SOURCE,
+    options.source(
+        "--data-folder", help="Folder of CIFAR-100; by default $SEMLINK_DATA, then the cache, then a download."
     ),
 ]
 AllThreads = Annotated[
     int | None,
-    typer.Option(
-        "--threads",
-        min=1,
-        help="CPU threads of one network call; by default one for each core.",
-        rich_help_panel=ENGINE,
-    ),
+    options.engine("--threads", min=1, help="CPU threads of one network call; by default one for each core."),
 ]
 
 
@@ -80,13 +69,12 @@ def export(
     ],
     out: ModelSetFolder,
     weights: Annotated[
-        Path | None,
-        typer.Option(help="Weights file of a CLIP encoder, in place of a download.", rich_help_panel=MODELS),
+        Path | None, options.models(help="Weights file of a CLIP encoder, in place of a download.")
     ] = None,
     measure: MeasuredDatasets = "digits",
     data_folder: DataFolder = None,
     threads: AllThreads = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Write an encoder by name as a model set without a codec, and measure it."""
@@ -115,45 +103,33 @@ def import_graph(
         ),
     ],
     out: ModelSetFolder,
-    licence: Annotated[str, typer.Option(help="Licence of the weights, for the manifest.", rich_help_panel=MODELS)],
-    name: Annotated[
-        str | None,
-        typer.Option(help="Name of the encoder; by default that of the file.", rich_help_panel=MODELS),
-    ] = None,
+    licence: Annotated[str, options.models(help="Licence of the weights, for the manifest.")],
+    name: Annotated[str | None, options.models(help="Name of the encoder; by default that of the file.")] = None,
     mean: Annotated[
         str | None,
-        typer.Option(
+        options.models(
             help="Mean of red, green and blue on the scale 0..1, for a graph of float32: its input is"
-            " (pixel / 255 - mean) / std.",
-            rich_help_panel=MODELS,
+            " (pixel / 255 - mean) / std."
         ),
     ] = None,
     std: Annotated[
         str | None,
-        typer.Option(
-            help="Standard deviation of red, green and blue on the scale 0..1, for a graph of float32.",
-            rich_help_panel=MODELS,
-        ),
+        options.models(help="Standard deviation of red, green and blue on the scale 0..1, for a graph of float32."),
     ] = None,
     size_px: Annotated[
-        int | None,
-        typer.Option(help="Side of the images in pixels, if the graph leaves it free.", min=1, rich_help_panel=MODELS),
+        int | None, options.models(help="Side of the images in pixels, if the graph leaves it free.", min=1)
     ] = None,
     interpolation: Annotated[
-        Literal["bicubic", "bilinear"],
-        typer.Option(help="Filter with which images are resized.", rich_help_panel=MODELS),
+        Literal["bicubic", "bilinear"], options.models(help="Filter with which images are resized.")
     ] = "bicubic",
-    output: Annotated[
-        str | None,
-        typer.Option(help="Output with the features, if the graph has several.", rich_help_panel=MODELS),
-    ] = None,
+    output: Annotated[str | None, options.models(help="Output with the features, if the graph has several.")] = None,
     training_data: Annotated[
-        str, typer.Option(help="Training data of the weights, for the manifest.", rich_help_panel=MODELS)
+        str, options.models(help="Training data of the weights, for the manifest.")
     ] = "not stated",
     measure: MeasuredDatasets = "digits",
     data_folder: DataFolder = None,
     threads: AllThreads = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Write any ONNX graph from images to features as a model set without a codec, and measure it.
@@ -178,11 +154,11 @@ def import_graph(
 
 @app.command("report-head", epilog="Example: semlink train encoder report-head --out head.json")
 def report_head(
-    num_seeds: NumSeeds = 5,
+    num_seeds: options.NumSeeds = 5,
     data_folder: DataFolder = None,
     threads: AllThreads = None,
-    as_json: AsJson = False,
-    out: OutFile = None,
+    as_json: options.AsJson = False,
+    out: options.OutFile = None,
     config: ConfigFile = None,
 ) -> None:
     """Compare heads of the built-in encoder on categories that they were not fitted to."""
