@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
-from edge_rx.closing import Closing
 from edge_rx.decoders.base import Candidate, Observation
 from edge_rx.decoders.options import DecoderOptions
 from edge_rx.decoders.registry import Decoders
@@ -26,6 +25,7 @@ from edge_rx.noise import NoiseEstimators
 from edge_rx.reception import Reception, by_decoder
 from edge_rx.rejections import Rejections
 from engines.models.model_set import ModelSet
+from semlink.closing import Closing
 from semlink.errors import DecodeError
 from semlink.frame import unpack
 from semlink.iq import dequantize
