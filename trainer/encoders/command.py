@@ -195,13 +195,14 @@ def _write(
 ) -> None:
     """Load an encoder, write and measure it, and print its entry of the manifest."""
     try:
-        from trainer.encoders.measure import write_measured
+        from trainer.encoders.measure import measure_model_set
     except ImportError as error:
         raise _missing(error) from None
     datasets = split_list(measure, "--measure")
     with _progress() as progress:
-        entry = write_measured(
-            load(progress), out, datasets, data_folder=data_folder, num_threads=num_threads, progress=progress
+        model_set = load(progress).write(out)
+        entry = measure_model_set(
+            model_set, datasets, data_folder=data_folder, num_threads=num_threads, progress=progress
         )
     if as_json:
         typer.echo(msgspec.json.encode(entry).decode())
