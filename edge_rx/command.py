@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import typer
 
 from edge_rx.kb.approximate import SearchIndex
@@ -14,7 +13,7 @@ from edge_rx.service import StopRule
 from edge_rx.session import ReceiverConfig, run_receiver
 from edge_rx.summary import print_summary
 from semlink.cli import options
-from semlink.cli.output import notify, stderr_console
+from semlink.cli.output import notify, print_json, stderr_console
 from semlink.config import ConfigFile, split_list
 from semlink.rates import RATES, parse_rate
 
@@ -110,6 +109,6 @@ def rx(
     if summary.frames_rejected and not summary.matches:
         notify(console, "no frame was answered; the reasons are in the summary, and `semlink rx -v` logs each")
     if as_json:
-        typer.echo(msgspec.json.encode(summary).decode())
+        print_json(summary)
     else:
         print_summary(summary, console=console)

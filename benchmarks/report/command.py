@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from benchmarks.report.compare import DEFAULT_LEAST_CHANGE
@@ -16,7 +15,7 @@ from benchmarks.report.peaks import Peaks
 from benchmarks.report.render import as_markdown, write_page
 from benchmarks.report.sections import comparison_section, report_section
 from semlink.cli import options
-from semlink.cli.output import notify, stderr_console
+from semlink.cli.output import notify, print_json, stderr_console
 from semlink.config import ConfigFile
 
 __all__ = ["app"]
@@ -68,7 +67,7 @@ def compare(
     newer, older = read_report_file(new).report, read_report_file(old).report
     comparison = compare_reports(newer, older, least_change=least_change / 100)
     if as_json:
-        print(msgspec.json.encode(comparison).decode())
+        print_json(comparison)
     if out is not None or not as_json:
         _write(Page("Comparison", (comparison_section(comparison, newer, older),)), out)
 

@@ -16,7 +16,7 @@ from edge_rx.kb.project import entry_codebook, project_knowledge_base
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.cli import options
-from semlink.cli.output import stdout_console
+from semlink.cli.output import print_json, stdout_console
 from semlink.config import ConfigFile
 from semlink.errors import KnowledgeBaseError
 from semlink.files import replaced_file
@@ -58,7 +58,7 @@ def build(
         show_progress=True,
     )
     if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
+        print_json(report)
         return
     print(f"{out}: {report.num_entries} entries, {len(report.skipped)} images skipped")
 
@@ -73,7 +73,7 @@ def info(folder: KBFolder, as_json: options.AsJson = False) -> None:
             "labels": knowledge_base.labels(),
         }
     if as_json:
-        typer.echo(msgspec.json.encode(described).decode())
+        print_json(described)
         return
     table = Table("", Column(escape(str(folder)), overflow="fold"))
     for name, value in msgspec.structs.asdict(knowledge_base.manifest).items():
@@ -91,7 +91,7 @@ def verify(folder: KBFolder, as_json: options.AsJson = False) -> None:
     with KnowledgeBase.open(folder) as knowledge_base:
         problems = knowledge_base.verify()
     if as_json:
-        typer.echo(msgspec.json.encode({"problems": problems}).decode())
+        print_json({"problems": problems})
     else:
         print("\n".join(problems) or f"{folder}: whole, {knowledge_base.num_entries} entries")
     if problems:
@@ -116,7 +116,7 @@ def search(
         features = ImageEncoder(models, num_threads=num_threads).encode([load_image(image)])
         neighbours = knowledge_base.nearest(features[0], num_matches=top)
     if as_json:
-        typer.echo(msgspec.json.encode({"matches": neighbours}).decode())
+        print_json({"matches": neighbours})
         return
     table = Table("score", "entry", "label", "source")
     for neighbour in neighbours:
@@ -139,7 +139,7 @@ def project(
     """
     codecs = project_knowledge_base(folder, ModelSet.find(model_set), num_threads=num_threads)
     if as_json:
-        typer.echo(msgspec.json.encode({"codecs": codecs}).decode())
+        print_json({"codecs": codecs})
     else:
         print(f"{folder}: has projected vectors of {', '.join(codecs)} of {model_set}, in place of any of that name")
 
@@ -169,6 +169,6 @@ def export_entries(
         raise KnowledgeBaseError(f"{out}: cannot be written: {error.strerror}") from None
     num_entries = len(codebook.codes)
     if as_json:
-        typer.echo(msgspec.json.encode({"num_entries": num_entries, "num_bytes": len(data)}).decode())
+        print_json({"num_entries": num_entries, "num_bytes": len(data)})
     else:
         print(f"{out}: entry codebook of {num_entries} entries, {len(data) / 1e6:.1f} MB")

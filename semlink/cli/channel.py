@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import Annotated
 
-import msgspec
 import numpy as np
 import typer
 
 from semlink.channel_process import SoftwareChannel
 from semlink.channel_registry import channel_names, find_channel
 from semlink.cli import options
-from semlink.cli.output import notify, stderr_console
+from semlink.cli.output import notify, print_json, stderr_console
 from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError
@@ -74,7 +73,7 @@ def channel(
             "clipping_rate": process.clipping_rate,
             "stage_latency_ms": stages,
         }
-        typer.echo(msgspec.json.encode(summary).decode())
+        print_json(summary)
         return
     counts = {
         "frames forwarded": process.num_forwarded,

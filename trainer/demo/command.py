@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +13,7 @@ from semlink.channel_registry import channel_names, find_channel
 from semlink.cli import options
 from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
+from semlink.cli.results import command_line
 from semlink.cli.summary import print_latency
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import MissingDependencyError
@@ -83,8 +82,7 @@ def demo(
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with progress_bars(stderr_console(), *columns) as progress:
-        command = shlex.join(["semlink", *sys.argv[1:]])
-        report = run_demo(settings, out, keep=keep, command=command, progress=progress)
+        report = run_demo(settings, out, keep=keep, command=command_line(), progress=progress)
     if as_json:
         typer.echo((out / REPORT_FILE).read_text(encoding="utf-8"))
     else:

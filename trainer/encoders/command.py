@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from semlink.cli import options
-from semlink.cli.output import notify, stderr_console, stdout_console
+from semlink.cli.output import notify, print_json, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
+from semlink.cli.results import command_line, deliver_report
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError, MissingDependencyError
 from semlink.machine import num_cores
-from semlink.report import require_writable, write_report
+from semlink.report import require_writable
 from trainer.encoders.registry import EncoderSource, load_encoder
 
 __all__ = ["app"]
@@ -171,17 +169,14 @@ def report_head(
     with _progress() as progress:
         report = report_heads(
             seeds=range(num_seeds),
-            command=shlex.join(["semlink", *sys.argv[1:]]),
+            command=command_line(),
             data_folder=data_folder,
             num_threads=threads or num_cores(),
             progress=progress,
         )
-    if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
-    else:
+    deliver_report(report, out, as_json=as_json)
+    if not as_json:
         stdout_console().print(head_table(report))
-    if out is not None:
-        write_report(report, out)
 
 
 def _write(
@@ -205,7 +200,7 @@ def _write(
             model_set, datasets, data_folder=data_folder, num_threads=num_threads, progress=progress
         )
     if as_json:
-        typer.echo(msgspec.json.encode(entry).decode())
+        print_json(entry)
     figures = ", ".join(f"{key} {value:.3f}" for key, value in entry.measured.items())
     notify(stderr_console(), f"model set written to {out}: {figures}")
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import typer
 
 from semlink.channel_registry import channel_names
 from semlink.cli import options
-from semlink.cli.output import notify, stderr_console, stdout_console
+from semlink.cli.output import notify, print_json, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
+from semlink.cli.results import command_line
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.constellation import Constellation
 from semlink.errors import MissingDependencyError
@@ -121,7 +119,7 @@ def evaluate(
     try:
         report = run_evaluation(
             settings,
-            command=shlex.join(["semlink", *sys.argv[1:]]),
+            command=command_line(),
             progress=progress_bars(console),
             deliver=lambda report: None if out is None else write_report(report, out),
         )
@@ -129,7 +127,7 @@ def evaluate(
         notify(console, "stopped; measured cells are kept, and the same command continues")
         raise
     if as_json:
-        print(msgspec.json.encode(report).decode())
+        print_json(report)
     else:
         stdout_console().print(summary_table(report))
     if plot is None and out is not None:
