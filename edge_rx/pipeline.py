@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from typing_extensions import Self
 
 from edge_rx.decoders.base import Candidate, Decoder, Query
-from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.options import DEFAULT_DECODER_OPTIONS, DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.match import Match
@@ -102,7 +101,12 @@ class Receiver(Closing):
 
     @classmethod
     def open(
-        cls, kb: str | Path, *, model_set: str = "builtin", min_score: float | None = None, **options: Any
+        cls,
+        kb: str | Path,
+        *,
+        model_set: str = "builtin",
+        min_score: float | None = None,
+        options: DecoderOptions = DEFAULT_DECODER_OPTIONS,
     ) -> Self:
         """Open a knowledge base's folder and load the decoders of a model set.
 
@@ -110,7 +114,7 @@ class Receiver(Closing):
         ----------
         kb : folder of a knowledge base
         model_set : name of a built-in model set, or a folder
-        options : fields of `edge_rx.decoders.options.DecoderOptions`
+        options : rates, threads, batch size and engines of the decoders
 
         Raises
         ------
@@ -118,16 +122,15 @@ class Receiver(Closing):
             If the knowledge base or the model set is missing, damaged, or does not fit the other.
         """
         models = ModelSet.find(model_set)
-        decoder_options = DecoderOptions(**options)
         knowledge_base = KnowledgeBase.open(
             Path(kb),
             models.encoder_fingerprint,
             encoder_name=models.manifest.encoder.name,
-            num_threads=decoder_options.num_threads,
-            gpu=decoder_options.gpu,
+            num_threads=options.num_threads,
+            gpu=options.gpu,
         )
         try:
-            return cls(Decoders.of(models, knowledge_base, decoder_options), knowledge_base, min_score=min_score)
+            return cls(Decoders.of(models, knowledge_base, options), knowledge_base, min_score=min_score)
         except BaseException:
             knowledge_base.close()
             raise
