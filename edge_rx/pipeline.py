@@ -22,13 +22,13 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimators
 from edge_rx.reception import Reception, by_decoder
-from edge_rx.rejections import Rejections
 from engines.models.model_set import ModelSet
 from semlink.closing import Closing
 from semlink.errors import DecodeError
 from semlink.frame import Frame, FrameId, unpack
 from semlink.iq import dequantize
 from semlink.message import Message
+from semlink.rejections import Rejections
 from semlink.sequence import SequenceTracker
 from semlink.timing import StageClock, elapsed_ms
 

@@ -8,7 +8,6 @@ may cost the table its last commits and leave the file its lines, the rows are m
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import sqlite3
@@ -21,6 +20,7 @@ import msgspec
 from edge_rx.match import Match, MatchFields
 from semlink.closing import Closing
 from semlink.errors import ResultsError
+from semlink.files import try_lock
 
 __all__ = ["LINES_FILE", "TABLE_FILE", "Result", "ResultsLog", "read_results"]
 
@@ -143,12 +143,8 @@ class ResultsLog(Closing):
         os.close(self._lines)
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResultsError(
-                f"{self.lines_path.parent}: another receiver writes there; give another folder"
-            ) from None
+        if not try_lock(self._lines):
+            raise ResultsError(f"{self.lines_path.parent}: another receiver writes there; give another folder")
 
     def _append(self, result: Result) -> None:
         data = msgspec.json.encode(result) + b"\n"

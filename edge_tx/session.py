@@ -73,10 +73,10 @@ class SourceConfig:
         """Images of the source; unreadable ones are counted in `skipped`."""
         if self.video is not None:
             return video_images(self.video)
-        path = self.path or Path()
+        assert self.path is not None  # noqa: S101  one of the two is named
         if self.watch:
-            return watched_images(path, skipped, min_side_px=min_side_px, stop=interruption)
-        return (listed_images if path.is_file() else folder_images)(path, skipped, min_side_px=min_side_px)
+            return watched_images(self.path, skipped, min_side_px=min_side_px, stop=interruption)
+        return (listed_images if self.path.is_file() else folder_images)(self.path, skipped, min_side_px=min_side_px)
 
 
 @dataclass(frozen=True, kw_only=True)
