@@ -2,7 +2,8 @@
 
 The built-in encoder is calibrated on one set of images and tried on that and others; an encoder of the shape of CLIP
 ViT-B/32, with random weights, is scaled in each call. QEMU runs both as a Haswell, which has AVX2 alone: its arithmetic
-is that processor's, its time is not. Needs `qemu-x86_64` (Debian: qemu-user), torch, and folders of images.
+is that processor's, its time is not. Times are this processor's, of graphs that take turns in one process. Needs
+`qemu-x86_64` (Debian: qemu-user), torch, and folders of images.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -37,8 +39,8 @@ from semlink.errors import EngineError, MissingDependencyError
 from semlink.image import RGBImage, image_files, load_image, preprocess
 from semlink.iq import Symbols, normalize_power, pair_latent
 from semlink.rates import parse_rate
-from semlink.report import Stage, provenance, require_writable, write_report
-from semlink.timing import LatencySummary, StageClock
+from semlink.report import Scalar, Stage, provenance, require_writable, write_report
+from semlink.timing import summarize_latency
 from trainer.datasets import open_dataset
 
 Features = npt.NDArray[np.float32]
@@ -47,7 +49,10 @@ Images = npt.NDArray[np.uint8]
 REPORT = Path(__file__).parent / "results" / "int8-processors.json"
 FOLDERS = ("flowers12", "cifar10-test", "imagenet-sample-1000")
 RATE = parse_rate("64")
-NUM_CALIBRATION_IMAGES, NUM_IMAGES, NUM_EMULATED, NUM_EMULATED_TRANSFORMER = 256, 200, 24, 8
+NUM_CALIBRATION_IMAGES = 256
+NUM_TRANSFORMER_IMAGES = 24
+"""Of one set: it has random weights, so that nothing is to be learnt from other sets."""
+NUM_THREADS = (1, 2)
 BUILTIN, TRANSFORMER = "built-in, calibrated", "ViT-B/32 with random weights, scaled in each call"
 EMULATOR = ("qemu-x86_64", "-cpu", "Haswell")
 _WARM_UP, _NUM_TIMED = 5, 50
@@ -81,7 +86,6 @@ class Encoder:
     name: str
     graphs: dict[str, Path]
     sets: Sequence[ImageSet]
-    num_emulated: int
     symbols: Callable[[Features], Symbols] | None = None
 
 
@@ -90,6 +94,15 @@ def main(
         list[Path] | None,
         typer.Argument(help="Folders of images, of which the first calibrates.", show_default=False),
     ] = None,
+    num_images: Annotated[
+        int, typer.Option(min=1, help="Images of each set to compare on, and as many others to search.")
+    ] = 200,
+    num_emulated: Annotated[
+        int, typer.Option(min=1, help="Of these, how many are also encoded in the emulated processor.")
+    ] = 24,
+    num_emulated_transformer: Annotated[
+        int, typer.Option(min=1, max=NUM_TRANSFORMER_IMAGES, help="The same for the transformer.")
+    ] = 8,
     out: ReportPath = REPORT,
 ) -> None:
     """Measure what each range of int8 weights loses here and on an emulated processor, and its time here."""
@@ -97,24 +110,25 @@ def main(
     named = folders or [Path(os.environ.get("SEMLINK_DATA", "."), name) for name in FOLDERS]
     if shutil.which(EMULATOR[0]) is None:
         raise MissingDependencyError(f"{EMULATOR[0]} is not installed; apt-get install qemu-user")
+    emulated = {BUILTIN: num_emulated, TRANSFORMER: num_emulated_transformer}
     rows: list[Int8Agreement] = []
     stages: list[Stage] = []
     with progress_bars(stderr_console()) as progress, tempfile.TemporaryDirectory(prefix="bench-int8-") as folder:
-        calibration, sets = read_sets(named)
+        calibration, sets = read_sets(named, num_images)
         for encoder in encoders(Path(folder), calibration, sets):
             for image_set in progress.track(encoder.sets, description=encoder.name):
-                rows += agreements(encoder, image_set, Path(folder))
-            latency = timed(encoder.graphs, encoder.sets[0].images)
-            stages += [Stage.of(f"{encoder.name}: {weights}", each) for weights, each in latency.items()]
+                rows += agreements(encoder, image_set, Path(folder), num_emulated=emulated[encoder.name])
+            for num_threads in NUM_THREADS:
+                stages += timed(encoder, num_threads)
     report = Int8Report(
         **provenance("make bench-int8"),
         settings={
             "calibrated_on": named[0].name,
             "num_calibration_images": len(calibration),
-            "num_images": NUM_IMAGES,
-            "num_emulated_images": NUM_EMULATED,
+            "num_images": num_images,
+            "num_emulated": num_emulated,
+            "num_emulated_transformer": num_emulated_transformer,
             "num_symbols": RATE.num_symbols,
-            "threads": 1,
         },
         stages=stages,
         rows=rows,
@@ -123,7 +137,7 @@ def main(
     print(as_markdown(report))
 
 
-def read_sets(folders: Sequence[Path]) -> tuple[Images, list[ImageSet]]:
+def read_sets(folders: Sequence[Path], num_images: int) -> tuple[Images, list[ImageSet]]:
     """Images to calibrate on, of the first folder, and sets to compare on: the folders, CIFAR-100 and digits."""
     sources: dict[str, tuple[int, Callable[[int], RGBImage]]] = {}
     for folder in folders:
@@ -137,11 +151,11 @@ def read_sets(folders: Sequence[Path]) -> tuple[Images, list[ImageSet]]:
     sets: list[ImageSet] = []
     for name, (count, load) in sources.items():
         num_calibration = 0 if sets else NUM_CALIBRATION_IMAGES
-        rows = np.random.default_rng(0).permutation(count)[: num_calibration + 2 * NUM_IMAGES]
+        rows = np.random.default_rng(0).permutation(count)[: num_calibration + 2 * num_images]
         tensors = np.stack([preprocess(load(int(row)), preprocessing) for row in rows])
         if num_calibration:
             calibration = tensors[:num_calibration]
-        sets.append(ImageSet(name, *np.split(tensors[num_calibration:], [NUM_IMAGES])))
+        sets.append(ImageSet(name, *np.split(tensors[num_calibration:], [num_images])))
     return calibration, sets
 
 
@@ -160,7 +174,7 @@ def encoders(folder: Path, calibration: Images, sets: Sequence[ImageSet]) -> Ite
         return normalize_power(pair_latent(codec.codebook.latent(features)[:, : RATE.latent_dim]))
 
     graphs = written(folder / "builtin", models.encoder_path, Int8Style.CALIBRATED, list(calibration))
-    yield Encoder(BUILTIN, graphs, sets, NUM_EMULATED, symbols)
+    yield Encoder(BUILTIN, graphs, sets, symbols)
     # torch is needed by this one alone.
     from benchmarks.same_models import as_model_set
     from benchmarks.torch_eager import FEATURE_DIM, random_clip
@@ -168,10 +182,11 @@ def encoders(folder: Path, calibration: Images, sets: Sequence[ImageSet]) -> Ite
 
     clip, _ = random_clip()
     vit = as_model_set(folder / "vit", clip, KbscNetwork(FEATURE_DIM, RATE.latent_dim).eval(), RATE)
-    few = [ImageSet(each.name, each.images[:NUM_EMULATED], each.others[:NUM_EMULATED]) for each in sets[-3:-2]]
-    yield Encoder(
-        TRANSFORMER, written(folder / "vit", vit.encoder_path, Int8Style.DYNAMIC), few, NUM_EMULATED_TRANSFORMER
-    )
+    few = [
+        ImageSet(each.name, each.images[:NUM_TRANSFORMER_IMAGES], each.others[:NUM_TRANSFORMER_IMAGES])
+        for each in sets[:1]
+    ]
+    yield Encoder(TRANSFORMER, written(folder / "vit", vit.encoder_path, Int8Style.DYNAMIC), few)
 
 
 def written(folder: Path, fp32: Path, style: Int8Style, images: Sequence[Images] = ()) -> dict[str, Path]:
@@ -185,7 +200,7 @@ def written(folder: Path, fp32: Path, style: Int8Style, images: Sequence[Images]
     return graphs
 
 
-def agreements(encoder: Encoder, image_set: ImageSet, folder: Path) -> Iterator[Int8Agreement]:
+def agreements(encoder: Encoder, image_set: ImageSet, folder: Path, *, num_emulated: int) -> Iterator[Int8Agreement]:
     """Compare each int8 with fp32, here and in the emulated processor."""
     fp32 = encode(encoder.graphs["fp32"], image_set.images, folder)
     others = encode(encoder.graphs["fp32"], image_set.others, folder)
@@ -193,7 +208,7 @@ def agreements(encoder: Encoder, image_set: ImageSet, folder: Path) -> Iterator[
         if weights == "fp32":
             continue
         here = encode(graph, image_set.images, folder)
-        emulated = encode(graph, image_set.images[: encoder.num_emulated], folder, emulator=EMULATOR)
+        emulated = encode(graph, image_set.images[:num_emulated], folder, emulator=EMULATOR)
         for processor, features in ((instruction_set(), here), (EMULATED, emulated)):
             reference = fp32[: len(features)]
             cosines = np.sum(features * reference, axis=1)
@@ -230,17 +245,28 @@ def encode(graph: Path, images: Images, folder: Path, *, emulator: Sequence[str]
     return np.asarray(np.load(paths[1]))
 
 
-def timed(graphs: Mapping[str, Path], images: Images) -> dict[str, LatencySummary]:
-    """Time one image on one thread, the graphs in turns."""
-    runners = {name: load_runner(graph, backend="onnxruntime", device="cpu") for name, graph in graphs.items()}
-    clock = StageClock()
+def timed(encoder: Encoder, num_threads: int) -> Iterator[Stage]:
+    """Time one image at a time, the graphs in turns; note `least_ms` depends least on the machine's other processes."""
+    images = encoder.sets[0].images
+    runners = {
+        name: load_runner(graph, backend="onnxruntime", device="cpu", num_threads=num_threads)
+        for name, graph in encoder.graphs.items()
+    }
+    samples_ms: dict[str, list[float]] = {name: [] for name in runners}
     for number in range(_WARM_UP + _NUM_TIMED):
-        if number == _WARM_UP:
-            clock = StageClock()
         for name, runner in runners.items():
-            with clock.stage(name):
-                runner(images[number % len(images)][None])
-    return clock.summary()
+            start_ns = time.perf_counter_ns()
+            runner(images[number % len(images)][None])
+            samples_ms[name].append((time.perf_counter_ns() - start_ns) / 1e6)
+    for name, every in samples_ms.items():
+        measured = every[_WARM_UP:]
+        notes: dict[str, Scalar] = {
+            "encoder": encoder.name,
+            "weights": name,
+            "threads": num_threads,
+            "least_ms": min(measured),
+        }
+        yield Stage.of(f"{encoder.name}: {name}, threads: {num_threads}", summarize_latency(measured), notes=notes)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,13 @@ def test_every_range_is_compared_on_both_processors(tmp_path: Path, monkeypatch:
     images = np.stack(smooth_images(28))
     graphs = written(tmp_path / "graphs", models.encoder_path, Int8Style.CALIBRATED, list(images))
     image_set = ImageSet("patches", images[:6], images[6:])
-    encoder = Encoder("small", graphs, [image_set], num_emulated=2)
-    rows = list(agreements(encoder, image_set, tmp_path))
+    encoder = Encoder("small", graphs, [image_set])
+    rows = list(agreements(encoder, image_set, tmp_path, num_emulated=2))
     assert [(row.weights, row.num_images) for row in rows] == [(name, count) for name in RANGES for count in (6, 2)]
     assert [row.processor for row in rows[1::2]] == [EMULATED] * len(RANGES)
     for row in rows:
         assert row.feature_cosine >= row.feature_cosine_least > 0.95
         assert (row.symbol_cosine, row.same_features) == (None, 1.0), "env changes nothing"
-    assert list(timed(graphs, images)) == ["fp32", *RANGES]
+    stages = list(timed(encoder, num_threads=1))
+    assert [stage.notes["weights"] for stage in stages] == ["fp32", *RANGES]
+    assert all(0 < stage.notes["least_ms"] <= stage.p50_ms for stage in stages)
