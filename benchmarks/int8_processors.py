@@ -116,8 +116,11 @@ def main(
     with progress_bars(stderr_console()) as progress, tempfile.TemporaryDirectory(prefix="bench-int8-") as folder:
         calibration, sets = read_sets(named, num_images)
         for encoder in encoders(Path(folder), calibration, sets):
-            for image_set in progress.track(encoder.sets, description=encoder.name):
-                rows += agreements(encoder, image_set, Path(folder), num_emulated=emulated[encoder.name])
+            task = progress.add_task(encoder.name, total=len(encoder.sets) * len(RANGES))
+            for image_set in encoder.sets:
+                for row in agreements(encoder, image_set, Path(folder), num_emulated=emulated[encoder.name]):
+                    rows.append(row)
+                    progress.advance(task, int(row.processor == EMULATED))
             for num_threads in NUM_THREADS:
                 stages += timed(encoder, num_threads)
     report = Int8Report(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.report.schemas import Int8Agreement, Int8Report
-from semlink.report import Scalar
 
 __all__ = ["EMULATED", "as_markdown"]
 
@@ -20,15 +19,15 @@ def as_markdown(report: Int8Report) -> str:
     parts = []
     for encoder in dict.fromkeys(row.encoder for row in report.rows):
         rows = [row for row in report.rows if row.encoder == encoder]
-        times: dict[str, dict[Scalar, str]] = {}
-        for stage in report.stages:
-            if stage.notes["encoder"] == encoder:
-                of_weights = times.setdefault(str(stage.notes["weights"]), {})
-                of_weights[stage.notes["threads"]] = f"{stage.notes['least_ms']:.1f}"
+        times = {
+            str(stage.notes["weights"]): f"{stage.notes['least_ms']:.1f}"
+            for stage in report.stages
+            if (stage.notes["encoder"], stage.notes["threads"]) == (encoder, 1)
+        }
         parts += [
-            f"{encoder[0].upper()}{encoder[1:]}; cosine of features with fp32's, mean and least; least ms on 1 and 2"
-            " threads:\n",
-            _table(rows, lambda row: f"{row.feature_cosine:.4f}, {row.feature_cosine_least:.3f}", times),
+            f"{encoder[0].upper()}{encoder[1:]}; cosine of features with fp32's, mean and least; least ms on one"
+            " thread:\n",
+            _table(rows, lambda row: f"{row.feature_cosine:.4f}, {row.feature_cosine_least:.4f}", times),
         ]
         if all(row.symbol_cosine is not None for row in rows):
             parts += [
@@ -41,18 +40,17 @@ def as_markdown(report: Int8Report) -> str:
 def _table(
     rows: Sequence[Int8Agreement],
     cell: Callable[[Int8Agreement], str],
-    times: dict[str, dict[Scalar, str]] | None = None,
+    times: dict[str, str] | None = None,
 ) -> str:
     names = list(dict.fromkeys(row.images for row in rows))
-    threads = list(times["fp32"]) if times else []
-    titles = ["weights", "processor", "images", "same bits", *names, *(f"ms, {number}" for number in threads)]
+    titles = ["weights", "processor", "images", "same bits", *names, *(["ms"] if times else [])]
     lines = [f"| {' | '.join(titles)} |", f"|---|---|{'---:|' * (len(titles) - 2)}"]
     for weights, processor in dict.fromkeys((row.weights, row.processor) for row in rows):
         chosen = [row for row in rows if (row.weights, row.processor) == (weights, processor)]
         same = f"{np.mean([row.same_features for row in chosen]):.2f}" if processor == EMULATED else ""
-        took = [times[weights][number] if processor != EMULATED else "" for number in threads] if times else []
+        took = ["" if processor == EMULATED else times[weights]] if times else []
         cells = [weights, processor.partition(",")[0], str(chosen[0].num_images), same, *map(cell, chosen), *took]
         lines.append(f"| {' | '.join(cells)} |")
     if times:
-        lines.append(f"| {' | '.join(['fp32', '', '', '', *('' for _ in names), *times['fp32'].values()])} |")
+        lines.append(f"| {' | '.join(['fp32', '', '', '', *('' for _ in names), times['fp32']])} |")
     return "\n".join(lines) + "\n"
