@@ -22,19 +22,7 @@ from engines.graphs.quantize import Tensor
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions, Precision
 from engines.verification import verify_engine
-from semlink.cli.options import (
-    ENGINE,
-    MODELS,
-    SOURCE,
-    AsJson,
-    Device,
-    EnginesFolder,
-    Limit,
-    ModelSetName,
-    OutFile,
-    Rate,
-    Threads,
-)
+from semlink.cli import options
 from semlink.cli.output import stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.cli.results import command_line, deliver_report
@@ -59,17 +47,10 @@ app = typer.Typer(
 
 Backend = Annotated[
     Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"],
-    typer.Option("--backend", help="Backend of the image encoder and the codec.", rich_help_panel=ENGINE),
+    options.engine("--backend", help="Backend of the image encoder and the codec."),
 ]
-EncoderPrecision = Annotated[
-    Precision, typer.Option("--precision", help="Arithmetic of the image encoder.", rich_help_panel=ENGINE)
-]
-CodecName = Annotated[
-    str | None,
-    typer.Option(
-        "--codec", help="Codec of the model set; its first by default.", show_default=False, rich_help_panel=MODELS
-    ),
-]
+EncoderPrecision = Annotated[Precision, options.engine("--precision", help="Arithmetic of the image encoder.")]
+CodecName = Annotated[str | None, options.models("--codec", help="Codec of the model set; its first by default.")]
 
 _MOST_IMAGES = 320
 """To calibrate int8 on, and a fifth of them to verify it on."""
@@ -79,31 +60,27 @@ _MOST_IMAGES = 320
 def build(
     calibrate: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of images like those of the link: int8 is calibrated and verified on them.",
-            show_default=False,
-            rich_help_panel=SOURCE,
-        ),
+        options.source(help="Folder of images like those of the link: int8 is calibrated and verified on them."),
     ] = None,
-    rate: Rate = "1/48",
-    model_set: ModelSetName = "builtin",
+    rate: options.Rate = "1/48",
+    model_set: options.ModelSetName = "builtin",
     codec: CodecName = None,
     backend: Backend = "auto",
-    device: Device = "auto",
+    device: options.Device = "auto",
     precision: EncoderPrecision = Precision.FP16,
-    threads: Threads = 2,
-    engines: EnginesFolder = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Rebuild the engine, such as for other images.", rich_help_panel=ENGINE)
-    ] = False,
+    threads: options.Threads = 2,
+    engines: options.EnginesFolder = None,
+    force: Annotated[bool, options.engine("--force", help="Rebuild the engine, such as for other images.")] = False,
     config: ConfigFile = None,
 ) -> None:
     """Build and store what `tx` runs: fp16, int8 that is verified on this processor, or TensorRT's engine."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
     if codec is not None:
         models.codec(codec)  # an unknown name is refused, though not every backend builds a codec
-    options = EngineOptions(backend=backend, device=device, precision=precision, num_threads=threads, engines=engines)
-    factory = EngineFactory(models, options)
+    engine_options = EngineOptions(
+        backend=backend, device=device, precision=precision, num_threads=threads, engines=engines
+    )
+    factory = EngineFactory(models, engine_options)
     if precision is Precision.FP32 and not factory.target.builds:
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
     console = stderr_console()
@@ -121,13 +98,15 @@ def build(
     print(f"{factory.store.folder}: {precision.value} of {models.name} for {factory.target}")
     if held_out:
         with build_progress(console) as progress:
-            found = verify_engine(models, options, held_out, rate=parsed, codec=codec, report=progress)
+            found = verify_engine(models, engine_options, held_out, rate=parsed, codec=codec, report=progress)
         _print_verification(found, models, precision)
         _judge(found, models, precision)
 
 
 @app.command(epilog="Example: semlink engine info --json")
-def info(model_set: ModelSetName = "builtin", engines: EnginesFolder = None, as_json: AsJson = False) -> None:
+def info(
+    model_set: options.ModelSetName = "builtin", engines: options.EnginesFolder = None, as_json: options.AsJson = False
+) -> None:
     """List the engines that were built for a model set."""
     store = default_store(ModelSet.find(model_set), engines)
     stored = list(store.all())
@@ -156,32 +135,29 @@ def info(model_set: ModelSetName = "builtin", engines: EnginesFolder = None, as_
 @app.command(epilog="Example: semlink engine bench --precision int8 --runs 1000 --out bench.json")
 def bench(
     image: Annotated[
-        Path | None,
-        typer.Option(
-            help="Image to encode; noise of 1280 x 720 pixels by default.", show_default=False, rich_help_panel=SOURCE
-        ),
+        Path | None, options.source(help="Image to encode; noise of 1280 x 720 pixels by default.")
     ] = None,
-    runs: Annotated[
-        int, typer.Option(min=1, help="Number of timed calls, after a warm-up.", rich_help_panel=SOURCE)
-    ] = 200,
-    rate: Rate = "1/48",
-    model_set: ModelSetName = "builtin",
+    runs: Annotated[int, options.source(min=1, help="Number of timed calls, after a warm-up.")] = 200,
+    rate: options.Rate = "1/48",
+    model_set: options.ModelSetName = "builtin",
     codec: CodecName = None,
     backend: Backend = "auto",
-    device: Device = "auto",
+    device: options.Device = "auto",
     precision: EncoderPrecision = Precision.FP32,
-    threads: Threads = 2,
-    engines: EnginesFolder = None,
-    as_json: AsJson = False,
-    out: OutFile = None,
+    threads: options.Threads = 2,
+    engines: options.EnginesFolder = None,
+    as_json: options.AsJson = False,
+    out: options.OutFile = None,
     config: ConfigFile = None,
 ) -> None:
     """Time an image in memory to codes: p50, p95, p99 and p99.9, one image at a time."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
     if out is not None:
         require_writable(out)
-    options = EngineOptions(backend=backend, device=device, precision=precision, num_threads=threads, engines=engines)
-    factory = EngineFactory(models, options)
+    engine_options = EngineOptions(
+        backend=backend, device=device, precision=precision, num_threads=threads, engines=engines
+    )
+    factory = EngineFactory(models, engine_options)
     graph = factory.transmitter_graph(parsed, codec=codec)
     with build_progress(stderr_console()) as progress:
         runner = factory.load(graph.onnx, report=progress)
@@ -210,28 +186,30 @@ def bench(
 @app.command(epilog="Example: semlink engine verify photos --precision int8")
 def verify(
     folder: Annotated[Path, typer.Argument(help="Images like those of the link, others than int8 was calibrated on.")],
-    limit: Limit = 200,
-    rate: Rate = "1/48",
-    model_set: ModelSetName = "builtin",
+    limit: options.Limit = 200,
+    rate: options.Rate = "1/48",
+    model_set: options.ModelSetName = "builtin",
     codec: CodecName = None,
     backend: Backend = "auto",
-    device: Device = "auto",
+    device: options.Device = "auto",
     precision: EncoderPrecision = Precision.FP16,
-    threads: Threads = 2,
-    engines: EnginesFolder = None,
-    as_json: AsJson = False,
-    out: OutFile = None,
+    threads: options.Threads = 2,
+    engines: options.EnginesFolder = None,
+    as_json: options.AsJson = False,
+    out: options.OutFile = None,
     config: ConfigFile = None,
 ) -> None:
     """Compare a precision with fp32 in ONNX Runtime on the CPU; fail if they do not agree. int8's result is kept."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
     if out is not None:
         require_writable(out)
-    options = EngineOptions(backend=backend, device=device, precision=precision, num_threads=threads, engines=engines)
+    engine_options = EngineOptions(
+        backend=backend, device=device, precision=precision, num_threads=threads, engines=engines
+    )
     console = stderr_console()
     images = _images(folder, limit, models, console)
     with build_progress(console) as progress:
-        found = verify_engine(models, options, images, rate=parsed, codec=codec, report=progress)
+        found = verify_engine(models, engine_options, images, rate=parsed, codec=codec, report=progress)
     if as_json or out is not None:
         settings: dict[str, Setting] = {
             "engine": f"{backend} on {device}",

@@ -6,9 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-import msgspec
-import typer
-
+from semlink.cli.output import print_json
 from semlink.report import Report, write_report
 
 __all__ = ["command_line", "deliver_report"]
@@ -30,4 +28,4 @@ def deliver_report(report: Report, out: Path | None, *, as_json: bool) -> None:
     if out is not None:
         write_report(report, out)
     if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
+        print_json(report)

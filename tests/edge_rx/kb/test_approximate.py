@@ -28,6 +28,7 @@ from semlink.image import RGBImage
 from tests.support.frames import FrameMaker
 from tests.support.model_sets import make_model_set
 from tests.support.recording_faiss import RecordingFaiss
+from tests.support.vectors import gathered
 
 NUM_ENTRIES, DIM = 5_000, 32
 LEAST_RECALL = 0.98
@@ -35,11 +36,7 @@ LEAST_RECALL = 0.98
 
 @pytest.fixture(scope="module")
 def entries() -> np.ndarray:
-    """Features as encoders make them: gathered around what there is in the world, of unit length."""
-    rng = np.random.default_rng(0)
-    things = rng.standard_normal((60, DIM))
-    features = things[rng.integers(0, 60, NUM_ENTRIES)] + 0.6 * rng.standard_normal((NUM_ENTRIES, DIM))
-    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+    return gathered(NUM_ENTRIES, DIM, num_points=60)
 
 
 @pytest.fixture(scope="module")
