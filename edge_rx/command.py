@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from edge_rx.kb.approximate import SearchIndex
-from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import SearchPrecision
 from edge_rx.service import StopRule
 from edge_rx.session import ReceiverConfig, run_receiver
 from edge_rx.summary import print_summary
@@ -52,10 +52,7 @@ def rx(
     ] = "auto",
     engines: options.EnginesFolder = None,
     num_threads: options.Threads = 1,
-    device: Annotated[
-        SearchDevice,
-        options.engine(help="Processor of the search; auto takes a GPU where faiss and a driver have one."),
-    ] = SearchDevice.CPU,
+    device: options.Device = "cpu",
     search_index: Annotated[
         SearchIndex,
         options.engine(help="Index of features: flat is exact; ivf and cagra (GPU, faiss with cuVS) are approximate."),
@@ -75,7 +72,7 @@ def rx(
             min=-1.0, max=1.0, help="Smallest score of an accepted match, from -1 to 1; the codec defines its scale."
         ),
     ] = None,
-    report_interval_s: Annotated[float, options.output(help="Seconds between two status lines; 0 writes none.")] = 10.0,
+    status_interval_s: Annotated[float, options.output(help="Seconds between two status lines; 0 writes none.")] = 10.0,
     as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
@@ -92,7 +89,7 @@ def rx(
             feedback=feedback,
             results=results,
             min_score=min_score,
-            rates=tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate else RATES,
+            rates=tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate is not None else RATES,
             backend=backend,
             engines=engines,
             num_threads=num_threads,
@@ -102,7 +99,7 @@ def rx(
             batch_size=batch_size,
             batch_delay_ms=batch_delay_ms,
             stop=StopRule(until_end=until_end, max_matches=limit, idle_timeout_s=idle_timeout_s),
-            report_interval_s=report_interval_s,
+            status_interval_s=status_interval_s,
         ),
         console,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.gpu.timing import DeviceBench, SkipPart, captured, host_free_bytes
-from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import SearchPrecision
 from edge_rx.kb.index import InnerProductIndex, open_search_device
 from semlink.iq import dequantize
 from trainer.codecs.kbsc import KbscNetwork
@@ -237,7 +237,7 @@ def _bench_faiss(bench: DeviceBench, case: _Case, stem: str) -> None:
     queries, size = case.queries, case.size
     if not bench.is_cuda and case.precision is not SearchPrecision.FP32:
         raise SkipPart("a CPU searches in fp32")
-    gpu = open_search_device(SearchDevice.GPU, case.precision) if bench.is_cuda else None
+    gpu = open_search_device("gpu", case.precision) if bench.is_cuda else None
     num_bytes = 4 * size * DIM
     # The array, and FAISS's copy of it.
     if 2 * num_bytes > 0.9 * host_free_bytes():

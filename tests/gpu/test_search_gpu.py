@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("faiss", reason="needs faiss-gpu")
 
 from edge_rx.kb.approximate import SearchIndex
-from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from edge_rx.kb.index import FlatIndex, InnerProductIndex, open_search_device
 from engines.backends.runner import DeviceView
 from semlink.errors import EngineError
@@ -24,7 +24,7 @@ TOLERANCE = {SearchPrecision.FP32: 1e-4, SearchPrecision.FP16: 5e-3}
 @pytest.fixture(params=list(SearchPrecision))
 def gpu(request: pytest.FixtureRequest) -> GpuSearch:
     try:
-        found = open_search_device(SearchDevice.GPU, request.param)
+        found = open_search_device("gpu", request.param)
     except EngineError as error:
         pytest.skip(str(error))
     assert found is not None
