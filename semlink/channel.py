@@ -2,8 +2,8 @@
 
 The mean power of a transmission is 1, so the noise variance per complex symbol is
 N0 = 10^(-SNR/10), N0/2 in each real dimension (docs/definitions.md, "SNR"). Every model takes its
-randomness from the generator that the caller passes. The receiver's knowledge of the gains is the
-subject of `edge_rx.equalizer`. A package of the user adds a channel by name: `semlink.channel_registry`.
+randomness from the generator that the caller passes. How a receiver estimates the gains is the subject
+of `edge_rx.equalizer`. A package of the user adds a channel by name: `semlink.channel_registry`.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ class TestPaperChannel:
         batch = generator(1).standard_normal((2, 16)).astype(np.float32)
         changed = batch.copy()
         changed[1] *= 3.0
-        # Same noise and gains in both runs: image 0 hears image 1 through the batch's power alone.
+        # Same noise and gains in both runs: image 1 changes image 0 through the batch's power alone.
         assert (self.papers(batch, model)[0] != self.papers(changed, model)[0]).all()
         np.testing.assert_array_equal(self.ours(batch, model)[0], self.ours(changed, model)[0])
 
