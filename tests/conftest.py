@@ -19,7 +19,7 @@ from tests.support.model_sets import make_model_set
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Scale the time limit of a test, and hear Ctrl-C.
+    """Scale the time limit of a test, and receive Ctrl-C.
 
     A background job of a shell starts with Ctrl-C ignored, and what is ignored, every process that a test starts
     inherits: tests that interrupt one would wait for ever.

@@ -165,8 +165,8 @@ def test_who_waits_for_lists_is_told(
     observation: list[str] = []
 
     @contextmanager
-    def status(_: Console, told: str) -> Iterator[None]:
-        assert "sorting 12 entries into lists" in told
+    def status(_: Console, message: str) -> Iterator[None]:
+        assert "sorting 12 entries into lists" in message
         observation.append("start")
         try:
             yield
