@@ -140,7 +140,7 @@ class FrameSender(_Socket):
 
     Parameters
     ----------
-    endpoint : tcp://HOST:PORT or ipc://PATH; a bound tcp port of * is drawn, see `endpoint`
+    endpoint : tcp://HOST:PORT or ipc://PATH; with * as the port, a bound socket picks a free one, see `endpoint`
     bind : listen instead of connecting
     limits : see `SocketLimits`
     interruption : ends a wait for a peer when set
