@@ -14,7 +14,7 @@ from typing import Annotated
 from rich.table import Table
 
 from benchmarks.cli import ReportPath, run_command
-from benchmarks.paper_claims import PAGE, REPORT, page_with_claims
+from benchmarks.paper_claims import PAGE, REPORT, claim_reports, page_with_claims
 from semlink.channel import PAPER_CHANNELS
 from semlink.cli.options import Jobs, Limit, NumSeeds, Rates, models, output
 from semlink.cli.output import notify, stderr_console, stdout_console
@@ -114,7 +114,8 @@ def main(
         )
         stdout_console().print(table_of(report))
     if render or out == REPORT:
-        (ROOT / PAGE).write_text(page_with_claims(ROOT), encoding="utf-8")
+        page = ROOT / PAGE
+        page.write_text(page_with_claims(page.read_text(encoding="utf-8"), claim_reports(ROOT)), encoding="utf-8")
         print(f"wrote {PAGE}")
 
 

@@ -1,68 +1,85 @@
-"""The paper's claims beside our measurements: the table of docs/paper.md, written from the committed report."""
+"""The paper's claims beside our measurements: the table of docs/paper.md, written from the committed reports."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
+from benchmarks.evaluations import EVALUATIONS
 from benchmarks.report.page import Table
 from benchmarks.report.render import markdown_table
-from semlink.channel import PAPER_CHANNELS
+from semlink.channel import ChannelModel
 from semlink.errors import ConfigError
 from semlink.report import read_report
-from trainer.evaluation.report import CellSummary, EvaluationReport
+from trainer.evaluation.config import EvaluationConfig
+from trainer.evaluation.report import EvaluationReport
 
-__all__ = ["PAGE", "REPORT", "claims", "page_with_claims"]
+__all__ = ["PAGE", "REPORT", "claim_reports", "claims", "page_with_claims"]
 
 PAGE = Path("docs", "paper.md")
 REPORT = Path("benchmarks", "results", "paper.json")
+_EVALUATIONS = ("cifar100-awgn", "cifar100-rayleigh", "cifar100-images")
+"""Evaluations of the results page that measure some of the claims too."""
 PUBLISHED = "kbsc-reference"
 """Codec of the paper's network on the paper's channel."""
 HONEST = "kbsc"
 """Codec of the same network over a channel that a radio can have, which is also that of `bpg-ldpc`."""
 RIVAL = "bpg-ldpc"
 
+_DEFAULT_EPOCHS = EvaluationConfig().epochs
+"""Reports that do not state their epochs had the default."""
 _SECTION = re.compile(r"(<!-- claims: written by benchmarks\.paper -->\n).*?(<!-- end of claims -->)", re.DOTALL)
-_SOURCE = "abstract and conclusion"
-_TITLES = {"awgn": "AWGN", "rayleigh": "Rayleigh"}
+_TITLES = {ChannelModel.AWGN: "AWGN", ChannelModel.RAYLEIGH: "Rayleigh"}
 
 
-def page_with_claims(root: Path) -> str:
-    """Text of docs/paper.md with the claims of the committed report.
+def claim_reports(root: Path) -> dict[Path, EvaluationReport]:
+    """Read the committed reports that measure the claims, by their paths in the checkout."""
+    paths = [REPORT, *(evaluation.path for evaluation in EVALUATIONS if evaluation.name in _EVALUATIONS)]
+    return {path: read_report(root / path, EvaluationReport) for path in paths}
 
-    Parameters
-    ----------
-    root : top folder of the checkout
+
+def page_with_claims(text: str, reports: Mapping[Path, EvaluationReport]) -> str:
+    """Replace the section of the claims in the text of docs/paper.md.
 
     Raises
     ------
     ConfigError
-        If the page has no section for them.
+        If the text has no such section, or several.
     """
-    text = (root / PAGE).read_text(encoding="utf-8")
-    section = claims(read_report(root / REPORT, EvaluationReport))
+    section = claims(reports)
     page, num_sections = _SECTION.subn(lambda match: f"{match[1]}{section}{match[2]}", text)
     if num_sections != 1:
         raise ConfigError(f"{PAGE} must have one section between the comments of the claims, got {num_sections}")
     return page
 
 
-def claims(report: EvaluationReport) -> str:
-    """Write a table of claim, measurement and source, and the conditions of the measurement."""
+def claims(reports: Mapping[Path, EvaluationReport]) -> str:
+    """Write a table of claims, measurements and reports, and the conditions of each report."""
     rows = [
-        *((f"transmits over {_TITLES[channel]} at all rates", _shares(report, channel)) for channel in PAPER_CHANNELS),
         *(
-            (f"exceeds BPG with LDPC over {_TITLES[channel]}", _lead(report, codec, channel))
-            for channel in PAPER_CHANNELS
-            for codec in (PUBLISHED, HONEST)
+            (f"transmits over {title} at all rates", _shares(report, channel), path.stem)
+            for channel, title in _TITLES.items()
+            for path, report in reports.items()
+            if _measures(report, channel, PUBLISHED)
         ),
-        ("exceeds SwinJSCC", "not measured"),
+        *(
+            (f"exceeds BPG with LDPC over {title}", _lead(report, codec, channel), path.stem)
+            for channel, title in _TITLES.items()
+            for path, report in reports.items()
+            for codec in (PUBLISHED, HONEST)
+            if _measures(report, channel, codec, RIVAL)
+        ),
+        ("exceeds SwinJSCC", "not measured", "none"),
     ]
-    headers = ("claim of the paper", "our measurement", "source of the claim")
-    table = Table.of(headers, [(*row, _SOURCE) for row in rows], text_columns=headers)
-    return f"\n{markdown_table(table)}\n\n{_conditions(report)}\n\n"
+    headers = ("claim of the paper", "our measurement", "report")
+    conditions = "\n".join(_conditions(path, report) for path, report in reports.items())
+    return f"\n{markdown_table(Table.of(headers, rows, text_columns=headers))}\n\nThe reports:\n\n{conditions}\n\n"
+
+
+def _measures(report: EvaluationReport, channel: str, *codecs: str) -> bool:
+    return {(codec, channel) for codec in codecs} <= {(cell.codec, cell.channel) for cell in report.summary}
 
 
 def _shares(report: EvaluationReport, channel: str) -> str:
@@ -99,17 +116,17 @@ def _lead(report: EvaluationReport, codec: str, channel: str) -> str:
     )
 
 
-def _conditions(report: EvaluationReport) -> str:
-    """What was measured, in one paragraph."""
-    settings = report.settings
+def _conditions(path: Path, report: EvaluationReport) -> str:
+    """What a report measured, as an item of a list."""
     num_seeds = report.summary[0].num_seeds
     seeds = "one seed, so that there is no interval" if num_seeds == 1 else f"{num_seeds} seeds"
+    epochs = report.settings.get("epochs", _DEFAULT_EPOCHS)
+    num_snrs = len({cell.snr_db for cell in report.summary})
     return (
-        f"Conditions of our measurement: image encoder `{report.encoder}`, noiseless accuracy"
+        f"- [{path.stem}](../{path.as_posix()}): encoder `{report.encoder}`, noiseless accuracy"
         f" {report.noiseless_accuracy:.3f}; {report.num_sent:,} images sent, a KB of {report.num_kb_entries:,} entries;"
-        f" {seeds}; at most {settings['epochs']} epochs of training; {', '.join(map(str, _rates(report)))} symbols;"
-        f" {len(_snr_db(report.summary))} SNRs. [{REPORT.name}](../{REPORT.as_posix()}), {report.device},"
-        f" {report.made_at[:10]}. Command: `{report.command}`."
+        f" {seeds}; at most {epochs} epochs of training; {', '.join(map(str, _rates(report)))} symbols;"
+        f" {num_snrs} SNRs. {report.device}, {report.made_at[:10]}. Command: `{report.command}`."
     )
 
 
@@ -123,7 +140,3 @@ def _accuracies(report: EvaluationReport, codec: str, channel: str, num_symbols:
 
 def _rates(report: EvaluationReport) -> list[int]:
     return sorted({cell.num_symbols for cell in report.summary})
-
-
-def _snr_db(cells: Sequence[CellSummary]) -> list[float]:
-    return sorted({cell.snr_db for cell in cells})

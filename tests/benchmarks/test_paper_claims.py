@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("torch", reason="needs semlink[train]")
 
-from benchmarks.paper_claims import PAGE, REPORT, claims, page_with_claims
+from benchmarks.paper_claims import PAGE, REPORT, claim_reports, claims, page_with_claims
 from semlink.errors import ConfigError
-from semlink.report import read_report, write_report
+from semlink.report import read_report
 from tests.support.reports import record, report_of
 from trainer.evaluation.report import EvaluationReport
 
@@ -30,8 +30,9 @@ def made_up() -> EvaluationReport:
     return msgspec.structs.replace(report_of(*records), settings={"epochs": 7})
 
 
-def test_the_page_is_of_the_committed_report() -> None:
-    assert (ROOT / PAGE).read_text(encoding="utf-8") == page_with_claims(ROOT)
+def test_the_page_is_of_the_committed_reports() -> None:
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert page == page_with_claims(page, claim_reports(ROOT))
 
 
 def test_the_committed_report_measures_every_claim() -> None:
@@ -44,7 +45,7 @@ def test_the_committed_report_measures_every_claim() -> None:
 
 
 def test_each_claim_has_our_figure() -> None:
-    text = claims(made_up())
+    text = claims({REPORT: made_up()})
     assert "50% at 64 symbols" in text, "(0.2 + 0.4) / 2 / 0.6"
     assert "kbsc-reference exceeds bpg-ldpc in 2 of 2 pairs" in text
     assert "kbsc exceeds bpg-ldpc in 1 of 2 pairs" in text, "0.1 > 0.0, 0.3 < 0.35"
@@ -53,10 +54,15 @@ def test_each_claim_has_our_figure() -> None:
     assert "one seed" in text
 
 
-def test_a_page_without_the_section_is_refused(tmp_path: Path) -> None:
-    (tmp_path / PAGE).parent.mkdir(parents=True)
-    (tmp_path / PAGE).write_text("# A page\n", encoding="utf-8")
-    (tmp_path / REPORT).parent.mkdir(parents=True)
-    write_report(made_up(), tmp_path / REPORT)
+def test_a_report_without_the_cells_of_a_claim_has_no_row() -> None:
+    elsewhere = msgspec.structs.replace(
+        made_up(), summary=[cell for cell in made_up().summary if cell.codec != "bpg-ldpc" and cell.channel == "awgn"]
+    )
+    text = claims({REPORT: made_up(), Path("docs/other.json"): elsewhere})
+    assert text.count("| other |") == 1
+    assert text.count("| paper |") == 6
+
+
+def test_a_page_without_the_section_is_refused() -> None:
     with pytest.raises(ConfigError, match="one section"):
-        page_with_claims(tmp_path)
+        page_with_claims("# A page\n", {REPORT: made_up()})
