@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ pytest.importorskip("sklearn", reason="needs semlink[demo]")
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
+from tests.support.processes import run_python
 from trainer.datasets.base import write_folder
 from trainer.datasets.digits import open_digits
 
@@ -41,18 +39,12 @@ def kb(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(example: str, *arguments: Path, cwd: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / example), *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python(EXAMPLES / example, *arguments, cwd=cwd, environment={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+@pytest.mark.process
 def test_one_picture(kb: Path, photos: Path, tmp_path: Path) -> None:
     picture = next(photos.rglob("*.png"))
     label, source, score = run("one_picture.py", kb, picture, cwd=tmp_path).split()
@@ -61,6 +53,7 @@ def test_one_picture(kb: Path, photos: Path, tmp_path: Path) -> None:
     assert 0.0 < float(score) <= 1.0
 
 
+@pytest.mark.process
 def test_many_pictures(kb: Path, photos: Path, tmp_path: Path) -> None:
     lines = run("many_pictures.py", kb, photos, cwd=tmp_path).splitlines()
     right = [int(re.search(r"dB: (\d+) of", line)[1]) for line in lines]
@@ -69,17 +62,20 @@ def test_many_pictures(kb: Path, photos: Path, tmp_path: Path) -> None:
     assert right[2] > 0.9 * NUM_PICTURES
 
 
+@pytest.mark.process
 def test_own_channel(kb: Path, photos: Path, tmp_path: Path) -> None:
     picture = next(photos.rglob("*.png"))
     assert run("own_channel.py", kb, picture, cwd=tmp_path).strip() == picture.parent.name
 
 
+@pytest.mark.process
 def test_own_codec(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs semlink[train]")
     lines = run("own_codec.py", cwd=tmp_path).splitlines()
     assert [line.split()[0] for line in lines] == ["principal"] * 3 + ["nested"] * 3
 
 
+@pytest.mark.process
 def test_own_encoder(photos: Path, tmp_path: Path) -> None:
     run("own_encoder.py", tmp_path / "colours", cwd=tmp_path)
     models = ModelSet(tmp_path / "colours")

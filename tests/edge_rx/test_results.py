@@ -167,6 +167,7 @@ def test_reading_where_there_are_none(tmp_path: Path) -> None:
         read_results(tmp_path)
 
 
+@pytest.mark.process
 def test_a_kill_loses_nothing_acknowledged_and_corrupts_nothing(tmp_path: Path) -> None:
     num_kills = 4
     rng = random.Random(0)

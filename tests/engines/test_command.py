@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +21,7 @@ from engines.backends.processor import instruction_set
 from engines.command import app
 from semlink.errors import EngineError, MissingDependencyError, SemlinkError
 from tests.support.precisions import Precisions, smooth_images
+from tests.support.processes import run_semlink
 
 
 def engine(*arguments: object) -> Result:
@@ -183,9 +181,10 @@ def test_images_lie_evenly_among_those_of_a_folder(
     assert read == ["00", "13", "26", "39"]
 
 
+@pytest.mark.process
 def test_an_engine_that_cannot_be_is_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "semlink", "engine", "bench", "--precision", "int8", "--engines", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "200"})
+    bench = ("engine", "bench", "--precision", "int8", "--engines", tmp_path)
+    done = run_semlink(*bench, environment={"COLUMNS": "200"})
     assert done.returncode == 5
     assert "semlink engine build" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from engines.agreement import Verification
 from engines.store import EngineKey, EngineStore
 from semlink.errors import EngineError
+from tests.support.deadlines import DEADLINE_S
 
 KEY = EngineKey("ab" * 32, "tensorrt", "10.3.0", "NVIDIA H200", "fp16")
 VERIFICATION = Verification("2026-11-28T06:00:00+00:00", 8, 0.996, 0.991, 0.982, 0.7, 4.8, 10.0, 2)
@@ -121,23 +123,28 @@ def test_engine_without_its_sidecar_counts_as_not_built(tmp_path: Path) -> None:
     assert store.find(KEY) is None
 
 
-def build_slowly(folder: Path) -> None:
+def build_beside_another(folder: Path, both_started: threading.Barrier, both_build: threading.Barrier) -> None:
     def build() -> bytes:
         with (folder / "builds").open("a") as file:
             file.write("x")
-        time.sleep(0.3)
+        # Time enough for the other process to build too, if nothing kept it from doing so.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_build.wait(0.3)
         return b"engine"
 
+    both_started.wait(DEADLINE_S)
     assert EngineStore(folder).find_or_build(KEY, build) == b"engine"
 
 
+@pytest.mark.process
 def test_two_processes_build_one_engine_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=build_slowly, args=(tmp_path,)) for _ in range(2)]
+    barriers = (context.Barrier(2), context.Barrier(2))
+    processes = [context.Process(target=build_beside_another, args=(tmp_path, *barriers)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60.0)
+        process.join(DEADLINE_S)
     assert [process.exitcode for process in processes] == [0, 0]
     assert (tmp_path / "builds").read_text() == "x"
 

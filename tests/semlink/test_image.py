@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 import time
 import zlib
 from pathlib import Path
@@ -19,6 +17,7 @@ from semlink import image as image_module
 from semlink.errors import ConfigError, ImageError
 from semlink.image import MAX_PIXELS, MAX_SIDE_PX, Preprocessing, RGBImage, load_image, preprocess, read_image
 from tests.support.deadlines import DEADLINE_S
+from tests.support.processes import run_python
 
 EXIF_ORIENTATION = 0x0112
 
@@ -325,6 +324,7 @@ class TestLarge:
         assert largest_difference(tensor, np.broadcast_to(np.uint8([10, 120, 240]), tensor.shape)) <= 4
 
     @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from /proc")
+    @pytest.mark.process
     def test_memory_of_a_large_jpeg(self, tmp_path: Path) -> None:
         """libjpeg never holds the 324 MB of the whole: measured 31 MB."""
         path = tmp_path / "large.jpg"
@@ -337,10 +337,7 @@ class TestLarge:
             "preprocess(load_image(sys.argv[1], min_side_px=224), Preprocessing(224))\n"
             "print(peak_kib() - before)\n"
         )
-        result = subprocess.run(
-            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=DEADLINE_S, check=True
-        )
-        assert int(result.stdout) < 100 * 1024
+        assert int(run_python("-c", code, path).stdout) < 100 * 1024
 
     def test_draft_cannot_be_told_from_the_whole(self) -> None:
         data = encoded(Image.fromarray(scene(1800, 2400)), "JPEG", quality=90)

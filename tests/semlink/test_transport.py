@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +17,7 @@ from semlink.errors import ConfigError, TransportError
 from semlink.frame import MAX_FRAME_BYTES
 from semlink.transport import FrameReceiver, FrameSender, SocketLimits, zmq_version
 from tests.support.deadlines import DEADLINE_S
+from tests.support.processes import start_python
 
 IMPATIENT = SocketLimits(peer_timeout_s=0.3, linger_s=0.0)
 
@@ -95,7 +93,8 @@ class TestDelivery:
         transmitter = threading.Thread(target=transmit)
         transmitter.start()
         # Longer than one wait of a blocked send: nothing of the stream may be lost meanwhile.
-        time.sleep(0.3)
+        transmitter.join(0.3)
+        assert transmitter.is_alive()
         with FrameReceiver(endpoint) as late:
             assert receive_all(late, 5) == [bytes([index]) for index in range(5)]
         transmitter.join(DEADLINE_S)
@@ -321,8 +320,9 @@ class TestClose:
             raise ValueError("mine")
 
 
+@pytest.mark.process
 class TestCtrlC:
-    """A user who leaves is gone within two seconds, whatever the socket waits for."""
+    """Ctrl-C ends every wait of a socket."""
 
     BLOCKED_SEND = """
 from semlink.transport import FrameSender
@@ -362,19 +362,8 @@ with FrameSender(receiver.endpoint, limits=SocketLimits(high_water_mark=100, lin
         ids=["send", "receive", "full queue", "closing"],
     )
     def test_ends_a_wait(self, code: str) -> None:
-        with subprocess.Popen(
-            [sys.executable, "-c", code.replace("{port}", str(free_port()))],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with start_python("-c", code.replace("{port}", str(free_port()))) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            # Into the middle of the wait.
-            time.sleep(0.3)
-            start_s = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=DEADLINE_S)
-            elapsed_s = time.monotonic() - start_s
-        assert "KeyboardInterrupt" in stderr
-        assert elapsed_s < DEADLINE_S
+            process.until_blocked()
+            assert "KeyboardInterrupt" in process.interrupt().stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +25,7 @@ from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
 from engines.backends.runner import DeviceView
 from semlink.report import read_report
+from tests.support.processes import run_python
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--sizes", "5000", "--kb-entries", "40", "--rounds", "2", "--warm-up", "1"]
@@ -201,6 +200,7 @@ def test_no_gpu_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.process
 def test_it_runs_on_a_machine_that_has_little(tmp_path: Path) -> None:
     """torch, ONNX Runtime, onnx and the packages of step 1 of docs/gpu-machine.md."""
     code = (
@@ -217,9 +217,7 @@ def test_it_runs_on_a_machine_that_has_little(tmp_path: Path) -> None:
     )
     out = tmp_path / "gpu.json"
     options = [*QUICK, "--parts", "search,builtin,decoder,link", "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *options], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
-    )
+    done = run_python("-c", code, *options, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     reasons = {part.name: part.reason for part in read_report(out, DeviceReport).skipped}
     assert reasons["link"] == "not installed: zmq"

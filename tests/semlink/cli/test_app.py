@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,9 @@ from semlink import __version__
 from semlink.cli.app import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED
 from semlink.cli.commands import ENTRY_POINT_GROUP
 from semlink.errors import MissingDependencyError, SemlinkError
+from tests.support.processes import RunningProcess, run_python, run_semlink, start_semlink
+
+pytestmark = pytest.mark.process
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -86,23 +88,19 @@ absent = fake_commands_not_there:app
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment in which a distribution with the commands above is installed."""
+    """Variables with which a distribution with the commands above is installed."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "fake_commands.py").write_text(COMMANDS)
     metadata = folder / "fake_commands-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-commands\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
-    return {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "TERM": "dumb"}
+    return {"PYTHONPATH": str(folder), "COLUMNS": "200", "TERM": "dumb"}
 
 
 @pytest.fixture
 def run(environment: dict[str, str], tmp_path: Path) -> Run:
-    def run_semlink(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "semlink", *arguments]
-        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    return run_semlink
+    return functools.partial(run_semlink, environment=environment, cwd=tmp_path)
 
 
 class TestCommands:
@@ -120,8 +118,7 @@ class TestCommands:
 
     def test_summary_of_each_command_fits_on_a_line(self) -> None:
         entries = importlib.metadata.distribution("semlink").entry_points.select(group=ENTRY_POINT_GROUP)
-        command, terminal = [sys.executable, "-m", "semlink", "--help"], {**os.environ, "COLUMNS": "80"}
-        shown = subprocess.run(command, env=terminal, capture_output=True, text=True, check=True).stdout
+        shown = run_semlink("--help", environment={"COLUMNS": "80"}).stdout
         rows = [line for line in shown.partition("Commands")[2].splitlines()[1:] if line.startswith("│")]
         assert [row.split()[1] for row in rows] == sorted(entry.name for entry in entries)
 
@@ -157,10 +154,7 @@ class TestCommands:
             "except SystemExit: pass\n"
             "print(sorted({'edge_tx', 'edge_rx', 'trainer', 'onnxruntime', 'PIL'} & set(sys.modules)))"
         )
-        result = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-        )
-        assert result.stdout == "fine\n[]\n"
+        assert run_python("-c", code, environment=environment).stdout == "fine\n[]\n"
 
     def test_command_that_cannot_be_imported(self, run: Run) -> None:
         assert "Not available here: No module named 'fake_commands_not_there'" in run("--help").stdout
@@ -245,9 +239,11 @@ class TestErrors:
         assert all(1 < error.exit_code < 64 for error in classes)
 
     def test_reader_that_goes_away(self, environment: dict[str, str]) -> None:
-        command = f"{sys.executable} -m semlink --help | head -n 1 > /dev/null; exit ${{PIPESTATUS[0]}}"
-        result = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
-        assert result.stderr == ""
+        piped = 'set -o pipefail; "$@" | head -n 1 > /dev/null'
+        with RunningProcess(
+            "-m", "semlink", "--help", prefix=("bash", "-c", piped, "bash"), environment=environment
+        ) as process:
+            assert process.finish().stderr == ""
 
     def test_broken_pipe_has_the_shells_exit_code(self, run: Run) -> None:
         result = run("fails", "--kind", "broken-pipe")
@@ -317,15 +313,8 @@ class TestCompletion:
         ],
     )
     def test_completes(self, environment: dict[str, str], run: Run, typed: str, expected: str) -> None:
-        environment = {
-            **environment,
-            "_SEMLINK_COMPLETE": "complete_bash",
-            "COMP_WORDS": typed,
-            "COMP_CWORD": str(typed.count(" ")),
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "semlink"], env=environment, capture_output=True, text=True, check=True
-        )
+        asked = {"_SEMLINK_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+        done = run_semlink(environment=environment | asked)
         assert done.stdout.split() == [expected]
 
 
@@ -336,17 +325,11 @@ class TestSignals:
         ids=["Ctrl-C", "SIGTERM", "SIGTERM of a background job"],
     )
     def test_end_is_clean(self, environment: dict[str, str], stop: signal.Signals, ignore_sigint: bool) -> None:
-        arguments = [sys.executable, "-m", "semlink", "waits"]
-        if ignore_sigint:
-            # What a shell without job control does to "command &".
-            arguments = ["bash", "-c", 'trap "" INT; exec "$@"', "bash", *arguments]
-        with subprocess.Popen(
-            arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
+        # What a shell without job control does to "command &".
+        prefix = ("bash", "-c", 'trap "" INT; exec "$@"', "bash") if ignore_sigint else ()
+        with start_semlink("waits", environment=environment, prefix=prefix) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             process.send_signal(stop)
-            stdout, stderr = process.communicate()
-        assert process.returncode == EXIT_INTERRUPTED
-        assert stdout == "cleaned up\n"
-        assert stderr == ""
+            done = process.finish()
+        assert (done.returncode, done.stdout, done.stderr) == (EXIT_INTERRUPTED, "cleaned up\n", "")
