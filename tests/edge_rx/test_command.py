@@ -31,6 +31,8 @@ from semlink.transport import FrameReceiver, FrameSender, SocketLimits
 from tests.support.deadlines import DEADLINE_S
 from tests.support.frames import FrameMaker
 
+pytestmark = pytest.mark.process
+
 FRONT_DOOR = [sys.executable, "-m", "semlink"]
 """Not the console script, which may be another interpreter's."""
 

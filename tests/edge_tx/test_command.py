@@ -24,6 +24,8 @@ from semlink.frame import unpack
 from semlink.transport import FrameReceiver
 from tests.support.deadlines import DEADLINE_S
 
+pytestmark = pytest.mark.process
+
 
 def start(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "semlink", "tx", *map(str, arguments)]

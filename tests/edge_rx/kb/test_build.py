@@ -227,6 +227,7 @@ def test_a_target_that_cannot_be_written(tmp_path: Path, encoder: ImageEncoder, 
         build_knowledge_base(labelled_folder(picture_folder), tmp_path / "file" / "KB", encoder)
 
 
+@pytest.mark.process
 def test_a_killed_build_leaves_no_half_and_the_next_one_cleans_up(
     tmp_path: Path, picture_folder: Path, model_set: ModelSet, encoder: ImageEncoder
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_killed_build_leaves_no_half_and_the_next_one_cleans_up(
     assert temporary_folders(target) == []
 
 
+@pytest.mark.process
 def test_a_killed_replacement_leaves_the_old_one(kb_folder: Path, picture_folder: Path, model_set: ModelSet) -> None:
     with half_built(picture_folder, kb_folder, model_set) as builder:
         builder.send_signal(signal.SIGKILL)
@@ -250,6 +252,7 @@ def test_a_killed_replacement_leaves_the_old_one(kb_folder: Path, picture_folder
     assert is_whole(kb_folder)
 
 
+@pytest.mark.process
 def test_a_build_that_still_runs_is_left_alone(
     tmp_path: Path, picture_folder: Path, model_set: ModelSet, encoder: ImageEncoder
 ) -> None:
@@ -263,6 +266,7 @@ def test_a_build_that_still_runs_is_left_alone(
         assert knowledge_base.verify() == []
 
 
+@pytest.mark.process
 def test_ctrl_c_leaves_nothing(tmp_path: Path, picture_folder: Path, model_set: ModelSet) -> None:
     target = tmp_path / "KB"
     with half_built(picture_folder, target, model_set) as builder:
