@@ -27,7 +27,7 @@ from engines.backends.runner import DeviceView
 from semlink.report import read_report
 from tests.support.processes import run_python
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SMALL = ["--sizes", "5000", "--kb-entries", "40", "--rounds", "2", "--warm-up", "1"]
 QUICK = ["--device", "cpu", "--threads", "1", *SMALL]
 
