@@ -16,6 +16,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from engines.models.model_set import ModelSet
@@ -23,6 +24,10 @@ from semlink.image import RGBImage
 from tests.support.deadlines import TIMEOUT_SCALE
 from tests.support.model_sets import make_model_set
 from tests.support.processes import accept_interrupts
+
+# A loaded machine says nothing of the code: no example has a time limit but its test's.
+settings.register_profile("no time limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no time limits")
 
 OPT_IN_MARKERS = {"slow", "gpu", "trt", "radio"}
 """Tests that run only where the expression of `-m` names one of their markers."""

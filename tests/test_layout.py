@@ -56,7 +56,6 @@ USE_PRIVATE_NAMES = {
     "edge_rx/test_batches.py": "a decoder and a knowledge base that a receiver keeps",
     "edge_rx/test_results.py": "a table that is full",
     "engines/backends/test_processor.py": "the library of a driver",
-    "semlink/test_machine.py": "the folder that the kernel shows clocks in",
     "semlink/test_sequence.py": "the memory of a stream",
     "semlink/test_transport.py": "options of a socket",
 }

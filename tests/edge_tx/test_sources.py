@@ -12,6 +12,7 @@ from PIL import Image
 
 from edge_tx.sources import SkippedImages, folder_images, is_live_video, listed_images, video_images, watched_images
 from semlink.errors import ConfigError, ImageError
+from tests.support.deadlines import DEADLINE_S
 
 
 def save(path: Path, size: tuple[int, int] = (20, 10)) -> Path:
@@ -108,10 +109,10 @@ def test_watched_folder_sends_each_new_picture_once(tmp_path: Path) -> None:
     first.clear()
     os.replace(save(outside / "last.png"), watched / "last.png")
     while "last.png" not in received:
-        assert first.wait(10)
+        assert first.wait(DEADLINE_S)
         first.clear()
     stop.set()
-    thread.join(10)
+    thread.join(DEADLINE_S)
     assert not thread.is_alive()
     assert "old.png" not in received
     assert len(received) == len(set(received))
@@ -153,9 +154,9 @@ def test_watched_picture_that_is_being_written_is_sent_when_whole(tmp_path: Path
         if _wait_for(lambda: skipped.count > 0, 0.2):
             break
     target.write_bytes(data)
-    assert seen.wait(10)
+    assert seen.wait(DEADLINE_S)
     stop.set()
-    thread.join(10)
+    thread.join(DEADLINE_S)
     assert received == ["slow.jpg"]
     assert (skipped.count, skipped.reasons) == (0, [])
 

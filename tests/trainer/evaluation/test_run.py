@@ -94,6 +94,7 @@ def test_every_codec_of_signals_runs_from_a_folder_to_a_report(evaluated: Evalua
     assert evaluated(num_jobs=3, **settings).records == report.records
 
 
+@pytest.mark.process
 def test_kbsc_is_trained_for_the_channels_of_the_grid(evaluated: Evaluated, model_set: ModelSet) -> None:
     report = evaluated(
         codecs=["kbsc", "kbsc-reference"], channels=["awgn", "rayleigh"], model_set=str(model_set.folder), num_jobs=2
