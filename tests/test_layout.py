@@ -32,8 +32,6 @@ OF_NO_MODULE = {
 
 LONG = {
     "edge_rx/test_command.py",
-    "engines/backends/tensorrt/test_runner.py",
-    "engines/models/test_model_set.py",
     "semlink/cli/test_app.py",
     "semlink/test_frame.py",
     "semlink/test_image.py",
