@@ -17,7 +17,7 @@ def free_port() -> int:
 
 def receive_all(receiver: FrameReceiver, count: int) -> list[bytes]:
     """Wait for so many messages."""
-    messages = []
+    messages: list[bytes] = []
     while len(messages) < count:
         message = receiver.receive(DEADLINE_S)
         assert message is not None, f"{len(messages)} of {count} messages came"
