@@ -19,7 +19,15 @@ from typing import Any
 
 from tests.support.deadlines import DEADLINE_S, wait_until
 
-__all__ = ["RunningProcess", "accept_interrupts", "run_python", "run_semlink", "start_python", "start_semlink"]
+__all__ = [
+    "Finished",
+    "RunningProcess",
+    "accept_interrupts",
+    "run_python",
+    "run_semlink",
+    "start_python",
+    "start_semlink",
+]
 
 Finished = subprocess.CompletedProcess[str]
 
