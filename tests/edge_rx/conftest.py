@@ -43,8 +43,13 @@ def knowledge_base(built_kb: Path, model_set: ModelSet) -> Iterator[KnowledgeBas
 
 
 @pytest.fixture
-def receiver(model_set: ModelSet, knowledge_base: KnowledgeBase) -> Receiver:
-    return Receiver(Decoders.of(model_set, knowledge_base), knowledge_base)
+def decoders(model_set: ModelSet, knowledge_base: KnowledgeBase) -> Decoders:
+    return Decoders.of(model_set, knowledge_base)
+
+
+@pytest.fixture
+def receiver(decoders: Decoders, knowledge_base: KnowledgeBase) -> Receiver:
+    return Receiver(decoders, knowledge_base)
 
 
 @pytest.fixture(scope="session")

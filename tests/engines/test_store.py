@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import multiprocessing
 import os
-import threading
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 from engines.agreement import Verification
 from engines.store import EngineKey, EngineStore
 from semlink.errors import EngineError
-from tests.support.deadlines import DEADLINE_S
+from tests.support.processes import RunningProcess, start_python
 
 KEY = EngineKey("ab" * 32, "tensorrt", "10.3.0", "NVIDIA H200", "fp16")
 VERIFICATION = Verification("2026-11-28T06:00:00+00:00", 8, 0.996, 0.991, 0.982, 0.7, 4.8, 10.0, 2)
@@ -123,30 +121,41 @@ def test_engine_without_its_sidecar_counts_as_not_built(tmp_path: Path) -> None:
     assert store.find(KEY) is None
 
 
-def build_beside_another(folder: Path, both_started: threading.Barrier, both_build: threading.Barrier) -> None:
-    def build() -> bytes:
-        with (folder / "builds").open("a") as file:
-            file.write("x")
-        # Time enough for the other process to build too, if nothing kept it from doing so.
-        with contextlib.suppress(threading.BrokenBarrierError):
-            both_build.wait(0.3)
-        return b"engine"
+BUILDER = """
+import sys
+from pathlib import Path
 
-    both_started.wait(DEADLINE_S)
-    assert EngineStore(folder).find_or_build(KEY, build) == b"engine"
+from engines.store import EngineKey, EngineStore
+
+folder, *fields = sys.argv[1:]
+
+def build():
+    print("building", flush=True)
+    sys.stdin.readline()
+    return b"engine"
+
+engine = EngineStore(Path(folder)).find_or_build(EngineKey(*fields), build)
+assert engine == b"engine", engine
+"""
+
+
+def start_builder(folder: Path) -> RunningProcess:
+    """A process that finds the engine or builds it, which takes until it reads a line."""
+    return start_python("-c", BUILDER, folder, *msgspec.structs.astuple(KEY), stdin=subprocess.PIPE)
 
 
 @pytest.mark.process
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 def test_two_processes_build_one_engine_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    barriers = (context.Barrier(2), context.Barrier(2))
-    processes = [context.Process(target=build_beside_another, args=(tmp_path, *barriers)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(DEADLINE_S)
-    assert [process.exitcode for process in processes] == [0, 0]
-    assert (tmp_path / "builds").read_text() == "x"
+    with start_builder(tmp_path) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "building\n"
+        with start_builder(tmp_path) as second:
+            # It waits for the first one's lock or, if nothing keeps it from building too, for its line.
+            second.until_opens(tmp_path)
+            second.until_blocked()
+            done = [process.finish("\n") for process in (first, second)]
+    assert [(process.returncode, process.stdout) for process in done] == [(0, ""), (0, "")], done
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.support.deadlines import DEADLINE_S, wait_until
 
 __all__ = [
     "Finished",
+    "Run",
     "RunningProcess",
     "accept_interrupts",
     "run_python",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 Finished = subprocess.CompletedProcess[str]
+Run = Callable[..., Finished]
 
 
 def accept_interrupts() -> None:
@@ -78,9 +80,9 @@ class RunningProcess(subprocess.Popen[str]):
                 self._signal_all(signal.SIGKILL)
             super().__exit__(kind, error, traceback)
 
-    def finish(self) -> Finished:
-        """Wait for its end."""
-        output, errors = self.communicate(timeout=DEADLINE_S)
+    def finish(self, text: str | None = None) -> Finished:
+        """Write a last text to it, where its input is a pipe, and wait for its end."""
+        output, errors = self.communicate(text, timeout=DEADLINE_S)
         return Finished(self.args, self.returncode, output, errors)
 
     def interrupt(self) -> Finished:
@@ -107,6 +109,15 @@ class RunningProcess(subprocess.Popen[str]):
         wait_until(lambda: condition() or self.poll() is not None)
         assert condition(), f"it ended with {self.returncode}"
 
+    def until_opens(self, folder: Path) -> None:
+        """Wait until a file in a folder is open in it; needs /proc."""
+
+        def has_opened() -> bool:
+            descriptors = Path(f"/proc/{self.pid}/fd").iterdir()
+            return any(_target(descriptor).is_relative_to(folder.resolve()) for descriptor in descriptors)
+
+        self.until(has_opened)
+
     def until_blocked(self) -> None:
         """Wait until it waits for something: until its main thread sleeps and has used no time of a processor."""
         previous: list[str] = []
@@ -124,6 +135,13 @@ class RunningProcess(subprocess.Popen[str]):
             os.killpg(self.pid, number)
         else:
             self.send_signal(number)
+
+
+def _target(link: Path) -> Path:
+    try:
+        return link.readlink()
+    except FileNotFoundError:  # closed meanwhile
+        return Path()
 
 
 def start_python(*arguments: object, **options: Any) -> RunningProcess:

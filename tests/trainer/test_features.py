@@ -91,7 +91,10 @@ def test_interrupted_and_resumed(tmp_path: Path, images: ImageList, expected: Fe
 @pytest.mark.process
 def test_killed_and_resumed(tmp_path: Path, images: ImageList, expected: Features) -> None:
     process = multiprocessing.get_context("spawn").Process(
-        target=cached_features, args=(images, MeanColour(die_after=208, hard=True)), kwargs={"cache": tmp_path}
+        target=cached_features,
+        args=(images, MeanColour(die_after=208, hard=True)),
+        kwargs={"cache": tmp_path},
+        daemon=True,  # ends with the tests, whatever fails
     )
     process.start()
     process.join(DEADLINE_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,6 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 from edge_rx.decoders.options import DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
-from edge_rx.kb import index as index_module
 from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision, choose_gpu_search
 from edge_rx.kb.index import FlatIndex, InnerProductIndex, open_search_device
 from edge_rx.pipeline import Receiver
@@ -25,6 +25,7 @@ from semlink.frame import pack
 from semlink.image import RGBImage
 from tests.support.frames import FrameMaker
 from tests.support.recording_faiss import RecordingFaiss
+from tests.support.tensorrt_fakes import no_library
 
 OUT_OF_MEMORY = (
     "Error in virtual void* faiss::gpu::StandardGpuResourcesImpl::allocMemory(const AllocRequest&) at /x/Res.cpp:543:\n"
@@ -150,7 +151,7 @@ class TestChoice:
         assert "search device auto: chose cpu, fp32 (no search on a GPU: this faiss is built for the CPU" in caplog.text
 
     def test_no_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("engines.backends.cuda_driver._LIBRARY", "libcuda-that-is-nowhere.so")
+        monkeypatch.setattr(ctypes, "CDLL", no_library)
         with pytest.raises(EngineError, match=r"no NVIDIA driver here .* or search with --device cpu"):
             choose_gpu_search(RecordingFaiss, SearchDevice.GPU, SearchPrecision.FP32)
         assert choose_gpu_search(RecordingFaiss, SearchDevice.AUTO, SearchPrecision.FP32) is None
@@ -176,7 +177,7 @@ class TestChoice:
 
         monkeypatch.setattr(builtins, "__import__", without_cuda)
         with pytest.raises(MissingDependencyError, match=r"does not load: libcublas.*\[gpu\]"):
-            index_module._import_faiss()
+            InnerProductIndex(np.eye(4, dtype=np.float32))
 
 
 def test_no_room_says_how_much_is_needed(vectors: np.ndarray) -> None:

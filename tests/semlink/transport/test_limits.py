@@ -84,12 +84,18 @@ class TestLimits:
         with pytest.raises(ConfigError, match="high_water_mark must be at least 1"):
             SocketLimits(**limits)  # type: ignore[arg-type]
 
-    def test_nothing_is_left_to_libzmqs_defaults(self) -> None:
-        limits = SocketLimits(high_water_mark=7, linger_s=1.5)
-        with FrameReceiver("tcp://127.0.0.1:*", limits=limits) as receiver:
-            options = {name: receiver._socket.getsockopt(getattr(zmq, name)) for name in ("RCVHWM", "SNDHWM", "LINGER")}
-            assert options == {"RCVHWM": 7, "SNDHWM": 7, "LINGER": 1500}
-            assert receiver._socket.getsockopt(zmq.MAXMSGSIZE) == 16 * MAX_FRAME_BYTES
+    def test_nothing_is_left_to_libzmqs_defaults(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        options: dict[int, object] = {}
+        set_option = zmq.Socket.setsockopt
+
+        def record(socket: zmq.Socket[bytes], option: int, value: int) -> None:
+            options[option] = value
+            set_option(socket, option, value)
+
+        monkeypatch.setattr(zmq.Socket, "setsockopt", record)
+        FrameReceiver("tcp://127.0.0.1:*", limits=SocketLimits(high_water_mark=7, linger_s=1.5)).close()
+        assert (options[zmq.RCVHWM], options[zmq.SNDHWM], options[zmq.LINGER]) == (7, 7, 1500)
+        assert options[zmq.MAXMSGSIZE] == 16 * MAX_FRAME_BYTES
 
     def test_hurry_shortens_every_wait(self) -> None:
         with FrameSender(f"tcp://127.0.0.1:{free_port()}", limits=SocketLimits(peer_timeout_s=60.0)) as sender:
