@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "tests"
 PACKAGES = ("semlink", "engines", "edge_tx", "edge_rx", "trainer", "benchmarks")
-MAX_LINES = 300
+MAX_LINES, MAX_MEDIAN_LINES = 300, 200
 
 OF_NO_MODULE = {
     "docs": "pages, and the commands and examples in them",
@@ -30,32 +31,25 @@ OF_NO_MODULE = {
 }
 """Folders and files of tests that mirror no module, and what they test."""
 
-LONG = {
-    "edge_rx/test_command.py",
-    "semlink/cli/test_app.py",
-    "semlink/test_frame.py",
-}
-"""Tests above the limit; the list only shrinks."""
-
-SLEEPS = {
-    "edge_rx/test_batches.py": "a decoder that is slow",
-    "edge_tx/test_pipeline.py": "an image that is late",
-    "support/deadlines.py": "polls a condition of which no event tells",
-}
+SLEEPS = {"support/deadlines.py": "polls a condition of which no event tells"}
 """Files that call `time.sleep`, and why: none to wait for something else."""
 
 USE_PRIVATE_NAMES = {
     "docs/test_commands.py": "click has no public list of the words that a group leaves to its commands",
-    "edge_rx/decoders/test_feature_gpu.py": "a decoder that a receiver keeps",
-    "edge_rx/kb/test_build.py": "a way to swap folders that some file systems lack",
-    "edge_rx/kb/test_gpu_search.py": "a faiss that cannot be imported",
-    "edge_rx/test_batches.py": "a decoder and a knowledge base that a receiver keeps",
-    "edge_rx/test_results.py": "a table that is full",
-    "engines/backends/test_processor.py": "the library of a driver",
-    "semlink/test_sequence.py": "the memory of a stream",
-    "semlink/transport/test_limits.py": "options of a socket",
+    "support/name_lookups.py": "os._exit is public, whatever its name",
+    "support/tensorrt_fakes.py": "ctypes has no public name for the object that byref points at",
 }
-"""Tests that use private names, and of what; the list only shrinks."""
+"""Tests that use private names, and of what."""
+
+START_PROCESSES = {
+    "docs/test_site.py": "git, for the files that it tracks",
+    "engines/backends/tensorrt/test_api.py": "a C compiler",
+    "semlink/test_report.py": "git, in a repository of the test's own",
+    "support/name_lookups.py": "unshare and mount, for a name server of its own",
+    "support/processes.py": "every process of Python",
+    "trainer/test_features.py": "a function of the test in another process, which is killed",
+}
+"""Files that start processes themselves, and which."""
 
 
 def name_of(path: Path) -> str:
@@ -64,6 +58,11 @@ def name_of(path: Path) -> str:
 
 def all_tests() -> list[Path]:
     return sorted(TESTS.rglob("test_*.py"))
+
+
+def trees() -> dict[str, ast.AST]:
+    """Syntax trees of all files of tests, by name."""
+    return {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in TESTS.rglob("*.py")}
 
 
 def is_listed(name: str) -> bool:
@@ -88,10 +87,11 @@ def test_list_of_tests_without_a_module_is_short_and_true() -> None:
         assert not all(mirrors_a_module(path) for path in paths), f"{listed} has a module: take it from the list"
 
 
-def test_modules_are_short() -> None:
-    paths = [path for folder in (*PACKAGES, "tests") for path in (ROOT / folder).rglob("*.py")]
-    long = {path for path in paths if len(path.read_text(encoding="utf-8").splitlines()) > MAX_LINES}
-    assert {str(path.relative_to(ROOT)) for path in long} == {f"tests/{name}" for name in LONG}
+@pytest.mark.parametrize("folder", [*PACKAGES, "tests"])
+def test_modules_are_short(folder: str) -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
+    assert {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > MAX_LINES} == {}
+    assert statistics.median(lines.values()) <= MAX_MEDIAN_LINES
 
 
 def test_no_import_cycle() -> None:
@@ -125,16 +125,23 @@ def is_private(name: str) -> bool:
 
 def test_no_fixed_sleep() -> None:
     """A test waits for an event, with `tests.support.deadlines`."""
-    sleeping = {
-        name_of(path)
-        for path in TESTS.rglob("*.py")
-        if any(calls_of_sleep(ast.parse(path.read_text(encoding="utf-8"))))
-    }
-    assert sleeping == set(SLEEPS)
+    assert {name for name, tree in trees().items() if any(calls_of_sleep(tree))} == set(SLEEPS)
+
+
+def starts_processes(tree: ast.AST) -> bool:
+    """Whether it calls a function of subprocess, or makes a context of multiprocessing; names of types are none."""
+    called = (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    bases = (ast.unparse(base) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases)
+    return any(name.startswith(("subprocess.", "multiprocessing.")) for name in (*called, *bases))
+
+
+def test_processes_are_started_one_way() -> None:
+    """By `tests.support.processes`, which ends what a failed test leaves, and accepts Ctrl-C."""
+    assert {name for name, tree in trees().items() if starts_processes(tree)} == set(START_PROCESSES)
 
 
 def test_no_private_names() -> None:
-    used = {name_of(path): sorted(private_names(ast.parse(path.read_text(encoding="utf-8")))) for path in all_tests()}
+    used = {name: sorted(private_names(tree)) for name, tree in trees().items()}
     assert {name: names for name, names in used.items() if names and name not in USE_PRIVATE_NAMES} == {}
     assert [name for name in USE_PRIVATE_NAMES if not used.get(name)] == [], "take them from the list"
 
