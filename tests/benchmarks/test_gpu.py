@@ -158,8 +158,8 @@ def test_the_links_matches_are_the_cpus(entry_id: int, score: float, passes_in: 
 
 
 def test_a_wrong_result_is_reported_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tolerances = dict.fromkeys(gpu_search.SearchPrecision, -1.0)
-    tolerances[gpu_search.SearchPrecision.FP16] = 2e-3
+    tolerances = dict.fromkeys(SearchPrecision, -1.0)
+    tolerances[SearchPrecision.FP16] = 2e-3
     monkeypatch.setattr(gpu_search, "TOLERANCE", tolerances)
     code, report = run(tmp_path, "--parts", "search")
     assert code == 1

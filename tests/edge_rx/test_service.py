@@ -12,6 +12,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
+from edge_rx.decoders.base import Query
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.pipeline import Receiver
@@ -93,7 +94,7 @@ class TestService:
         elapsed_s, decode, monotonic = itertools.count(10.0, 10.0), decoder.decode, time.monotonic
         offset_s = 0.0
 
-        def decode_slowly(observation: np.ndarray) -> np.ndarray:
+        def decode_slowly(observation: np.ndarray) -> Query:
             nonlocal offset_s
             offset_s = next(elapsed_s)
             return decode(observation)

@@ -67,7 +67,7 @@ def carry_over(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [damage_engine, damage_sidecar, carry_over])
 def test_what_is_damaged_or_foreign_is_built_anew_and_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: object
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
 ) -> None:
     store = EngineStore(tmp_path)
     store.find_or_build(KEY, lambda: b"engine")

@@ -124,7 +124,8 @@ class FakeDevice:
 
     def capture(self, stream: int, work: Callable[[], None]) -> int:
         self.said("capture")
-        self.recording = recording = []
+        recording: list[Callable[[], None]] = []
+        self.recording = recording
         try:
             work()
         finally:

@@ -50,7 +50,8 @@ class StandIn:
         StandIn.folders.append(store.folder)
         self._runner = OnnxRuntimeRunner(graph)
         self.input = self._runner.input
-        self._given = np.empty((BATCH, *self._runner.output.shape[1:]), np.float32)
+        shape: Any = (BATCH, *self._runner.output.shape[1:])
+        self._given = np.empty(shape, np.float32)
         self.calls = 0
 
     def on_device(self, tensor: np.ndarray) -> DeviceView:

@@ -23,7 +23,7 @@ from semlink.frame import (
     with_received_codes,
 )
 from semlink.iq import CodesFormat
-from semlink.rates import RATES
+from semlink.rates import RATES, Rate
 from tests.support.wire_frames import (
     GOLDEN_IMAGE,
     assert_same,
@@ -50,7 +50,7 @@ class TestRoundTrip:
         assert (twice.frame_id, twice.fingerprint) == (sent.frame_id, sent.fingerprint)
 
     @given(st.integers(0, MAX_COUNT), st.sampled_from(RATES))
-    def test_end_of_stream(self, num_frames: int, rate: type(RATES[0])) -> None:
+    def test_end_of_stream(self, num_frames: int, rate: Rate) -> None:
         end = unpack(pack(end_of_stream(3, num_frames, bytes(16), rate, 9)))
         assert end.is_end_of_stream
         assert (end.stream_id, end.sequence, end.rate, end.codes.shape) == (3, num_frames, rate, (0, 2))

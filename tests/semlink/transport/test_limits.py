@@ -82,7 +82,7 @@ class TestLimits:
     )
     def test_bad_limits(self, limits: dict[str, float]) -> None:
         with pytest.raises(ConfigError, match="high_water_mark must be at least 1"):
-            SocketLimits(**limits)  # type: ignore[arg-type]
+            SocketLimits(**limits)
 
     def test_nothing_is_left_to_libzmqs_defaults(self, monkeypatch: pytest.MonkeyPatch) -> None:
         options: dict[int, object] = {}

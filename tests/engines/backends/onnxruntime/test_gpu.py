@@ -5,10 +5,8 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,14 +16,14 @@ from engines.backends.onnxruntime.session import onnxruntime
 from engines.backends.runner import load_runner
 from engines.store import EngineStore
 from semlink.errors import EngineError
-from tests.support.onnxruntime_fixtures import driver_fixture, make_fixture, runtime_fixture, store_fixture  # noqa: F401
+from tests.support.onnxruntime_fixtures import MakeRunner, driver_fixture, make_fixture, runtime_fixture, store_fixture  # noqa: F401
 from tests.support.recording_onnxruntime import GRAPH, HALF, PICTURE, RecordingOnnxRuntime, half_graph, missing
 from tests.support.tensorrt_fakes import FakeLibrary
 
 
 class TestRunning:
     def test_one_image_goes_through_buffers_that_are_bound_once(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner
     ) -> None:
         runner = make(device_index=1)
         assert runtime.named("allocate") == [((1, 2, 3), "uint8", "cuda", 1), ((1, 2, 3), "float32", "cuda", 1)]
@@ -35,11 +33,11 @@ class TestRunning:
         np.testing.assert_array_equal(second, HALF + 1)
         assert runtime.calls == [("copy in",), ("run bound",), ("copy out",)] * 2
 
-    def test_it_has_run_before_the_first_image(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
+    def test_it_has_run_before_the_first_image(self, runtime: RecordingOnnxRuntime, make: MakeRunner) -> None:
         make()
         assert runtime.calls[-3:] == [("copy in",), ("run bound",), ("copy out",)]
 
-    def test_strided_input(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
+    def test_strided_input(self, runtime: RecordingOnnxRuntime, make: MakeRunner) -> None:
         wide = np.arange(12, dtype=np.uint8).reshape(1, 2, 6)
         np.testing.assert_array_equal(make()(wide[:, :, ::2]), wide[:, :, ::2] / 2)
 
@@ -61,8 +59,9 @@ class TestRunning:
         np.testing.assert_array_equal(runner(PICTURE), HALF)
         assert runtime.named("allocate") == []
 
-    def test_threads_wait_for_one_another(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
-        runner, wrong = make(), []
+    def test_threads_wait_for_one_another(self, runtime: RecordingOnnxRuntime, make: MakeRunner) -> None:
+        runner = make()
+        wrong: list[np.ndarray] = []
 
         def use(value: int) -> None:
             results = [runner(np.full((1, 2, 3), value, np.uint8)) for _ in range(50)]
@@ -84,7 +83,7 @@ class TestMemory:
         [("open", "cannot load it"), ("allocate", "cannot hold an image on the GPU"), ("run bound", "cannot run it")],
     )
     def test_too_small_is_one_line_with_its_words(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], when: str, failure: str
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner, when: str, failure: str
     ) -> None:
         runtime.fails[when] = RuntimeError(self.WORDS)
         with pytest.raises(EngineError, match=rf"ONNX Runtime {failure}: CUDA failure 2: out of memory .*; close what"):
@@ -93,7 +92,7 @@ class TestMemory:
         np.testing.assert_array_equal(make()(PICTURE), HALF)
 
     def test_that_runs_out_later_leaves_a_runner_that_runs(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner
     ) -> None:
         runner = make()
         runtime.fails["run bound"] = RuntimeError("BFCArena: Failed to allocate memory for requested buffer of size 9")
