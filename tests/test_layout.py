@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import statistics
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ def all_tests() -> list[Path]:
     return sorted(TESTS.rglob("test_*.py"))
 
 
+@functools.cache
 def trees() -> dict[str, ast.AST]:
     """Syntax trees of all files of tests, by name."""
     return {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in TESTS.rglob("*.py")}
