@@ -12,11 +12,11 @@ INSTALLED := setup.py constraints.txt
 # Python bindings of TensorRT, without TensorRT: what JetPack 6 has, and the newest.
 TENSORRT_BINDINGS := tensorrt-10.3:tensorrt-cu12-bindings==10.3.0 tensorrt-11.4:tensorrt-cu13-bindings==11.4.0.106
 
-.PHONY: demo test install lint pytest pytest-fast test-pythons tensorrt-rtx bench bench-precision bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean help
+.PHONY: demo test install lint pytest pytest-fast test-pythons tensorrt-rtx bench bench-precision bench-int8 bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
-	@echo "others: install lint pytest pytest-fast test-pythons tensorrt-rtx bench bench-precision bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean"
+	@echo "others: install lint pytest pytest-fast test-pythons tensorrt-rtx bench bench-precision bench-int8 bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean"
 
 demo: $(VENV)/.demo
 	$(BIN)/semlink demo
@@ -83,6 +83,11 @@ bench: install
 # What fp16 and int8 lose on CIFAR-100, and the link beside torch in eager mode: reports in benchmarks/results/.
 bench-precision: install
 	$(BIN)/python -m benchmarks.precision
+
+# What ranges of int8 weights cost here and on a processor without VNNI, which QEMU emulates (Debian: qemu-user). Needs
+# SEMLINK_DATA, with folders of images: flowers12, cifar10-test, imagenet-sample-1000.
+bench-int8: install
+	$(BIN)/python -m benchmarks.int8_processors
 
 bench-side-by-side: install
 	$(BIN)/python -m benchmarks.side_by_side

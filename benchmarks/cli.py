@@ -9,21 +9,13 @@ from typing import Annotated
 
 import typer
 
+from semlink.cli import options
 from semlink.cli.logs import configure_logging
-from semlink.cli.options import OUTPUT
 from semlink.errors import SemlinkError
 
 __all__ = ["ReportPath", "run_command"]
 
-ReportPath = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        help="JSON report to write; by default in benchmarks/results/.",
-        show_default=False,
-        rich_help_panel=OUTPUT,
-    ),
-]
+ReportPath = Annotated[Path, options.output("--out", help="JSON report to write; by default in benchmarks/results/.")]
 
 
 def run_command(command: Callable[..., None], name: str, arguments: Sequence[str] | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.published import Published
 from semlink.report import read_report
 from trainer.evaluation.report import EvaluationReport
 
@@ -17,10 +18,11 @@ SHORT_RATES = "4,8,16,32"
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Published):
     """One evaluation; `options` are further words of its command line."""
 
-    name: str
+    prefix = "accuracy"
+
     title: str
     data: str
     codecs: str
@@ -28,16 +30,6 @@ class Evaluation:
     channel: str
     options: tuple[str, ...] = ()
     snr_db: str = PAPER_SNR_DB
-
-    @property
-    def path(self) -> Path:
-        """The committed report, in the checkout."""
-        return Path("benchmarks", "results", f"accuracy-{self.name}.json")
-
-    @property
-    def figure(self) -> Path:
-        """The figure, in the checkout."""
-        return Path("docs", f"accuracy-{self.name}.png")
 
     @property
     def command(self) -> tuple[str, ...]:

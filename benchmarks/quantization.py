@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import typer
 
 from benchmarks.cli import ReportPath, run_command
 from benchmarks.report.schemas import QuantizationReport, QuantizationRow
 from engines.models.codecs import Codec, NestedCodec
 from engines.models.image_encoder import Features, ImageEncoder
 from engines.models.model_set import ModelSet
-from semlink.cli.options import SOURCE
+from semlink.cli import options
 from semlink.cli.output import stderr_console
 from semlink.cli.progress import progress_bars
 from semlink.iq import CodesFormat, Symbols, measure_quantization, normalize_power, pair_latent
@@ -30,7 +29,7 @@ REPORT = Path(__file__).parent / "results" / "quantization.json"
 
 
 def main(
-    data: Annotated[str, typer.Option(help="Dataset: digits, photos, cifar100.", rich_help_panel=SOURCE)] = "digits",
+    data: Annotated[str, options.source(help="Dataset: digits, photos, cifar100.")] = "digits",
     out: ReportPath = REPORT,
 ) -> None:
     """Quantize the symbols of a dataset's images, and report what that loses."""

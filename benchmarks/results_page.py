@@ -56,7 +56,7 @@ def _evaluation_section(evaluation: Evaluation, root: Path) -> str:
 
 
 def _study_section(study: Study, root: Path) -> str:
-    report = read_report(root / study.report, StudyReport)
+    report = read_report(root / study.path, StudyReport)
     return (
         f"### {study.title}\n\n{study.text} Command: `{report.command}`.\n\n"
         f"![{study.title}]({study.figure.name})\n\n{markdown_table(study_table(report))}\n"

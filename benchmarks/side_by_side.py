@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import typer
 from PIL import Image
 from rich.progress import Progress
 
@@ -28,7 +27,7 @@ from benchmarks.same_models import Link, as_model_set, knowledge_base_of
 from benchmarks.torch_eager import FEATURE_DIM, NUM_THREADS, TorchEager, random_clip
 from engines.models.model_set import ModelSet
 from engines.options import Precision
-from semlink.cli.options import ENGINE
+from semlink.cli import options
 from semlink.cli.output import stderr_console
 from semlink.cli.progress import progress_bars
 from semlink.errors import SemlinkError
@@ -70,7 +69,7 @@ class TimedCall:
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds that are timed.", rich_help_panel=ENGINE)] = NUM_ROUNDS,
+    rounds: Annotated[int, options.engine(min=1, help="Rounds that are timed.")] = NUM_ROUNDS,
     out: ReportPath = REPORT,
 ) -> None:
     """Check that both sides do the same work, and time them in turns."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import typer
 
 from benchmarks.cli import ReportPath, run_command
 from benchmarks.report.schemas import SoakReport
@@ -21,7 +20,7 @@ from edge_rx.kb.build import LabelledImage, build_knowledge_base
 from engines.models.codecs import NestedCodec
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
-from semlink.cli.options import SOURCE
+from semlink.cli import options
 from semlink.cli.output import stderr_console
 from semlink.cli.progress import progress_bars
 from semlink.errors import SemlinkError
@@ -53,9 +52,7 @@ class SoakFailedError(SemlinkError):
 
 
 def main(
-    frames: Annotated[
-        int, typer.Option(min=NUM_READINGS, help="Number of frames to send.", rich_help_panel=SOURCE)
-    ] = NUM_FRAMES,
+    frames: Annotated[int, options.source(min=NUM_READINGS, help="Number of frames to send.")] = NUM_FRAMES,
     out: ReportPath = REPORT,
 ) -> None:
     """Send frames to a receiver, read its memory, and fail if that grew after the warm-up."""

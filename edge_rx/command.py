@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import typer
 
 from edge_rx.kb.approximate import SearchIndex
-from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import SearchPrecision
 from edge_rx.service import StopRule
 from edge_rx.session import ReceiverConfig, run_receiver
 from edge_rx.summary import print_summary
-from semlink.cli.options import ENGINE, LINK, MODELS, OUTPUT, AsJson, EnginesFolder, ModelSetName, Threads
-from semlink.cli.output import notify, stderr_console
+from semlink.cli import options
+from semlink.cli.output import notify, print_json, stderr_console
 from semlink.config import ConfigFile, split_list
 from semlink.rates import RATES, parse_rate
 
@@ -31,103 +30,50 @@ semlink rx --kb my-kb --feedback "tcp://*:5557" --min-score 0.3"""
 
 @app.command(short_help="Receive frames and answer each with an image of the KB.", epilog=_EPILOG)
 def rx(
-    kb: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of the knowledge base; make one with: semlink kb build.",
-            show_default=False,
-            rich_help_panel=MODELS,
-        ),
-    ],
-    model_set: ModelSetName = "builtin",
+    kb: Annotated[Path, options.models(help="Folder of the knowledge base; make one with: semlink kb build.")],
+    model_set: options.ModelSetName = "builtin",
     listen: Annotated[
-        str,
-        typer.Option(
-            help="Address for frames: tcp://HOST:PORT or ipc://PATH; port * picks a free one.", rich_help_panel=LINK
-        ),
+        str, options.link(help="Address for frames: tcp://HOST:PORT or ipc://PATH; port * picks a free one.")
     ] = "tcp://127.0.0.1:5555",
     feedback: Annotated[
-        str | None,
-        typer.Option(
-            help="Address for reports of KB and SNR to transmitters, such as tcp://*:5557.",
-            show_default=False,
-            rich_help_panel=LINK,
-        ),
+        str | None, options.link(help="Address for reports of KB and SNR to transmitters, such as tcp://*:5557.")
     ] = None,
     rate: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated rates to serve, for less memory; all by default.",
-            show_default=False,
-            rich_help_panel=LINK,
-        ),
+        str | None, options.link(help="Comma-separated rates to serve, for less memory; all by default.")
     ] = None,
-    until_end: Annotated[
-        bool, typer.Option("--until-end", help="Stop when every known stream has ended.", rich_help_panel=LINK)
-    ] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option(help="Stop after this number of matches.", show_default=False, rich_help_panel=LINK),
-    ] = None,
+    until_end: Annotated[bool, options.link("--until-end", help="Stop when every known stream has ended.")] = False,
+    limit: Annotated[int | None, options.link(help="Stop after this number of matches.")] = None,
     idle_timeout_s: Annotated[
-        float | None,
-        typer.Option(
-            help="Stop when no message arrives for this time, in seconds.", show_default=False, rich_help_panel=LINK
-        ),
+        float | None, options.link(help="Stop when no message arrives for this time, in seconds.")
     ] = None,
     backend: Annotated[
         Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"],
-        typer.Option(help="Backend of decoder networks; tensorrt needs a search on the GPU.", rich_help_panel=ENGINE),
+        options.engine(help="Backend of decoder networks; tensorrt needs a search on the GPU."),
     ] = "auto",
-    engines: EnginesFolder = None,
-    num_threads: Threads = 1,
-    device: Annotated[
-        SearchDevice,
-        typer.Option(
-            help="Processor of the search; auto takes a GPU where faiss and a driver have one.", rich_help_panel=ENGINE
-        ),
-    ] = SearchDevice.CPU,
+    engines: options.EnginesFolder = None,
+    num_threads: options.Threads = 1,
+    device: options.Device = "cpu",
     search_index: Annotated[
         SearchIndex,
-        typer.Option(
-            help="Index of features: flat is exact; ivf and cagra (GPU, faiss with cuVS) are approximate.",
-            rich_help_panel=ENGINE,
-        ),
+        options.engine(help="Index of features: flat is exact; ivf and cagra (GPU, faiss with cuVS) are approximate."),
     ] = SearchIndex.FLAT,
     search_precision: Annotated[
-        SearchPrecision, typer.Option(help="Precision of vectors on a GPU.", rich_help_panel=ENGINE)
+        SearchPrecision, options.engine(help="Precision of vectors on a GPU.")
     ] = SearchPrecision.FP32,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            help="Largest number of queued frames that are answered together; 1 by default, 16 with a GPU.",
-            show_default=False,
-            rich_help_panel=ENGINE,
-        ),
+        options.engine(help="Largest number of queued frames that are answered together; 1 by default, 16 with a GPU."),
     ] = None,
-    batch_delay_ms: Annotated[
-        float,
-        typer.Option(help="Longest wait of a frame for others, in milliseconds.", rich_help_panel=ENGINE),
-    ] = 0.0,
-    results: Annotated[
-        Path,
-        typer.Option(help="Folder for results.jsonl and results.sqlite.", rich_help_panel=OUTPUT),
-    ] = Path("results"),
+    batch_delay_ms: Annotated[float, options.engine(help="Longest wait of a frame for others, in milliseconds.")] = 0.0,
+    results: Annotated[Path, options.output(help="Folder for results.jsonl and results.sqlite.")] = Path("results"),
     min_score: Annotated[
         float | None,
-        typer.Option(
-            min=-1.0,
-            max=1.0,
-            help="Smallest score of an accepted match, from -1 to 1; the codec defines its scale.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
+        options.output(
+            min=-1.0, max=1.0, help="Smallest score of an accepted match, from -1 to 1; the codec defines its scale."
         ),
     ] = None,
-    report_interval_s: Annotated[
-        float,
-        typer.Option(help="Seconds between two status lines; 0 writes none.", rich_help_panel=OUTPUT),
-    ] = 10.0,
-    as_json: AsJson = False,
+    status_interval_s: Annotated[float, options.output(help="Seconds between two status lines; 0 writes none.")] = 10.0,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Receive frames and answer each with the image of the knowledge base that means the same.
@@ -143,7 +89,7 @@ def rx(
             feedback=feedback,
             results=results,
             min_score=min_score,
-            rates=tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate else RATES,
+            rates=tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate is not None else RATES,
             backend=backend,
             engines=engines,
             num_threads=num_threads,
@@ -153,13 +99,13 @@ def rx(
             batch_size=batch_size,
             batch_delay_ms=batch_delay_ms,
             stop=StopRule(until_end=until_end, max_matches=limit, idle_timeout_s=idle_timeout_s),
-            report_interval_s=report_interval_s,
+            status_interval_s=status_interval_s,
         ),
         console,
     )
     if summary.frames_rejected and not summary.matches:
         notify(console, "no frame was answered; the reasons are in the summary, and `semlink rx -v` logs each")
     if as_json:
-        typer.echo(msgspec.json.encode(summary).decode())
+        print_json(summary)
     else:
         print_summary(summary, console=console)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+
+import msgspec
 
 from edge_rx.decoders.base import Candidate
 from edge_rx.kb.records import Record
 from semlink.frame import Frame, FrameId
 from semlink.rates import channel_bandwidth_ratio
 
-__all__ = ["Match"]
+__all__ = ["Match", "MatchFields"]
 
 
-@dataclass(frozen=True)
-class Match:
-    """The answer to one frame.
+class MatchFields(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `Match` and its line in the results, `edge_rx.results.Result`, both hold.
 
     Attributes
     ----------
@@ -34,7 +34,6 @@ class Match:
     payload_cbr, total_cbr : CBR without and with the pilots; None if the frame lacks the image's size
     """
 
-    frame_id: FrameId
     entry_id: int
     label: str
     source: str
@@ -50,6 +49,12 @@ class Match:
     num_pilots: int
     payload_cbr: float | None
     total_cbr: float | None
+
+
+class Match(MatchFields, frozen=True):
+    """The answer to one frame; see `MatchFields`."""
+
+    frame_id: FrameId
 
     @classmethod
     def of(
@@ -86,10 +91,10 @@ class Match:
 
     def as_dict(self) -> dict[str, object]:
         """The match as one flat record, for tables such as pandas': `pandas.DataFrame(match.as_dict() for ...)`."""
-        fields = asdict(self)
+        fields = msgspec.structs.asdict(self)
         frame_id, stage_ms = fields.pop("frame_id"), fields.pop("stage_ms")
         stages = {f"{stage}_ms": milliseconds for stage, milliseconds in stage_ms.items()}
-        return {"stream_id": f"{frame_id['stream_id']:016x}", "sequence": frame_id["sequence"], **fields, **stages}
+        return {"stream_id": f"{frame_id.stream_id:016x}", "sequence": frame_id.sequence, **fields, **stages}
 
 
 def _cbr(frame: Frame, num_symbols: int) -> float | None:

@@ -78,6 +78,7 @@ class NoiseEstimator:
 
     def update_by_power(self, power: float, *, num_symbols: int) -> float:
         """Update with the mean power of an image without pilots; a stream that fades is logged once."""
+        power = min(power, 1.0 + _MAX_NOISE_VARIANCE)
         estimate = self.update(power - 1.0)
         share = 1.0 / min(self._count, _MEMORY)
         self._variance += ((power - 1.0 - self._mean) ** 2 - self._variance) * share

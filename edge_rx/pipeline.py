@@ -9,29 +9,28 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from typing_extensions import Self
 
-from edge_rx.closing import Closing
-from edge_rx.decoders.base import Candidate, Observation
-from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.base import Candidate, Decoder, Query
+from edge_rx.decoders.options import DEFAULT_DECODER_OPTIONS, DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimators
 from edge_rx.reception import Reception, by_decoder
-from edge_rx.rejections import Rejections
 from engines.models.model_set import ModelSet
+from semlink.closing import Closing
 from semlink.errors import DecodeError
-from semlink.frame import unpack
+from semlink.frame import Frame, FrameId, unpack
 from semlink.iq import dequantize
 from semlink.message import Message
+from semlink.rejections import Rejections
 from semlink.sequence import SequenceTracker
-from semlink.timing import StageClock
+from semlink.timing import StageClock, elapsed_ms
 
 __all__ = ["END_TO_END", "RECEIVE_TO_MATCH", "Batch", "Receiver"]
 
@@ -42,9 +41,9 @@ RECEIVE_TO_MATCH = "receive_to_match"
 """Stage from a message's bytes in memory to its match."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Batch:
-    """What became of messages that were answered together.
+    """Matches of messages that were answered together, and the error that ended them, if any.
 
     Attributes
     ----------
@@ -53,9 +52,15 @@ class Batch:
     failure : error that ended the batch; the matches before it are valid
     """
 
-    matches: list[Match] = field(default_factory=list)
+    matches: list[Match]
     num_unanswered: int = 0
     failure: Exception | None = None
+
+    def complete(self) -> list[Match]:
+        """Return the matches, or raise the error that ended the batch."""
+        if self.failure is not None:
+            raise self.failure
+        return self.matches
 
 
 class Receiver(Closing):
@@ -73,7 +78,7 @@ class Receiver(Closing):
     rejected : number of dropped messages, by reason
     noise : noise estimate of each stream
     num_matches, num_accepted : matches, and those whose score reaches `min_score`
-    batches : number of decoder calls, by the number of frames in the call
+    batches : number of searches, by the number of frames in the search
     """
 
     def __init__(
@@ -96,7 +101,12 @@ class Receiver(Closing):
 
     @classmethod
     def open(
-        cls, kb: str | Path, *, model_set: str = "builtin", min_score: float | None = None, **options: Any
+        cls,
+        kb: str | Path,
+        *,
+        model_set: str = "builtin",
+        min_score: float | None = None,
+        options: DecoderOptions = DEFAULT_DECODER_OPTIONS,
     ) -> Self:
         """Open a knowledge base's folder and load the decoders of a model set.
 
@@ -104,7 +114,7 @@ class Receiver(Closing):
         ----------
         kb : folder of a knowledge base
         model_set : name of a built-in model set, or a folder
-        options : fields of `edge_rx.decoders.options.DecoderOptions`
+        options : rates, threads, batch size and engines of the decoders
 
         Raises
         ------
@@ -112,16 +122,15 @@ class Receiver(Closing):
             If the knowledge base or the model set is missing, damaged, or does not fit the other.
         """
         models = ModelSet.find(model_set)
-        decoder_options = DecoderOptions(**options)
         knowledge_base = KnowledgeBase.open(
             Path(kb),
             models.encoder_fingerprint,
             encoder_name=models.manifest.encoder.name,
-            num_threads=decoder_options.num_threads,
-            gpu=decoder_options.gpu,
+            num_threads=options.num_threads,
+            gpu=options.gpu,
         )
         try:
-            return cls(Decoders.of(models, knowledge_base, decoder_options), knowledge_base, min_score=min_score)
+            return cls(Decoders.of(models, knowledge_base, options), knowledge_base, min_score=min_score)
         except BaseException:
             knowledge_base.close()
             raise
@@ -147,21 +156,18 @@ class Receiver(Closing):
         -------
         match : None for a repeat, for the end of a stream, and for bad bytes, which are counted in `rejected`, logged
             and dropped
+
+        Raises
+        ------
+        EngineError, KnowledgeBaseError
+            If the decoder or the knowledge base fails.
         """
-        try:
-            image = self._receive(Message(data, time.perf_counter_ns()))
-            if image is None:
-                return None
-            with image.stage("decode"):
-                observation = self._equalize(image)
-                query = image.decoder.decode(observation)
-            with image.stage("search"):
-                (candidate,) = image.decoder.search(query)
-            self.batches[1] += 1
-            return self._match(image, _with_direction(candidate))
-        except DecodeError as error:
-            self.rejected.count(error)
+        reception = self._receive(Message(data, time.perf_counter_ns()))
+        if reception is None:
             return None
+        query = self._decode([reception])
+        (candidate,) = self._search([reception], query)
+        return None if candidate is None else self._match(reception, candidate)
 
     def run_batch(self, messages: Sequence[Message]) -> Batch:
         """Answer messages together: as one after another, but frames of one decoder share its calls.
@@ -169,52 +175,56 @@ class Receiver(Closing):
         Repeats, ends of streams, noise estimates and matches keep their order. A bad frame is rejected alone. Sums of a
         batch are rounded differently, so scores may differ in their last digits from those of single frames.
         """
-        images, observations = self._observe(messages)
-        candidates: dict[int, Candidate] = {}
-        batch, num_rejected = Batch(), 0
+        receptions = [each for message in messages if (each := self._receive(message)) is not None]
+        found: dict[FrameId, Candidate] = {}
+        matches: list[Match] = []
+        failure: Exception | None = None
+        num_rejected = 0
         try:
-            for group in by_decoder(images):
-                found = self._find([images[index] for index in group], [observations[index] for index in group])
-                num_rejected += found.count(None)
-                candidates |= {index: each for index, each in zip(group, found, strict=True) if each is not None}
-        except Exception as error:  # noqa: BLE001  returned with the matches that were found before it
-            batch.failure = error
+            for group in by_decoder(receptions):
+                candidates = self._search(group, self._decode(group))
+                num_rejected += candidates.count(None)
+                found |= {each.frame.frame_id: it for each, it in zip(group, candidates, strict=True) if it is not None}
+        except Exception as error:  # noqa: BLE001  returned with the matches of the decoders before it
+            failure = error
         try:
-            batch.matches.extend(self._match(images[index], candidates[index]) for index in sorted(candidates))
-        except Exception as error:  # noqa: BLE001  as above
-            batch.failure = batch.failure or error
-        batch.num_unanswered = len(images) - num_rejected - len(batch.matches)
-        return batch
-
-    def _observe(self, messages: Sequence[Message]) -> tuple[list[Reception], list[Observation]]:
-        """Receive and equalise each message in order; bad ones are rejected."""
-        images: list[Reception] = []
-        observations: list[Observation] = []
-        for message in messages:
-            try:
-                image = self._receive(message)
-                if image is None:
-                    continue
-                start_ns = time.perf_counter_ns()
-                observations.append(self._equalize(image))
-            except DecodeError as error:
-                self.rejected.count(error)
-                continue
-            image.stage_ms["decode"] = (time.perf_counter_ns() - start_ns) / 1e6
-            images.append(image)
-        return images, observations
+            for reception in receptions:
+                if (candidate := found.get(reception.frame.frame_id)) is not None:
+                    matches.append(self._match(reception, candidate))  # noqa: PERF401  those before a failure stay
+        except Exception as error:  # noqa: BLE001  returned with the matches before the one that failed
+            failure = failure or error
+        return Batch(matches, len(receptions) - num_rejected - len(matches), failure)
 
     def _receive(self, message: Message) -> Reception | None:
-        """Unpack a message; None for a repeat and for the end of a stream.
+        """Unpack a message, dequantize its symbols and equalise them; None for all but a new image that is valid."""
+        try:
+            start_ns = time.perf_counter_ns()
+            frame = unpack(message.data)
+            unpack_ms = elapsed_ms(start_ns)
+            decoder = self._decoder_of_new(frame)
+            if decoder is None:
+                return None
+            self.clock.record("unpack", unpack_ms)
+            with self.clock.stage("dequantize"):
+                symbols = dequantize(frame.codes, frame.codes_format)
+            noise = self.noise.of(frame.stream_id)
+            start_ns = time.perf_counter_ns()
+            observation = decoder.equalize(symbols, num_pilots=frame.num_pilots, noise=noise)
+            equalize_ms = elapsed_ms(start_ns)
+        except DecodeError as error:
+            self.rejected.count(error)
+            return None
+        stage_ms = {"unpack": unpack_ms, "dequantize": self.clock.last_ms["dequantize"]}
+        return Reception(frame, decoder, observation, message.received_ns, equalize_ms, stage_ms)
+
+    def _decoder_of_new(self, frame: Frame) -> Decoder | None:
+        """Find the decoder of a frame that is new to its stream; None for a repeat and for the end of a stream.
 
         Raises
         ------
         DecodeError
-            If the bytes are bad, or the frame's models are not served.
+            If the frame's models are not served.
         """
-        start_ns = time.perf_counter_ns()
-        frame = unpack(message.data)
-        unpack_ms = (time.perf_counter_ns() - start_ns) / 1e6
         # Streams of unknown models are not tracked, so that they neither fill memory nor keep `--until-end` waiting.
         try:
             decoder = self._decoders.decoder(frame.fingerprint)
@@ -225,58 +235,43 @@ class Receiver(Closing):
         if frame.is_end_of_stream:
             self.tracker.close(frame.frame_id)
             return None
-        if not self.tracker.observe(frame.frame_id):
-            return None
-        self.clock.record("unpack", unpack_ms)
-        start_ns = time.perf_counter_ns()
-        symbols = dequantize(frame.codes, frame.codes_format)
-        image = Reception(frame, decoder, symbols, message.received_ns, self.clock, {"unpack": unpack_ms})
-        image.record("dequantize", (time.perf_counter_ns() - start_ns) / 1e6)
-        return image
+        return decoder if self.tracker.observe(frame.frame_id) else None
 
-    def _equalize(self, image: Reception) -> Observation:
-        noise = self.noise.of(image.frame.frame_id.stream_id)
-        return image.decoder.equalize(image.symbols, num_pilots=image.frame.num_pilots, noise=noise)
+    def _decode(self, group: Sequence[Reception]) -> Query:
+        """Estimate the queries of images of one decoder together."""
+        start_ns = time.perf_counter_ns()
+        observations = [reception.observation for reception in group]
+        observation = observations[0] if len(observations) == 1 else np.concatenate(observations)
+        query = group[0].decoder.decode(observation)
+        decode_ms = elapsed_ms(start_ns)
+        for reception in group:
+            reception.record("decode", reception.equalize_ms + decode_ms, self.clock)
+        return query
 
-    def _find(self, group: Sequence[Reception], observations: Sequence[Observation]) -> list[Candidate | None]:
-        """Decode and search images of one decoder together; None for one whose query has no direction."""
-        decoder = group[0].decoder
+    def _search(self, group: Sequence[Reception], query: Query) -> list[Candidate | None]:
+        """Search for the queries of a group; one without a direction is rejected, and its candidate is None."""
         start_ns = time.perf_counter_ns()
-        query = decoder.decode(observations[0] if len(observations) == 1 else np.concatenate(observations))
-        decode_ms = (time.perf_counter_ns() - start_ns) / 1e6
-        start_ns = time.perf_counter_ns()
-        candidates = decoder.search(query)
-        search_ms = (time.perf_counter_ns() - start_ns) / 1e6
+        candidates = group[0].decoder.search(query)
+        search_ms = elapsed_ms(start_ns)
         self.batches[len(group)] += 1
-        for image, candidate in zip(group, candidates, strict=True):
-            image.record("decode", image.stage_ms["decode"] + decode_ms)
-            image.record("search", search_ms)
+        for reception, candidate in zip(group, candidates, strict=True):
+            reception.record("search", search_ms, self.clock)
             if candidate is None:
-                self.rejected.count(_no_direction())
+                self.rejected.count(DecodeError("symbols decode to no direction: the query is zero or not finite"))
         return candidates
 
-    def _match(self, image: Reception, candidate: Candidate) -> Match:
+    def _match(self, reception: Reception, candidate: Candidate) -> Match:
         record = self._knowledge_base.record(candidate.entry_id)
-        image.record(RECEIVE_TO_MATCH, (time.perf_counter_ns() - image.received_ns) / 1e6)
+        reception.record(RECEIVE_TO_MATCH, elapsed_ms(reception.received_ns), self.clock)
         match = Match.of(
-            image.frame,
+            reception.frame,
             candidate,
             record,
-            codec=image.decoder.codec,
+            codec=reception.decoder.codec,
             accepted=self._min_score is None or candidate.score >= self._min_score,
-            stage_ms=image.stage_ms,
+            stage_ms=reception.stage_ms,
         )
         self.clock.record(END_TO_END, match.latency_ms)
         self.num_matches += 1
         self.num_accepted += match.accepted
         return match
-
-
-def _with_direction(candidate: Candidate | None) -> Candidate:
-    if candidate is None:
-        raise _no_direction()
-    return candidate
-
-
-def _no_direction() -> DecodeError:
-    return DecodeError("symbols decode to no direction: the query is zero or not finite")

@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from edge_rx.decoders.base import Decoder
+from edge_rx.decoders.base import Decoder, Observation
 from semlink.frame import Frame
-from semlink.iq import Symbols
 from semlink.timing import StageClock
 
 __all__ = ["Reception", "by_decoder"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reception:
-    """A new image between its frame and its match.
+    """An image that was received and equalised, before it is decoded.
 
     Attributes
     ----------
-    frame, decoder, symbols : the frame, its models' decoder, and its dequantized symbols, pilots first
+    frame, decoder : the frame, and the decoder of its models
+    observation : (1, ...) float32, the decoder's equalised symbols
     received_ns : `time.perf_counter_ns` at which the message was in memory
-    clock : clock that every stage is recorded in
-    stage_ms : milliseconds of each stage of this image
+    equalize_ms : time that equalising took, the first part of the stage "decode"
+    stage_ms : milliseconds of each stage of this image so far
     """
 
     frame: Frame
     decoder: Decoder
-    symbols: Symbols
+    observation: Observation
     received_ns: int
-    clock: StageClock
-    stage_ms: dict[str, float] = field(default_factory=dict)
+    equalize_ms: float
+    stage_ms: dict[str, float]
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time the body of a with statement; a body that raises is not a sample."""
-        with self.clock.stage(name):
-            yield
-        self.stage_ms[name] = self.clock.last_ms[name]
-
-    def record(self, name: str, duration_ms: float) -> None:
-        """Record a stage that was timed elsewhere."""
+    def record(self, name: str, duration_ms: float, clock: StageClock) -> None:
+        """Record a stage for this image, and as a sample of a clock."""
         self.stage_ms[name] = duration_ms
-        self.clock.record(name, duration_ms)
+        clock.record(name, duration_ms)
 
 
-def by_decoder(images: Iterable[Reception]) -> list[list[int]]:
-    """Positions of the images of each decoder, in order."""
-    groups: dict[int, list[int]] = {}
-    for index, image in enumerate(images):
-        groups.setdefault(id(image.decoder), []).append(index)
+def by_decoder(receptions: Iterable[Reception]) -> list[list[Reception]]:
+    """Group images by their decoder, in order."""
+    groups: dict[int, list[Reception]] = {}
+    for reception in receptions:
+        groups.setdefault(id(reception.decoder), []).append(reception)
     return list(groups.values())

@@ -8,7 +8,6 @@ may cost the table its last commits and leave the file its lines, the rows are m
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import sqlite3
@@ -18,9 +17,10 @@ from pathlib import Path
 
 import msgspec
 
-from edge_rx.closing import Closing
-from edge_rx.match import Match
+from edge_rx.match import Match, MatchFields
+from semlink.closing import Closing
 from semlink.errors import ResultsError
+from semlink.files import try_lock
 
 __all__ = ["LINES_FILE", "TABLE_FILE", "Result", "ResultsLog", "read_results"]
 
@@ -28,35 +28,20 @@ LINES_FILE = "results.jsonl"
 TABLE_FILE = "results.sqlite"
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of results.jsonl and one row of the table `results`; see `edge_rx.match.Match`.
+class Result(MatchFields, frozen=True):
+    """One line of results.jsonl and one row of the table `results`; see `edge_rx.match.MatchFields`.
 
     Attributes
     ----------
     result_id : 1, 2, 3 ... in the order of writing
     stream_id : of the frame, 16 hex digits
     sequence : of the frame, in its stream
-    stage_ms : milliseconds by stage; in the table, as JSON
+    stage_ms : in the table, as JSON
     """
 
     result_id: int
     stream_id: str
     sequence: int
-    entry_id: int
-    label: str
-    source: str
-    image_sha256: str
-    codec: str
-    score: float
-    accepted: bool
-    capture_time_ns: int
-    matched_time_ns: int
-    latency_ms: float
-    stage_ms: dict[str, float]
-    num_symbols: int
-    num_pilots: int
-    payload_cbr: float | None
-    total_cbr: float | None
 
 
 _COLUMNS = Result.__struct_fields__
@@ -158,12 +143,8 @@ class ResultsLog(Closing):
         os.close(self._lines)
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResultsError(
-                f"{self.lines_path.parent}: another receiver writes there; give another folder"
-            ) from None
+        if not try_lock(self._lines):
+            raise ResultsError(f"{self.lines_path.parent}: another receiver writes there; give another folder")
 
     def _append(self, result: Result) -> None:
         data = msgspec.json.encode(result) + b"\n"
@@ -224,9 +205,9 @@ def _whole_lines(descriptor: int, path: Path) -> tuple[int, int]:
 
 
 def _result_of(match: Match, result_id: int) -> Result:
-    fields = {name: getattr(match, name) for name in _COLUMNS if name not in ("result_id", "stream_id", "sequence")}
-    stream_id, sequence = match.frame_id.stream_id, match.frame_id.sequence
-    return Result(result_id=result_id, stream_id=f"{stream_id:016x}", sequence=sequence, **fields)
+    fields = msgspec.structs.asdict(match)
+    frame_id = fields.pop("frame_id")
+    return Result(result_id, f"{frame_id.stream_id:016x}", frame_id.sequence, **fields)
 
 
 def _row(result: Result) -> tuple[object, ...]:

@@ -93,17 +93,27 @@ class Status:
     ----------
     interval_s : time between two lines; 0 writes none [s]
     write : receives each line, and the same counts by name
+    now_s : clock [s]
     """
 
-    def __init__(self, interval_s: float, write: Callable[[str, Mapping[str, float]], None]) -> None:
-        if interval_s < 0:
-            raise ConfigError(f"report-interval-s must not be negative, got {interval_s:g}")
-        self._interval_s, self._write = interval_s, write
-        self._last_s, self._last_matches = time.monotonic(), 0
+    def __init__(
+        self,
+        interval_s: float,
+        write: Callable[[str, Mapping[str, float]], None],
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not interval_s >= 0:
+            raise ConfigError(f"status-interval-s must be 0 or more, got {interval_s:g}")
+        self._interval_s, self._write, self._now_s = interval_s, write, now_s
+        self._last_s: float | None = None
+        self._last_matches = 0
 
     def update(self, receiver: Receiver) -> None:
-        """Write the counts and the rate since the last line, if the interval has passed."""
-        now_s = time.monotonic()
+        """Write the counts and the rate since the last line, if the interval has passed; the first call starts it."""
+        now_s = self._now_s()
+        if self._last_s is None:
+            self._last_s = now_s
         elapsed_s = now_s - self._last_s
         if not self._interval_s or elapsed_s < self._interval_s:
             return
@@ -184,6 +194,10 @@ def _write(batch: Batch, receiver: Receiver, results: ResultsLog, on_match: Call
                 _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
             else:
                 _log.warning("frame %s has a result from an earlier run, which is kept", match.frame_id)
+    except BaseException:
+        if batch.failure is not None:
+            _log.error("the batch had failed before: %s", batch.failure)
+        raise
     finally:
         if num_lost:
             _log.error("%d frames were received and are left without a result", num_lost)

@@ -13,7 +13,7 @@ from edge_rx.decoders.options import DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
-from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from edge_rx.kb.index import open_search_device
 from edge_rx.match import Match
 from edge_rx.pipeline import Receiver
@@ -43,7 +43,7 @@ class ReceiverConfig:
     ----------
     rates : served rates
     batch_size : largest number of frames that are answered together; None chooses 1 on a CPU and 16 on a GPU
-    report_interval_s : time between two status lines; 0 writes none [s]
+    status_interval_s : time between two status lines; 0 writes none [s]
     """
 
     kb: Path
@@ -56,13 +56,13 @@ class ReceiverConfig:
     backend: str = "auto"
     engines: Path | None = None
     num_threads: int = 1
-    device: SearchDevice = SearchDevice.CPU
+    device: str = "cpu"
     search_index: SearchIndex = SearchIndex.FLAT
     search_precision: SearchPrecision = SearchPrecision.FP32
     batch_size: int | None = None
     batch_delay_ms: float = 0.0
     stop: StopRule = field(default_factory=StopRule)
-    report_interval_s: float = 10.0
+    status_interval_s: float = 10.0
 
     def __post_init__(self) -> None:
         if self.feedback == self.listen and not self.listen.endswith(":*"):  # which picks a free port for each
@@ -80,10 +80,8 @@ def run_receiver(config: ReceiverConfig, console: Console) -> Summary:
     models = ModelSet.find(config.model_set)
     gpu = open_search_device(config.device, config.search_precision, config.search_index)
     batch_size = config.batch_size if config.batch_size is not None else 1 if gpu is None else _GPU_BATCH
-    batch, status = (
-        BatchRule(batch_size, config.batch_delay_ms),
-        Status(config.report_interval_s, partial(notify, console)),
-    )
+    batch = BatchRule(batch_size, config.batch_delay_ms)
+    status = Status(config.status_interval_s, partial(notify, console))
     with (
         KnowledgeBase.open(
             config.kb,

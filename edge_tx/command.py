@@ -11,20 +11,8 @@ import typer
 from edge_tx.session import SourceConfig, TransmitterConfig, run_transmitter
 from edge_tx.summary import print_summary
 from engines.options import EngineOptions, Precision
+from semlink.cli import options
 from semlink.cli.app import EXIT_INTERRUPTED
-from semlink.cli.options import (
-    ENGINE,
-    LINK,
-    MODELS,
-    OUTPUT,
-    SOURCE,
-    AsJson,
-    Device,
-    EnginesFolder,
-    Limit,
-    ModelSetName,
-    Threads,
-)
 from semlink.cli.output import stderr_console
 from semlink.config import ConfigFile
 from semlink.constellation import Constellation
@@ -50,90 +38,48 @@ semlink tx --video /dev/video0 --fps 10"""
 @app.command(short_help="Encode images and send them as frames.", epilog=_EPILOG)
 def tx(
     source: Annotated[
-        Path | None,
-        typer.Argument(help="Folder of images, or a text file with one path a line.", show_default=False),
+        Path | None, typer.Argument(help="Folder of images, or a text file with one path a line.")
     ] = None,
     watch: Annotated[
-        bool,
-        typer.Option("--watch", help="Send images that appear in the folder, until stopped.", rich_help_panel=SOURCE),
+        bool, options.source("--watch", help="Send images that appear in the folder, until stopped.")
     ] = False,
     video: Annotated[
-        str | None,
-        typer.Option(
-            help="Video file, camera number, /dev/video0, or GStreamer pipeline.",
-            show_default=False,
-            rich_help_panel=SOURCE,
-        ),
+        str | None, options.source(help="Video file, camera number, /dev/video0, or GStreamer pipeline.")
     ] = None,
-    fps: Annotated[
-        float | None,
-        typer.Option(
-            help="Images per second; as fast as possible by default.", show_default=False, rich_help_panel=SOURCE
-        ),
-    ] = None,
-    limit: Limit = None,
-    connect: Annotated[
-        str, typer.Option(help="Address of the receiver or of the channel.", rich_help_panel=LINK)
-    ] = "tcp://127.0.0.1:5555",
+    fps: Annotated[float | None, options.source(help="Images per second; as fast as possible by default.")] = None,
+    limit: options.Limit = None,
+    connect: Annotated[str, options.link(help="Address of the receiver or of the channel.")] = "tcp://127.0.0.1:5555",
     rate: Annotated[
-        str,
-        typer.Option(
-            help="Complex symbols per image, or a CBR such as 1/48; auto follows the reported SNR.",
-            rich_help_panel=LINK,
-        ),
+        str, options.link(help="Complex symbols per image, or a CBR such as 1/48; auto follows the reported SNR.")
     ] = "1/48",
-    pilots: Annotated[
-        int, typer.Option(help="Number of pilot symbols per image, for fading channels.", rich_help_panel=LINK)
-    ] = 0,
+    pilots: Annotated[int, options.link(help="Number of pilot symbols per image, for fading channels.")] = 0,
     constellation: Annotated[
-        Constellation | None,
-        typer.Option(
-            help="Constellation of a digital radio; unrestricted symbols by default.",
-            show_default=False,
-            rich_help_panel=LINK,
-        ),
+        Constellation | None, options.link(help="Constellation of a digital radio; unrestricted symbols by default.")
     ] = None,
-    codes_format: Annotated[
-        Literal["sc8", "sc16"], typer.Option(help="Format of the quantized I/Q codes.", rich_help_panel=LINK)
-    ] = "sc8",
-    feedback: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of the receiver's reports: rx --feedback.", show_default=False, rich_help_panel=LINK
-        ),
-    ] = None,
-    peer_timeout_s: Annotated[float, typer.Option(help="Seconds to wait for a receiver.", rich_help_panel=LINK)] = 30.0,
-    model_set: ModelSetName = "builtin",
-    codec: Annotated[
-        str | None,
-        typer.Option(help="Codec of the model set; its first by default.", show_default=False, rich_help_panel=MODELS),
-    ] = None,
+    codes_format: Annotated[Literal["sc8", "sc16"], options.link(help="Format of the quantized I/Q codes.")] = "sc8",
+    feedback: Annotated[str | None, options.link(help="Address of the receiver's reports: rx --feedback.")] = None,
+    peer_timeout_s: Annotated[float, options.link(help="Seconds to wait for a receiver.")] = 30.0,
+    model_set: options.ModelSetName = "builtin",
+    codec: Annotated[str | None, options.models(help="Codec of the model set; its first by default.")] = None,
     entries: Annotated[
         Path | None,
-        typer.Option(
-            help="Entry codebook of the receiver, to send entry numbers: semlink kb export-entries.",
-            show_default=False,
-            rich_help_panel=MODELS,
-        ),
+        options.models(help="Entry codebook of the receiver, to send entry numbers: semlink kb export-entries."),
     ] = None,
     backend: Annotated[
         Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"],
-        typer.Option(help="Backend of the image encoder and the codec.", rich_help_panel=ENGINE),
+        options.engine(help="Backend of the image encoder and the codec."),
     ] = "auto",
-    device: Device = "auto",
+    device: options.Device = "auto",
     precision: Annotated[
-        Precision,
-        typer.Option(
-            help="Arithmetic of the image encoder; int8 is built first: semlink engine build.", rich_help_panel=ENGINE
+        Literal["auto", "fp32", "fp16", "int8"],
+        options.engine(
+            help="Arithmetic of the image encoder; auto takes the best that semlink engine built and verified here."
         ),
-    ] = Precision.FP32,
-    engines: EnginesFolder = None,
-    num_threads: Threads = 2,
-    log: Annotated[
-        Path | None,
-        typer.Option(help="File for a JSON line for each sent image.", show_default=False, rich_help_panel=OUTPUT),
-    ] = None,
-    as_json: AsJson = False,
+    ] = "auto",
+    engines: options.EnginesFolder = None,
+    num_threads: options.Threads = 2,
+    log: Annotated[Path | None, options.output(help="File for a JSON line for each sent image.")] = None,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Encode images and send them as frames to a receiver or a channel."""
@@ -153,8 +99,13 @@ def tx(
             constellation=constellation,
             codes_format=CodesFormat.parse(codes_format),
             engine=EngineOptions(
-                backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
+                backend=backend,
+                device=device,
+                precision=Precision.FP32 if precision == "auto" else Precision(precision),
+                num_threads=num_threads,
+                engines=engines,
             ),
+            takes_best_precision=precision == "auto",
             peer_timeout_s=peer_timeout_s,
             log=log,
         ),

@@ -130,10 +130,6 @@ def load_transmitter_model(
 ) -> GraphModel:
     """Compose and load a codec: `nested` with all its rates, which one engine serves, others with one rate.
 
-    Parameters
-    ----------
-    report : callback for the progress of an engine build
-
     Raises
     ------
     ConfigError
@@ -178,10 +174,6 @@ def load_index_model(
     report: Report | None = None,
 ) -> IndexModel:
     """Load the image encoder of `index`, and the projection head if the entries are projected vectors.
-
-    Parameters
-    ----------
-    report : callback for the progress of an engine build
 
     Raises
     ------

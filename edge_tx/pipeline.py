@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from edge_tx.model import TransmitterModel, load_transmitter_model
 from engines.models.model_set import ModelSet
-from engines.options import EngineOptions
+from engines.options import DEFAULT_OPTIONS, EngineOptions
 from semlink.channel import pilot_symbols
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError
@@ -75,7 +75,6 @@ class Transmitter:
 
     Attributes
     ----------
-    plan : plan of the last image, or the initial one
     num_sent, sent_by_codec, sent_by_num_symbols : sent images in total, by codec, and by symbols of an image
     """
 
@@ -95,10 +94,16 @@ class Transmitter:
         self.sent_by_codec: Counter[str] = Counter()
         self.sent_by_num_symbols: Counter[int] = Counter()
         self.clock = clock or StageClock()
-        self.plan = Plan(model, rate)
         self.num_pilots = num_pilots
+        self._plan = Plan(model, rate)
         self._send, self._constellation = send, constellation
+        self._codes_format = model.codes_format
         self._pilot_codes = quantize(pilot_symbols(num_pilots), model.codes_format)
+
+    @property
+    def plan(self) -> Plan:
+        """Plan of the last image, or the initial one."""
+        return self._plan
 
     @classmethod
     def open(
@@ -108,7 +113,7 @@ class Transmitter:
         rate: str | int = "1/48",
         codec: str | None = None,
         num_pilots: int = 0,
-        **options: Any,
+        options: EngineOptions = DEFAULT_OPTIONS,
     ) -> Transmitter:
         """Load a model set's encoder and codec, for `encode`.
 
@@ -117,15 +122,15 @@ class Transmitter:
         model_set : name of a built-in model set, or a folder
         rate : symbols of an image, or a CBR such as "1/48"
         codec : codec of the set; its first by default
-        options : fields of `engines.options.EngineOptions`
+        options : backend, device, precision and threads of the image encoder
 
         Raises
         ------
         ConfigError, ModelSetError, EngineError
-            If the rate, the codec or an option is unknown, or the set is missing or damaged.
+            If the rate or the codec is unknown, the set is missing or damaged, or the options cannot be had here.
         """
         parsed = parse_rate(str(rate))
-        model = load_transmitter_model(ModelSet.find(model_set), parsed, EngineOptions(**options), codec=codec)
+        model = load_transmitter_model(ModelSet.find(model_set), parsed, options, codec=codec)
         return cls(model, parsed, num_pilots=num_pilots)
 
     def run_once(
@@ -141,19 +146,19 @@ class Transmitter:
         """
         if self._send is None:
             raise ConfigError("this transmitter has no sender: use encode, which returns the frame's bytes")
-        self.plan = plan = plan or self.plan
+        model, rate = self._plan = self._usable(plan or self._plan)
         capture_time_ns = time.time_ns() if capture_time_ns is None else capture_time_ns
         with self.clock.stage("preprocess"):
-            tensor = preprocess(image.pixels, plan.model.preprocessing)
+            tensor = preprocess(image.pixels, model.preprocessing)
         with self.clock.stage("encode"):
-            codes = self._on_points(plan.model.codes(tensor, plan.rate))
+            codes = self._to_constellation(model.codes(tensor, rate))
         with self.clock.stage("pack"):
-            data = pack(self._frame(codes, image, capture_time_ns))
-        frame_id = FrameId(self.stream_id, self.num_sent)
+            frame = self._frame(codes, image, capture_time_ns)
+            data = pack(frame)
         with self.clock.stage("send"):
             self._send(data)
         self._count()
-        return self._sent(frame_id, image, capture_time_ns, len(data))
+        return self._sent(frame, len(data))
 
     def encode(self, picture: str | Path | RGBImage) -> bytes:
         """Encode one picture into the bytes of a frame.
@@ -164,16 +169,22 @@ class Transmitter:
 
         Raises
         ------
+        ConfigError
+            If the transmitter has a sender: a frame that is encoded and not sent would count as lost.
         ImageError
-            If the file is no image that can be read.
+            If the picture is no image that can be read.
         """
+        if self._send is not None:
+            raise ConfigError("this transmitter has a sender: use run_once, which sends the frame")
         capture_time_ns = time.time_ns()
+        model, rate = self._plan
         if isinstance(picture, np.ndarray):
+            tensor = preprocess(picture, model.preprocessing)
             image = LoadedImage(picture, *picture.shape[:2])
         else:
-            image = read_image(Path(picture), min_side_px=self.plan.model.preprocessing.size_px)
-        tensor = preprocess(image.pixels, self.plan.model.preprocessing)
-        codes = self._on_points(self.plan.model.codes(tensor, self.plan.rate))
+            image = read_image(Path(picture), min_side_px=model.preprocessing.size_px)
+            tensor = preprocess(image.pixels, model.preprocessing)
+        codes = self._to_constellation(model.codes(tensor, rate))
         data = pack(self._frame(codes, image, capture_time_ns))
         self._count()
         return data
@@ -182,16 +193,41 @@ class Transmitter:
         """Encode pictures in order; see `encode`."""
         return [self.encode(picture) for picture in pictures]
 
-    def _count(self) -> None:
-        self.num_sent += 1
-        self.sent_by_codec[self.plan.model.codec] += 1
-        self.sent_by_num_symbols[self.plan.rate.num_symbols] += 1
+    def _usable(self, plan: Plan) -> Plan:
+        """Return the plan; ConfigError for a model that this stream's pilots do not go with."""
+        if plan.model is not self._plan.model:
+            check_pilots(self.num_pilots, plan.model)
+            if plan.model.codes_format is not self._codes_format:
+                raise ConfigError(
+                    f"this stream sends {self._codes_format.name.lower()}, and {plan.model.codec} was loaded for"
+                    f" {plan.model.codes_format.name.lower()}: load it with codes_format={self._codes_format}"
+                )
+        return plan
 
-    def _on_points(self, codes: IQCodes) -> IQCodes:
+    def _frame(self, codes: IQCodes, image: LoadedImage, capture_time_ns: int) -> Frame:
+        model, rate = self._plan
+        return Frame(
+            stream_id=self.stream_id,
+            sequence=self.num_sent,
+            capture_time_ns=capture_time_ns,
+            fingerprint=model.fingerprints[rate],
+            rate=rate,
+            codes=np.concatenate([self._pilot_codes, codes]) if self.num_pilots else codes,
+            codes_format=self._codes_format,
+            num_pilots=self.num_pilots,
+            source_height_px=image.source_height_px,
+            source_width_px=image.source_width_px,
+        )
+
+    def _to_constellation(self, codes: IQCodes) -> IQCodes:
         if self._constellation is None:
             return codes
-        codes_format = self.plan.model.codes_format
-        return quantize(self._constellation.nearest(dequantize(codes, codes_format)), codes_format)
+        return quantize(self._constellation.nearest(dequantize(codes, self._codes_format)), self._codes_format)
+
+    def _count(self) -> None:
+        self.num_sent += 1
+        self.sent_by_codec[self._plan.model.codec] += 1
+        self.sent_by_num_symbols[self._plan.rate.num_symbols] += 1
 
     def end(self) -> None:
         """Send the end of the stream, with its number of frames."""
@@ -200,31 +236,17 @@ class Transmitter:
 
     def end_frame(self) -> bytes:
         """The frame that ends the stream."""
-        model, rate = self.plan
+        model, rate = self._plan
         return pack(end_of_stream(self.stream_id, self.num_sent, model.fingerprints[rate], rate, time.time_ns()))
 
-    def _frame(self, codes: IQCodes, image: LoadedImage, capture_time_ns: int) -> Frame:
-        return Frame(
-            stream_id=self.stream_id,
-            sequence=self.num_sent,
-            capture_time_ns=capture_time_ns,
-            fingerprint=self.plan.model.fingerprints[self.plan.rate],
-            rate=self.plan.rate,
-            codes=np.concatenate([self._pilot_codes, codes]) if self.num_pilots else codes,
-            codes_format=self.plan.model.codes_format,
-            num_pilots=self.num_pilots,
-            source_height_px=image.source_height_px,
-            source_width_px=image.source_width_px,
-        )
-
-    def _sent(self, frame_id: FrameId, image: LoadedImage, capture_time_ns: int, num_bytes: int) -> SentFrame:
-        num_symbols = self.plan.rate.num_symbols
-        size_px = {"height_px": image.source_height_px, "width_px": image.source_width_px}
+    def _sent(self, frame: Frame, num_bytes: int) -> SentFrame:
+        size_px = {"height_px": frame.source_height_px, "width_px": frame.source_width_px}
+        num_symbols = frame.rate.num_symbols
         return SentFrame(
-            frame_id=frame_id,
-            codec=self.plan.model.codec,
+            frame_id=frame.frame_id,
+            codec=self._plan.model.codec,
             num_symbols=num_symbols,
-            capture_time_ns=capture_time_ns,
+            capture_time_ns=frame.capture_time_ns,
             num_bytes=num_bytes,
             payload_cbr=channel_bandwidth_ratio(num_symbols, **size_px),
             total_cbr=channel_bandwidth_ratio(num_symbols + self.num_pilots, **size_px),

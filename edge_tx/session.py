@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -73,10 +73,10 @@ class SourceConfig:
         """Images of the source; unreadable ones are counted in `skipped`."""
         if self.video is not None:
             return video_images(self.video)
-        path = self.path or Path()
+        assert self.path is not None  # noqa: S101  one of the two is named
         if self.watch:
-            return watched_images(path, skipped, min_side_px=min_side_px, stop=interruption)
-        return (listed_images if path.is_file() else folder_images)(path, skipped, min_side_px=min_side_px)
+            return watched_images(self.path, skipped, min_side_px=min_side_px, stop=interruption)
+        return (listed_images if self.path.is_file() else folder_images)(self.path, skipped, min_side_px=min_side_px)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,8 @@ class TransmitterConfig:
     ----------
     rate : initial rate; None follows the reported SNR
     limit : largest number of images; None sends all
+    engine : backend, device and precision
+    takes_best_precision : choose the precision in place of the engine's, from what was built and verified here
     """
 
     source: SourceConfig
@@ -102,6 +104,7 @@ class TransmitterConfig:
     constellation: Constellation | None = None
     codes_format: CodesFormat = CodesFormat.SC8
     engine: EngineOptions = DEFAULT_OPTIONS
+    takes_best_precision: bool = False
     peer_timeout_s: float = 30.0
     log: Path | None = None
 
@@ -125,11 +128,17 @@ class TransmitterRun:
 
 @dataclass(frozen=True)
 class _Models:
-    """The models of a transmitter: the codec for any receiver, `index`, or both."""
+    """The models of a transmitter: the codec for any receiver, `index`, or both.
+
+    Attributes
+    ----------
+    precision : of the image encoder, with the reason if it was chosen here
+    """
 
     general: GraphModel | None
     index: IndexModel | None
     rate: Rate
+    precision: str
 
     @property
     def initial(self) -> GraphModel | IndexModel:
@@ -202,22 +211,37 @@ def _load_models(config: TransmitterConfig, console: Console) -> _Models:
         raise ConfigError(f"--rate auto needs one code for all rates, such as nested; got {name}")
     rate = config.rate or _CONSERVATIVE_RATE
     general, index = None, None
+    engine, precision = _engine_options(config, models)
     with build_progress(console) as report:
         if config.entries is not None:
             entries = EntryCodebook.load(config.entries)
-            index = load_index_model(models, entries, config.engine, codes_format=config.codes_format, report=report)
+            index = load_index_model(models, entries, engine, codes_format=config.codes_format, report=report)
             check_pilots(config.num_pilots, index)  # at the start, not when the first report selects `index`
         if codec is not None:
             general = load_transmitter_model(
-                models, rate, config.engine, codec=codec.name, codes_format=config.codes_format, report=report
+                models, rate, engine, codec=codec.name, codes_format=config.codes_format, report=report
             )
-    return _Models(general, index, rate)
+    return _Models(general, index, rate, precision)
+
+
+def _engine_options(config: TransmitterConfig, models: ModelSet) -> tuple[EngineOptions, str]:
+    """The options of the engine, and its precision with the reason where it was chosen here."""
+    if not config.takes_best_precision:
+        return config.engine, config.engine.precision.value
+    # onnx takes longer to import than all other modules here together, and loading needs it too.
+    from engines.factory import EngineFactory
+
+    precision, reason = EngineFactory(models, config.engine, codes_format=config.codes_format).best_precision()
+    return replace(config.engine, precision=precision), f"{precision.value} ({reason})"
 
 
 def _announcement(config: TransmitterConfig, models: _Models) -> str:
     both = models.general is not None and models.index is not None
     later = f", and with {models.index.codec} once the receiver has reported" if both and models.index else ""
-    return f"sending {models.rate.num_symbols} symbols an image with {models.initial.codec}{later} to {config.connect}"
+    return (
+        f"sending {models.rate.num_symbols} symbols an image with {models.initial.codec}{later} to {config.connect};"
+        f" image encoder in {models.precision}"
+    )
 
 
 def _planner(

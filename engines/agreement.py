@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
 from engines.options import Precision
+from semlink.report import Report
 
-__all__ = ["TOLERANCES", "Tolerance", "Verification"]
+__all__ = ["TOLERANCES", "Tolerance", "Verification", "VerificationReport"]
 
 _NO_GAIN = 0.95
 """Of fp32's time: less than a twentieth is no gain, for runs differ by as much."""
@@ -70,3 +72,10 @@ class Verification(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def is_faster(self) -> bool:
         """Whether it saves time beside fp32."""
         return self.latency_ms < _NO_GAIN * self.fp32_latency_ms
+
+
+class VerificationReport(Report, frozen=True, kw_only=True):
+    """Report of `semlink engine verify`; its settings name the engine."""
+
+    kind: Literal["engine-verification"] = "engine-verification"
+    verification: Verification

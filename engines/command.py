@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shlex
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -15,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from engines.agreement import TOLERANCES, Verification
+from engines.agreement import TOLERANCES, Verification, VerificationReport
 from engines.bench import bench_report, time_transmitter
 from engines.build_progress import build_progress
 from engines.encoder_precision import default_store, shortfall, split_images
@@ -24,14 +22,17 @@ from engines.graphs.quantize import Tensor
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions, Precision
 from engines.verification import verify_engine
+from semlink.cli import options
 from semlink.cli.output import stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
+from semlink.cli.results import command_line, deliver_report
 from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError, EngineError, ImageError
 from semlink.image import Preprocessing, image_files, load_image, preprocess
-from semlink.rates import Rate, parse_rate
-from semlink.report import Setting, require_writable, write_report
+from semlink.rates import Rate as SymbolRate
+from semlink.rates import parse_rate
+from semlink.report import Setting, provenance, require_writable
 
 __all__ = ["app"]
 
@@ -44,16 +45,12 @@ app = typer.Typer(
     epilog="Example: semlink engine build --precision int8 --calibrate photos && semlink tx photos --precision int8",
 )
 
-ModelSetName = Annotated[str, typer.Option(help="Built-in model set's name, or a folder.")]
-Engines = Annotated[
-    Path | None, typer.Option(help="Where engines are kept; beside the model set if not given.", show_default=False)
+Backend = Annotated[
+    Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"],
+    options.engine("--backend", help="Backend of the image encoder and the codec."),
 ]
-Backend = Annotated[str, typer.Option(help="onnxruntime, onnxruntime-tensorrt, tensorrt, or auto.")]
-Device = Annotated[str, typer.Option(help="cpu, gpu, gpu:N for the N-th from 0, or auto.")]
-CodecName = Annotated[str | None, typer.Option(help="The set's first if not given.", show_default=False)]
-RateName = Annotated[str, typer.Option(help="Symbols per image, or the CBR on CIFAR-100.")]
-NumThreads = Annotated[int, typer.Option(min=1, help="CPU threads of the engine.")]
-AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+EncoderPrecision = Annotated[Precision, options.engine("--precision", help="Arithmetic of the image encoder.")]
+CodecName = Annotated[str | None, options.models("--codec", help="Codec of the model set; its first by default.")]
 
 _MOST_IMAGES = 320
 """To calibrate int8 on, and a fifth of them to verify it on."""
@@ -61,31 +58,29 @@ _MOST_IMAGES = 320
 
 @app.command(epilog="Example: semlink engine build --precision int8 --calibrate photos")
 def build(
-    model_set: ModelSetName = "builtin",
-    backend: Backend = "auto",
-    device: Device = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
     calibrate: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of images like those of the link: int8 is calibrated and verified on them.", show_default=False
-        ),
+        options.source(help="Folder of images like those of the link: int8 is calibrated and verified on them."),
     ] = None,
+    rate: options.Rate = "1/48",
+    model_set: options.ModelSetName = "builtin",
     codec: CodecName = None,
-    rate: RateName = "1/48",
-    num_threads: NumThreads = 2,
-    engines: Engines = None,
-    force: Annotated[bool, typer.Option("--force", help="Build it again, such as for other images.")] = False,
+    backend: Backend = "auto",
+    device: options.Device = "auto",
+    precision: EncoderPrecision = Precision.FP16,
+    threads: options.Threads = 2,
+    engines: options.EnginesFolder = None,
+    force: Annotated[bool, options.engine("--force", help="Rebuild the engine, such as for other images.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Build what `tx --precision` runs, and keep it: fp16, int8 verified on this processor, TensorRT's engine."""
+    """Build and store what `tx` runs: fp16, int8 that is verified on this processor, or TensorRT's engine."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
     if codec is not None:
-        models.codec(codec)  # a name that the set lacks is said, though not every backend builds a codec
-    options = EngineOptions(
-        backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
+        models.codec(codec)  # an unknown name is refused, though not every backend builds a codec
+    engine_options = EngineOptions(
+        backend=backend, device=device, precision=precision, num_threads=threads, engines=engines
     )
-    factory = EngineFactory(models, options)
+    factory = EngineFactory(models, engine_options)
     if precision is Precision.FP32 and not factory.target.builds:
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
     console = stderr_console()
@@ -103,12 +98,15 @@ def build(
     print(f"{factory.store.folder}: {precision.value} of {models.name} for {factory.target}")
     if held_out:
         with build_progress(console) as progress:
-            found = verify_engine(models, options, held_out, rate=parsed, codec=codec, report=progress)
+            found = verify_engine(models, engine_options, held_out, rate=parsed, codec=codec, report=progress)
         _print_verification(found, models, precision)
+        _judge(found, models, precision)
 
 
 @app.command(epilog="Example: semlink engine info --json")
-def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: AsJSON = False) -> None:
+def info(
+    model_set: options.ModelSetName = "builtin", engines: options.EnginesFolder = None, as_json: options.AsJson = False
+) -> None:
     """List the engines that were built for a model set."""
     store = default_store(ModelSet.find(model_set), engines)
     stored = list(store.all())
@@ -129,36 +127,37 @@ def info(model_set: ModelSetName = "builtin", engines: Engines = None, as_json: 
             f"{found.feature_cosine:.4f}" if found else "",
             f"{found.latency_ms:.2f}" if found else "",
             f"{found.fp32_latency_ms:.2f}" if found else "",
-            "" if store.is_whole(key) else "damaged: it will be built again",
+            "" if store.is_whole(key) else "damaged: it will be rebuilt",
         )
     stdout_console().print(table)
 
 
-@app.command(epilog="Example: semlink engine bench --precision int8 --runs 1000 --json bench.json")
+@app.command(epilog="Example: semlink engine bench --precision int8 --runs 1000 --out bench.json")
 def bench(
-    model_set: ModelSetName = "builtin",
-    codec: CodecName = None,
-    rate: RateName = "1/48",
-    backend: Backend = "auto",
-    device: Device = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP32,
-    num_threads: NumThreads = 2,
-    runs: Annotated[int, typer.Option(min=1, help="Pictures to time, after a warm-up.")] = 200,
     image: Annotated[
-        Path | None, typer.Option(help="Picture; noise of 1280 x 720 if not given.", show_default=False)
+        Path | None, options.source(help="Image to encode; noise of 1280 x 720 pixels by default.")
     ] = None,
-    engines: Engines = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.", show_default=False)] = None,
+    runs: Annotated[int, options.source(min=1, help="Number of timed calls, after a warm-up.")] = 200,
+    rate: options.Rate = "1/48",
+    model_set: options.ModelSetName = "builtin",
+    codec: CodecName = None,
+    backend: Backend = "auto",
+    device: options.Device = "auto",
+    precision: EncoderPrecision = Precision.FP32,
+    threads: options.Threads = 2,
+    engines: options.EnginesFolder = None,
+    as_json: options.AsJson = False,
+    out: options.OutFile = None,
     config: ConfigFile = None,
 ) -> None:
-    """Time a picture in memory to codes: p50, p95, p99 and p99.9, one picture at a time."""
+    """Time an image in memory to codes: p50, p95, p99 and p99.9, one image at a time."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
-    if json_path is not None:
-        require_writable(json_path)
-    options = EngineOptions(
-        backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
+    if out is not None:
+        require_writable(out)
+    engine_options = EngineOptions(
+        backend=backend, device=device, precision=precision, num_threads=threads, engines=engines
     )
-    factory = EngineFactory(models, options)
+    factory = EngineFactory(models, engine_options)
     graph = factory.transmitter_graph(parsed, codec=codec)
     with build_progress(stderr_console()) as progress:
         runner = factory.load(graph.onnx, report=progress)
@@ -166,16 +165,19 @@ def bench(
     stages = time_transmitter(
         picture, models.manifest.encoder.preprocessing, runner, graph.slices[parsed], num_runs=runs
     )
-    if json_path is not None:
+    if as_json or out is not None:
         settings: dict[str, Setting] = {
             "engine": runner.description,
             "model_set": models.name,
             "codec": graph.codec.name,
             "num_symbols": parsed.num_symbols,
             "precision": precision.value,
+            "num_threads": threads,
             "image_px": f"{picture.shape[1]} x {picture.shape[0]}",
         }
-        write_report(bench_report(stages, settings, command=shlex.join(["semlink", *sys.argv[1:]])), json_path)
+        deliver_report(bench_report(stages, settings, command=command_line()), out, as_json=as_json)
+    if as_json:
+        return
     print_latency(
         f"{models.name} {graph.codec.name} {precision.value}, {runner.description}", stages, console=stdout_console()
     )
@@ -184,43 +186,58 @@ def bench(
 @app.command(epilog="Example: semlink engine verify photos --precision int8")
 def verify(
     folder: Annotated[Path, typer.Argument(help="Images like those of the link, others than int8 was calibrated on.")],
-    model_set: ModelSetName = "builtin",
+    limit: options.Limit = 200,
+    rate: options.Rate = "1/48",
+    model_set: options.ModelSetName = "builtin",
     codec: CodecName = None,
-    rate: RateName = "1/48",
     backend: Backend = "auto",
-    device: Device = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the image encoder.")] = Precision.FP16,
-    num_threads: NumThreads = 2,
-    count: Annotated[int, typer.Option(min=1, help="Most images to compare.")] = 200,
-    engines: Engines = None,
-    as_json: AsJSON = False,
+    device: options.Device = "auto",
+    precision: EncoderPrecision = Precision.FP16,
+    threads: options.Threads = 2,
+    engines: options.EnginesFolder = None,
+    as_json: options.AsJson = False,
+    out: options.OutFile = None,
     config: ConfigFile = None,
 ) -> None:
     """Compare a precision with fp32 in ONNX Runtime on the CPU; fail if they do not agree. int8's result is kept."""
     models, parsed = ModelSet.find(model_set), parse_rate(rate)
-    options = EngineOptions(
-        backend=backend, device=device, precision=precision, num_threads=num_threads, engines=engines
+    if out is not None:
+        require_writable(out)
+    engine_options = EngineOptions(
+        backend=backend, device=device, precision=precision, num_threads=threads, engines=engines
     )
     console = stderr_console()
-    images = _images(folder, count, models, console)
+    images = _images(folder, limit, models, console)
     with build_progress(console) as progress:
-        found = verify_engine(models, options, images, rate=parsed, codec=codec, report=progress)
-    _print_verification(found, models, precision, as_json=as_json)
+        found = verify_engine(models, engine_options, images, rate=parsed, codec=codec, report=progress)
+    if as_json or out is not None:
+        settings: dict[str, Setting] = {
+            "engine": f"{backend} on {device}",
+            "model_set": models.name,
+            "codec": codec,
+            "num_symbols": parsed.num_symbols,
+            "precision": precision.value,
+        }
+        report = VerificationReport(**provenance(command_line()), settings=settings, verification=found)
+        deliver_report(report, out, as_json=as_json)
+    if not as_json:
+        _print_verification(found, models, precision)
+    _judge(found, models, precision)
 
 
-def _print_verification(found: Verification, models: ModelSet, precision: Precision, *, as_json: bool = False) -> None:
-    """Print agreement and time beside fp32's; EngineError if the agreement is below the tolerance."""
-    if as_json:
-        typer.echo(msgspec.json.encode(found).decode())
-    else:
-        title = f"{models.name} {precision.value} beside fp32"
-        cosines = {"feature_cosine": found.feature_cosine, "feature_cosine_least": found.feature_cosine_least}
-        symbols = {"symbol_cosine": found.symbol_cosine, "same_codes": found.same_codes}
-        times = {"latency_ms": found.latency_ms, "fp32_latency_ms": found.fp32_latency_ms}
-        rows = {name: f"{value:.4f}" for name, value in {**cosines, **symbols}.items() if value is not None}
-        rows |= {name: f"{value:.2f}" for name, value in times.items()}
-        counts = {"num_images": str(found.num_images), **rows, "num_threads": str(found.num_threads)}
-        print_counts(title, counts, console=stdout_console())
+def _print_verification(found: Verification, models: ModelSet, precision: Precision) -> None:
+    """Print agreement and time beside fp32's."""
+    cosines = {"feature_cosine": found.feature_cosine, "feature_cosine_least": found.feature_cosine_least}
+    symbols = {"symbol_cosine": found.symbol_cosine, "same_codes": found.same_codes}
+    times = {"latency_ms": found.latency_ms, "fp32_latency_ms": found.fp32_latency_ms}
+    rows = {name: f"{value:.4f}" for name, value in {**cosines, **symbols}.items() if value is not None}
+    rows |= {name: f"{value:.2f}" for name, value in times.items()}
+    counts = {"num_images": str(found.num_images), **rows, "num_threads": str(found.num_threads)}
+    print_counts(f"{models.name} {precision.value} beside fp32", counts, console=stdout_console())
+
+
+def _judge(found: Verification, models: ModelSet, precision: Precision) -> None:
+    """EngineError if the agreement with fp32 is below the tolerance; a warning if the precision saves no time."""
     if not found.is_within(TOLERANCES[precision]):
         raise EngineError(f"{precision.value} of {models.name}: {shortfall(found, precision)}")
     if precision is not Precision.FP32 and not found.is_faster:
@@ -230,10 +247,10 @@ def _print_verification(found: Verification, models: ModelSet, precision: Precis
         )
 
 
-def _images(folder: Path, most: int, models: ModelSet, console: Console) -> list[Tensor]:
-    """Images of a folder as the encoder takes them; of more than `most`, as many that lie evenly among all."""
+def _images(folder: Path, limit: int | None, models: ModelSet, console: Console) -> list[Tensor]:
+    """Images of a folder as the encoder takes them; of more than `limit`, as many that lie evenly among all."""
     files = image_files(folder)
-    rows = np.unique(np.linspace(0, len(files) - 1, min(most, len(files))).astype(int))
+    rows = np.unique(np.linspace(0, len(files) - 1, min(limit or len(files), len(files))).astype(int))
     with progress_bars(console, transient=True) as progress:
         chosen = progress.track([files[row] for row in rows], description="reading images")
         return list(_readable(chosen, models.manifest.encoder.preprocessing))
@@ -248,8 +265,10 @@ def _readable(paths: Iterable[Path], preprocessing: Preprocessing) -> Iterator[T
             _log.warning("skipped: %s", error)
 
 
-def _build_engine(factory: EngineFactory, rate: Rate, codec: str | None, console: Console, *, rebuild: bool) -> None:
+def _build_engine(
+    factory: EngineFactory, rate: SymbolRate, codec: str | None, console: Console, *, rebuild: bool
+) -> None:
     graph = factory.transmitter_graph(rate, codec=codec)
     with build_progress(console) as report:
-        # What is loaded goes again by itself, with the last reference.
+        # The loaded engine is freed with its last reference.
         factory.load(graph.onnx, report=report, rebuild=rebuild)

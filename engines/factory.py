@@ -9,7 +9,14 @@ from pathlib import Path
 from engines.agreement import Verification
 from engines.backends.runner import GraphRunner, Report, load_runner
 from engines.backends.target import choose_target
-from engines.encoder_precision import build_encoder, default_store, encoder_graph, encoder_key, require_verified
+from engines.encoder_precision import (
+    best_precision,
+    build_encoder,
+    default_store,
+    encoder_graph,
+    encoder_key,
+    require_verified,
+)
 from engines.graphs.compose import Stage, compose_features
 from engines.graphs.quantize import Tensor
 from engines.graphs.transmitter import TransmitterGraph, transmitter_graph
@@ -59,6 +66,10 @@ class EngineFactory:
     def require_verified(self) -> None:
         """Refuse int8 that was not verified on this processor; see `engines.encoder_precision.require_verified`."""
         require_verified(self._model_set, self._options.precision, self.store, target=self.target)
+
+    def best_precision(self) -> tuple[Precision, str]:
+        """Choose a precision in place of the options'; see `engines.encoder_precision.best_precision`."""
+        return best_precision(self._model_set, self.store, target=self.target)
 
     def record(self, verification: Verification) -> None:
         """Keep a verification of int8 beside it; other precisions mean the same everywhere, and have no record."""

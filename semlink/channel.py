@@ -153,7 +153,8 @@ def apply_channel(symbols: Symbols, model: AnyChannel, *, snr_db: float, rng: np
     Raises
     ------
     ConfigError
-        If `snr_db` is out of range, see `noise_variance`; or a custom channel changes the shape of the symbols.
+        If `snr_db` is out of range, see `noise_variance`; or a user's channel returns anything but finite
+            symbols of the same shape.
 
     Examples
     --------
@@ -164,18 +165,24 @@ def apply_channel(symbols: Symbols, model: AnyChannel, *, snr_db: float, rng: np
     block = (*symbols.shape[:-1], 1)
     if isinstance(model, CustomChannel):
         noise_variance(snr_db)  # refuses an SNR out of range
-        output = model.apply(symbols, snr_db, rng)
-        if output.symbols.shape != symbols.shape:
-            raise ConfigError(
-                f'channel "{model.value}" must keep the shape of symbols, {symbols.shape}; got {output.symbols.shape}'
-            )
-        return output
+        return _checked(model.apply(symbols, snr_db, rng), model.value, symbols.shape)
     if model is ChannelModel.IDEAL:
         return ChannelOutput(symbols, np.ones(block, dtype=np.complex64), 0.0)
     variance = noise_variance(snr_db)
     gains = _GAINS[model](symbols.shape, rng)
     noise = complex_normal(symbols.shape, rng) * np.float32(np.sqrt(variance))
     return ChannelOutput(np.asarray(gains * symbols + noise, dtype=np.complex64), gains, variance)
+
+
+def _checked(output: ChannelOutput, name: str, shape: tuple[int, ...]) -> ChannelOutput:
+    """ConfigError unless a user's channel returned as many finite symbols as it was given."""
+    if not isinstance(output, ChannelOutput):
+        raise ConfigError(f'channel "{name}" must return a ChannelOutput, got {type(output).__name__}')
+    if output.symbols.shape != shape:
+        raise ConfigError(f'channel "{name}" must keep the shape of symbols, {shape}; got {output.symbols.shape}')
+    if not np.isfinite(output.symbols).all():
+        raise ConfigError(f'channel "{name}" returned symbols that are not finite')
+    return output
 
 
 def _unit_gains(shape: tuple[int, ...], rng: np.random.Generator) -> Symbols:

@@ -7,7 +7,7 @@ otherwise certify the damage.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +16,9 @@ from semlink.channel import AnyChannel, apply_channel, noise_variance
 from semlink.channel_registry import find_channel
 from semlink.errors import DecodeError
 from semlink.frame import Frame, pack, unpack, with_received_codes
-from semlink.iq import count_clipped, dequantize, quantize
+from semlink.iq import MAX_AMPLITUDE, count_clipped, dequantize, quantize, unpair_symbols
+from semlink.rejections import Rejections
+from semlink.sequence import MAX_STREAMS
 from semlink.timing import StageClock
 
 __all__ = ["Channel", "SoftwareChannel"]
@@ -66,7 +68,9 @@ class Channel:
         """Pass one frame through the channel."""
         sent = dequantize(frame.codes, frame.codes_format)
         received = apply_channel(sent, self.model, snr_db=self._snr_db, rng=self._rng).symbols
-        codes = quantize(received, frame.codes_format)
+        # A peer may send cf32 as large as the format holds, and noise must not carry it beyond that.
+        limited = np.clip(unpair_symbols(received), -MAX_AMPLITUDE, MAX_AMPLITUDE).view(np.complex64)
+        codes = quantize(limited, frame.codes_format)
         self._num_values += codes.size
         self._num_clipped += count_clipped(codes, frame.codes_format)
         return with_received_codes(frame, codes)
@@ -93,10 +97,10 @@ class SoftwareChannel:
     ) -> None:
         self.clock = clock or StageClock()
         self.num_forwarded = 0
-        self.rejected: Counter[str] = Counter()
+        self.rejected = Rejections()
         self._channel = Channel(model, snr_db=snr_db, seed=rng)
         self._has_streams = False
-        self._open_streams: set[int] = set()
+        self._open_streams: OrderedDict[int, None] = OrderedDict()
         self._send = send
 
     @property
@@ -118,14 +122,21 @@ class SoftwareChannel:
                     self._check_pilots(frame)
                     data = pack(self._channel.apply(frame))
         except DecodeError as error:
-            self.rejected[str(error).partition(":")[0]] += 1
-            _log.warning("dropped a message: %s", error)
+            self.rejected.count(error)
             return
         with self.clock.stage("send"):
             self._send(data)
         self.num_forwarded += not frame.is_end_of_stream
+        self._note_stream(frame)
+
+    def _note_stream(self, frame: Frame) -> None:
+        """Note a stream as open until its end; of more than `MAX_STREAMS` the one that was idle longest is dropped."""
         self._has_streams = True
-        (self._open_streams.discard if frame.is_end_of_stream else self._open_streams.add)(frame.stream_id)
+        self._open_streams.pop(frame.stream_id, None)
+        if not frame.is_end_of_stream:
+            self._open_streams[frame.stream_id] = None
+            if len(self._open_streams) > MAX_STREAMS:
+                self._open_streams.popitem(last=False)
 
     def _check_pilots(self, frame: Frame) -> None:
         is_new = frame.stream_id not in self._open_streams

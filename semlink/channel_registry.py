@@ -28,7 +28,7 @@ def find_channel(name: str) -> AnyChannel:
     Raises
     ------
     ConfigError
-        If there is none of that name, or the entry point's object is no `CustomChannel`.
+        If there is none of that name, or the entry point's object cannot be loaded or is no `CustomChannel`.
 
     Examples
     --------
@@ -38,7 +38,10 @@ def find_channel(name: str) -> AnyChannel:
     if name in {model.value for model in ChannelModel}:
         return ChannelModel(name)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name):
-        channel = entry.load()
+        try:
+            channel = entry.load()
+        except Exception as error:
+            raise ConfigError(f'channel "{name}": {entry.value} cannot be loaded: {error}') from error
         if not isinstance(channel, CustomChannel):
             raise ConfigError(f'channel "{name}": {entry.value} must be a CustomChannel, got {type(channel).__name__}')
         return channel

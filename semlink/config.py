@@ -73,7 +73,6 @@ ConfigFile = Annotated[
         is_eager=True,
         callback=_apply,
         help="TOML file whose keys are option names; options on the command line take precedence.",
-        show_default=False,
     ),
 ]
 

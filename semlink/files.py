@@ -12,7 +12,16 @@ from typing import IO, Any
 
 import msgspec
 
-__all__ = ["file_sha256", "is_plain_name", "locked_file", "replaced_file", "sync_path", "write_json"]
+__all__ = [
+    "file_sha256",
+    "is_plain_name",
+    "lock",
+    "locked_file",
+    "replaced_file",
+    "sync_path",
+    "try_lock",
+    "write_json",
+]
 
 
 def is_plain_name(name: str) -> bool:
@@ -99,11 +108,25 @@ def locked_file(path: Path) -> IO[bytes]:
     """
     file = path.open("wb")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file.fileno())
     except BaseException:
         file.close()
         raise
     return file
+
+
+def lock(descriptor: int) -> None:
+    """Wait until no other process has the file or folder of a descriptor locked, and lock it until it is closed."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock as `lock` does, but return False at once where another process has it locked."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sync_path(path: Path) -> None:

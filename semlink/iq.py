@@ -205,7 +205,6 @@ def measure_quantization(symbols: Symbols, codes_format: CodesFormat = CodesForm
 
 
 def count_clipped(codes: IQCodes, codes_format: CodesFormat) -> int:
-    """How many I and Q values are at the largest or smallest code; cf32 has none."""
-    if codes_format is CodesFormat.CF32:
-        return 0
-    return int(np.count_nonzero((codes >= codes_format.max_code) | (codes <= -codes_format.max_code)))
+    """How many I and Q values are at the end of the format's range; that of cf32 is `MAX_AMPLITUDE`."""
+    limit = MAX_AMPLITUDE if codes_format is CodesFormat.CF32 else codes_format.max_code
+    return int(np.count_nonzero((codes >= limit) | (codes <= -limit)))

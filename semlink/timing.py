@@ -11,7 +11,12 @@ from contextlib import contextmanager
 import msgspec
 import numpy as np
 
-__all__ = ["LatencySummary", "StageClock", "summarize_latency"]
+__all__ = ["LatencySummary", "StageClock", "elapsed_ms", "summarize_latency"]
+
+
+def elapsed_ms(start_ns: int) -> float:
+    """Milliseconds since a value of `time.perf_counter_ns`."""
+    return (time.perf_counter_ns() - start_ns) / 1e6
 
 
 class LatencySummary(msgspec.Struct, frozen=True):
@@ -65,7 +70,7 @@ class StageClock:
         """Time the body of a with statement; a body that raises is not a sample."""
         start_ns = time.perf_counter_ns()
         yield
-        self.record(name, (time.perf_counter_ns() - start_ns) / 1e6)
+        self.record(name, elapsed_ms(start_ns))
 
     def record(self, name: str, duration_ms: float) -> None:
         """Add a sample that was measured elsewhere."""

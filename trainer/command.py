@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from semlink.cli.options import ENGINE, LINK, MODELS, OUTPUT, SOURCE, Jobs, ModelSetName, Rates, RunsDir, Seed
+from semlink.cli import options
 from semlink.cli.output import notify, stderr_console
 from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, split_list
@@ -40,46 +40,29 @@ semlink train codec --data cifar100 --codec kbsc --rate 64,128 --out models/kbsc
 
 @app.command(epilog=_EPILOG)
 def codec(
-    out: Annotated[
-        Path,
-        typer.Option(help="Folder of the model set to write; it may be that of --model-set.", rich_help_panel=OUTPUT),
-    ],
+    out: Annotated[Path, options.output(help="Folder of the model set to write; it may be that of --model-set.")],
     data: Annotated[
         str,
-        typer.Option(
-            help="Training images: cifar100, a folder of class folders, or one that holds train/<class>.",
-            rich_help_panel=SOURCE,
-        ),
+        options.source(help="Training images: cifar100, a folder of class folders, or one that holds train/<class>."),
     ] = "cifar100",
-    codecs: Annotated[
-        str,
-        typer.Option("--codec", help=f"Comma-separated codecs, of {_TRAINABLE}.", rich_help_panel=MODELS),
-    ] = "nested",
-    rate: Rates = _ALL_RATES,
-    model_set: ModelSetName = "builtin",
-    channel: Annotated[
-        TrainingChannel, typer.Option(help="Channel on which kbsc is trained.", rich_help_panel=LINK)
-    ] = "awgn",
+    codecs: Annotated[str, options.models("--codec", help=f"Comma-separated codecs, of {_TRAINABLE}.")] = "nested",
+    rate: options.Rates = _ALL_RATES,
+    model_set: options.ModelSetName = "builtin",
+    channel: Annotated[TrainingChannel, options.link(help="Channel on which kbsc is trained.")] = "awgn",
     loss: Annotated[
-        ProjectionLoss,
-        typer.Option(help="Loss of the projection head of nested-labels and label.", rich_help_panel=MODELS),
+        ProjectionLoss, options.models(help="Loss of the projection head of nested-labels and label.")
     ] = "proxy",
     objective: Annotated[
         Objective,
-        typer.Option(
-            help="Training loss of kbsc: squared error of the features, similarities to other images, or both.",
-            rich_help_panel=MODELS,
+        options.models(
+            help="Training loss of kbsc: squared error of the features, similarities to other images, or both."
         ),
     ] = "mse",
-    epochs: Annotated[
-        int, typer.Option(help="Largest number of epochs of a run of kbsc.", min=1, rich_help_panel=MODELS)
-    ] = 60,
-    seed: Seed = 0,
-    precision: Annotated[
-        Precision, typer.Option(help="Arithmetic of matrix products in training.", rich_help_panel=ENGINE)
-    ] = "bf16",
-    jobs: Jobs = None,
-    runs_dir: RunsDir = None,
+    epochs: Annotated[int, options.models(help="Largest number of epochs of a run of kbsc.", min=1)] = 60,
+    seed: options.Seed = 0,
+    precision: Annotated[Precision, options.engine(help="Arithmetic of matrix products in training.")] = "bf16",
+    jobs: options.Jobs = None,
+    runs_dir: options.RunsDir = None,
     config: ConfigFile = None,
 ) -> None:
     """Train codecs for your images, and write a model set that a link can run.

@@ -20,7 +20,7 @@ from benchmarks.gpu.encoders import bench_builtin, bench_vit
 from benchmarks.gpu.search import bench_search
 from benchmarks.gpu.timing import DeviceBench
 from benchmarks.report.schemas import DeviceReport
-from semlink.cli.options import ENGINE, Threads
+from semlink.cli import options
 from semlink.config import split_list
 from semlink.errors import ConfigError
 from semlink.machine import describe_device
@@ -39,21 +39,15 @@ class Processor(str, Enum):
 
 
 def main(
-    device: Annotated[Processor, typer.Option(help="Device to time.", rich_help_panel=ENGINE)] = Processor.GPU,
-    sizes: Annotated[
-        str, typer.Option(help="Comma-separated numbers of entries to search.", rich_help_panel=ENGINE)
-    ] = ",".join(map(str, SIZES)),
-    kb_entries: Annotated[
-        int, typer.Option(min=1, help="Entries of the knowledge base of the whole link.", rich_help_panel=ENGINE)
-    ] = 5_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed calls of each part.", rich_help_panel=ENGINE)] = 300,
-    warm_up: Annotated[
-        int, typer.Option(min=1, help="Calls of each part that are not timed.", rich_help_panel=ENGINE)
-    ] = 30,
-    threads: Threads = torch.get_num_threads(),
-    parts: Annotated[
-        str, typer.Option(help=f"Comma-separated parts, of {', '.join(PARTS)}.", rich_help_panel=ENGINE)
-    ] = ",".join(PARTS),
+    device: Annotated[Processor, options.engine(help="Device to time.")] = Processor.GPU,
+    sizes: Annotated[str, options.engine(help="Comma-separated numbers of entries to search.")] = ",".join(
+        map(str, SIZES)
+    ),
+    kb_entries: Annotated[int, options.engine(min=1, help="Entries of the knowledge base of the whole link.")] = 5_000,
+    rounds: Annotated[int, options.engine(min=1, help="Timed calls of each part.")] = 300,
+    warm_up: Annotated[int, options.engine(min=1, help="Calls of each part that are not timed.")] = 30,
+    threads: options.Threads = torch.get_num_threads(),
+    parts: Annotated[str, options.engine(help=f"Comma-separated parts, of {', '.join(PARTS)}.")] = ",".join(PARTS),
     out: ReportPath = HERE / "results" / "latency-gpu.json",
 ) -> None:
     """Time encoders, decoding, exact search and the whole link on one device; exit code 1 if a result was wrong."""

@@ -18,7 +18,7 @@ from benchmarks.gpu.timing import DeviceBench, SkipPart, host_free_bytes
 from edge_rx.decoders.base import Candidate
 from edge_rx.decoders.feature import feature_decoders
 from edge_rx.decoders.options import DecoderOptions
-from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import SearchPrecision
 from edge_rx.kb.index import FlatIndex, open_search_device
 from edge_rx.noise import NoiseEstimator
 from engines.models.codecs import PerRateCodec
@@ -53,7 +53,7 @@ def _bench_precision(bench: DeviceBench, size: int, precision: SearchPrecision, 
     assert isinstance(codec, PerRateCodec)
     symbols, queries = _random_queries(codec)
     expected = best_cosines(queries, size, bench.device)[:, 0]
-    index = FlatIndex(DIM, num_threads=torch.get_num_threads(), gpu=open_search_device(SearchDevice.GPU, precision))
+    index = FlatIndex(DIM, num_threads=torch.get_num_threads(), gpu=open_search_device("gpu", precision))
     for _, block in queries.blocks(size, bench.device):
         index.add(block.cpu().numpy())
     # The part of a knowledge base that a decoder uses.

@@ -16,7 +16,7 @@ from edge_rx.decoders.options import DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
-from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import SearchPrecision
 from edge_rx.kb.index import open_search_device
 from edge_rx.match import Match
 from edge_rx.pipeline import Receiver
@@ -41,12 +41,12 @@ _TRANSMITTERS = (
     ("tensorrt", Precision.FP16),
 )
 _RECEIVERS = (
-    ("nested", "onnxruntime", SearchDevice.CPU, SearchPrecision.FP32),
-    ("nested", "onnxruntime", SearchDevice.GPU, SearchPrecision.FP32),
-    ("nested", "onnxruntime", SearchDevice.GPU, SearchPrecision.FP16),
-    ("kbsc", "onnxruntime", SearchDevice.CPU, SearchPrecision.FP32),
-    ("kbsc", "onnxruntime", SearchDevice.GPU, SearchPrecision.FP16),
-    ("kbsc", "tensorrt", SearchDevice.GPU, SearchPrecision.FP16),
+    ("nested", "onnxruntime", "cpu", SearchPrecision.FP32),
+    ("nested", "onnxruntime", "gpu", SearchPrecision.FP32),
+    ("nested", "onnxruntime", "gpu", SearchPrecision.FP16),
+    ("kbsc", "onnxruntime", "cpu", SearchPrecision.FP32),
+    ("kbsc", "onnxruntime", "gpu", SearchPrecision.FP16),
+    ("kbsc", "tensorrt", "gpu", SearchPrecision.FP16),
 )
 """Codec, backend of its decoder network if it has one, and search; in the last the query stays on the GPU."""
 
@@ -65,7 +65,7 @@ def bench_link(bench: DeviceBench, num_entries: int) -> None:
         build_knowledge_base([*known, *others], kb, encoder, codecs=models.codecs)
         for backend, precision in _TRANSMITTERS:
             for codec, decoder_backend, device, search_precision in _RECEIVERS:
-                search = f"{device.value}_{search_precision.value}"
+                search = f"{device}_{search_precision.value}"
                 transmitter = f"{codec}_{backend}_{precision.value}"
                 decoder = f"decoder_{decoder_backend}_" if codec == "kbsc" else ""
                 name = f"end_to_end_loopback_{num_entries}_entries_{transmitter}_{decoder}search_{search}"
@@ -127,11 +127,11 @@ def _time_link(
         bench.time(name, send_and_match, check, has_events=False, notes=notes)
 
 
-def _require(bench: DeviceBench, backends: set[str], device: SearchDevice) -> None:
+def _require(bench: DeviceBench, backends: set[str], device: str) -> None:
     """Skip a part that needs a GPU or packages that this machine lacks."""
     if "tensorrt" in backends:
         bench.require_tensorrt()
-    if not bench.is_cuda and device is SearchDevice.GPU:
+    if not bench.is_cuda and device == "gpu":
         raise SkipPart("needs a GPU")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.gpu.timing import DeviceBench, SkipPart, captured, host_free_bytes
-from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import SearchPrecision
 from edge_rx.kb.index import InnerProductIndex, open_search_device
 from semlink.iq import dequantize
 from trainer.codecs.kbsc import KbscNetwork
@@ -67,6 +67,43 @@ class Queries:
             yield start, block
 
 
+@dataclass(frozen=True, eq=False)
+class _Checker:
+    """The query's own vector must come first, and the cosines be the CPU's."""
+
+    ids: torch.Tensor
+    cosines: np.ndarray
+    tolerance: float
+
+    def __call__(self, number: int, matches: tuple[torch.Tensor, torch.Tensor]) -> None:
+        scores, ids = matches
+        query = number % NUM_QUERIES
+        if int(ids[0, 0]) != int(self.ids[query]):
+            raise RuntimeError(f"query {query}: found {int(ids[0, 0])}, expected {int(self.ids[query])}")
+        error = float(np.abs(scores[0].numpy() - self.cosines[query]).max())
+        if not error <= self.tolerance:
+            raise RuntimeError(f"query {query}: cosines differ from the CPU's by {error:.1e}, over {self.tolerance}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """A search to time.
+
+    Attributes
+    ----------
+    size : number of entries
+    expected : the largest cosines of each query, as `best_cosines` gives them
+    """
+
+    queries: Queries
+    size: int
+    precision: SearchPrecision
+    expected: np.ndarray
+
+    def checker(self, num_matches: int) -> _Checker:
+        return _Checker(self.queries.ids(self.size), self.expected[:, :num_matches], TOLERANCE[self.precision])
+
+
 def bench_search(bench: DeviceBench, size: int) -> None:
     """Time every way to search `size` entries."""
     queries = Queries.random()
@@ -78,12 +115,13 @@ def bench_search(bench: DeviceBench, size: int) -> None:
         return
     (expected,) = references
     for precision in SearchPrecision:
+        case = _Case(queries, size, precision, expected)
         stem = f"decode_and_search_{size}_x_{DIM}_{precision.value}"
         with bench.part(stem):
-            _bench_torch(bench, queries, size, precision, expected, stem)
+            _bench_torch(bench, case, stem)
         stem = f"search_{size}_x_{DIM}_{precision.value}_faiss"
         with bench.part(stem):
-            _bench_faiss(bench, queries, size, precision, expected, stem)
+            _bench_faiss(bench, case, stem)
 
 
 def _code_step() -> float:
@@ -100,15 +138,9 @@ def best_cosines(queries: Queries, size: int, device: torch.device) -> np.ndarra
     return best
 
 
-def _bench_torch(
-    bench: DeviceBench,
-    queries: Queries,
-    size: int,
-    precision: SearchPrecision,
-    expected: np.ndarray,
-    stem: str,
-) -> None:
-    dtype = _DTYPES[precision]
+def _bench_torch(bench: DeviceBench, case: _Case, stem: str) -> None:
+    queries, size = case.queries, case.size
+    dtype = _DTYPES[case.precision]
     num_bytes = size * DIM * dtype.itemsize
     bench.require_free(num_bytes + 4 * DIM * _BLOCK + 16 * size)
     vectors = torch.empty((size, DIM), dtype=dtype, device=bench.device)
@@ -126,9 +158,9 @@ def _bench_torch(
                 bench.time(
                     name,
                     receiver.match,
-                    _Checker(queries.ids(size), expected[:, :num_matches], TOLERANCE[precision]),
+                    case.checker(num_matches),
                     notes={
-                        "precision": precision.value,
+                        "precision": case.precision.value,
                         "scores": receiver.scores_precision,
                         "cuda_graph": is_graph,
                     },
@@ -200,18 +232,12 @@ def _mm_widens(device: torch.device) -> bool:
         return False
 
 
-def _bench_faiss(
-    bench: DeviceBench,
-    queries: Queries,
-    size: int,
-    precision: SearchPrecision,
-    expected: np.ndarray,
-    stem: str,
-) -> None:
+def _bench_faiss(bench: DeviceBench, case: _Case, stem: str) -> None:
     """The search of `semlink rx`: the query is copied to the GPU and the result back."""
-    if not bench.is_cuda and precision is not SearchPrecision.FP32:
+    queries, size = case.queries, case.size
+    if not bench.is_cuda and case.precision is not SearchPrecision.FP32:
         raise SkipPart("a CPU searches in fp32")
-    gpu = open_search_device(SearchDevice.GPU, precision) if bench.is_cuda else None
+    gpu = open_search_device("gpu", case.precision) if bench.is_cuda else None
     num_bytes = 4 * size * DIM
     # The array, and FAISS's copy of it.
     if 2 * num_bytes > 0.9 * host_free_bytes():
@@ -231,27 +257,9 @@ def _bench_faiss(
         bench.time(
             f"{stem}_top_{num_matches}",
             match,
-            _Checker(queries.ids(size), expected[:, :num_matches], TOLERANCE[precision]),
+            case.checker(num_matches),
             has_events=False,
-            notes={"precision": precision.value},
-            bytes_moved=size * DIM * (2 if precision is SearchPrecision.FP16 else 4),
+            notes={"precision": case.precision.value},
+            bytes_moved=size * DIM * (2 if case.precision is SearchPrecision.FP16 else 4),
             operations=2 * size * DIM,
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Checker:
-    """The query's own vector must come first, and the cosines be the CPU's."""
-
-    ids: torch.Tensor
-    cosines: np.ndarray
-    tolerance: float
-
-    def __call__(self, number: int, matches: tuple[torch.Tensor, torch.Tensor]) -> None:
-        scores, ids = matches
-        query = number % NUM_QUERIES
-        if int(ids[0, 0]) != int(self.ids[query]):
-            raise RuntimeError(f"query {query}: found {int(ids[0, 0])}, expected {int(self.ids[query])}")
-        error = float(np.abs(scores[0].numpy() - self.cosines[query]).max())
-        if not error <= self.tolerance:
-            raise RuntimeError(f"query {query}: cosines differ from the CPU's by {error:.1e}, over {self.tolerance}")

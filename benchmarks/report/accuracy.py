@@ -57,21 +57,13 @@ def _verdict(report: EvaluationReport) -> str:
 def evaluation_table(cells: Sequence[CellSummary]) -> Table:
     """Rows of codec, channel and rate, columns of SNR."""
     snr_db = sorted({cell.snr_db for cell in cells})
-    by_position = {(cell.codec, cell.channel, cell.num_symbols, cell.snr_db): cell for cell in cells}
+    texts = {(cell.codec, cell.channel, cell.num_symbols, cell.snr_db): cell.accuracy_text for cell in cells}
     rows = []
     for codec, channel, num_symbols in dict.fromkeys((cell.codec, cell.channel, cell.num_symbols) for cell in cells):
-        values = [by_position.get((codec, channel, num_symbols, snr)) for snr in snr_db]
-        rows.append((codec, channel, str(num_symbols), *map(_cell_text, values)))
+        values = [texts.get((codec, channel, num_symbols, snr), "") for snr in snr_db]
+        rows.append((codec, channel, str(num_symbols), *values))
     headers = ("codec", "channel", "symbols", *(f"{snr:g} dB" for snr in snr_db))
     return Table.of(headers, rows, text_columns=["codec", "channel"])
-
-
-def _cell_text(cell: CellSummary | None) -> str:
-    if cell is None:
-        return ""
-    if cell.semantic_accuracy_high is None:
-        return f"{cell.semantic_accuracy:.3f}"
-    return f"{cell.semantic_accuracy:.3f} ±{cell.semantic_accuracy_high - cell.semantic_accuracy:.3f}"
 
 
 def study_curves(report: StudyReport) -> dict[str, dict[Position, Interval]]:

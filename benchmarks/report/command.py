@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from benchmarks.report.compare import DEFAULT_LEAST_CHANGE
@@ -15,8 +14,8 @@ from benchmarks.report.page import Page
 from benchmarks.report.peaks import Peaks
 from benchmarks.report.render import as_markdown, write_page
 from benchmarks.report.sections import comparison_section, report_section
-from semlink.cli.options import ENGINE, OUTPUT, AsJson
-from semlink.cli.output import notify, stderr_console
+from semlink.cli import options
+from semlink.cli.output import notify, print_json, stderr_console
 from semlink.config import ConfigFile
 
 __all__ = ["app"]
@@ -25,11 +24,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Show reports
 
 OutPage = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        help="Page to write, .html or .md, with charts; by default Markdown without charts on standard output.",
-        show_default=False,
-        rich_help_panel=OUTPUT,
+    options.output(
+        "--out", help="Page to write, .html or .md, with charts; by default Markdown without charts on standard output."
     ),
 ]
 
@@ -45,16 +41,9 @@ def show(
     files: Annotated[list[Path], typer.Argument(help="JSON reports of any kind.")],
     peak_gb_s: Annotated[
         float | None,
-        typer.Option(
-            help="Bandwidth of the memory in GB/s; adds the least time that each stage could take.",
-            show_default=False,
-            rich_help_panel=ENGINE,
-        ),
+        options.engine(help="Bandwidth of the memory in GB/s; adds the least time that each stage could take."),
     ] = None,
-    peak_tflop_s: Annotated[
-        float | None,
-        typer.Option(help="Peak arithmetic in TFLOP/s, likewise.", show_default=False, rich_help_panel=ENGINE),
-    ] = None,
+    peak_tflop_s: Annotated[float | None, options.engine(help="Peak arithmetic in TFLOP/s, likewise.")] = None,
     out: OutPage = None,
     config: ConfigFile = None,
 ) -> None:
@@ -68,13 +57,9 @@ def compare(
     new: Annotated[Path, typer.Argument(help="Report of the new measurement.")],
     old: Annotated[Path, typer.Argument(help="Report of the old measurement, of the same kind.")],
     least_change: Annotated[
-        float,
-        typer.Option(
-            help="Smallest change of p50 that counts, in per cent; lower it if clocks are locked.",
-            rich_help_panel=OUTPUT,
-        ),
+        float, options.output(help="Smallest change of p50 that counts, in per cent; lower it if clocks are locked.")
     ] = 100 * DEFAULT_LEAST_CHANGE,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     out: OutPage = None,
     config: ConfigFile = None,
 ) -> None:
@@ -82,7 +67,7 @@ def compare(
     newer, older = read_report_file(new).report, read_report_file(old).report
     comparison = compare_reports(newer, older, least_change=least_change / 100)
     if as_json:
-        print(msgspec.json.encode(comparison).decode())
+        print_json(comparison)
     if out is not None or not as_json:
         _write(Page("Comparison", (comparison_section(comparison, newer, older),)), out)
 

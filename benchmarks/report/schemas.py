@@ -14,6 +14,8 @@ from semlink.report import Report
 __all__ = [
     "DevicePart",
     "DeviceReport",
+    "Int8Agreement",
+    "Int8Report",
     "Point",
     "PrecisionReport",
     "PrecisionRow",
@@ -168,3 +170,34 @@ class QuantizationReport(Report, frozen=True, kw_only=True):
 
     kind: Literal["quantization"] = "quantization"
     rows: list[QuantizationRow]
+
+
+class Int8Agreement(msgspec.Struct, frozen=True):
+    """Agreement of int8 with fp32 on one set of images and one processor.
+
+    Attributes
+    ----------
+    weights : what the largest int8 is in each output channel
+    feature_cosine, feature_cosine_least : of features, mean and least
+    symbol_cosine : of `nested`'s symbols, mean; None for an encoder without a codec
+    same_nearest : share of the images whose nearest of other images, all in fp32, is fp32's
+    same_features : share of the images whose features are, bit for bit, those on the machine itself
+    """
+
+    encoder: str
+    weights: str
+    images: str
+    processor: str
+    num_images: int
+    feature_cosine: float
+    feature_cosine_least: float
+    symbol_cosine: float | None
+    same_nearest: float
+    same_features: float
+
+
+class Int8Report(Report, frozen=True, kw_only=True):
+    """Result of `benchmarks.int8_processors`; a stage is an encoder with fp32 or with a range of int8 weights."""
+
+    kind: Literal["int8"] = "int8"
+    rows: list[Int8Agreement]

@@ -36,7 +36,7 @@ def main(
                 x_label=study.x_label,
                 points=points,
             )
-            write_report(report, ROOT / study.report)
+            write_report(report, ROOT / study.path)
             draw_study(report, ROOT / study.figure)
             context.progress.console.print(f"measured {study.name}")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks.published import Published
 from benchmarks.report.schemas import Point
 from benchmarks.studies.codes import decisions, error_detection, nesting, no_compression, objectives, rate_sweep
 from benchmarks.studies.conditions import feedback, other_channel, power_shares
@@ -17,7 +17,7 @@ __all__ = ["STUDIES", "Study"]
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Published):
     """A question, and how it is answered.
 
     Attributes
@@ -27,21 +27,12 @@ class Study:
     measure : yields the points of the figure
     """
 
-    name: str
+    prefix = "study"
+
     title: str
     text: str
     x_label: str
     measure: Callable[[StudyContext], Iterator[Point]]
-
-    @property
-    def report(self) -> Path:
-        """The committed report, in the checkout."""
-        return Path("benchmarks", "results", f"study-{self.name}.json")
-
-    @property
-    def figure(self) -> Path:
-        """The figure, in the checkout."""
-        return Path("docs", f"study-{self.name}.png")
 
 
 STUDIES = (

@@ -21,7 +21,7 @@ from semlink.errors import DecodeError, EngineError
 from semlink.iq import Symbols
 from semlink.rates import Rate
 
-__all__ = ["Candidate", "Decoder", "Observation", "Query", "check_length", "host_query"]
+__all__ = ["Candidate", "Decoder", "Observation", "Query", "check_length", "check_symbols", "host_query"]
 
 Observation: TypeAlias = npt.NDArray[np.float32]
 """(batch, ...): equalised transmissions, as the decoder's network or search reads them."""
@@ -76,6 +76,17 @@ def check_length(received: Symbols, rate: Rate, num_pilots: int) -> None:
             f"symbols do not fit their models: received {received.shape},"
             f" rate {rate.name} with {num_pilots} pilots has ({num_pilots + rate.num_symbols},)"
         )
+
+
+def check_symbols(symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_reals: int) -> None:
+    """DecodeError for symbols that a search would answer at random: of another rate, NaN, or without a variance."""
+    if symbols.ndim != 2 or 2 * symbols.shape[1] != num_reals or noise_variance.shape != symbols.shape[:1]:
+        raise DecodeError(
+            f"symbols do not fit their rate: received {symbols.shape} with {noise_variance.shape} noise variances,"
+            f" the signals are of {num_reals // 2} symbols"
+        )
+    if not (np.isfinite(symbols).all() and np.isfinite(noise_variance).all() and (noise_variance > 0).all()):
+        raise DecodeError("symbols cannot be weighed: they, or their noise variance, are not finite and positive")
 
 
 def host_query(query: Query) -> FloatArray:

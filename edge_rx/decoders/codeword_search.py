@@ -7,7 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.decoders.map_detector import check_symbols
+from edge_rx.decoders.base import check_symbols
 from edge_rx.decoders.ranking import NUM_CANDIDATES, RankedEntries, probabilities
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.index import EntryIds, InnerProductIndex

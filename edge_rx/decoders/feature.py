@@ -173,6 +173,12 @@ def feature_decoders(
             batch=options.batch_size,
         )
         with options.building() as report:
-            runner = TensorRtRunner(graph, store=store, stays_on_device=True, report=report)
+            runner = TensorRtRunner(
+                graph,
+                store=store,
+                device_index=options.gpu.number if options.gpu else 0,
+                stays_on_device=True,
+                report=report,
+            )
         decoders[codec.fingerprint(rate)] = GpuDecoder(codec.name, runner, rate, knowledge_base)
     return decoders

@@ -23,13 +23,13 @@ from copy import copy
 import numpy as np
 import numpy.typing as npt
 
+from edge_rx.decoders.base import check_symbols
 from edge_rx.decoders.ranking import NUM_CANDIDATES, RankedEntries, expected_similarity, merge_entries, probabilities
 from edge_rx.decoders.templates import SignalTemplates
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.index import InnerProductIndex
 from engines.models.arrays import FloatArray
 from engines.models.codebook import repeat
-from semlink.errors import DecodeError
 from semlink.iq import Symbols, unpair_symbols
 from semlink.rates import Rate
 
@@ -180,14 +180,3 @@ def _unit_power(prefix: FloatArray) -> FloatArray:
     """Normalise as the transmitter does: mean |x|^2 = 1, half of it in each real."""
     lengths = np.linalg.norm(prefix, axis=1, keepdims=True)
     return np.asarray(prefix * np.sqrt(prefix.shape[1] / 2) / np.maximum(lengths, np.finfo(np.float32).tiny))
-
-
-def check_symbols(symbols: Symbols, noise_variance: npt.NDArray[np.float64], *, num_reals: int) -> None:
-    """DecodeError for symbols that a search would answer at random: of another rate, NaN, or without a variance."""
-    if symbols.ndim != 2 or 2 * symbols.shape[1] != num_reals or noise_variance.shape != symbols.shape[:1]:
-        raise DecodeError(
-            f"symbols do not fit their rate: received {symbols.shape} with {noise_variance.shape} noise variances,"
-            f" the signals are of {num_reals // 2} symbols"
-        )
-    if not (np.isfinite(symbols).all() and np.isfinite(noise_variance).all() and (noise_variance > 0).all()):
-        raise DecodeError("symbols cannot be weighed: they, or their noise variance, are not finite and positive")

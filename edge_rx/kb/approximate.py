@@ -86,20 +86,20 @@ def lists_on_cpu(faiss: Any, index: Any) -> Any:
         faiss.omp_set_num_threads(num_threads)
 
 
-def lists_on_gpu(faiss: Any, resources: Any, index: Any, *, is_half: bool) -> Any:
-    """The same on the first GPU; `is_half` holds vectors in half precision."""
+def lists_on_gpu(faiss: Any, resources: Any, index: Any, *, is_half: bool, number: int) -> Any:
+    """The same on GPU `number`; `is_half` holds vectors in half precision."""
     lists = InvertedLists.of(index.ntotal)
     kind = (resources, index.d, lists.num_lists)
     if is_half:
         config = faiss.GpuIndexIVFScalarQuantizerConfig()
-        config.device = 0
+        config.device = number
         # The vectors themselves and not what is left of them beside a centroid: that would be another product.
         sorted_index = faiss.GpuIndexIVFScalarQuantizer(
             *kind, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False, config
         )
     else:
         config = faiss.GpuIndexIVFFlatConfig()
-        config.device = 0
+        config.device = number
         sorted_index = faiss.GpuIndexIVFFlat(*kind, faiss.METRIC_INNER_PRODUCT, config)
     return _filled(sorted_index, lists, _vectors(faiss, index))
 
@@ -113,8 +113,8 @@ def _filled(sorted_index: Any, lists: InvertedLists, vectors: npt.NDArray[np.flo
     return sorted_index
 
 
-def cagra_on_gpu(faiss: Any, resources: Any, index: Any) -> Any:
-    """Make a graph of neighbours on the first GPU; it gives squared distances, which rank unit vectors as cosines do.
+def cagra_on_gpu(faiss: Any, resources: Any, index: Any, *, number: int) -> Any:
+    """Make a graph of neighbours on GPU `number`; it gives squared distances, which rank unit vectors as cosines do.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def cagra_on_gpu(faiss: Any, resources: Any, index: Any) -> Any:
             f"search index cagra is for at least {_MIN_CAGRA_ENTRIES} entries, got {index.ntotal}; --search-index flat"
         )
     config = faiss.GpuIndexCagraConfig()
-    config.device = 0
+    config.device = number
     graph = faiss.GpuIndexCagra(resources, index.d, faiss.METRIC_L2, config)
     graph.train(_vectors(faiss, index))
     return graph

@@ -15,8 +15,8 @@ from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.kb.project import entry_codebook, project_knowledge_base
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
-from semlink.cli.options import AsJson, BatchSize, ModelSetName, Threads
-from semlink.cli.output import stdout_console
+from semlink.cli import options
+from semlink.cli.output import print_json, stdout_console
 from semlink.config import ConfigFile
 from semlink.errors import KnowledgeBaseError
 from semlink.files import replaced_file
@@ -36,13 +36,13 @@ KBFolder = Annotated[Path, typer.Argument(metavar="KB", help="Folder of the know
 
 @app.command(epilog="Example: semlink kb build my-photos --out my-kb --model-set builtin")
 def build(
-    folder: Annotated[Path, typer.Argument(help="Folder of images; its subfolders are labels.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the new knowledge base.", show_default=False)],
-    model_set: ModelSetName = "builtin",
+    folder: Annotated[Path, typer.Argument(help="Folder of images; its subfolders are labels.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new knowledge base.")],
+    model_set: options.ModelSetName = "builtin",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing knowledge base, in one step.")] = False,
-    batch_size: BatchSize = 32,
-    num_threads: Threads = 1,
-    as_json: AsJson = False,
+    batch_size: options.BatchSize = 32,
+    num_threads: options.Threads = 1,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Build a knowledge base from a folder of class folders, or from a flat folder without labels."""
@@ -58,13 +58,13 @@ def build(
         show_progress=True,
     )
     if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
+        print_json(report)
         return
     print(f"{out}: {report.num_entries} entries, {len(report.skipped)} images skipped")
 
 
 @app.command(epilog="Example: semlink kb info my-kb --json")
-def info(folder: KBFolder, as_json: AsJson = False) -> None:
+def info(folder: KBFolder, as_json: options.AsJson = False) -> None:
     """Describe a knowledge base: its entries, labels and encoder."""
     with KnowledgeBase.open(folder) as knowledge_base:
         described = {
@@ -73,7 +73,7 @@ def info(folder: KBFolder, as_json: AsJson = False) -> None:
             "labels": knowledge_base.labels(),
         }
     if as_json:
-        typer.echo(msgspec.json.encode(described).decode())
+        print_json(described)
         return
     table = Table("", Column(escape(str(folder)), overflow="fold"))
     for name, value in msgspec.structs.asdict(knowledge_base.manifest).items():
@@ -86,12 +86,12 @@ def info(folder: KBFolder, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: semlink kb verify my-kb && echo whole")
-def verify(folder: KBFolder, as_json: AsJson = False) -> None:
+def verify(folder: KBFolder, as_json: options.AsJson = False) -> None:
     """Check every file of a knowledge base; exit code 6 if one is damaged."""
     with KnowledgeBase.open(folder) as knowledge_base:
         problems = knowledge_base.verify()
     if as_json:
-        typer.echo(msgspec.json.encode({"problems": problems}).decode())
+        print_json({"problems": problems})
     else:
         print("\n".join(problems) or f"{folder}: whole, {knowledge_base.num_entries} entries")
     if problems:
@@ -101,11 +101,11 @@ def verify(folder: KBFolder, as_json: AsJson = False) -> None:
 @app.command(epilog="Example: semlink kb search my-kb picture.jpg --top 5")
 def search(
     folder: KBFolder,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image to search for.", show_default=False)],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image to search for.")],
     top: Annotated[int, typer.Option(min=1, help="Number of matches.")] = 5,
-    model_set: ModelSetName = "builtin",
-    num_threads: Threads = 1,
-    as_json: AsJson = False,
+    model_set: options.ModelSetName = "builtin",
+    num_threads: options.Threads = 1,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Find the images nearest in meaning to an image, without a channel."""
@@ -116,7 +116,7 @@ def search(
         features = ImageEncoder(models, num_threads=num_threads).encode([load_image(image)])
         neighbours = knowledge_base.nearest(features[0], num_matches=top)
     if as_json:
-        typer.echo(msgspec.json.encode({"matches": neighbours}).decode())
+        print_json({"matches": neighbours})
         return
     table = Table("score", "entry", "label", "source")
     for neighbour in neighbours:
@@ -128,9 +128,9 @@ def search(
 @app.command(epilog="Example: semlink kb project my-kb --model-set models/mine")
 def project(
     folder: KBFolder,
-    model_set: ModelSetName = "builtin",
-    num_threads: Threads = 1,
-    as_json: AsJson = False,
+    model_set: options.ModelSetName = "builtin",
+    num_threads: options.Threads = 1,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Add the projected vectors of a model set's codecs to a knowledge base; its images are not read.
@@ -139,7 +139,7 @@ def project(
     """
     codecs = project_knowledge_base(folder, ModelSet.find(model_set), num_threads=num_threads)
     if as_json:
-        typer.echo(msgspec.json.encode({"codecs": codecs}).decode())
+        print_json({"codecs": codecs})
     else:
         print(f"{folder}: has projected vectors of {', '.join(codecs)} of {model_set}, in place of any of that name")
 
@@ -147,15 +147,13 @@ def project(
 @app.command("export-entries", epilog="Example: semlink kb export-entries my-kb --out entries.npz")
 def export_entries(
     folder: KBFolder,
-    out: Annotated[Path, typer.Option(help="File to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write.")],
     codec: Annotated[
         str | None,
-        typer.Option(
-            help="Codec with a projection head, in whose space the nearest entry is found.", show_default=False
-        ),
+        typer.Option(help="Codec with a projection head, in whose space the nearest entry is found."),
     ] = None,
-    model_set: ModelSetName = "builtin",
-    as_json: AsJson = False,
+    model_set: options.ModelSetName = "builtin",
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Write the entry codebook with which a transmitter finds the nearest entry itself: `semlink tx --entries`.
@@ -171,6 +169,6 @@ def export_entries(
         raise KnowledgeBaseError(f"{out}: cannot be written: {error.strerror}") from None
     num_entries = len(codebook.codes)
     if as_json:
-        typer.echo(msgspec.json.encode({"num_entries": num_entries, "num_bytes": len(data)}).decode())
+        print_json({"num_entries": num_entries, "num_bytes": len(data)})
     else:
         print(f"{out}: entry codebook of {num_entries} entries, {len(data) / 1e6:.1f} MB")

@@ -20,9 +20,10 @@ import numpy.typing as npt
 from edge_rx.kb.approximate import SearchIndex, cagra_on_gpu, lists_on_gpu
 from engines.backends.cuda_driver import probe_driver
 from engines.backends.runner import DeviceView
+from engines.backends.target import CPU, Device
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, install_command
 
-__all__ = ["GpuSearch", "HeldVectors", "SearchDevice", "SearchPrecision", "choose_gpu_search", "last_line"]
+__all__ = ["GpuSearch", "HeldVectors", "SearchPrecision", "choose_gpu_search", "last_line"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,14 +36,6 @@ _TEMPORARY_BYTES = 256 * 2**20
 _FIX = f"pip uninstall faiss-cpu, then {install_command('gpu')}; or --device cpu"
 
 
-class SearchDevice(str, Enum):
-    """Where a receiver searches."""
-
-    CPU = "cpu"
-    GPU = "gpu"
-    AUTO = "auto"
-
-
 class SearchPrecision(str, Enum):
     """How a GPU holds the vectors that it searches; products are summed in single precision."""
 
@@ -51,16 +44,17 @@ class SearchPrecision(str, Enum):
 
 
 class GpuSearch:
-    """The first GPU, for the searches of one process; make one, and use it from one thread at a time.
+    """A GPU, for the searches of one process; make one, and use it from one thread at a time.
 
     Parameters
     ----------
     faiss : the module, of a build for GPUs
     precision : of the vectors held
+    number : number of the GPU, in the driver's order
     """
 
-    def __init__(self, faiss: Any, precision: SearchPrecision = SearchPrecision.FP32) -> None:
-        self.precision = precision
+    def __init__(self, faiss: Any, precision: SearchPrecision = SearchPrecision.FP32, *, number: int = 0) -> None:
+        self.precision, self.number = precision, number
         self.faiss = faiss
         self._resources = self.guarded(faiss.StandardGpuResources, _TEMPORARY_BYTES)
         self.guarded(lambda: self._resources.setTempMemory(_TEMPORARY_BYTES), _TEMPORARY_BYTES)
@@ -81,8 +75,10 @@ class GpuSearch:
         num_bytes = index.ntotal * index.d * (2 if is_half else 4)
         make = {
             SearchIndex.FLAT: lambda: self._flat(index, is_half=is_half),
-            SearchIndex.IVF: lambda: lists_on_gpu(self.faiss, self._resources, index, is_half=is_half),
-            SearchIndex.CAGRA: lambda: cagra_on_gpu(self.faiss, self._resources, index),
+            SearchIndex.IVF: lambda: lists_on_gpu(
+                self.faiss, self._resources, index, is_half=is_half, number=self.number
+            ),
+            SearchIndex.CAGRA: lambda: cagra_on_gpu(self.faiss, self._resources, index, number=self.number),
         }
         held = self.guarded(make[kind], num_bytes)
         description = (kind.value, index.ntotal, index.d, self.precision.value, num_bytes)
@@ -91,7 +87,7 @@ class GpuSearch:
 
     def _flat(self, index: Any, *, is_half: bool) -> Any:
         config = self.faiss.GpuIndexFlatConfig()
-        config.device = 0
+        config.device = self.number
         config.useFloat16 = is_half
         return self.faiss.GpuIndexFlatIP(self._resources, index, config)
 
@@ -122,7 +118,7 @@ class HeldVectors:
     def search(
         self, queries: npt.NDArray[np.float32], num_matches: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Largest inner products (q, m) and their places, best first, as faiss gives them on a CPU.
+        """Largest inner products (q, m) and their row numbers, best first, as faiss gives them on a CPU.
 
         Raises
         ------
@@ -133,29 +129,29 @@ class HeldVectors:
         """
         self._check(num_matches)
         if self._gpu.precision is SearchPrecision.FP32:
-            products, places = self._gpu.guarded(lambda: self._index.search(queries, num_matches), self._num_bytes)
-            return self._products(products), places
+            products, rows = self._gpu.guarded(lambda: self._index.search(queries, num_matches), self._num_bytes)
+            return self._products(products), rows
         # The GPU rounds queries to half precision too, which ends at 65504: with much noise a query is beyond that.
         largest = np.maximum(np.abs(queries).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        products, places = self._gpu.guarded(
+        products, rows = self._gpu.guarded(
             lambda: self._index.search(np.ascontiguousarray(queries / largest), num_matches), self._num_bytes
         )
-        return np.asarray(products * largest, dtype=np.float32), places
+        return np.asarray(products * largest, dtype=np.float32), rows
 
     def search_on_device(
         self, queries: DeviceView, num_matches: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """The same for queries of unit length (q, dim) float32 in the GPU's memory; place -1 for one that is NaN."""
+        """The same for queries of unit length (q, dim) float32 in the GPU's memory; row -1 for one that is NaN."""
         self._check(num_matches)
         faiss, num_queries = self._gpu.faiss, queries.shape[0]
         products = np.empty((num_queries, num_matches), np.float32)
-        places = np.empty((num_queries, num_matches), np.int64)
+        rows = np.empty((num_queries, num_matches), np.int64)
         # faiss copies back what it is given host memory for, and waits for it.
-        results = (faiss.swig_ptr(products), faiss.swig_ptr(places))
+        results = (faiss.swig_ptr(products), faiss.swig_ptr(rows))
         pointer = faiss.cast_integer_to_float_ptr(queries.pointer)
         self._gpu.guarded(lambda: self._index.search_c(num_queries, pointer, num_matches, *results), self._num_bytes)
         products = self._products(products)
-        return products, np.where(np.isfinite(products), places, -1)
+        return products, np.where(np.isfinite(products), rows, -1)
 
     def _check(self, num_matches: int) -> None:
         most = _MAX_MATCHES[self._kind]
@@ -171,7 +167,7 @@ class HeldVectors:
 
 def choose_gpu_search(
     load_faiss: Callable[[], Any],
-    device: SearchDevice,
+    device: str,
     precision: SearchPrecision,
     kind: SearchIndex = SearchIndex.FLAT,
 ) -> GpuSearch | None:
@@ -180,45 +176,54 @@ def choose_gpu_search(
     Parameters
     ----------
     load_faiss : imports faiss; called where a GPU may be chosen
+    device : cpu, gpu, gpu:N or auto, see `engines.backends.target.Device.parse`
     kind : of the index that features will be searched with
 
     Raises
     ------
     ConfigError
-        If the CPU is asked for another precision than its own, or for an index that needs a GPU.
+        If there is no such device, or the CPU is asked for another precision than its own, or for an index that needs
+        a GPU.
     EngineError
         If the GPU is asked for and cannot be used; the message says what would change that.
     """
-    if kind is SearchIndex.CAGRA and device is not SearchDevice.GPU:
+    chosen = Device.parse(device)
+    if kind is SearchIndex.CAGRA and (chosen is None or chosen == CPU):
         raise ConfigError("--search-index cagra needs --device gpu")
     if kind is SearchIndex.CAGRA and precision is not SearchPrecision.FP32:
         raise ConfigError("--search-index cagra holds fp32 vectors; leave --search-precision out")
-    if device is SearchDevice.CPU:
+    if chosen == CPU:
         if precision is not SearchPrecision.FP32:
             raise ConfigError(f"--search-precision {precision.value} needs --device gpu; a CPU searches in fp32")
         return None
     try:
-        gpu = _gpu_search(load_faiss(), precision)
+        gpu = _gpu_search(load_faiss(), precision, number=(chosen or Device(0)).gpu or 0)
     except EngineError as error:
-        if device is SearchDevice.GPU:
+        if chosen is not None:
             raise
         _log.info("search device auto: chose cpu, fp32 (%s)", error)
         return None
-    _log.info("search device %s: chose gpu, %s", device.value, precision.value)
+    _log.info("search device %s: chose gpu:%d, %s", device, gpu.number, precision.value)
     return gpu
 
 
-def _gpu_search(faiss: Any, precision: SearchPrecision) -> GpuSearch:
+def _gpu_search(faiss: Any, precision: SearchPrecision, *, number: int) -> GpuSearch:
     if not hasattr(faiss, "StandardGpuResources"):
         raise EngineError(f"no search on a GPU: this faiss is built for the CPU; {_FIX}")
     # Before faiss touches CUDA, for its words about a driver name functions and source lines.
     probe_driver(otherwise="or search with --device cpu")
-    if faiss.get_num_gpus() < 1:
+    num_gpus = faiss.get_num_gpus()
+    if num_gpus < 1:
         raise EngineError(
             "no search on a GPU: faiss finds none that it can use, though the driver has one; its CUDA may be newer"
             " than the driver's: update the driver, or search with --device cpu"
         )
-    return GpuSearch(faiss, precision)
+    if number >= num_gpus:
+        raise EngineError(
+            f"no search on gpu:{number}: faiss finds {num_gpus}, the last is gpu:{num_gpus - 1};"
+            " choose another with --device, or cpu"
+        )
+    return GpuSearch(faiss, precision, number=number)
 
 
 def last_line(error: Exception) -> str:

@@ -15,7 +15,6 @@ from edge_rx.kb.approximate import InvertedLists, SearchIndex, lists_on_cpu
 from edge_rx.kb.gpu_search import (
     GpuSearch,
     HeldVectors,
-    SearchDevice,
     SearchPrecision,
     choose_gpu_search,
     last_line,
@@ -264,7 +263,7 @@ class InnerProductIndex:
 
 
 def open_search_device(
-    device: SearchDevice,
+    device: str,
     precision: SearchPrecision = SearchPrecision.FP32,
     kind: SearchIndex = SearchIndex.FLAT,
 ) -> GpuSearch | None:

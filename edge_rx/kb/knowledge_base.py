@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from typing_extensions import Self
 
-from edge_rx.closing import Closing
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.images import ImageStore
@@ -18,6 +17,7 @@ from edge_rx.kb.index import EntryIds, FlatIndex, Vectors
 from edge_rx.kb.manifest import IMAGES_FOLDER, INDEX_FILE, RECORDS_FILE, Manifest, read_manifest
 from edge_rx.kb.records import Record, RecordTable
 from engines.backends.runner import DeviceView
+from semlink.closing import Closing
 from semlink.errors import KnowledgeBaseError
 from semlink.files import file_sha256
 

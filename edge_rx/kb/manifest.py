@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 
 from edge_rx.kb.index import INDEX_KIND
+from engines.models.manifest import manifest_format
 from semlink.errors import KnowledgeBaseError
 from semlink.files import is_plain_name, write_json
 
@@ -74,12 +74,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     projected: list[ProjectedVectorsEntry] = msgspec.field(default_factory=list, name="keys")
 
 
-class _ManifestFormat(msgspec.Struct, frozen=True):
-    """What every format of the manifest begins with."""
-
-    format: Annotated[int, msgspec.Meta(ge=1)]
-
-
 def read_manifest(folder: Path) -> Manifest:
     """Read a knowledge base's manifest.
 
@@ -91,8 +85,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     try:
         data = path.read_bytes()
-        # A later format may have fields that this one forbids, so the number is checked first.
-        found = msgspec.json.decode(data, type=_ManifestFormat).format
+        found = manifest_format(data)
         if found != MANIFEST_FORMAT:
             raise KnowledgeBaseError(
                 f"{folder}: knowledge base format {found}, this version reads {MANIFEST_FORMAT}; update semlink"

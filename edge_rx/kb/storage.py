@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 from pathlib import Path
 
 from semlink.errors import KnowledgeBaseError
-from semlink.files import sync_path
+from semlink.files import lock, sync_path, try_lock
 
 __all__ = ["exchange_folders", "is_locked", "lock_folder", "lock_whatever_is_there", "sync_tree"]
 
@@ -28,7 +27,11 @@ def sync_tree(folder: Path) -> None:
 def lock_folder(folder: Path) -> int:
     """Lock a folder against other processes until the returned descriptor is closed; wait for it if need be."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        lock(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
@@ -51,12 +54,9 @@ def is_locked(folder: Path) -> bool:
     """Whether a process holds a folder's lock; the kernel drops the locks of a process that dies."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not try_lock(descriptor)
     finally:
         os.close(descriptor)
-    return False
 
 
 def exchange_folders(first: Path, second: Path) -> None:

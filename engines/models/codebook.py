@@ -187,13 +187,7 @@ class Codebook:
 
     @classmethod
     def load(cls, path: Path) -> Codebook:
-        """Read a codebook.
-
-        Raises
-        ------
-        ModelSetError
-            If the file is missing, cut short, or not a codebook.
-        """
+        """Read a codebook; ModelSetError if the file is missing, cut short, or not a codebook."""
         # Codebooks of the first releases have one power share.
         stored = load_arrays(path, tuple(_STORED_AS.values()), what="a codebook", optional=("clear_share",))
         values = {name: stored[key] for name, key in _STORED_AS.items() if key in stored}

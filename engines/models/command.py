@@ -52,8 +52,7 @@ def _group() -> None:
 @app.command("list", epilog="Example: semlink models list models/mine --json")
 def list_models(
     folders: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Folders of further model sets.", show_default=False, rich_help_panel=MODELS),
+        list[Path] | None, typer.Argument(help="Folders of further model sets.", rich_help_panel=MODELS)
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -133,13 +133,7 @@ class EntryCodebook:
 
     @classmethod
     def load(cls, path: Path) -> EntryCodebook:
-        """Read an entry codebook.
-
-        Raises
-        ------
-        ModelSetError
-            If the file is missing, cut short, or holds no entry codebook.
-        """
+        """Read an entry codebook; ModelSetError if the file is missing, cut short, or holds no entry codebook."""
         values = load_arrays(path, _FIELDS, what="an entry codebook")
         knowledge_base = values["knowledge_base"].tobytes()
         return cls(values["codes"], values["scales"], knowledge_base, str(values["space"]))

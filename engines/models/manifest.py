@@ -22,6 +22,7 @@ __all__ = [
     "NestedCodecEntry",
     "PerRateCodecEntry",
     "ProjectionEntry",
+    "manifest_format",
     "read_manifest",
 ]
 
@@ -141,10 +142,16 @@ def _check_rates(codec: PerRateCodecEntry) -> None:
         raise ModelSetError(f"{codec.name}: a rate appears twice, or none at all; one entry for each number of symbols")
 
 
-class _ManifestFormat(msgspec.Struct, frozen=True):
-    """The field that every format of the manifest has."""
-
+class _Format(msgspec.Struct, frozen=True):
     format: Annotated[int, msgspec.Meta(ge=1)]
+
+
+def manifest_format(data: bytes) -> int:
+    """The number that every format of a manifest has; msgspec.MsgspecError if there is none.
+
+    Another format may have fields that this version's forbids, so the number is checked before the others are read.
+    """
+    return msgspec.json.decode(data, type=_Format).format
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -157,8 +164,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     try:
         data = (folder / "manifest.json").read_bytes()
-        # Another format may have fields that this one forbids, so the number is checked first.
-        found = msgspec.json.decode(data, type=_ManifestFormat).format
+        found = manifest_format(data)
         if found != MANIFEST_FORMAT:
             older = "update semlink" if found > MANIFEST_FORMAT else "make the set again: semlink train"
             raise ModelSetError(f"manifest format {found}, this version reads {MANIFEST_FORMAT}; {older}")

@@ -15,17 +15,7 @@ __all__ = ["ModelFiles"]
 
 
 class ModelFiles:
-    """A model set's folder with its manifest.
-
-    Parameters
-    ----------
-    folder : folder of manifest.json
-
-    Raises
-    ------
-    ModelSetError
-        If the manifest is missing or invalid.
-    """
+    """The folder of an `engines.models.model_set.ModelSet`, with its manifest."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

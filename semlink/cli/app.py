@@ -42,7 +42,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
+@app.callback()
 def _root(
     verbose: Verbose = 0,
     quiet: Quiet = False,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import Annotated
 
-import msgspec
 import numpy as np
 import typer
 
 from semlink.channel_process import SoftwareChannel
 from semlink.channel_registry import channel_names, find_channel
-from semlink.cli.options import LINK, AsJson, Seed
-from semlink.cli.output import notify, stderr_console
+from semlink.cli import options
+from semlink.cli.output import notify, print_json, stderr_console
 from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError
@@ -33,29 +32,18 @@ _PATIENCE_AFTER_INTERRUPT_S = 0.2
     epilog="Example: semlink channel --listen 'tcp://*:5556' --connect tcp://127.0.0.1:5555 --model awgn --snr-db 0"
 )
 def channel(
-    listen: Annotated[
-        str, typer.Option(help="Address at which transmitters connect.", rich_help_panel=LINK)
-    ] = "tcp://127.0.0.1:5556",
-    connect: Annotated[
-        str, typer.Option(help="Address of the receiver.", rich_help_panel=LINK)
-    ] = "tcp://127.0.0.1:5555",
+    listen: Annotated[str, options.link(help="Address at which transmitters connect.")] = "tcp://127.0.0.1:5556",
+    connect: Annotated[str, options.link(help="Address of the receiver.")] = "tcp://127.0.0.1:5555",
     model: Annotated[
-        str,
-        typer.Option(
-            help=f"Channel model: {', '.join(channel_names())}.", autocompletion=channel_names, rich_help_panel=LINK
-        ),
+        str, options.link(help=f"Channel model: {', '.join(channel_names())}.", autocompletion=channel_names)
     ] = "awgn",
-    snr_db: Annotated[
-        float, typer.Option(help="Es/N0 for unit Es; under fading, its mean. [dB]", rich_help_panel=LINK)
-    ] = 10.0,
-    seed: Seed = 0,
+    snr_db: Annotated[float, options.link(help="Es/N0 for unit Es; under fading, its mean. [dB]")] = 10.0,
+    seed: options.Seed = 0,
     until_end: Annotated[
-        bool, typer.Option("--until-end", help="Stop when every stream that began has ended.", rich_help_panel=LINK)
+        bool, options.link("--until-end", help="Stop when every stream that began has ended.")
     ] = False,
-    peer_timeout_s: Annotated[
-        float, typer.Option(help="Longest wait for a receiver. [s]", rich_help_panel=LINK)
-    ] = 30.0,
-    as_json: AsJson = False,
+    peer_timeout_s: Annotated[float, options.link(help="Longest wait for a receiver. [s]")] = 30.0,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Add noise and fading between a transmitter and a receiver."""
@@ -85,7 +73,7 @@ def channel(
             "clipping_rate": process.clipping_rate,
             "stage_latency_ms": stages,
         }
-        typer.echo(msgspec.json.encode(summary).decode())
+        print_json(summary)
         return
     counts = {
         "frames forwarded": process.num_forwarded,

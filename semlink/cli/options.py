@@ -5,6 +5,7 @@ A command declares `threads: Threads = 2`; the option's name is fixed here, the 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,13 @@ __all__ = [
     "Rates",
     "RunsDir",
     "Seed",
+    "SnrList",
     "Threads",
+    "engine",
+    "link",
+    "models",
+    "output",
+    "source",
 ]
 
 SOURCE = "Source"
@@ -39,71 +46,36 @@ ENGINE = "Engine"
 OUTPUT = "Output"
 """Titles of the panels into which `--help` sorts a command's options."""
 
-ModelSetName = Annotated[
+source = partial(typer.Option, rich_help_panel=SOURCE)
+link = partial(typer.Option, rich_help_panel=LINK)
+models = partial(typer.Option, rich_help_panel=MODELS)
+engine = partial(typer.Option, rich_help_panel=ENGINE)
+output = partial(typer.Option, rich_help_panel=OUTPUT)
+"""`typer.Option` in one of the panels, for an option that a single command has."""
+
+ModelSetName = Annotated[str, models("--model-set", help="Model set: the name of a built-in one, or a folder.")]
+Rate = Annotated[str, link("--rate", help="Complex symbols per image, such as 64, or a CBR, such as 1/48.")]
+Rates = Annotated[str, link("--rate", help="Comma-separated rates, as symbols per image or as CBR.")]
+SnrList = Annotated[
     str,
-    typer.Option("--model-set", help="Model set: the name of a built-in one, or a folder.", rich_help_panel=MODELS),
-]
-Rate = Annotated[
-    str,
-    typer.Option("--rate", help="Complex symbols per image, such as 64, or a CBR, such as 1/48.", rich_help_panel=LINK),
-]
-Rates = Annotated[
-    str,
-    typer.Option("--rate", help="Comma-separated rates, as symbols per image or as CBR.", rich_help_panel=LINK),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit", min=1, help="Largest number of images to process.", show_default=False, rich_help_panel=SOURCE
+    link(
+        "--snr-db",
+        help="Comma-separated Es/N0 in dB; a list that starts with a minus sign needs =, as in --snr-db=-7,0.",
     ),
 ]
-Threads = Annotated[
-    int,
-    typer.Option("--threads", min=1, help="CPU threads of one network or search call.", rich_help_panel=ENGINE),
-]
+Limit = Annotated[int | None, source("--limit", min=1, help="Largest number of images to process.")]
+Threads = Annotated[int, engine("--threads", min=1, help="CPU threads of one network or search call.")]
 Jobs = Annotated[
     int | None,
-    typer.Option(
-        "--jobs",
-        min=1,
-        help="Training runs and measurements at the same time; one per CPU core by default.",
-        show_default=False,
-        rich_help_panel=ENGINE,
-    ),
+    engine("--jobs", min=1, help="Training runs and measurements at the same time; one per CPU core by default."),
 ]
-BatchSize = Annotated[
-    int,
-    typer.Option("--batch-size", min=1, help="Images that one network call processes.", rich_help_panel=ENGINE),
-]
-Device = Annotated[
-    str,
-    typer.Option("--device", help="Processor: cpu, gpu, gpu:N for GPU number N, or auto.", rich_help_panel=ENGINE),
-]
+BatchSize = Annotated[int, engine("--batch-size", min=1, help="Images that one network call processes.")]
+Device = Annotated[str, engine("--device", help="Processor: cpu, gpu, gpu:N for GPU number N, or auto.")]
 EnginesFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--engines",
-        help="Folder of built engines; by default beside the model set.",
-        show_default=False,
-        rich_help_panel=ENGINE,
-    ),
+    Path | None, engine("--engines", help="Folder of built engines; by default beside the model set.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")]
 NumSeeds = Annotated[int, typer.Option("--num-seeds", min=1, help="Number of seeds: 0, 1, 2 ...")]
-RunsDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--runs-dir",
-        help="Folder of training runs; by default in the cache.",
-        show_default=False,
-        rich_help_panel=OUTPUT,
-    ),
-]
-AsJson = Annotated[
-    bool,
-    typer.Option("--json", help="Print the result as JSON on standard output.", rich_help_panel=OUTPUT),
-]
-OutFile = Annotated[
-    Path | None,
-    typer.Option("--out", help="Write the result as JSON to this file.", show_default=False, rich_help_panel=OUTPUT),
-]
+RunsDir = Annotated[Path | None, output("--runs-dir", help="Folder of training runs; by default in the cache.")]
+AsJson = Annotated[bool, output("--json", help="Print the result as JSON on standard output.")]
+OutFile = Annotated[Path | None, output("--out", help="Write the result as JSON to this file.")]

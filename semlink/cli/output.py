@@ -1,4 +1,4 @@
-"""Consoles of a command, and what it announces on stderr."""
+"""Consoles of a command, its results as JSON, and what it announces on stderr."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+import typer
 from rich.console import Console
 from rich.text import Text
 
 from semlink.cli.logs import NOTICES, is_configured, is_quiet
 
-__all__ = ["notify", "stderr_console", "stdout_console"]
+__all__ = ["notify", "print_json", "stderr_console", "stdout_console"]
 
 _UNWRAPPED_WIDTH = 10_000
 """Columns off a terminal, where nothing needs to fit: no path breaks, no table folds."""
@@ -34,6 +36,11 @@ def _console(*, stderr: bool) -> Console:
     if not console.is_terminal:
         console.width = _UNWRAPPED_WIDTH
     return console
+
+
+def print_json(result: object) -> None:
+    """Print a result as one line of JSON on standard output, for `--json`."""
+    typer.echo(msgspec.json.encode(result).decode())
 
 
 def notify(console: Console, message: str, fields: Mapping[str, Any] | None = None) -> None:

@@ -15,6 +15,7 @@ MODULES = {
     "soak": "benchmarks.soak",
     "side_by_side": "benchmarks.side_by_side",
     "precision": "benchmarks.precision",
+    "int8_processors": "benchmarks.int8_processors",
     "quantization": "benchmarks.quantization",
     "accuracy": "benchmarks.accuracy",
     "paper": "benchmarks.paper",

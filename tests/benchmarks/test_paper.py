@@ -11,8 +11,7 @@ from rich.console import Console
 pytest.importorskip("torch", reason="needs semlink[train]")
 
 from benchmarks import paper
-from trainer.evaluation.record import Record
-from trainer.evaluation.report import EvaluationReport
+from tests.support.reports import record, report_of
 
 
 def test_clip_is_taken_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,37 +24,16 @@ def test_clip_is_taken_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_table_names_the_encoder_and_whose_channel_it_is() -> None:
-    fields = {"recall_at_1": 0.5, "recall_at_10": 0.5, "mean_cosine": 0.5, "match_cosine": 0.5, "trained_on": "x"}
     records = [
-        Record(
-            codec=codec,
-            num_symbols=64,
-            snr_db=snr_db,
-            channel="awgn",
-            seed=0,
-            semantic_accuracy=accuracy,
-            csi="none",
-            num_pilots=0,
-            **fields,
-        )
+        record(0, accuracy, codec=codec, snr_db=snr_db)
         for codec, values in {"kbsc-reference": (0.2, 0.4), "kbsc": (0.1, 0.3)}.items()
         for snr_db, accuracy in zip((-7.0, 10.0), values, strict=True)
     ]
-    report = EvaluationReport.of(
-        records,
-        command="",
-        encoder="clip-vit-b32",
-        encoder_fingerprint="",
-        dataset="cifar100",
-        num_sent=1,
-        num_kb_entries=1,
-        weights="trained",
-        noiseless_accuracy=0.5,
-    )
+    report = report_of(*records, encoder="clip-vit-b32")
     output = io.StringIO()
     Console(file=output, width=200).print(paper.table_of(report))
     text = output.getvalue()
     assert "clip-vit-b32" in text
     assert "kbsc-reference (the paper's channel)" in text
-    assert "0.600" in text, "(0.2 + 0.4) / 2 / 0.5"
-    assert "0.400" in text, "(0.1 + 0.3) / 2 / 0.5"
+    assert "0.500" in text, "(0.2 + 0.4) / 2 / 0.6"
+    assert "0.333" in text, "(0.1 + 0.3) / 2 / 0.6"

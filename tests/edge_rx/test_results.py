@@ -29,8 +29,9 @@ from semlink.frame import FrameId
 folder, stream_id = Path(sys.argv[1]), int(sys.argv[2])
 with ResultsLog(folder) as log:
     for sequence in range(1_000_000):
-        match = Match(FrameId(stream_id, sequence), 3, "cat", "cat/1.png", "ab" * 32, "nested", 0.5, True, 1, 2, 1e-6,
-                      {"unpack": 0.1}, 64, 0, None, None)
+        match = Match(FrameId(stream_id, sequence), entry_id=3, label="cat", source="cat/1.png", image_sha256="ab" * 32,
+                      codec="nested", score=0.5, accepted=True, capture_time_ns=1, matched_time_ns=2, latency_ms=1e-6,
+                      stage_ms={"unpack": 0.1}, num_symbols=64, num_pilots=0, payload_cbr=None, total_cbr=None)
         assert log.write(match)
         print(sequence, flush=True)
 """

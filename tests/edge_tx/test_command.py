@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,12 +15,17 @@ from typer.testing import CliRunner
 
 from edge_tx.command import app
 from engines.backends.runner import Report
+from engines.backends.target import DEFAULT_TARGET
+from engines.encoder_precision import default_store, encoder_key
 from engines.models.model_set import ModelSet
+from engines.options import Precision
 from semlink.cli.app import EXIT_INTERRUPTED
 from semlink.errors import EngineError
 from semlink.frame import unpack
 from semlink.transport import FrameReceiver
 from tests.support.deadlines import DEADLINE_S
+from tests.support.model_sets import make_model_set
+from tests.support.precisions import Precisions, built_precisions
 from tests.support.processes import RunningProcess, start_semlink
 from tests.support.sockets import free_port
 
@@ -68,6 +74,37 @@ def test_ctrl_c_while_it_loads_ends_it_there(
     monkeypatch.setattr("edge_tx.session.load_transmitter_model", load)
     done = CliRunner().invoke(app, [str(photos), "--model-set", str(model_set.folder), "--rate", "16"])
     assert done.exit_code == EXIT_INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("precision", "latency_ms", "announced"),
+    [
+        ((), 5.0, "image encoder in int8 (verified on this processor: 5.00 ms an image, fp32 10.00 ms)"),
+        ((), 13.8, "image encoder in fp32 (int8 is no gain on this processor: 13.80 ms an image, fp32 10.00 ms)"),
+        (("--precision", "fp16"), 5.0, "image encoder in fp16"),
+    ],
+)
+def test_auto_takes_the_best_precision_that_was_built_and_says_why(
+    precisions: Precisions, photos: Path, precision: tuple[str, ...], latency_ms: float, announced: str
+) -> None:
+    models = precisions.models
+    store, key = default_store(models, precisions.engines), encoder_key(models, Precision.INT8, DEFAULT_TARGET)
+    found = store.verification(key)
+    assert found is not None
+    store.record(key, msgspec.structs.replace(found, latency_ms=latency_ms, fp32_latency_ms=10.0))
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        options = ("--connect", receiver.endpoint, "--rate", "64", "--device", "cpu", "--limit", "1", *precision)
+        where = ("--model-set", str(models.folder), "--engines", str(precisions.engines))
+        done = CliRunner().invoke(app, [str(photos), *options, *where])
+    assert done.exit_code == 0, done.exception
+    assert announced in done.stderr
+
+
+@pytest.fixture(scope="module")
+def precisions(tmp_path_factory: pytest.TempPathFactory) -> Precisions:
+    folder = tmp_path_factory.mktemp("precisions")
+    models = make_model_set(folder / "models", rates=(64,), size_px=28, convolutional=True)
+    return built_precisions(models, folder / "engines")
 
 
 def test_folder_is_streamed_and_summed_up(model_set: ModelSet, photos: Path, tmp_path: Path) -> None:

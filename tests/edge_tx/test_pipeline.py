@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_tx.model import load_transmitter_model
-from edge_tx.pipeline import Transmitter
+from edge_tx.pipeline import Plan, Transmitter
 from engines.models.model_set import ModelSet
 from semlink.channel import pilot_symbols
 from semlink.constellation import Constellation
@@ -108,6 +108,19 @@ def test_any_shape_of_picture_is_sent(model_set: ModelSet, sent: list[bytes], sh
     assert unpack(sent[0]).source_width_px == shape[1]
 
 
+def test_a_plan_of_another_codes_format_is_refused(
+    model_set: ModelSet, pictures: dict[str, RGBImage], sent: list[bytes]
+) -> None:
+    """Its codes would be packed beside pilots of another scale."""
+    rate = parse_rate("16")
+    transmitter = Transmitter(load_transmitter_model(model_set, rate), rate, sent.append, num_pilots=8)
+    other = load_transmitter_model(model_set, rate, codes_format=CodesFormat.SC16)
+    with pytest.raises(ConfigError, match="this stream sends sc8, and synthetic-codec was loaded for sc16"):
+        transmitter.run_once(whole(pictures["boat/1.png"]), Plan(other, rate))
+    assert not sent
+    assert transmitter.plan.model is not other
+
+
 class TestEncode:
     """Frames without a sender."""
 
@@ -143,8 +156,14 @@ class TestEncode:
 
     @pytest.mark.parametrize(
         "picture",
-        [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)],
-        ids=["grey", "RGBA", "float", "empty"],
+        [
+            np.zeros(4, np.uint8),
+            np.zeros((4, 4), np.uint8),
+            np.zeros((4, 4, 4), np.uint8),
+            np.zeros((4, 4, 3)),
+            np.zeros((0, 4, 3), np.uint8),
+        ],
+        ids=["row", "grey", "RGBA", "float", "empty"],
     )
     def test_an_array_that_is_no_picture_is_refused(self, transmitter: Transmitter, picture: RGBImage) -> None:
         with pytest.raises(ImageError, match=r"\(height, width, 3\) uint8, got"):
@@ -158,6 +177,15 @@ class TestEncode:
     def test_there_is_nowhere_to_send(self, transmitter: Transmitter, pictures: dict[str, RGBImage]) -> None:
         with pytest.raises(ConfigError, match="no sender: use encode"):
             transmitter.run_once(whole(pictures["boat/1.png"]))
+
+    def test_a_frame_that_is_not_sent_takes_no_number_of_a_stream(
+        self, model_set: ModelSet, pictures: dict[str, RGBImage], sent: list[bytes]
+    ) -> None:
+        transmitter = Transmitter(load_transmitter_model(model_set, parse_rate("16")), parse_rate("16"), sent.append)
+        with pytest.raises(ConfigError, match="has a sender: use run_once"):
+            transmitter.encode(pictures["boat/1.png"])
+        transmitter.run_once(whole(pictures["boat/1.png"]))
+        assert unpack(sent[0]).sequence == 0
 
     def test_unknown_rate_and_codec_are_named(self, model_set: ModelSet) -> None:
         with pytest.raises(ConfigError, match='rate "17" is unknown'):

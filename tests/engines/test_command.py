@@ -81,9 +81,10 @@ def test_int8_is_built_verified_listed_and_timed(
     assert listed["key"]["device"] == instruction_set()
     assert listed["verification"]["num_images"] == 8
     assert engine("build", *arguments).exit_code == 0, "it is there, and verified"
-    timed = engine("bench", *arguments, "--runs", 5, "--json", tmp_path / "bench.json")
+    timed = engine("bench", *arguments, "--runs", 5, "--json", "--out", tmp_path / "bench.json")
     assert timed.exit_code == 0, timed.exception
     report = json.loads((tmp_path / "bench.json").read_text())
+    assert report == json.loads(timed.stdout)
     assert {stage["name"]: stage["num_samples"] for stage in report["stages"]}["engine"] == 5
     assert report["settings"]["precision"] == "int8"
 
@@ -106,12 +107,17 @@ def test_a_precision_that_does_not_agree_fails(own: Precisions, photos: Path, co
     assert failed.exception.exit_code != 0
     assert "cosine of 0.9050 on average and 0.7000 at least, where 0.98 and 0.9 are needed" in str(failed.exception)
     if command == "verify":
-        assert json.loads(failed.stdout)["feature_cosine"] == 0.905
+        assert json.loads(failed.stdout)["verification"]["feature_cosine"] == 0.905
 
 
-def test_verify_compares_fp16_and_keeps_nothing(small: Precisions, photos: Path) -> None:
-    checked = engine("verify", photos, *where(small), "--precision", "fp16", "--count", 5, "--json")
-    found = json.loads(checked.stdout)
+def test_verify_compares_fp16_and_keeps_nothing(small: Precisions, photos: Path, tmp_path: Path) -> None:
+    checked = engine(
+        "verify", photos, *where(small), "--precision", "fp16", "--limit", 5, "--json", "--out", tmp_path / "check.json"
+    )
+    report = json.loads(checked.stdout)
+    assert report == json.loads((tmp_path / "check.json").read_text())
+    assert (report["kind"], report["settings"]["precision"]) == ("engine-verification", "fp16")
+    found = report["verification"]
     assert (found["num_images"], found["feature_cosine"] > 0.999) == (5, True), checked.exception
     built = engine("build", *where(small), "--precision", "fp16")
     assert (built.exit_code, "fp16 of synthetic for onnxruntime on cpu" in built.stdout) == (0, True), built.exception
@@ -139,7 +145,7 @@ def test_every_command_takes_a_device(arguments: tuple[str, ...], photos: Path, 
         (("build", "--precision", "int8"), "--calibrate FOLDER", 5),
         (("build", "--precision", "int8", "--calibrate", "nowhere"), "no such folder", 2),
         (("bench", "--precision", "int8"), "semlink engine build", 5),
-        (("bench", "--backend", "abacus"), 'backend "abacus" is not known', 2),
+        (("bench", "--device", "abacus"), 'device "abacus" is not known', 2),
         (("build", "--backend", "tensorrt", "--device", "cpu"), "backend tensorrt runs on a GPU only", 2),
         (("bench", "--codec", "vq"), "has no codec vq", 2),
     ],
@@ -177,7 +183,7 @@ def test_images_lie_evenly_among_those_of_a_folder(
     read: list[str] = []
     load = engines.command.load_image
     monkeypatch.setattr(engines.command, "load_image", lambda path: read.append(path.stem) or load(path))
-    engine("verify", photos, *where(small), "--precision", "fp16", "--count", 4)
+    engine("verify", photos, *where(small), "--precision", "fp16", "--limit", 4)
     assert read == ["00", "13", "26", "39"]
 
 

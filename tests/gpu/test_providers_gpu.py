@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import numpy as np
@@ -62,11 +62,8 @@ def test_from_other_threads(load: Load) -> None:
         results = [runner(pictures()[number][None]) for _ in range(20)]
         wrong.extend(result for result in results if not np.array_equal(result, expected[number]))
 
-    threads = [threading.Thread(target=use, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(use, range(4)))
     assert wrong == []
 
 

@@ -15,7 +15,7 @@ from edge_rx.decoders.options import DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
-from edge_rx.kb.gpu_search import SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import SearchPrecision
 from edge_rx.kb.index import open_search_device
 from edge_rx.match import Match
 from edge_rx.pipeline import Receiver
@@ -43,7 +43,7 @@ def test_answers_are_those_of_the_cpu(
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
     try:
-        gpu = open_search_device(SearchDevice.GPU, precision)
+        gpu = open_search_device("gpu", precision)
     except EngineError as error:
         pytest.skip(str(error))
     build_knowledge_base(labelled_folder(picture_folder), tmp_path / "KB", ImageEncoder(model_set))

@@ -8,10 +8,11 @@ import pytest
 pytest.importorskip("faiss", reason="needs faiss-gpu")
 
 from edge_rx.kb.approximate import SearchIndex
-from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from edge_rx.kb.index import FlatIndex, InnerProductIndex, open_search_device
 from engines.backends.runner import DeviceView
 from semlink.errors import EngineError
+from tests.support.vectors import gathered
 
 pytestmark = pytest.mark.gpu
 
@@ -23,7 +24,7 @@ TOLERANCE = {SearchPrecision.FP32: 1e-4, SearchPrecision.FP16: 5e-3}
 @pytest.fixture(params=list(SearchPrecision))
 def gpu(request: pytest.FixtureRequest) -> GpuSearch:
     try:
-        found = open_search_device(SearchDevice.GPU, request.param)
+        found = open_search_device("gpu", request.param)
     except EngineError as error:
         pytest.skip(str(error))
     assert found is not None
@@ -46,23 +47,19 @@ def test_cosines_are_those_of_the_cpu(gpu: GpuSearch, vectors: np.ndarray) -> No
 
 
 @pytest.fixture(scope="module")
-def gathered() -> np.ndarray:
-    """Vectors of unit length around 200 points, as features are."""
-    rng = np.random.default_rng(0)
-    points = rng.standard_normal((200, DIM))
-    vectors = points[rng.integers(0, 200, NUM_VECTORS)] + 0.6 * rng.standard_normal((NUM_VECTORS, DIM))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+def features() -> np.ndarray:
+    return gathered(NUM_VECTORS, DIM, num_points=200)
 
 
 @pytest.mark.parametrize("kind", list(SearchIndex))
-def test_queries_that_are_on_the_gpu_already(gpu: GpuSearch, gathered: np.ndarray, kind: SearchIndex) -> None:
+def test_queries_that_are_on_the_gpu_already(gpu: GpuSearch, features: np.ndarray, kind: SearchIndex) -> None:
     """Every index, by the address of a tensor of torch's; a query that is not a number finds nothing."""
     torch = pytest.importorskip("torch")
     if kind is SearchIndex.CAGRA and gpu.precision is not SearchPrecision.FP32:
         pytest.skip("cagra holds fp32 vectors")
     on_gpu = FlatIndex(DIM, gpu=gpu, kind=kind)
-    on_gpu.add(gathered)
-    queries = torch.tensor(gathered[:50]).cuda()
+    on_gpu.add(features)
+    queries = torch.tensor(features[:50]).cuda()
     queries[7] = float("nan")
     torch.cuda.synchronize()
     try:

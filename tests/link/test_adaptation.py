@@ -15,7 +15,7 @@ from edge_rx.pipeline import Receiver
 from edge_rx.reporter import Reporter
 from edge_tx.adaptation import MAX_AGE_S, Adaptation
 from edge_tx.model import load_index_model, load_transmitter_model
-from edge_tx.pipeline import Transmitter
+from edge_tx.pipeline import Plan, Transmitter
 from engines.models.model_set import ModelSet
 from semlink.image import RGBImage
 from semlink.rates import parse_rate
@@ -36,10 +36,10 @@ class Reports:
         return report
 
 
-def adapt(adaptation: Adaptation, reports: Reports, transmitter: Transmitter) -> None:
+def adapt(adaptation: Adaptation, reports: Reports, transmitter: Transmitter) -> Plan:
     """Plan the next image as a session does."""
     expects_fades = transmitter.num_pilots > 0
-    transmitter.plan = adaptation.plan(reports, stream_id=transmitter.stream_id, expects_fades=expects_fades)
+    return adaptation.plan(reports, stream_id=transmitter.stream_id, expects_fades=expects_fades)
 
 
 class TestAdaptation:
@@ -54,15 +54,12 @@ class TestAdaptation:
         nested = transmitter.plan.model
         index, reports = load_index_model(models, entries_of(kb, models)), Reports()
         adaptation = Adaptation(nested, index, RATE, adapts_rate=False)
-        adapt(adaptation, reports, transmitter)
-        assert transmitter.plan.model is nested, "nothing is known of the receiver yet"
+        assert adapt(adaptation, reports, transmitter).model is nested, "nothing is known of the receiver yet"
         reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
         adapt(adaptation, reports, transmitter)
-        adapt(adaptation, reports, transmitter)
-        assert transmitter.plan.model is index
+        assert adapt(adaptation, reports, transmitter).model is index
         reports.next = ReceiverReport(knowledge_base="0" * 64)
-        adapt(adaptation, reports, transmitter)
-        assert transmitter.plan.model is nested
+        assert adapt(adaptation, reports, transmitter).model is nested
         assert caplog.text.count("export it again") == 1
 
     def test_entries_that_are_stale_from_the_start_are_logged(
@@ -90,13 +87,11 @@ class TestAdaptation:
         for snr_db in (None, -7.0, 0.0, 10.0):
             stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
             reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
-            adapt(adaptation, reports, transmitter)
-            rates.append(transmitter.plan.rate.num_symbols)
+            rates.append(adapt(adaptation, reports, transmitter).rate.num_symbols)
         assert rates == [256, 256, 64, 16]
         now_s = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
-        adapt(adaptation, reports, transmitter)
-        assert transmitter.plan.rate.num_symbols == 256, "what was heard long ago says nothing"
+        assert adapt(adaptation, reports, transmitter).rate.num_symbols == 256, "what was heard long ago says nothing"
 
     @pytest.mark.parametrize(
         ("num_pilots", "expected"),
@@ -118,8 +113,7 @@ class TestAdaptation:
         for snr_db in (None, -4.0, 4.0, 12.0, -4.0, 0.0):
             stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
             reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
-            adapt(adaptation, reports, transmitter)
-            chosen.append(transmitter.plan.model is blind.for_high_snr)
+            chosen.append(adapt(adaptation, reports, transmitter).model is blind.for_high_snr)
         assert chosen == expected
         told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("sending with")]
         assert (
@@ -128,8 +122,7 @@ class TestAdaptation:
         )
         now_s = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
-        adapt(adaptation, reports, transmitter)
-        assert transmitter.plan.model is blind
+        assert adapt(adaptation, reports, transmitter).model is blind
 
     def test_index_ends_when_reports_do(
         self,
@@ -142,12 +135,10 @@ class TestAdaptation:
         nested, reports = transmitter.plan.model, Reports()
         adaptation = Adaptation(nested, load_index_model(models, entries_of(kb, models)), RATE, adapts_rate=False)
         reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
-        adapt(adaptation, reports, transmitter)
-        assert transmitter.plan.model is not nested
+        assert adapt(adaptation, reports, transmitter).model is not nested
         now_s = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
-        adapt(adaptation, reports, transmitter)
-        assert transmitter.plan.model is nested
+        assert adapt(adaptation, reports, transmitter).model is nested
         adapt(adaptation, reports, transmitter)
         assert caplog.text.count("no report arrived for 10 s") == 1
 

@@ -11,8 +11,9 @@ import pytest
 from semlink.channel import ChannelModel, complex_normal
 from semlink.channel_process import SoftwareChannel
 from semlink.frame import Flags, Frame, end_of_stream, pack, unpack
-from semlink.iq import CodesFormat, dequantize, normalize_power, quantize
+from semlink.iq import MAX_AMPLITUDE, CodesFormat, dequantize, normalize_power, quantize
 from semlink.rates import parse_rate
+from semlink.sequence import MAX_STREAMS
 from semlink.transport import FrameReceiver, FrameSender
 from tests.support.deadlines import DEADLINE_S
 from tests.support.processes import RunningProcess, run_semlink, start_semlink
@@ -74,6 +75,36 @@ def test_damage_is_dropped_here_since_a_new_checksum_would_vouch_for_it() -> Non
     assert sent == []
     assert sum(process.rejected.values()) == 4
     assert process.rejected["truncated"] == 2
+
+
+def test_the_largest_amplitude_of_a_peer_is_clipped_and_ends_nothing() -> None:
+    sent: list[bytes] = []
+    loudest = np.full((RATE.num_symbols, 2), MAX_AMPLITUDE, np.float32)
+    process = channel(sent)
+    process.run_once(pack(Frame(1, 0, 2, FINGERPRINT, RATE, loudest, CodesFormat.CF32)))
+    received = unpack(sent[0]).codes
+    assert np.abs(received).max() == MAX_AMPLITUDE
+    assert 0.0 < process.clipping_rate <= 1.0
+
+
+def test_reasons_to_drop_are_few_whatever_a_peer_sends(caplog: pytest.LogCaptureFixture) -> None:
+    process = channel([])
+    for length in range(60):
+        process.run_once(bytes(length))
+    assert dict(process.rejected) == {"truncated": 60}
+    assert [record.levelname for record in caplog.records if record.levelname == "WARNING"] == ["WARNING"]
+
+
+def test_invented_streams_do_not_fill_the_memory() -> None:
+    sent: list[bytes] = []
+    process = channel(sent, ChannelModel.IDEAL)
+    frame = unpack(message())
+    for stream_id in range(MAX_STREAMS + 10):
+        process.run_once(pack(replace(frame, stream_id=stream_id)))
+    for stream_id in range(10, MAX_STREAMS + 10):
+        assert not process.all_streams_ended
+        process.run_once(pack(end_of_stream(stream_id, 1, FINGERPRINT, RATE, 0)))
+    assert process.all_streams_ended
 
 
 def test_end_of_stream_passes_unchanged() -> None:

@@ -28,6 +28,7 @@ from engines.models.projection_head import save_proxies
 from engines.onnx_model import IR_VERSION, OPSET
 from semlink.files import file_sha256
 from semlink.image import Preprocessing
+from tests.support.vectors import unit
 
 
 def make_model_set(
@@ -106,7 +107,7 @@ def make_codebook(
     return Codebook(
         mean=np.zeros(dim, np.float32),
         projection=_orthogonal(dim, dim, rng),
-        centroids=(centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).astype(np.float32),
+        centroids=unit(centroids),
         codewords=rng.choice(np.array([-1, 1], np.int8), (num_cells, dim)),
         cell_shares=np.full(num_cells, 1 / num_cells, np.float32),
         energy_score_threshold=-1e3 if sends_codeword else 1e3,
@@ -152,7 +153,6 @@ def _encoder(size_px: int, feature_dim: int, rng: np.random.Generator) -> onnx.M
         "scale": np.float32(128.0),
         "weight": weight.astype(np.float32),
         "bias": bias,
-        "one_image": np.array([1], np.int64),
     }
     nodes = [
         helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
@@ -161,12 +161,8 @@ def _encoder(size_px: int, feature_dim: int, rng: np.random.Generator) -> onnx.M
         helper.make_node("Div", ["centred", "scale"], ["normal"]),
         helper.make_node("MatMul", ["normal", "weight"], ["projected"]),
         helper.make_node("Add", ["projected", "bias"], ["raw"]),
-        helper.make_node("ReduceL2", ["raw", "one_image"], ["length"], keepdims=1),
-        helper.make_node("Div", ["raw", "length"], ["features"]),
     ]
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size_px, size_px, 3])
-    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", feature_dim])
-    return _model("encoder", nodes, image, features, constants)
+    return _image_encoder(nodes, constants, size_px, feature_dim)
 
 
 def _convolutional_encoder(size_px: int, feature_dim: int, rng: np.random.Generator) -> onnx.ModelProto:
@@ -177,7 +173,6 @@ def _convolutional_encoder(size_px: int, feature_dim: int, rng: np.random.Genera
         "filters_1": (rng.standard_normal((8, 3, 3, 3)) / 27**0.5).astype(np.float32),
         "filters_2": (rng.standard_normal((16, 8, 3, 3)) / 72**0.5).astype(np.float32),
         "weight": (rng.standard_normal((num_reals, feature_dim)) / num_reals**0.5).astype(np.float32),
-        "one_image": np.array([1], np.int64),
     }
     halve: dict[str, Any] = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
     nodes = [
@@ -191,12 +186,22 @@ def _convolutional_encoder(size_px: int, feature_dim: int, rng: np.random.Genera
         helper.make_node("Relu", ["maps_2"], ["active_2"]),
         helper.make_node("Flatten", ["active_2"], ["vector"]),
         helper.make_node("MatMul", ["vector", "weight"], ["raw"]),
+    ]
+    return _image_encoder(nodes, constants, size_px, feature_dim)
+
+
+def _image_encoder(
+    nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], size_px: int, feature_dim: int
+) -> onnx.ModelProto:
+    """A graph from images to the nodes' output "raw", scaled to unit length."""
+    unit_length = [
         helper.make_node("ReduceL2", ["raw", "one_image"], ["length"], keepdims=1),
         helper.make_node("Div", ["raw", "length"], ["features"]),
     ]
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size_px, size_px, 3])
     features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", feature_dim])
-    return _model("encoder", nodes, image, features, constants)
+    constants = {**constants, "one_image": np.array([1], np.int64)}
+    return _model("encoder", [*nodes, *unit_length], image, features, constants)
 
 
 def _linear(takes: str, gives: str, weight: np.ndarray) -> onnx.ModelProto:

@@ -11,12 +11,12 @@ def record(seed: int, accuracy: float, *, codec: str = "kbsc", snr_db: float = 0
     return Record(codec, 64, snr_db, "awgn", seed, accuracy, 0.1, 0.2, 0.5, 0.6, "x", "none", 0)
 
 
-def report_of(*records: Record) -> EvaluationReport:
+def report_of(*records: Record, encoder: str = "e") -> EvaluationReport:
     """A report of these records, of a knowledge base of 10 entries in 5 categories."""
     return EvaluationReport.of(
         list(records),
         command="semlink evaluate",
-        encoder="e",
+        encoder=encoder,
         encoder_fingerprint="f",
         dataset="d",
         num_sent=10,

@@ -6,13 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.support.vectors import unit
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.links.retrieval import NoiselessRetrieval
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows scaled to unit length, float32."""
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def clustered(
@@ -23,6 +19,16 @@ def clustered(
     rng = np.random.default_rng([11, seed])
     labels = rng.integers(0, num_classes, num_images)
     return unit(centres[labels] + spread * rng.standard_normal((num_images, dim))), labels
+
+
+def eight_categories(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit features of 24 dimensions and category numbers: categories differ in six dimensions only."""
+    centres = np.random.default_rng(0).standard_normal((8, 6))
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(0, 8, num_images)
+    features = rng.standard_normal((num_images, 24))
+    features[:, :6] = centres[kinds] + 0.3 * rng.standard_normal((num_images, 6))
+    return unit(features), kinds
 
 
 def clustered_retrieval(num_images: int = 300, **options: Any) -> NoiselessRetrieval:

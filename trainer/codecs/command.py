@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from engines.models.model_set import BUILTIN_MODEL_SETS, ModelSet
 from semlink.cli.options import AsJson
+from semlink.cli.output import print_json, stdout_console
 from trainer.codecs.spec import CodecSpec
 from trainer.codecs.table import codec_names, find_codec
 
@@ -29,7 +28,7 @@ def list_codecs(as_json: AsJson = False) -> None:
     """List every codec with what it needs, whether it can be trained, and which built-in model sets have its model."""
     rows = codec_rows()
     if as_json:
-        print(msgspec.json.encode(rows).decode())
+        print_json(rows)
         return
     table = Table("codec", "summary", "needs", "trainable", "built-in model sets")
     for row in rows:
@@ -37,7 +36,7 @@ def list_codecs(as_json: AsJson = False) -> None:
         table.add_row(
             row["name"], row["summary"], ", ".join(row["needs"]), is_trainable, ", ".join(row["builtin_model_sets"])
         )
-    Console().print(table)
+    stdout_console().print(table)
 
 
 def codec_rows() -> list[dict[str, Any]]:

@@ -98,27 +98,26 @@ BUILTIN_CODECS = (
         refusal=_refuse_genie,
         line_style="C3s:",
     ),
-    CodecSpec(
-        name="nested-labels",
-        summary="nested on projected features: better for known categories, unsuitable for others",
-        links="trainer.links.signal_link:nested_links",
-        fit="trainer.codecs.nested_labels:fit_labelled",
-        needs=(Need.TRAINING_SET, Need.LABELS),
-        is_trainable=True,
-        sends="category",
-        fit_modules=("torch", *_FITTED_BY_CLUSTERS),
-        line_style="C3^--",
-    ),
-    CodecSpec(
-        name="label",
-        summary="the codeword of the category and nothing else",
-        links="trainer.links.signal_link:nested_links",
-        fit="trainer.codecs.nested_labels:fit_labelled",
-        needs=(Need.TRAINING_SET, Need.LABELS),
-        is_trainable=True,
-        sends="category",
-        fit_modules=("torch", *_FITTED_BY_CLUSTERS),
-        line_style="C4o-",
+    *(
+        CodecSpec(
+            name=name,
+            summary=summary,
+            links="trainer.links.signal_link:nested_links",
+            fit="trainer.codecs.nested_labels:fit_labelled",
+            needs=(Need.TRAINING_SET, Need.LABELS),
+            is_trainable=True,
+            sends="category",
+            fit_modules=("torch", *_FITTED_BY_CLUSTERS),
+            line_style=line_style,
+        )
+        for name, summary, line_style in (
+            (
+                "nested-labels",
+                "nested on projected features: better for known categories, unsuitable for others",
+                "C3^--",
+            ),
+            ("label", "the codeword of the category and nothing else", "C4o-"),
+        )
     ),
     CodecSpec(
         name="index",

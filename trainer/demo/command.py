@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 
 from semlink.channel import default_num_pilots
 from semlink.channel_registry import channel_names, find_channel
-from semlink.cli.options import LINK, MODELS, OUTPUT, SOURCE, AsJson, Limit, ModelSetName, Rates, Seed
+from semlink.cli import options
 from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
+from semlink.cli.results import command_line
 from semlink.cli.summary import print_latency
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import MissingDependencyError
@@ -37,55 +36,31 @@ semlink demo --data my-photos/ --limit 200"""
 @app.command(short_help="Run the whole link on real images and report the results.", epilog=_EPILOG)
 def demo(
     data: Annotated[
-        str | None,
-        typer.Option(
-            help="Dataset: digits, photos, cifar100, or a folder; digits and photos by default.",
-            show_default=False,
-            rich_help_panel=SOURCE,
-        ),
+        str | None, options.source(help="Dataset: digits, photos, cifar100, or a folder; digits and photos by default.")
     ] = None,
-    limit: Limit = None,
-    rate: Rates = "1/48",
-    snr_db: Annotated[
-        str,
-        typer.Option(
-            help="Comma-separated Es/N0 in dB; a list that starts with a minus sign needs =, as in --snr-db=-7,0.",
-            rich_help_panel=LINK,
-        ),
-    ] = "-7,0,10",
+    limit: options.Limit = None,
+    rate: options.Rates = "1/48",
+    snr_db: options.SnrList = "-7,0,10",
     channel: Annotated[
-        str,
-        typer.Option(
-            help=f"Channel model: {', '.join(channel_names())}.", autocompletion=channel_names, rich_help_panel=LINK
-        ),
+        str, options.link(help=f"Channel model: {', '.join(channel_names())}.", autocompletion=channel_names)
     ] = "awgn",
     pilots: Annotated[
         int | None,
-        typer.Option(
-            help="Number of pilots in front of an image; by default 8 under block fading, else 0.",
-            show_default=False,
-            min=0,
-            rich_help_panel=LINK,
-        ),
+        options.link(help="Number of pilots in front of an image; by default 8 under block fading, else 0.", min=0),
     ] = None,
-    model_set: ModelSetName = "builtin",
+    model_set: options.ModelSetName = "builtin",
     codec: Annotated[
         str | None,
-        typer.Option(
-            help="Comma-separated codecs of the model set; by default its first, and the paper's kbsc if it has it.",
-            show_default=False,
-            rich_help_panel=MODELS,
+        options.models(
+            help="Comma-separated codecs of the model set; by default its first, and the paper's kbsc if it has it."
         ),
     ] = None,
-    seed: Seed = 0,
-    out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.", rich_help_panel=OUTPUT)] = Path(
-        "demo-report"
-    ),
+    seed: options.Seed = 0,
+    out: Annotated[Path, options.output(help="Folder for report.json and report.html.")] = Path("demo-report"),
     keep: Annotated[
-        bool,
-        typer.Option("--keep", help="Keep images, knowledge bases and logs beside the report.", rich_help_panel=OUTPUT),
+        bool, options.output("--keep", help="Keep images, knowledge bases and logs beside the report.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Send real images through receiver, channel and transmitter as three processes, and report the results."""
@@ -107,8 +82,7 @@ def demo(
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with progress_bars(stderr_console(), *columns) as progress:
-        command = shlex.join(["semlink", *sys.argv[1:]])
-        report = run_demo(settings, out, keep=keep, command=command, progress=progress)
+        report = run_demo(settings, out, keep=keep, command=command_line(), progress=progress)
     if as_json:
         typer.echo((out / REPORT_FILE).read_text(encoding="utf-8"))
     else:

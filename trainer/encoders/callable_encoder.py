@@ -59,15 +59,7 @@ class CallableEncoder:
         return hashlib.sha256(fields.encode()).hexdigest()
 
     def encode(self, images: Sequence[RGBImage]) -> Features:
-        """Encode images of any sizes.
-
-        Parameters
-        ----------
-        images : each (height, width, 3) uint8, RGB
-
-        Returns
-        -------
-        features : (len(images), feature_dim) float32, each row of unit L2 norm
+        """Encode images of any sizes; see `engines.models.image_encoder.ImageEncoder.encode`.
 
         Raises
         ------

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from semlink.cli.options import ENGINE, MODELS, OUTPUT, SOURCE, AsJson, NumSeeds, OutFile
-from semlink.cli.output import notify, stderr_console, stdout_console
+from semlink.cli import options
+from semlink.cli.output import notify, print_json, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
+from semlink.cli.results import command_line, deliver_report
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError, MissingDependencyError
 from semlink.machine import num_cores
-from semlink.report import require_writable, write_report
+from semlink.report import require_writable
 from trainer.encoders.registry import EncoderSource, load_encoder
 
 __all__ = ["app"]
@@ -31,35 +29,22 @@ app = typer.Typer(
 
 _MAX_PIXEL = 255
 
-ModelSetFolder = Annotated[
-    Path, typer.Option("--out", help="Folder of the model set to write.", show_default=False, rich_help_panel=OUTPUT)
-]
+ModelSetFolder = Annotated[Path, options.output("--out", help="Folder of the model set to write.")]
 MeasuredDatasets = Annotated[
     str,
-    typer.Option(
-        "--measure",
-        help="Comma-separated datasets on which accuracy is measured for the manifest, or folders.",
-        rich_help_panel=SOURCE,
+    options.source(
+        "--measure", help="Comma-separated datasets on which accuracy is measured for the manifest, or folders."
     ),
 ]
 DataFolder = Annotated[
     Path | None,
-    typer.Option(
-        "--data-folder",
-        help="Folder of CIFAR-100; by default $SEMLINK_DATA, then the cache, then a download.",
-        show_default=False,
-        rich_help_panel=SOURCE,
+    options.source(
+        "--data-folder", help="Folder of CIFAR-100; by default $SEMLINK_DATA, then the cache, then a download."
     ),
 ]
 AllThreads = Annotated[
     int | None,
-    typer.Option(
-        "--threads",
-        min=1,
-        help="CPU threads of one network call; by default one for each core.",
-        show_default=False,
-        rich_help_panel=ENGINE,
-    ),
+    options.engine("--threads", min=1, help="CPU threads of one network call; by default one for each core."),
 ]
 
 
@@ -77,21 +62,17 @@ def export(
         str,
         typer.Argument(
             help="builtin, clip-vit-b32, open_clip:ARCHITECTURE/PRETRAINED, open_clip:ARCHITECTURE with --weights, or"
-            " an encoder that an installed package registers.",
-            show_default=False,
+            " an encoder that an installed package registers."
         ),
     ],
     out: ModelSetFolder,
     weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Weights file of a CLIP encoder, in place of a download.", show_default=False, rich_help_panel=MODELS
-        ),
+        Path | None, options.models(help="Weights file of a CLIP encoder, in place of a download.")
     ] = None,
     measure: MeasuredDatasets = "digits",
     data_folder: DataFolder = None,
     threads: AllThreads = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Write an encoder by name as a model set without a codec, and measure it."""
@@ -116,63 +97,37 @@ def import_graph(
         Path,
         typer.Argument(
             help="ONNX file from RGB images (batch, 3, size, size) or (batch, size, size, 3), float32 or uint8, to"
-            " features (batch, dim) float32.",
-            show_default=False,
+            " features (batch, dim) float32."
         ),
     ],
     out: ModelSetFolder,
-    licence: Annotated[
-        str, typer.Option(help="Licence of the weights, for the manifest.", show_default=False, rich_help_panel=MODELS)
-    ],
-    name: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of the encoder; by default that of the file.", show_default=False, rich_help_panel=MODELS
-        ),
-    ] = None,
+    licence: Annotated[str, options.models(help="Licence of the weights, for the manifest.")],
+    name: Annotated[str | None, options.models(help="Name of the encoder; by default that of the file.")] = None,
     mean: Annotated[
         str | None,
-        typer.Option(
+        options.models(
             help="Mean of red, green and blue on the scale 0..1, for a graph of float32: its input is"
-            " (pixel / 255 - mean) / std.",
-            show_default=False,
-            rich_help_panel=MODELS,
+            " (pixel / 255 - mean) / std."
         ),
     ] = None,
     std: Annotated[
         str | None,
-        typer.Option(
-            help="Standard deviation of red, green and blue on the scale 0..1, for a graph of float32.",
-            show_default=False,
-            rich_help_panel=MODELS,
-        ),
+        options.models(help="Standard deviation of red, green and blue on the scale 0..1, for a graph of float32."),
     ] = None,
     size_px: Annotated[
-        int | None,
-        typer.Option(
-            help="Side of the images in pixels, if the graph leaves it free.",
-            min=1,
-            show_default=False,
-            rich_help_panel=MODELS,
-        ),
+        int | None, options.models(help="Side of the images in pixels, if the graph leaves it free.", min=1)
     ] = None,
     interpolation: Annotated[
-        Literal["bicubic", "bilinear"],
-        typer.Option(help="Filter with which images are resized.", rich_help_panel=MODELS),
+        Literal["bicubic", "bilinear"], options.models(help="Filter with which images are resized.")
     ] = "bicubic",
-    output: Annotated[
-        str | None,
-        typer.Option(
-            help="Output with the features, if the graph has several.", show_default=False, rich_help_panel=MODELS
-        ),
-    ] = None,
+    output: Annotated[str | None, options.models(help="Output with the features, if the graph has several.")] = None,
     training_data: Annotated[
-        str, typer.Option(help="Training data of the weights, for the manifest.", rich_help_panel=MODELS)
+        str, options.models(help="Training data of the weights, for the manifest.")
     ] = "not stated",
     measure: MeasuredDatasets = "digits",
     data_folder: DataFolder = None,
     threads: AllThreads = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Write any ONNX graph from images to features as a model set without a codec, and measure it.
@@ -197,11 +152,11 @@ def import_graph(
 
 @app.command("report-head", epilog="Example: semlink train encoder report-head --out head.json")
 def report_head(
-    num_seeds: NumSeeds = 5,
+    num_seeds: options.NumSeeds = 5,
     data_folder: DataFolder = None,
     threads: AllThreads = None,
-    as_json: AsJson = False,
-    out: OutFile = None,
+    as_json: options.AsJson = False,
+    out: options.OutFile = None,
     config: ConfigFile = None,
 ) -> None:
     """Compare heads of the built-in encoder on categories that they were not fitted to."""
@@ -214,17 +169,14 @@ def report_head(
     with _progress() as progress:
         report = report_heads(
             seeds=range(num_seeds),
-            command=shlex.join(["semlink", *sys.argv[1:]]),
+            command=command_line(),
             data_folder=data_folder,
             num_threads=threads or num_cores(),
             progress=progress,
         )
-    if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
-    else:
+    deliver_report(report, out, as_json=as_json)
+    if not as_json:
         stdout_console().print(head_table(report))
-    if out is not None:
-        write_report(report, out)
 
 
 def _write(
@@ -238,16 +190,17 @@ def _write(
 ) -> None:
     """Load an encoder, write and measure it, and print its entry of the manifest."""
     try:
-        from trainer.encoders.measure import write_measured
+        from trainer.encoders.measure import measure_model_set
     except ImportError as error:
         raise _missing(error) from None
     datasets = split_list(measure, "--measure")
     with _progress() as progress:
-        entry = write_measured(
-            load(progress), out, datasets, data_folder=data_folder, num_threads=num_threads, progress=progress
+        model_set = load(progress).write(out)
+        entry = measure_model_set(
+            model_set, datasets, data_folder=data_folder, num_threads=num_threads, progress=progress
         )
     if as_json:
-        typer.echo(msgspec.json.encode(entry).decode())
+        print_json(entry)
     figures = ", ".join(f"{key} {value:.3f}" for key, value in entry.measured.items())
     notify(stderr_console(), f"model set written to {out}: {figures}")
 

@@ -14,11 +14,10 @@ from engines.models.image_encoder import Features, ImageEncoder
 from engines.models.manifest import EncoderEntry
 from engines.models.model_set import ModelSet
 from trainer.datasets import Dataset, open_dataset
-from trainer.encoders.registry import EncoderSource
 from trainer.features import cached_features
 from trainer.model_set_writer import set_encoder
 
-__all__ = ["measure_model_set", "retrieval_accuracy", "write_measured"]
+__all__ = ["measure_model_set", "retrieval_accuracy"]
 
 
 def retrieval_accuracy(dataset: Dataset, sent: Features, knowledge_base: Features) -> float:
@@ -28,20 +27,6 @@ def retrieval_accuracy(dataset: Dataset, sent: Features, knowledge_base: Feature
     index.add(knowledge_base)
     entries, _ = index.search(sent, num_matches=1)
     return float(np.mean(kb_labels[entries[:, 0]] == sent_labels))
-
-
-def write_measured(
-    encoder: EncoderSource,
-    folder: Path,
-    datasets: Sequence[str],
-    *,
-    data_folder: Path | None = None,
-    num_threads: int = 1,
-    progress: Progress | None = None,
-) -> EncoderEntry:
-    """Write an encoder as a model set without a codec, and measure it; see `measure_model_set`."""
-    model_set = encoder.write(folder)
-    return measure_model_set(model_set, datasets, data_folder=data_folder, num_threads=num_threads, progress=progress)
 
 
 def measure_model_set(

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import typer
 
 from semlink.channel_registry import channel_names
-from semlink.cli.options import (
-    LINK,
-    MODELS,
-    OUTPUT,
-    SOURCE,
-    AsJson,
-    Jobs,
-    Limit,
-    ModelSetName,
-    NumSeeds,
-    OutFile,
-    Rates,
-    RunsDir,
-)
-from semlink.cli.output import notify, stderr_console, stdout_console
+from semlink.cli import options
+from semlink.cli.output import notify, print_json, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
+from semlink.cli.results import command_line
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.constellation import Constellation
 from semlink.errors import MissingDependencyError
@@ -48,91 +33,51 @@ semlink evaluate --data cifar100 --codec kbsc,kbsc-reference --rate 64,256 --num
 
 @app.command(short_help="Measure codecs over rates, SNRs, channels and seeds.", epilog=_EPILOG)
 def evaluate(
-    data: Annotated[
-        str, typer.Option(help="Dataset: digits, photos, cifar100, or a folder.", rich_help_panel=SOURCE)
-    ] = "digits",
-    limit: Limit = None,
+    data: Annotated[str, options.source(help="Dataset: digits, photos, cifar100, or a folder.")] = "digits",
+    limit: options.Limit = None,
     train_data: Annotated[
-        str | None,
-        typer.Option(
-            help="Dataset to train codecs on; by default that of --data.", show_default=False, rich_help_panel=SOURCE
-        ),
+        str | None, options.source(help="Dataset to train codecs on; by default that of --data.")
     ] = None,
-    codec: Annotated[
-        str, typer.Option(help=f"Comma-separated codecs, of {', '.join(codec_names())}.", rich_help_panel=LINK)
-    ] = "nested",
-    rate: Rates = "64",
-    snr_db: Annotated[
-        str,
-        typer.Option(
-            help="Comma-separated Es/N0 in dB; a list that starts with a minus sign needs =, as in --snr-db=-7,0.",
-            rich_help_panel=LINK,
-        ),
-    ] = "-7,0,10",
-    channel: Annotated[
-        str, typer.Option(help=f"Comma-separated channels, of {', '.join(channel_names())}.", rich_help_panel=LINK)
-    ] = "awgn",
-    pilots: Annotated[
-        int, typer.Option(help="Number of pilots in front of an image under block fading.", min=1, rich_help_panel=LINK)
-    ] = 8,
+    codec: Annotated[str, options.link(help=f"Comma-separated codecs, of {', '.join(codec_names())}.")] = "nested",
+    rate: options.Rates = "64",
+    snr_db: options.SnrList = "-7,0,10",
+    channel: Annotated[str, options.link(help=f"Comma-separated channels, of {', '.join(channel_names())}.")] = "awgn",
+    pilots: Annotated[int, options.link(help="Number of pilots in front of an image under block fading.", min=1)] = 8,
     csi: Annotated[
         Literal["pilots", "genie", "none"],
-        typer.Option(
-            help="Channel state information under block fading; genie is an upper bound, none assumes a gain of 1.",
-            rich_help_panel=LINK,
+        options.link(
+            help="Channel state information under block fading; genie is an upper bound, none assumes a gain of 1."
         ),
     ] = "pilots",
     constellation: Annotated[
         Constellation | None,
-        typer.Option(
-            help="Points to which the transmitter rounds its symbols; by default it does not.",
-            show_default=False,
-            rich_help_panel=LINK,
-        ),
+        options.link(help="Points to which the transmitter rounds its symbols; by default it does not."),
     ] = None,
     weights: Annotated[
         Literal["auto", "trained", "model-set"],
-        typer.Option(
-            help="Codecs trained for each seed, or those of the model set; auto trains on cifar100 only.",
-            rich_help_panel=MODELS,
-        ),
+        options.models(help="Codecs trained for each seed, or those of the model set; auto trains on cifar100 only."),
     ] = "auto",
-    model_set: ModelSetName = "builtin",
+    model_set: options.ModelSetName = "builtin",
     encoder: Annotated[
         str | None,
-        typer.Option(
+        options.models(
             help="Image encoder by name, in place of the model set's, as train encoder export takes it; codecs are"
-            " then trained.",
-            show_default=False,
-            rich_help_panel=MODELS,
+            " then trained."
         ),
     ] = None,
     train_channel: Annotated[
         TrainingChannel | None,
-        typer.Option(
-            help="Channel on which kbsc is trained; by default the one that suits each channel.",
-            show_default=False,
-            rich_help_panel=MODELS,
-        ),
+        options.models(help="Channel on which kbsc is trained; by default the one that suits each channel."),
     ] = None,
-    epochs: Annotated[
-        int, typer.Option(help="Largest number of epochs of a training run of kbsc.", min=1, rich_help_panel=MODELS)
-    ] = 60,
-    precision: Annotated[
-        Precision, typer.Option(help="Arithmetic of matrix products in training.", rich_help_panel=MODELS)
-    ] = "bf16",
-    num_seeds: NumSeeds = 3,
-    jobs: Jobs = None,
-    runs_dir: RunsDir = None,
-    as_json: AsJson = False,
-    out: OutFile = None,
+    epochs: Annotated[int, options.models(help="Largest number of epochs of a training run of kbsc.", min=1)] = 60,
+    precision: Annotated[Precision, options.models(help="Arithmetic of matrix products in training.")] = "bf16",
+    num_seeds: options.NumSeeds = 3,
+    jobs: options.Jobs = None,
+    runs_dir: options.RunsDir = None,
+    as_json: options.AsJson = False,
+    out: options.OutFile = None,
     plot: Annotated[
-        Path | None,
-        typer.Option(
-            help="PNG, SVG or PDF file for the plot; by default beside --out.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
-        ),
+        Path | None, options.output(help="PNG, SVG or PDF file for the plot; by default beside --out.")
     ] = None,
     config: ConfigFile = None,
 ) -> None:
@@ -174,7 +119,7 @@ def evaluate(
     try:
         report = run_evaluation(
             settings,
-            command=shlex.join(["semlink", *sys.argv[1:]]),
+            command=command_line(),
             progress=progress_bars(console),
             deliver=lambda report: None if out is None else write_report(report, out),
         )
@@ -182,7 +127,7 @@ def evaluate(
         notify(console, "stopped; measured cells are kept, and the same command continues")
         raise
     if as_json:
-        print(msgspec.json.encode(report).decode())
+        print_json(report)
     else:
         stdout_console().print(summary_table(report))
     if plot is None and out is not None:

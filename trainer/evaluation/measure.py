@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
@@ -157,11 +157,7 @@ def measure_cell(
         snr_db=conditions.snr_db,
         channel=conditions.channel.value,
         seed=seed,
-        semantic_accuracy=scores.semantic_accuracy,
-        recall_at_1=scores.recall_at_1,
-        recall_at_10=scores.recall_at_10,
-        mean_cosine=scores.mean_cosine,
-        match_cosine=scores.match_cosine,
+        **asdict(scores),
         trained_on=f"{mode}, chosen on {trained_on}" if mode else trained_on,
         csi=conditions.csi.value,
         num_pilots=conditions.num_pilots,

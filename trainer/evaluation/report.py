@@ -46,6 +46,13 @@ class CellSummary(msgspec.Struct, frozen=True):
         """The channel, with a note if the gains were known exactly."""
         return f"{self.channel}, genie CSI" if self.csi == "genie" else self.channel
 
+    @property
+    def accuracy_text(self) -> str:
+        """The semantic accuracy, and half its confidence interval if there is one."""
+        if self.semantic_accuracy_high is None:
+            return f"{self.semantic_accuracy:.3f}"
+        return f"{self.semantic_accuracy:.3f} ±{self.semantic_accuracy_high - self.semantic_accuracy:.3f}"
+
 
 class EvaluationReport(Report, frozen=True, kw_only=True):
     """The result of an evaluation, as `semlink evaluate --json` prints it."""
@@ -144,14 +151,6 @@ def summary_table(report: EvaluationReport) -> Table:
     table = Table("codec", "channel", "symbols", *(f"{snr:g} dB" for snr in snr_db), title=title, title_justify="left")
     rows = itertools.groupby(report.summary, key=lambda cell: (cell.codec, cell.channel_title, cell.num_symbols))
     for (codec, channel, num_symbols), cells in rows:
-        by_snr = {cell.snr_db: cell for cell in cells}
-        table.add_row(codec, channel, str(num_symbols), *(_cell_text(by_snr.get(snr)) for snr in snr_db))
+        by_snr = {cell.snr_db: cell.accuracy_text for cell in cells}
+        table.add_row(codec, channel, str(num_symbols), *(by_snr.get(snr, "") for snr in snr_db))
     return table
-
-
-def _cell_text(cell: CellSummary | None) -> str:
-    if cell is None:
-        return ""
-    if cell.semantic_accuracy_high is None:
-        return f"{cell.semantic_accuracy:.3f}"
-    return f"{cell.semantic_accuracy:.3f} ±{cell.semantic_accuracy_high - cell.semantic_accuracy:.3f}"

@@ -79,16 +79,9 @@ class PolarCode:
         return pair_latent(np.asarray((2 * coded - 1) * 0.5**0.5, dtype=np.float32))
 
     def demodulate(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Decode.
+        """Decode equalized symbols, (batch, n) complex64 with their N0, (batch,), to numbers, (batch,) int64.
 
-        Parameters
-        ----------
-        symbols : (batch, n) complex64, equalized
-        noise_variance : (batch,) estimated N0 of the symbols
-
-        Returns
-        -------
-        numbers : (batch,) int64; -1 if the CRC fails or the number is not below `num_messages`
+        A number is -1 if the CRC fails or it is not below `num_messages`.
         """
         starts = range(0, len(symbols), _BATCH)
         parts = [self._demodulate(symbols[i : i + _BATCH], noise_variance[i : i + _BATCH]) for i in starts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -47,10 +47,4 @@ def score_received(
         entries=noiseless.entries[is_received],
     )
     scores = score(received)
-    return RetrievalScores(
-        semantic_accuracy=share * scores.semantic_accuracy,
-        recall_at_1=share * scores.recall_at_1,
-        recall_at_10=share * scores.recall_at_10,
-        mean_cosine=share * scores.mean_cosine,
-        match_cosine=share * scores.match_cosine,
-    )
+    return RetrievalScores(**{name: share * mean for name, mean in asdict(scores).items()})

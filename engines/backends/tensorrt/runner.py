@@ -16,12 +16,11 @@ import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
 from engines.backends.cuda import CudaDevice, PyCudaDevice
 from engines.backends.runner import DeviceView, Graph, Report, check_input
@@ -29,6 +28,7 @@ from engines.backends.tensorrt.builder import BUILDING, build_engine, load_tenso
 from engines.backends.tensorrt.session import TensorRtSession
 from engines.store import EngineKey, EngineStore
 from semlink.cache import cache_folder
+from semlink.closing import Closing
 from semlink.errors import EngineError
 
 __all__ = ["TensorRtRunner"]
@@ -36,7 +36,7 @@ __all__ = ["TensorRtRunner"]
 _log = logging.getLogger(__name__)
 
 
-class TensorRtRunner:
+class TensorRtRunner(Closing):
     """A graph of one input and one output in TensorRT, for one image at a time, or the batch that the graph fixes.
 
     It may be called from any thread; calls from several threads wait for one another. Close it, or leave it to the
@@ -117,10 +117,7 @@ class TensorRtRunner:
         """Run the graph once on a tensor that fits `input`; the result is the caller's own."""
         if self._stays_on_device:
             raise EngineError(f"{self._name}: the result stays on the device; ask for it with on_device")
-        check_input(self.input, tensor, graph=self._name)
-        session = self._session
-        with self._lock, self._on_device():
-            np.copyto(session.input_buffer.array, tensor)
+        with self._session_with(tensor) as session:
             session.run()
             return session.output_buffer.array.copy()
 
@@ -131,20 +128,23 @@ class TensorRtRunner:
         """
         if not self._stays_on_device or self.output.dtype != np.float32:
             raise EngineError(f"{self._name}: only a float32 result that stays on the device can be read there")
-        check_input(self.input, tensor, graph=self._name)
-        session = self._session
-        with self._lock, self._on_device():
-            np.copyto(session.input_buffer.array, tensor)
+        with self._session_with(tensor) as session:
             session.run()
             return DeviceView(session.output_pointer, tuple(axis or 1 for axis in self.output.shape))
 
     def device_ms(self, tensor: npt.NDArray[Any]) -> float:
         """Device time of one call with its copies [ms], between two CUDA events."""
+        with self._session_with(tensor) as session:
+            return self._device.elapsed_ms(session.stream, session.enqueue)
+
+    @contextlib.contextmanager
+    def _session_with(self, tensor: npt.NDArray[Any]) -> Iterator[TensorRtSession]:
+        """Hold lock and device, with a tensor that fits `input` in the session's input buffer."""
         check_input(self.input, tensor, graph=self._name)
         session = self._session
         with self._lock, self._on_device():
             np.copyto(session.input_buffer.array, tensor)
-            return self._device.elapsed_ms(session.stream, session.enqueue)
+            yield session
 
     @contextlib.contextmanager
     def _on_device(self) -> Iterator[None]:
@@ -160,16 +160,6 @@ class TensorRtRunner:
         """Free all resources; closing twice is harmless."""
         with self._lock:
             self._finalizer()
-
-    def __enter__(self) -> Self:
-        """Return the runner; the end of the block closes it."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
 
 class _Engines:

@@ -22,7 +22,7 @@ def test_names_are_unique() -> None:
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 def test_the_committed_report_is_of_the_study(study: Study) -> None:
-    report = read_report(ROOT / study.report, StudyReport)
+    report = read_report(ROOT / study.path, StudyReport)
     assert (report.name, report.x_label) == (study.name, study.x_label)
     assert report.command == f"python -m benchmarks.studies {study.name}"
     assert (ROOT / study.figure).is_file()

@@ -45,8 +45,11 @@ class StandIn:
 
     folders: ClassVar[list[Path]] = []
 
-    def __init__(self, graph: bytes, *, store: EngineStore, stays_on_device: bool, report: Report | None) -> None:
+    def __init__(
+        self, graph: bytes, *, store: EngineStore, device_index: int, stays_on_device: bool, report: Report | None
+    ) -> None:
         assert stays_on_device
+        assert device_index == 0, "the GPU that searches"
         StandIn.folders.append(store.folder)
         self._runner = OnnxRuntimeRunner(graph)
         self.input = self._runner.input

@@ -20,6 +20,7 @@ from semlink.errors import DecodeError, EngineError, KnowledgeBaseError
 from semlink.iq import Symbols, normalize_power, pair_latent
 from semlink.rates import RATES, Rate, parse_rate
 from tests.support.recording_faiss import RecordingFaiss
+from tests.support.vectors import unit
 
 DIM, CELLS, ENTRIES = 32, 12, 40
 
@@ -47,7 +48,7 @@ def entries(codebook: Codebook) -> np.ndarray:
     rng = np.random.default_rng(1)
     near = codebook.centroids[rng.integers(0, CELLS, ENTRIES // 2)]
     features = np.concatenate([near, np.zeros((ENTRIES // 2, DIM))]) + 0.15 * rng.standard_normal((ENTRIES, DIM))
-    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+    return unit(features)
 
 
 def symbols_of(codebook: Codebook, features: np.ndarray, rate: Rate) -> Symbols:

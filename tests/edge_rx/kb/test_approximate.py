@@ -16,7 +16,7 @@ import faiss
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import InvertedLists, SearchIndex
-from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision
+from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from edge_rx.kb.index import FlatIndex, open_search_device
 from edge_rx.pipeline import Receiver
 from edge_rx.results import ResultsLog
@@ -28,6 +28,7 @@ from semlink.image import RGBImage
 from tests.support.frames import FrameMaker
 from tests.support.model_sets import make_model_set
 from tests.support.recording_faiss import RecordingFaiss
+from tests.support.vectors import gathered
 
 NUM_ENTRIES, DIM = 5_000, 32
 LEAST_RECALL = 0.98
@@ -35,11 +36,7 @@ LEAST_RECALL = 0.98
 
 @pytest.fixture(scope="module")
 def entries() -> np.ndarray:
-    """Features as encoders make them: gathered around what there is in the world, of unit length."""
-    rng = np.random.default_rng(0)
-    things = rng.standard_normal((60, DIM))
-    features = things[rng.integers(0, 60, NUM_ENTRIES)] + 0.6 * rng.standard_normal((NUM_ENTRIES, DIM))
-    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+    return gathered(NUM_ENTRIES, DIM, num_points=60)
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +210,7 @@ class TestOnAGpu:
 
 class TestChoice:
     def test_a_graph_of_neighbours_needs_a_gpu(self) -> None:
-        for device in (SearchDevice.CPU, SearchDevice.AUTO):
+        for device in ("cpu", "auto"):
             with pytest.raises(ConfigError, match="--search-index cagra needs --device gpu"):
                 open_search_device(device, SearchPrecision.FP32, SearchIndex.CAGRA)
         with pytest.raises(ConfigError, match="cagra needs a GPU"):
@@ -221,7 +218,7 @@ class TestChoice:
 
     def test_a_graph_of_neighbours_has_no_half_precision(self) -> None:
         with pytest.raises(ConfigError, match="cagra holds fp32 vectors"):
-            open_search_device(SearchDevice.GPU, SearchPrecision.FP16, SearchIndex.CAGRA)
+            open_search_device("gpu", SearchPrecision.FP16, SearchIndex.CAGRA)
 
 
 class TestReceiver:

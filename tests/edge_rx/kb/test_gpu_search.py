@@ -16,7 +16,7 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 from edge_rx.decoders.options import DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
-from edge_rx.kb.gpu_search import GpuSearch, SearchDevice, SearchPrecision, choose_gpu_search
+from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision, choose_gpu_search
 from edge_rx.kb.index import FlatIndex, InnerProductIndex, open_search_device
 from edge_rx.pipeline import Receiver
 from engines.models.model_set import ModelSet
@@ -129,40 +129,50 @@ class TestChoice:
         def fail() -> ModuleType:
             raise AssertionError("faiss was asked for")
 
-        assert choose_gpu_search(fail, SearchDevice.CPU, SearchPrecision.FP32) is None
+        assert choose_gpu_search(fail, "cpu", SearchPrecision.FP32) is None
 
     @pytest.mark.usefixtures("driver")
-    @pytest.mark.parametrize("device", [SearchDevice.AUTO, SearchDevice.GPU])
-    def test_a_gpu_that_is_there(self, device: SearchDevice, caplog: pytest.LogCaptureFixture) -> None:
+    @pytest.mark.parametrize("device", ["auto", "gpu"])
+    def test_a_gpu_that_is_there(self, device: str, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         gpu = choose_gpu_search(RecordingFaiss, device, SearchPrecision.FP16)
         assert gpu is not None
         assert gpu.precision is SearchPrecision.FP16
-        assert f"search device {device.value}: chose gpu, fp16" in caplog.text
+        assert f"search device {device}: chose gpu:0, fp16" in caplog.text
 
     def test_a_faiss_for_the_cpu(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         with pytest.raises(
             EngineError, match=r"built for the CPU; pip uninstall faiss-cpu, then pip install .*\[gpu\]"
         ):
-            open_search_device(SearchDevice.GPU)
-        assert open_search_device(SearchDevice.AUTO, SearchPrecision.FP16) is None
+            open_search_device("gpu")
+        assert open_search_device("auto", SearchPrecision.FP16) is None
         assert "search device auto: chose cpu, fp32 (no search on a GPU: this faiss is built for the CPU" in caplog.text
 
     def test_no_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ctypes, "CDLL", no_library)
         with pytest.raises(EngineError, match=r"no NVIDIA driver here .* or search with --device cpu"):
-            choose_gpu_search(RecordingFaiss, SearchDevice.GPU, SearchPrecision.FP32)
-        assert choose_gpu_search(RecordingFaiss, SearchDevice.AUTO, SearchPrecision.FP32) is None
+            choose_gpu_search(RecordingFaiss, "gpu", SearchPrecision.FP32)
+        assert choose_gpu_search(RecordingFaiss, "auto", SearchPrecision.FP32) is None
 
     @pytest.mark.usefixtures("driver")
     def test_a_gpu_that_faiss_cannot_use(self) -> None:
         with pytest.raises(EngineError, match="update the driver"):
-            choose_gpu_search(lambda: RecordingFaiss(num_gpus=0), SearchDevice.GPU, SearchPrecision.FP32)
+            choose_gpu_search(lambda: RecordingFaiss(num_gpus=0), "gpu", SearchPrecision.FP32)
+
+    @pytest.mark.usefixtures("driver")
+    def test_a_gpu_by_its_number(self) -> None:
+        gpu = choose_gpu_search(lambda: RecordingFaiss(num_gpus=2), "gpu:1", SearchPrecision.FP32)
+        assert gpu is not None
+        assert gpu.number == 1
+        with pytest.raises(EngineError, match=r"no search on gpu:2: faiss finds 2, the last is gpu:1"):
+            choose_gpu_search(lambda: RecordingFaiss(num_gpus=2), "gpu:2", SearchPrecision.FP32)
+        with pytest.raises(ConfigError, match='device "tpu" is not known'):
+            choose_gpu_search(RecordingFaiss, "tpu", SearchPrecision.FP32)
 
     def test_half_precision_on_the_cpu(self) -> None:
         with pytest.raises(ConfigError, match="--search-precision fp16 needs --device gpu"):
-            open_search_device(SearchDevice.CPU, SearchPrecision.FP16)
+            open_search_device("cpu", SearchPrecision.FP16)
 
     def test_a_faiss_whose_cuda_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import builtins

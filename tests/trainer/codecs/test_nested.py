@@ -13,6 +13,7 @@ from engines.backends.runner import load_runner
 from engines.graphs.nested import nested_encoder
 from engines.models.codebook import LATENT_DIM, Codebook
 from semlink.errors import DatasetError
+from tests.support.vectors import unit
 from trainer.codecs.clusters import cluster_tree
 from trainer.codecs.nested import NestedFit, fit_codebook, fitted_codebook
 from trainer.codecs.training_data import TrainingFeatures
@@ -26,8 +27,7 @@ def clustered(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     centres = np.random.default_rng(0).standard_normal((20, DIM))
     rng = np.random.default_rng(seed)
     kinds = rng.integers(0, 20, num_images)
-    features = centres[kinds] + 0.35 * rng.standard_normal((num_images, DIM))
-    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32), kinds
+    return unit(centres[kinds] + 0.35 * rng.standard_normal((num_images, DIM))), kinds
 
 
 @pytest.fixture(scope="module")

@@ -15,23 +15,12 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 from semlink.errors import DatasetError
 from semlink.rates import parse_rate
 from tests.support.conditions import awgn
-from tests.support.retrieval import unit
+from tests.support.retrieval import eight_categories
+from tests.support.vectors import unit
 from trainer.codecs.nested_labels import FittedProjection, fitted_nested_labels, fitted_projection
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.links.retrieval import NoiselessRetrieval
 from trainer.links.signal_link import SignalLink
-
-DIM = 24
-
-
-def images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eight categories that differ in six of 24 dimensions; the others are independent of the category."""
-    centres = np.random.default_rng(0).standard_normal((8, 6))
-    rng = np.random.default_rng(seed)
-    kinds = rng.integers(0, 8, num_images)
-    features = rng.standard_normal((num_images, DIM))
-    features[:, :6] = centres[kinds] + 0.3 * rng.standard_normal((num_images, 6))
-    return unit(features), kinds
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +30,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data() -> TrainingFeatures:
-    return TrainingFeatures(*images(3000, 1), "made up", "key", tuple("01234567"))
+    return TrainingFeatures(*eight_categories(3000, 1), "made up", "key", tuple("01234567"))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +39,7 @@ def projection(data: TrainingFeatures, runs: Path) -> FittedProjection:
 
 
 def test_projection_improves_both_codecs(data: TrainingFeatures, projection: FittedProjection, runs: Path) -> None:
-    (sent, sent_kinds), (kept, kept_kinds) = images(400, 2), images(400, 3)
+    (sent, sent_kinds), (kept, kept_kinds) = eight_categories(400, 2), eight_categories(400, 3)
     noiseless = NoiselessRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
     codebook = fitted_nested_labels(0, data, projection, runs)
     assert codebook.num_cells == 8

@@ -18,6 +18,7 @@ import torch
 from engines.backends.runner import load_runner
 from engines.models.projection_head import ProjectionHead
 from semlink.errors import ConfigError, DatasetError
+from tests.support.retrieval import eight_categories
 from trainer.codecs.projection_head import (
     ProjectionNetwork,
     ProjectionTraining,
@@ -29,23 +30,12 @@ from trainer.codecs.projection_head import (
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.links.retrieval import NoiselessRetrieval
 
-DIM = 24
 TRAINING = ProjectionTraining(projection_dim=16, hidden_dim=32, epochs=12, batch_size=64, precision="fp32")
-
-
-def images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eight categories that differ in six of 24 dimensions; the others are independent of the category."""
-    centres = np.random.default_rng(0).standard_normal((8, 6))
-    rng = np.random.default_rng(seed)
-    kinds = rng.integers(0, 8, num_images)
-    features = rng.standard_normal((num_images, DIM))
-    features[:, :6] = centres[kinds] + 0.3 * rng.standard_normal((num_images, 6))
-    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32), kinds
 
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[ProjectionNetwork, np.ndarray]:
-    return train_projection_network(TRAINING, *images(2000, 1), num_categories=8)
+    return train_projection_network(TRAINING, *eight_categories(2000, 1), num_categories=8)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +46,7 @@ def model(trained: tuple[ProjectionNetwork, np.ndarray]) -> ProjectionHead:
 
 @pytest.fixture(scope="module")
 def noiseless() -> NoiselessRetrieval:
-    (sent, sent_kinds), (kept, kept_kinds) = images(400, 2), images(400, 3)
+    (sent, sent_kinds), (kept, kept_kinds) = eight_categories(400, 2), eight_categories(400, 3)
     return NoiselessRetrieval.of(sent, sent_kinds.astype(str), kept, kept_kinds.astype(str))
 
 
@@ -72,7 +62,7 @@ def test_graph_is_the_network_with_its_norm_folded(
 
 def test_same_seed_same_network(trained: tuple[ProjectionNetwork, np.ndarray]) -> None:
     state = torch.random.get_rng_state()
-    again, proxies = train_projection_network(TRAINING, *images(2000, 1), num_categories=8)
+    again, proxies = train_projection_network(TRAINING, *eight_categories(2000, 1), num_categories=8)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert projection_graph(again).SerializeToString() == projection_graph(trained[0]).SerializeToString()
     np.testing.assert_array_equal(proxies, trained[1])
@@ -91,7 +81,7 @@ def test_label_moves_an_entry_to_its_proxy_and_an_unknown_label_does_not(
 
 
 def test_run_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
-    features, kinds = images(2000, 1)
+    features, kinds = eight_categories(2000, 1)
     quick = ProjectionTraining(projection_dim=4, hidden_dim=8, epochs=1, batch_size=64, precision="fp32")
     data = TrainingFeatures(features, kinds, "made up", "key", tuple("01234567"))
     first = trained_projection(quick, data, tmp_path)
@@ -111,7 +101,7 @@ def test_run_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
 
 def test_interrupted_training_ends_like_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is stopped: no partial file is used, and the next start gives the same projection."""
-    features, labels = images(600, 1)
+    features, labels = eight_categories(600, 1)
     data = TrainingFeatures(features, labels, "clusters", "key", tuple("abcdefgh"))
     quick = ProjectionTraining(projection_dim=4, hidden_dim=8, epochs=2, batch_size=64, precision="fp32")
     whole = trained_projection(quick, data, tmp_path / "whole")
@@ -130,7 +120,7 @@ def test_interrupted_training_ends_like_one_that_was_not(tmp_path: Path, monkeyp
 
 
 def test_bad_data_is_named() -> None:
-    features, kinds = images(2000, 1)
+    features, kinds = eight_categories(2000, 1)
     with pytest.raises(DatasetError, match="at least 2 categories"):
         train_projection_network(TRAINING, features, np.zeros(2000, np.int64), num_categories=8)
     with pytest.raises(DatasetError, match="too few"):
@@ -159,7 +149,7 @@ def testcontrastive_loss_is_that_of_its_definition() -> None:
 
 def test_contrastive_training_separates_too(noiseless: NoiselessRetrieval) -> None:
     training = msgspec.structs.replace(TRAINING, loss="contrastive")
-    network, proxies = train_projection_network(training, *images(2000, 1), num_categories=8)
+    network, proxies = train_projection_network(training, *eight_categories(2000, 1), num_categories=8)
     with torch.no_grad():
         projection = network(torch.from_numpy(noiseless.features)).numpy()
     classified = (projection @ proxies.T).argmax(axis=1).astype(str)

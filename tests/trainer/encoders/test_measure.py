@@ -14,7 +14,7 @@ from engines.models.model_set import ModelSet
 from tests.support.encoders import write_image_graph
 from trainer.datasets import ImageList
 from trainer.datasets.base import Dataset
-from trainer.encoders.measure import measure_model_set, retrieval_accuracy, write_measured
+from trainer.encoders.measure import measure_model_set, retrieval_accuracy
 from trainer.encoders.onnx_encoder import OnnxEncoder
 
 
@@ -36,7 +36,7 @@ def test_accuracy_is_the_fraction_of_equal_labels() -> None:
 def test_an_encoder_is_written_and_measured(tmp_path: Path) -> None:
     graph = write_image_graph(tmp_path / "graph.onnx", dtype="uint8")
     encoder = OnnxEncoder(name="mine", graph=graph, licence="none")
-    entry = write_measured(encoder, tmp_path / "set", ["digits"])
+    entry = measure_model_set(encoder.write(tmp_path / "set"), ["digits"])
     assert ModelSet(tmp_path / "set").manifest.encoder == entry
     # A random projection of digits of 8 x 8 pixels: far better than guessing one of ten.
     assert 0.5 < entry.measured["digits_1nn_accuracy"] <= 1

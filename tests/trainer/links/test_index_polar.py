@@ -13,7 +13,7 @@ from semlink.channel import ChannelModel, apply_channel, noise_variance
 from semlink.errors import ConfigError
 from semlink.rates import parse_rate
 from tests.support.conditions import awgn
-from tests.support.retrieval import unit
+from tests.support.vectors import unit
 from trainer.links.index_polar import IndexPolarLink, PolarCode, bit_likelihoods
 from trainer.links.retrieval import NoiselessRetrieval
 

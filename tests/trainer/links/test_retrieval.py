@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from edge_rx.decoders.ranking import RankedEntries
-from tests.support.retrieval import unit
+from tests.support.vectors import unit
 from trainer.links.retrieval import NoiselessRetrieval, score_ranked, score_retrieval
 
 

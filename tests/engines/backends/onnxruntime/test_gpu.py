@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,11 +67,8 @@ class TestRunning:
             results = [runner(np.full((1, 2, 3), value, np.uint8)) for _ in range(50)]
             wrong.extend(result for result in results if not (result == value / 2).all())
 
-        threads = [threading.Thread(target=use, args=(value,)) for value in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(use, range(4)))
         assert wrong == []
 
 

@@ -1,4 +1,4 @@
-"""Messages that a receiver drops, counted by reason."""
+"""Messages that a receiver or the software channel drops, counted by reason."""
 
 from __future__ import annotations
 

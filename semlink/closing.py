@@ -1,4 +1,4 @@
-"""What a with statement needs of everything here that holds files open."""
+"""What a with statement needs of everything that holds files open."""
 
 from __future__ import annotations
 
