@@ -141,7 +141,7 @@ def equalize_and_estimate(received: Symbols, *, num_pilots: int, estimator: Nois
         With 1 pilot, from which gain and noise cannot both be estimated.
     """
     if num_pilots == 1:
-        raise DecodeError("one pilot cannot tell gain and noise apart; the transmitter must send none, or at least 2")
+        raise DecodeError("one pilot cannot separate gain and noise; the transmitter must send none, or at least 2")
     if num_pilots == 0:
         power = float(np.mean(np.abs(received) ** 2))
         return received, estimator.update_by_power(power, num_symbols=len(received))

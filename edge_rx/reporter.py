@@ -1,4 +1,4 @@
-"""What this receiver tells its transmitters, at a steady pace."""
+"""Reports of a receiver to its transmitters, at a fixed interval."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def check_pilots(num_pilots: int, model: TransmitterModel) -> None:
     if num_pilots < 0:
         raise ConfigError(f"num_pilots must not be negative, got {num_pilots}")
     if num_pilots == 1 and model.weighs_noise:
-        raise ConfigError(f"one pilot cannot tell gain and noise apart; with {model.codec} send none, or at least 2")
+        raise ConfigError(f"one pilot cannot separate gain and noise; with {model.codec} send none, or at least 2")
 
 
 class Transmitter:

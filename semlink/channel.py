@@ -2,8 +2,8 @@
 
 The mean power of a transmission is 1, so the noise variance per complex symbol is
 N0 = 10^(-SNR/10), N0/2 in each real dimension (docs/definitions.md, "SNR"). Every model takes its
-randomness from the generator that the caller passes. The receiver's knowledge of the gains is the
-subject of `edge_rx.equalizer`. A package of the user adds a channel by name: `semlink.channel_registry`.
+randomness from the generator that the caller passes. How a receiver estimates the gains is the subject
+of `edge_rx.equalizer`. A package of the user adds a channel by name: `semlink.channel_registry`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,12 @@ class ChannelModel(str, enum.Enum):
     @property
     def rotates_phase(self) -> bool:
         """Whether gains have a random phase."""
-        return self.is_block_fading or self is ChannelModel.RAYLEIGH_FAST
+        return self.is_block_fading or self.is_fast_fading
+
+    @property
+    def is_fast_fading(self) -> bool:
+        """Whether every symbol has a gain of its own and of random phase, which only a genie knows."""
+        return self is ChannelModel.RAYLEIGH_FAST
 
 
 RICIAN_K = 4.0
@@ -102,14 +107,21 @@ class CustomChannel:
     value : name of the channel
     apply : (symbols (..., n) complex64 of unit mean power, SNR Es/N0 [dB], generator) -> output; all randomness comes
         from the generator
-    is_block_fading : whether one unknown complex gain holds for a whole transmission
-    rotates_phase : whether gains have a random phase, so that receivers need pilots
+    is_block_fading : whether one unknown complex gain holds for a whole transmission, which receivers estimate from
+        pilots
+    rotates_phase : whether gains have a random phase; with `is_block_fading` false that of each symbol is another, so
+        that no pilot shows it
     """
 
     value: str
     apply: Callable[[Symbols, float, np.random.Generator], ChannelOutput]
     is_block_fading: bool = False
     rotates_phase: bool = False
+
+    @property
+    def is_fast_fading(self) -> bool:
+        """Whether every symbol has a gain of its own and of random phase, which only a genie knows."""
+        return self.rotates_phase and not self.is_block_fading
 
 
 AnyChannel: TypeAlias = ChannelModel | CustomChannel
@@ -153,8 +165,8 @@ def apply_channel(symbols: Symbols, model: AnyChannel, *, snr_db: float, rng: np
     Raises
     ------
     ConfigError
-        If `snr_db` is out of range, see `noise_variance`; or a user's channel returns anything but finite
-            symbols of the same shape.
+        If `snr_db` is out of range, see `noise_variance`; or a user's channel returns anything but finite symbols of
+        the same shape, and gains of the shapes that `ChannelOutput` states.
 
     Examples
     --------
@@ -180,6 +192,12 @@ def _checked(output: ChannelOutput, name: str, shape: tuple[int, ...]) -> Channe
         raise ConfigError(f'channel "{name}" must return a ChannelOutput, got {type(output).__name__}')
     if output.symbols.shape != shape:
         raise ConfigError(f'channel "{name}" must keep the shape of symbols, {shape}; got {output.symbols.shape}')
+    block = (*shape[:-1], 1)
+    if output.gains.shape not in (block, shape):
+        raise ConfigError(
+            f'channel "{name}" must give one gain for each transmission, {block}, or for each symbol, {shape};'
+            f" got {output.gains.shape}"
+        )
     if not np.isfinite(output.symbols).all():
         raise ConfigError(f'channel "{name}" returned symbols that are not finite')
     return output

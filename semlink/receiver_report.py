@@ -1,7 +1,7 @@
 """The receiver's report to its transmitters: its KB, and the SNR of their streams.
 
-A report is advice, not part of the data path: coarse, late, and harmless if lost. Without reports a transmitter works
-as before the first one. Source of the format: docs/wire-format.md, "Receiver report".
+A report is advice, not part of the data path: it is late, and its loss does no harm. Without reports a transmitter
+works as before the first one. Source of the format: docs/wire-format.md, "Receiver report".
 """
 
 from __future__ import annotations

@@ -37,9 +37,9 @@ KBFolder = Annotated[Path, typer.Argument(metavar="KB", help="Folder of the know
 @app.command(epilog="Example: semlink kb build my-photos --out my-kb --model-set builtin")
 def build(
     folder: Annotated[Path, typer.Argument(help="Folder of images; its subfolders are labels.")],
-    out: Annotated[Path, typer.Option(help="Folder of the new knowledge base.")],
+    out: Annotated[Path, options.output(help="Folder of the new knowledge base.")],
     model_set: options.ModelSetName = "builtin",
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing knowledge base, in one step.")] = False,
+    force: Annotated[bool, options.output("--force", help="Replace an existing knowledge base, in one step.")] = False,
     batch_size: options.BatchSize = 32,
     num_threads: options.Threads = 1,
     as_json: options.AsJson = False,
@@ -102,7 +102,7 @@ def verify(folder: KBFolder, as_json: options.AsJson = False) -> None:
 def search(
     folder: KBFolder,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image to search for.")],
-    top: Annotated[int, typer.Option(min=1, help="Number of matches.")] = 5,
+    top: Annotated[int, options.output(min=1, help="Number of matches.")] = 5,
     model_set: options.ModelSetName = "builtin",
     num_threads: options.Threads = 1,
     as_json: options.AsJson = False,
@@ -147,10 +147,10 @@ def project(
 @app.command("export-entries", epilog="Example: semlink kb export-entries my-kb --out entries.npz")
 def export_entries(
     folder: KBFolder,
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    out: Annotated[Path, options.output(help="File to write.")],
     codec: Annotated[
         str | None,
-        typer.Option(help="Codec with a projection head, in whose space the nearest entry is found."),
+        options.models(help="Codec with a projection head, in whose space the nearest entry is found."),
     ] = None,
     model_set: options.ModelSetName = "builtin",
     as_json: options.AsJson = False,

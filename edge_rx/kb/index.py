@@ -35,7 +35,7 @@ INDEX_KIND = "flat-ip"
 
 
 class FlatIndex:
-    """Unit vectors in the order in which they were added; an entry's id is its place.
+    """Unit vectors in the order in which they were added; an entry's id is its row.
 
     Parameters
     ----------
@@ -255,11 +255,11 @@ class InnerProductIndex:
         return self._num_vectors
 
     def search(self, queries: Vectors, *, num_matches: int) -> tuple[EntryIds, Vectors]:
-        """Find the largest inner products: (q, m) int64 places, best first, and (q, m) float32 products."""
+        """Find the largest inner products: (q, m) int64 ids, best first, and (q, m) float32 products."""
         # OpenMP keeps the number per calling thread, so it is set where it is used.
         self._faiss.omp_set_num_threads(self._num_threads)
-        products, places = self._index.search(np.ascontiguousarray(queries), min(num_matches, len(self)))
-        return places, products
+        products, ids = self._index.search(np.ascontiguousarray(queries), min(num_matches, len(self)))
+        return ids, products
 
 
 def open_search_device(

@@ -1,4 +1,4 @@
-"""What is known of each entry, in an SQLite table; an entry's id is its place in the index."""
+"""Record of each entry, in an SQLite table; an entry's id is its row in the index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Record:
 
     Attributes
     ----------
-    entry_id : place in the index, from 0
+    entry_id : row in the index, from 0
     label : category, "" where none is known
     source : name of the picture where it came from, such as its path in the built folder
     image_sha256 : SHA-256 of the stored image file, in hex

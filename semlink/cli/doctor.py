@@ -73,7 +73,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
         return
-    # Folded and never cut, since a name or a command must be whole to be of use.
+    # Wrapped and never cut: a name or a command must be whole to be of use.
     columns = [Column(header, overflow="fold") for header in ("", "what", "found", "fix, run in semlink's folder")]
     table = Table(*columns, title=f"semlink on {describe_device()}", title_justify="left")
     signs = {"ok": "[green]ok[/green]", "missing": "[yellow]--[/yellow]", "note": "[cyan]..[/cyan]"}

@@ -44,7 +44,10 @@ LINK = "Link"
 MODELS = "Models"
 ENGINE = "Engine"
 OUTPUT = "Output"
-"""Titles of the panels into which `--help` sorts a command's options."""
+"""Titles of the panels into which `--help` sorts a command's options.
+
+`--help`, `--config`, `--version` and those of completion, which say nothing of the task, stand in typer's own panel.
+"""
 
 source = partial(typer.Option, rich_help_panel=SOURCE)
 link = partial(typer.Option, rich_help_panel=LINK)
@@ -74,8 +77,8 @@ Device = Annotated[str, engine("--device", help="Processor: cpu, gpu, gpu:N for 
 EnginesFolder = Annotated[
     Path | None, engine("--engines", help="Folder of built engines; by default beside the model set.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")]
-NumSeeds = Annotated[int, typer.Option("--num-seeds", min=1, help="Number of seeds: 0, 1, 2 ...")]
+Seed = Annotated[int, link("--seed", min=0, help="Seed of all random numbers.")]
+NumSeeds = Annotated[int, link("--num-seeds", min=1, help="Number of seeds: 0, 1, 2 ...")]
 RunsDir = Annotated[Path | None, output("--runs-dir", help="Folder of training runs; by default in the cache.")]
 AsJson = Annotated[bool, output("--json", help="Print the result as JSON on standard output.")]
 OutFile = Annotated[Path | None, output("--out", help="Write the result as JSON to this file.")]

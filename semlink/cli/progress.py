@@ -38,7 +38,8 @@ class _ProgressLog(Progress):
     """Draws nothing; logs what a bar would show."""
 
     def __init__(self, console: Console, interval_s: float) -> None:
-        super().__init__(console=console, disable=True)
+        # With auto_refresh `track` counts in a thread that ends at once where nothing is drawn.
+        super().__init__(console=console, disable=True, auto_refresh=False)
         self._interval_s = interval_s
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None

@@ -1,4 +1,4 @@
-"""How a command tells people what it did: one table layout for both ends and the channel."""
+"""The summary that a command prints: one table layout for both ends and the channel."""
 
 from __future__ import annotations
 

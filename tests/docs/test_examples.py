@@ -70,6 +70,12 @@ def test_own_channel(kb: Path, photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+def test_own_fading_channel(kb: Path, photos: Path, tmp_path: Path) -> None:
+    picture = next(photos.rglob("*.png"))
+    assert run("own_fading_channel.py", kb, picture, cwd=tmp_path).strip() == picture.parent.name
+
+
+@pytest.mark.process
 def test_own_codec(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs semlink[train]")
     lines = run("own_codec.py", cwd=tmp_path).splitlines()

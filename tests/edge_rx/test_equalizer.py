@@ -1,4 +1,4 @@
-"""The receiver undoes a phase with nothing but the pilots that it heard."""
+"""The receiver equalizes a phase by the received pilots alone."""
 
 from __future__ import annotations
 

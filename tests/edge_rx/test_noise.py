@@ -1,4 +1,4 @@
-"""The receiver tells the noise from what it hears."""
+"""Estimates of the noise variance from observations."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def test_stream_tells_its_noise(model: ChannelModel, num_pilots: int, snr_db: fl
     rng = np.random.default_rng(0)
     symbols = sent(200, num_pilots, rng)
     observation = apply_channel(symbols, model, snr_db=snr_db, rng=rng)
-    estimator, told = NoiseEstimator(), []
+    estimator, estimates = NoiseEstimator(), []
     for image in observation.symbols:
         data, noise = equalize_and_estimate(image, num_pilots=num_pilots, estimator=estimator)
         assert data.shape == (64,)
-        told.append(noise)
+        estimates.append(noise)
         if num_pilots:
             # Back to the noise before the gain was undone, and before what is unknown of the gain was counted in.
             n0 = noise_variance(snr_db)
             gain = estimate_gain(image[:num_pilots])[0] / (1 + n0 / num_pilots)
-            told[-1] = noise * abs(gain) ** 2 / (1 + (1 / num_pilots) / (1 + n0 / num_pilots))
-    np.testing.assert_allclose(told[64:], noise_variance(snr_db), rtol=0.3)
-    assert np.mean(told[64:]) == pytest.approx(noise_variance(snr_db), rel=0.1)
+            estimates[-1] = noise * abs(gain) ** 2 / (1 + (1 / num_pilots) / (1 + n0 / num_pilots))
+    np.testing.assert_allclose(estimates[64:], noise_variance(snr_db), rtol=0.3)
+    assert np.mean(estimates[64:]) == pytest.approx(noise_variance(snr_db), rel=0.1)
 
 
 @pytest.mark.parametrize("num_symbols", [4, 64, 1024])
@@ -69,7 +69,7 @@ def test_undone_symbols_are_neither_too_large_nor_their_noise_too_small(snr_db: 
     weight = 1 / noise[:, None]
     scale = np.sum(weight * data * symbols[:, 8:].conj()) / np.sum(weight * np.abs(symbols[:, 8:]) ** 2)
     assert scale.real == pytest.approx(1.0, abs=0.03)
-    # Told and true agree: the errors, each over its own variance, have unit power.
+    # Estimated and true variance agree: the errors, each over its own variance, have unit power.
     assert np.mean(np.abs(data - symbols[:, 8:]) ** 2 * weight) == pytest.approx(1.0, abs=0.08)
 
 

@@ -73,9 +73,9 @@ def test_what_is_damaged_or_foreign_is_built_anew_and_said(
     store.find_or_build(KEY, lambda: b"engine")
     damage(store.path(KEY))
     with caplog.at_level(logging.WARNING):
-        assert store.find_or_build(KEY, lambda: b"anew") == b"anew"
+        assert store.find_or_build(KEY, lambda: b"rebuilt") == b"rebuilt"
     assert "counts as not built" in caplog.text
-    assert store.find(KEY) == b"anew"
+    assert store.find(KEY) == b"rebuilt"
 
 
 def test_building_anew_keeps_the_old_one_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_building_anew_keeps_the_old_one_until_the_new_one_is_whole(tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         store.find_or_build(KEY, interrupted, rebuild=True)
     assert store.find(KEY) == b"engine"
-    assert store.find_or_build(KEY, lambda: b"anew", rebuild=True) == b"anew"
-    assert store.find(KEY) == b"anew"
+    assert store.find_or_build(KEY, lambda: b"rebuilt", rebuild=True) == b"rebuilt"
+    assert store.find(KEY) == b"rebuilt"
 
 
 def test_an_engine_of_another_version_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -91,13 +91,13 @@ class TestAdaptation:
         assert rates == [256, 256, 64, 16]
         now_s = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
-        assert adapt(adaptation, reports, transmitter).rate.num_symbols == 256, "what was heard long ago says nothing"
+        assert adapt(adaptation, reports, transmitter).rate.num_symbols == 256, "an old report has no effect"
 
     @pytest.mark.parametrize(
         ("num_pilots", "expected"),
         [(0, [False, False, True, True, False, True]), (8, [False, False, False, True, False, False])],
     )
-    def test_power_is_shared_for_a_clear_channel_while_one_is_reported(
+    def test_power_is_shared_for_a_high_snr_while_one_is_reported(
         self,
         models: ModelSet,
         num_pilots: int,
@@ -115,9 +115,9 @@ class TestAdaptation:
             reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
             chosen.append(adapt(adaptation, reports, transmitter).model is blind.for_high_snr)
         assert chosen == expected
-        told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("sending with")]
+        messages = [record.getMessage() for record in caplog.records if record.getMessage().startswith("sending with")]
         assert (
-            told
+            messages
             == ["sending with nested-high-snr", "sending with nested"] + ["sending with nested-high-snr"] * expected[-1]
         )
         now_s = time.monotonic()

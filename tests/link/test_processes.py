@@ -60,7 +60,7 @@ def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
 def test_power_by_reports_over_sockets(
     high_snr_models: ModelSet, high_snr_kb: KnowledgeBase, picture_folder: Path, tmp_path: Path
 ) -> None:
-    """The first image goes out blind; once the receiver has told that nothing is lost, the others do not."""
+    """The first image goes out blind; once the receiver has reported that nothing is lost, the others do not."""
     listening = ("--listen", "tcp://127.0.0.1:*", "--feedback", "tcp://127.0.0.1:*", "--results", tmp_path / "results")
     model_set = ("--model-set", high_snr_models.folder)
     with start_semlink("rx", "--kb", tmp_path / "KB", *model_set, *listening, "--until-end", "--json") as rx:

@@ -37,7 +37,7 @@ def test_one_pilot_is_a_rejected_frame(models: ModelSet, kb: KnowledgeBase, pict
         Transmitter(model, RATE, lambda data: None, num_pilots=1)
     careless = dataclasses.replace(model, weighs_noise=False)
     assert answers(careless, RATE, receiver, pictures, num_pilots=1) == [None] * 12
-    assert receiver.rejected == {"one pilot cannot tell gain and noise apart": 12}
+    assert receiver.rejected == {"one pilot cannot separate gain and noise": 12}
 
 
 def test_codec_without_projected_vectors_in_the_knowledge_base_is_not_served(

@@ -9,6 +9,8 @@ from semlink.channel import (
     MAX_SNR_DB,
     RICIAN_K,
     ChannelModel,
+    ChannelOutput,
+    CustomChannel,
     apply_channel,
     complex_normal,
     noise_variance,
@@ -201,7 +203,7 @@ class TestPaperChannel:
         batch = generator(1).standard_normal((2, 16)).astype(np.float32)
         changed = batch.copy()
         changed[1] *= 3.0
-        # Same noise and gains in both runs: image 0 hears image 1 through the batch's power alone.
+        # Same noise and gains in both runs: image 1 changes image 0 through the batch's power alone.
         assert (self.papers(batch, model)[0] != self.papers(changed, model)[0]).all()
         np.testing.assert_array_equal(self.ours(batch, model)[0], self.ours(changed, model)[0])
 
@@ -262,3 +264,37 @@ class TestPaperChannel:
     def test_bad_snr(self) -> None:
         with pytest.raises(ConfigError, match="snr_db"):
             paper_channel(np.ones((2, 4), np.float32), ChannelModel.AWGN, snr_db=float("nan"), rng=generator())
+
+
+class TestCustomChannel:
+    @pytest.mark.parametrize("gains_shape", [(2, 1), (2, 4)])
+    def test_gives_symbols_and_gains(self, gains_shape: tuple[int, ...]) -> None:
+        gains = np.full(gains_shape, 0.5j, np.complex64)
+        channel = CustomChannel("mine", lambda symbols, *_: ChannelOutput(gains * symbols, gains, 0.0))
+        output = apply_channel(np.ones((2, 4), np.complex64), channel, snr_db=10.0, rng=generator())
+        np.testing.assert_array_equal(output.symbols, np.full((2, 4), 0.5j))
+
+    @pytest.mark.parametrize(
+        ("symbols_shape", "gains_shape", "words"),
+        [
+            ((2, 3), (2, 1), r'"mine" must keep the shape of symbols, \(2, 4\); got \(2, 3\)'),
+            ((2, 4), (4,), r"one gain for each transmission, \(2, 1\), or for each symbol, \(2, 4\); got \(4,\)"),
+        ],
+    )
+    def test_other_shapes_are_refused(
+        self, symbols_shape: tuple[int, ...], gains_shape: tuple[int, ...], words: str
+    ) -> None:
+        output = ChannelOutput(np.ones(symbols_shape, np.complex64), np.ones(gains_shape, np.complex64), 0.0)
+        channel = CustomChannel("mine", lambda *_: output)
+        with pytest.raises(ConfigError, match=words):
+            apply_channel(np.ones((2, 4), np.complex64), channel, snr_db=10.0, rng=generator())
+
+    @pytest.mark.parametrize(
+        ("is_block_fading", "rotates_phase", "is_fast_fading"),
+        [(False, False, False), (True, False, False), (True, True, False), (False, True, True)],
+    )
+    def test_fast_fading(self, is_block_fading: bool, rotates_phase: bool, is_fast_fading: bool) -> None:
+        channel = CustomChannel(
+            "mine", lambda symbols, *_: ChannelOutput(symbols, symbols, 0.0), is_block_fading, rotates_phase
+        )
+        assert channel.is_fast_fading == is_fast_fading

@@ -59,7 +59,7 @@ def test_lost_tail_is_known_only_at_the_end() -> None:
 
 
 def test_stream_of_which_only_the_end_came() -> None:
-    """Lost, or sent before anybody listened: sequence numbers cannot tell."""
+    """Lost, or sent before a receiver was connected: sequence numbers do not show which."""
     tracker = SequenceTracker()
     tracker.close(FrameId(STREAM, 5))
     assert (tracker.streams[STREAM].num_lost, tracker.streams[STREAM].num_before_start) == (0, 5)
@@ -116,7 +116,7 @@ def test_memory_of_an_endless_stream_is_bounded() -> None:
     stream = tracker.streams[STREAM]
     assert (stream.num_received, stream.num_lost, stream.num_duplicated) == (200_000, 0, 0)
     assert len(pickle.dumps(stream)) < 10_000
-    # Too old to be told from a repeat: dropped rather than answered twice.
+    # Too old to be distinguished from a repeat: dropped rather than answered twice.
     assert not tracker.observe(FrameId(STREAM, 3))
     assert not tracker.observe(FrameId(STREAM, 200_000 - 65536))
 

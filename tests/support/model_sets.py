@@ -56,7 +56,7 @@ def make_model_set(
     seed : another seed, another encoder and codec: other fingerprints
     nested : also a codec `nested`, of random cells and directions
     sends_codeword : whether every picture is sent as its cell's codeword with an analog part, or none is
-    categories : if any, also a codec `nested-labels`, whose key network is linear
+    categories : if any, also a codec `nested-labels`, whose projection head is linear
     convolutional : two layers of random convolutions in front of the encoder's projection; `size_px` is a multiple of 4
     """
     rng = np.random.default_rng(seed)
@@ -102,7 +102,7 @@ def make_codebook(
     high_snr_digital_power_share: float = 0.4,
     sends_codeword: bool = False,
 ) -> Codebook:
-    """A codebook to which every direction is familiar, or none is and every image is sent as its analog part."""
+    """A codebook that sends every direction's codeword, or none and every image as its analog part."""
     centroids = rng.standard_normal((num_cells, dim))
     return Codebook(
         mean=np.zeros(dim, np.float32),

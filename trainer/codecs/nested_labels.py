@@ -62,7 +62,7 @@ def fitted_projection(
     """
     if len(data.features) < _IMAGES_PER_CATEGORY * len(data.categories):
         raise DatasetError(
-            f"learning categories takes {_IMAGES_PER_CATEGORY} images of each, got {len(data.features)} images of"
+            f"training on categories needs {_IMAGES_PER_CATEGORY} images of each, got {len(data.features)} images of"
             f" {len(data.categories)} (a folder's are its class folders); nested needs no labels"
         )
     training = ProjectionTraining.for_images(seed, len(data.features), precision=precision, loss=loss)

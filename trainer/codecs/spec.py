@@ -46,6 +46,7 @@ class CodecCase:
     constellation : points to which symbols are rounded; None if they are not
     feature_dim : reals of the image encoder's features
     num_entries : size of the knowledge base; None before it is opened
+    is_fast_fading : whether every symbol has a gain of its own, which only a genie knows
     """
 
     rate: Rate
@@ -54,6 +55,7 @@ class CodecCase:
     constellation: str | None
     feature_dim: int
     num_entries: int | None = None
+    is_fast_fading: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 
-from semlink.channel import PAPER_CHANNELS, ChannelModel
+from semlink.channel import PAPER_CHANNELS
 from semlink.errors import ConfigError
 from trainer.codecs.spec import CodecCase, CodecSpec, Need
 
@@ -65,8 +65,8 @@ def _refuse_short_polar(case: CodecCase) -> str | None:
 
 
 def _refuse_fast_fading(codec: str, case: CodecCase) -> str | None:
-    if case.channel == ChannelModel.RAYLEIGH_FAST.value:
-        return f'{codec} cannot run on "rayleigh-fast"; use --channel awgn,rayleigh'
+    if case.is_fast_fading:
+        return f'{codec} cannot run on "{case.channel}"; use --channel awgn,rayleigh'
     return _refuse_constellation(codec, case)
 
 

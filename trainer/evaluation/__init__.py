@@ -8,10 +8,9 @@ report    records and their summary; `plot` draws them
 Names of `__all__` are imported on first use, so that the package itself imports nothing.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from semlink.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from trainer.evaluation.config import EvaluationConfig
@@ -21,9 +20,4 @@ if TYPE_CHECKING:
 __all__ = ["EvaluationConfig", "EvaluationReport", "evaluate"]
 
 _MODULES = {"EvaluationConfig": "config", "EvaluationReport": "report", "evaluate": "run"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, {name: f"{__name__}.{module}" for name, module in _MODULES.items()})

@@ -64,6 +64,7 @@ def _refusals(grid: Grid, feature_dim: int, num_entries: int | None) -> Iterator
             constellation=grid.constellation.value if grid.constellation else None,
             feature_dim=feature_dim,
             num_entries=num_entries,
+            is_fast_fading=channel.is_fast_fading,
         )
         if reason := codec.refusal(case):
             yield reason

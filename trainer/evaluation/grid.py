@@ -56,7 +56,7 @@ class Grid:
         if codec.uses_paper_channel:
             return LinkConditions(channel, snr_db, Csi.PUBLISHED)
         csi, num_pilots = Csi.NOTHING, 0
-        if channel is ChannelModel.RAYLEIGH_FAST:
+        if channel.is_fast_fading:
             csi = Csi.GENIE
         elif channel.is_block_fading:
             csi = self.csi

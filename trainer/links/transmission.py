@@ -14,6 +14,9 @@ __all__ = ["transmit", "transmit_and_equalize"]
 
 _CODES_FORMAT = CodesFormat.SC8
 
+_MIN_STRENGTH = 1e-12
+"""Floor of an image's mean |h|^2 at a genie: a channel of the user may lose a whole transmission."""
+
 
 def transmit(data: Symbols, conditions: LinkConditions, rng: np.random.Generator) -> tuple[Symbols, Symbols]:
     """Put pilots in front of the data and send both through the channel.
@@ -67,7 +70,7 @@ def _through_codes(symbols: Symbols) -> Symbols:
 
 def _zero_forcing_with_known_gains(observation: Symbols, gains: Symbols) -> tuple[Symbols, npt.NDArray[np.float64]]:
     """Matched filter with every symbol's gain known, over the mean power of the image's gains."""
-    strength = np.mean(np.abs(gains) ** 2, axis=1, keepdims=True).astype(np.float64)
+    strength = np.maximum(np.mean(np.abs(gains) ** 2, axis=1, keepdims=True).astype(np.float64), _MIN_STRENGTH)
     excess = float(np.mean(np.abs(observation) ** 2) - np.mean(strength))
     symbols = np.asarray(observation * gains.conj() / strength, dtype=np.complex64)
     return symbols, max(excess, MIN_NOISE_VARIANCE) / strength[:, 0]

@@ -82,7 +82,7 @@ class OnnxRuntimeSession:
         for axis in ones:
             options.add_free_dimension_override_by_name(axis, 1)
         try:
-            # Left to itself, a provider that fails is said on stdout, and the CPU's takes its place.
+            # With its fallback, ONNX Runtime prints on stdout that a provider failed, and runs on the CPU.
             self.raw = onnxruntime.InferenceSession(
                 str(graph) if isinstance(graph, Path) else graph, options, providers=list(providers), enable_fallback=0
             )

@@ -98,7 +98,7 @@ def make_receiver(
     return make
 
 
-def told(match: Match) -> tuple[object, ...]:
+def compared_fields(match: Match) -> tuple[object, ...]:
     return (match.frame_id, match.entry_id, match.source, match.codec, match.num_pilots)
 
 
@@ -128,7 +128,7 @@ def test_answers_are_those_of_the_cpu(
         got += on_gpu.run_batch(
             [Message(data, time.perf_counter_ns()) for data in messages[start : start + BATCH]]
         ).matches
-    assert [told(match) for match in got] == [told(match) for match in expected]
+    assert [compared_fields(match) for match in got] == [compared_fields(match) for match in expected]
     assert len(got) == len(messages) - 1
     tolerance = 1e-5 if precision is SearchPrecision.FP32 else 2e-3
     np.testing.assert_allclose([match.score for match in got], [match.score for match in expected], atol=tolerance)

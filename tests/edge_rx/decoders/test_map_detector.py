@@ -68,7 +68,7 @@ def test_entries_that_are_sent_are_found(codebook: Codebook, entries: np.ndarray
 
 
 def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) -> None:
-    """Worked out the long way, from the Gaussian density of the noise and the priors."""
+    """Computed directly, from the Gaussian density of the noise and the priors."""
     rate, n0 = parse_rate("16"), 0.5
     priors = SignalPriors(codeword_prior=0.6, entries_per_cell=1, sharpness=30.0, agreement=0.8)
     rng = np.random.default_rng(3)
@@ -97,7 +97,7 @@ def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) ->
 
 
 def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> None:
-    """Where nothing can be heard, the answer is what is likeliest beforehand."""
+    """At a very low SNR the match is the entry of the highest prior."""
     rate = parse_rate("16")
     search = MapDetector(SignalTemplates.of(codebook, entries, SignalPriors(codeword_prior=0.999)), rate)
     rng = np.random.default_rng(4)
@@ -108,7 +108,7 @@ def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> Non
 
 
 def test_what_the_likely_ones_resemble_is_the_answer(codebook: Codebook, entries: np.ndarray) -> None:
-    """Where nothing can be heard, the answer is the middle of what is likely, worked out the long way."""
+    """At a very low SNR the match is the one of minimum Bayes risk under the prior, computed directly."""
     rate, n0 = parse_rate("16"), noise_variance(-30.0)
     search = MapDetector(SignalTemplates.of(codebook, entries), rate)
     rng = np.random.default_rng(6)

@@ -92,11 +92,11 @@ def test_cosines_are_those_of_the_cpu(vectors: np.ndarray, queries: np.ndarray, 
 def test_half_precision_finds_the_same_however_loud(vectors: np.ndarray, queries: np.ndarray, loudness: float) -> None:
     held = InnerProductIndex(vectors, gpu=GpuSearch(RecordingFaiss(), SearchPrecision.FP16))
     loud = queries * np.float32(loudness)
-    places, products = held.search(loud, num_matches=1)
+    ids, products = held.search(loud, num_matches=1)
     expected = loud @ vectors.T
     np.testing.assert_allclose(products[:, 0], expected.max(axis=1), rtol=5e-3)
     if loudness:
-        np.testing.assert_array_equal(places[:, 0], expected.argmax(axis=1))
+        np.testing.assert_array_equal(ids[:, 0], expected.argmax(axis=1))
 
 
 @pytest.mark.parametrize("precision", list(SearchPrecision))

@@ -17,7 +17,7 @@ DIM, CELLS = 16, 8
 
 @pytest.fixture
 def codebook() -> Codebook:
-    """Eight cells around eight of sixteen axes; what lies near one of them is familiar."""
+    """Eight cells around eight of sixteen axes; a direction near one of them has a high energy score."""
     rng = np.random.default_rng(0)
     return Codebook(
         mean=np.full(DIM, 0.1, np.float32),

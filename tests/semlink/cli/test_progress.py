@@ -93,6 +93,12 @@ def test_short_work_is_not_logged(lines: Lines) -> None:
     assert lines.messages == []
 
 
+def test_a_tracked_sequence_advances_off_a_terminal(lines: Lines) -> None:
+    with off_terminal(io.StringIO(), interval_s=0.001) as progress:
+        for share in progress.track(["0/3 (0 %)", "1/3 (33 %)", "2/3 (67 %)"], description="reading"):
+            lines.wait_for(f"reading: {share}")
+
+
 def test_begins_and_ends_by_call_as_rich_does(lines: Lines) -> None:
     progress = off_terminal(io.StringIO(), interval_s=0.001)
     progress.stop()

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("scipy", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from semlink.channel import ChannelModel
+from semlink.channel import ChannelModel, CustomChannel, apply_channel
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError, MissingDependencyError
 from semlink.rates import parse_rate
@@ -23,6 +23,15 @@ from trainer.links.conditions import Csi
 
 FADING = {"channels": (ChannelModel.RAYLEIGH,)}
 FAST = {"channels": (ChannelModel.RAYLEIGH_FAST,)}
+OWN_FAST = {
+    "channels": (
+        CustomChannel(
+            "mine",
+            lambda symbols, snr_db, rng: apply_channel(symbols, ChannelModel.RAYLEIGH_FAST, snr_db=snr_db, rng=rng),
+            rotates_phase=True,
+        ),
+    )
+}
 
 
 def rates(*num_symbols: int) -> dict[str, Any]:
@@ -39,6 +48,7 @@ def rates(*num_symbols: int) -> dict[str, Any]:
         (("nested-feedback",), FAST, "a genie does neither"),
         (("uncoded",), {}, "uncoded sends the features as they are: 8 symbols, not 16"),
         (("bpg-ldpc",), FAST, 'bpg-ldpc cannot run on "rayleigh-fast"'),
+        (("bpg-ldpc",), OWN_FAST, 'bpg-ldpc cannot run on "mine"'),
         (("deepjscc",), {**FAST, **rates(64)}, 'deepjscc cannot run on "rayleigh-fast"'),
         (("deepjscc",), rates(64, 16), "deepjscc needs at least 32 symbols, got 16"),
         (("index-polar",), rates(8), "16 to 512 symbols, not 8"),

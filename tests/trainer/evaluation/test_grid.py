@@ -7,10 +7,16 @@ import pytest
 pytest.importorskip("scipy", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from semlink.channel import ChannelModel
+from semlink.channel import AnyChannel, ChannelModel, CustomChannel, apply_channel
 from tests.support.evaluation import make_grid
 from trainer.codecs.table import find_codec
 from trainer.links.conditions import Csi
+
+
+def own_channel(**facts: bool) -> CustomChannel:
+    return CustomChannel(
+        "mine", lambda symbols, snr_db, rng: apply_channel(symbols, ChannelModel.IDEAL, snr_db=snr_db, rng=rng), **facts
+    )
 
 
 @pytest.mark.parametrize(
@@ -22,10 +28,14 @@ from trainer.links.conditions import Csi
         (ChannelModel.RICIAN, Csi.PILOTS, 8, "rayleigh"),
         (ChannelModel.RAYLEIGH_FAST, Csi.GENIE, 0, "awgn"),
         (ChannelModel.BURST, Csi.NOTHING, 0, "awgn"),
+        (own_channel(), Csi.NOTHING, 0, "awgn"),
+        (own_channel(is_block_fading=True), Csi.PILOTS, 8, "rayleigh"),
+        (own_channel(is_block_fading=True, rotates_phase=True), Csi.PILOTS, 8, "rayleigh"),
+        (own_channel(rotates_phase=True), Csi.GENIE, 0, "awgn"),
     ],
 )
 def test_channel_gives_csi_and_channel_of_training(
-    channel: ChannelModel, csi: Csi, num_pilots: int, training_channel: str
+    channel: AnyChannel, csi: Csi, num_pilots: int, training_channel: str
 ) -> None:
     grid = make_grid("nested", channels=(channel,))
     conditions = grid.conditions(find_codec("nested"), channel, 3.0)

@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from edge_rx.noise import NoiseEstimator
-from semlink.channel import ChannelModel, complex_normal
+from semlink.channel import ChannelModel, ChannelOutput, CustomChannel, complex_normal
 from semlink.constellation import Constellation
-from semlink.iq import normalize_power
+from semlink.iq import Symbols, normalize_power
 from tests.support.conditions import NOISELESS, awgn
 from trainer.links.conditions import Csi, LinkConditions
 from trainer.links.transmission import transmit, transmit_and_equalize
@@ -51,6 +51,36 @@ def test_genie_equalizes_every_symbol() -> None:
     fast = LinkConditions(ChannelModel.RAYLEIGH_FAST, 60.0, Csi.GENIE)
     equalized, _ = transmit_and_equalize(data, fast, np.random.default_rng(0))
     assert (np.real(equalized * data.conj()) >= -0.05).all()
+
+
+def fading_channel(gains: list[complex], **facts: bool) -> CustomChannel:
+    """A channel of a user, without noise: the gains of its images, in turn."""
+
+    def apply(symbols: Symbols, snr_db: float, rng: np.random.Generator) -> ChannelOutput:
+        held = np.resize(np.array(gains, dtype=np.complex64), (len(symbols), 1))
+        return ChannelOutput(symbols * held, held, 0.0)
+
+    return CustomChannel("mine", apply, **facts)
+
+
+@pytest.mark.parametrize("csi", [Csi.PILOTS, Csi.GENIE])
+def test_gain_of_a_users_channel_is_equalized(csi: Csi) -> None:
+    data = symbols(20)
+    channel = fading_channel([0.5j, -0.8, 1.2 * np.exp(1j)], is_block_fading=True, rotates_phase=True)
+    conditions = LinkConditions(channel, 10.0, csi, 8 if csi is Csi.PILOTS else 0)
+    equalized, _ = transmit_and_equalize(data, conditions, np.random.default_rng(0))
+    assert np.mean(np.abs(equalized - data) ** 2) < 0.02
+    unknown = LinkConditions(channel, 10.0, Csi.NOTHING)
+    assert np.mean(np.abs(transmit_and_equalize(data, unknown, np.random.default_rng(0))[0] - data) ** 2) > 0.5
+
+
+def test_genie_survives_a_lost_transmission() -> None:
+    channel = fading_channel([0.0], is_block_fading=True)
+    equalized, noise = transmit_and_equalize(
+        symbols(3), LinkConditions(channel, 10.0, Csi.GENIE), np.random.default_rng(0)
+    )
+    assert not equalized.any()
+    assert np.isfinite(noise).all()
 
 
 def test_constellation_rounds_the_symbols() -> None:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on a GPU: what is refused, how a graph is opened and what is told of it, over a build that records."""
+"""ONNX Runtime on a GPU: refusals, how a graph is opened and what is logged, over a build that records."""
 
 from __future__ import annotations
 

@@ -77,6 +77,31 @@ def test_codec_of_an_installed_package_is_evaluated_by_name(
     assert {record.codec for record in report.records} == {"theirs"}
 
 
+def test_fading_channel_of_an_installed_package_is_evaluated_by_name(
+    evaluated: Evaluated, model_set: ModelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its one gain for each image is estimated from pilots, and its gain for each symbol known to a genie alone."""
+    source = (
+        "import numpy as np\n"
+        "from semlink.channel import ChannelOutput, CustomChannel\n"
+        "def rotate(shape):\n"
+        "    def apply(symbols, snr_db, rng):\n"
+        "        gains = np.exp(2j * np.pi * rng.random(shape(symbols))).astype(np.complex64)\n"
+        "        return ChannelOutput(gains * symbols, gains, 0.0)\n"
+        "    return apply\n"
+        'BLOCK = CustomChannel("block", rotate(lambda x: (len(x), 1)), is_block_fading=True, rotates_phase=True)\n'
+        'FAST = CustomChannel("fast", rotate(lambda x: x.shape), rotates_phase=True)\n'
+    )
+    install_codec_package(tmp_path / "site", monkeypatch, source, group="semlink.channels", block="BLOCK", fast="FAST")
+    report = evaluated(codecs=["index"], channels=["block", "fast"], model_set=str(model_set.folder))
+    assert {(record.channel, record.csi, record.num_pilots) for record in report.records} == {
+        ("block", "pilots", 8),
+        ("fast", "genie", 0),
+    }
+    for record in report.records:
+        assert record.semantic_accuracy == pytest.approx(report.noiseless_accuracy, abs=0.05), record
+
+
 CORNERS = CallableEncoder(
     name="corners",
     function=lambda images: images[:, ::3, ::3].reshape(len(images), -1) - 100.0,
