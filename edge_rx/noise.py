@@ -35,8 +35,11 @@ _PLAUSIBLE_DEFICIT = 0.02
 _MEMORY = 64
 """Length of the running mean in images: equal weights up to it, exponential forgetting after it."""
 
-_LEAST_IMAGES, _LEAST_SYMBOLS = 8, 256
-"""Images and symbols of a stream that its power variance is estimated from, at least."""
+_LEAST_IMAGES = 8
+"""Least number of a stream's images that its power variance is estimated from."""
+
+_LEAST_SYMBOLS = 256
+"""Least number of symbols of those images."""
 
 _MOST_SPREAD = 9.0
 """Largest ratio of the images' power variance to the variance that noise explains; above it the gain changes."""

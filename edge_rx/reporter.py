@@ -12,7 +12,7 @@ from semlink.transport import ReportPublisher
 __all__ = ["Reporter"]
 
 INTERVAL_S = 0.5
-"""Between two reports: a transmitter that joins knows soon, and the link back is left alone."""
+"""Time between two reports [s]: short for a transmitter that joins, long enough to leave the link back free."""
 
 
 class Reporter:

@@ -1,9 +1,9 @@
-"""Results on disk: an SQLite table, and the same as JSON lines for whoever likes to tail a file.
+"""Results on disk: an SQLite table, and the same results as JSON lines, which `tail` can follow.
 
-The table is the truth. A result's row is committed first; then its line is appended by one write.
-So a process that is killed at any moment leaves at most a row without its line, or a torn line
-without its end, and opening the folder again mends both from the table. After a power cut, which
-may cost the table its last commits and leave the file its lines, the rows are mended from the lines.
+The table decides. A result's row is committed first; then its line is appended by one write. A process that is killed
+at any moment leaves at most a row without its line, or a line without its end, and opening the folder again completes
+the lines from the table. A power cut may remove the table's last commits and keep their lines; then the rows are
+completed from the lines.
 """
 
 from __future__ import annotations

@@ -45,13 +45,10 @@ class StopRule:
     grace_s: float = 0.5
 
     def __post_init__(self) -> None:
-        if (self.max_matches is not None and self.max_matches < 1) or (
-            self.idle_timeout_s is not None and self.idle_timeout_s <= 0
-        ):
-            raise ConfigError(
-                "limit must be at least 1 and idle-timeout-s positive,"
-                f" got {self.max_matches} and {self.idle_timeout_s}"
-            )
+        if self.max_matches is not None and self.max_matches < 1:
+            raise ConfigError(f"limit must be at least 1, got {self.max_matches}")
+        if self.idle_timeout_s is not None and not self.idle_timeout_s > 0:
+            raise ConfigError(f"idle-timeout-s must be above 0, got {self.idle_timeout_s:g}")
 
     def is_met(self, receiver: Receiver, *, idle_s: float) -> bool:
         """Whether to stop now; `idle_s` is the time since the last answer, or the start."""
@@ -79,11 +76,10 @@ class BatchRule:
     delay_ms: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_frames <= _MAX_BATCH or not 0.0 <= self.delay_ms <= _MAX_DELAY_MS:
-            raise ConfigError(
-                f"batch-size must be 1..{_MAX_BATCH} and batch-delay-ms 0..{_MAX_DELAY_MS},"
-                f" got {self.max_frames} and {self.delay_ms:g}"
-            )
+        if not 1 <= self.max_frames <= _MAX_BATCH:
+            raise ConfigError(f"batch-size must be 1..{_MAX_BATCH}, got {self.max_frames}")
+        if not 0.0 <= self.delay_ms <= _MAX_DELAY_MS:
+            raise ConfigError(f"batch-delay-ms must be 0..{_MAX_DELAY_MS}, got {self.delay_ms:g}")
 
 
 class Status:

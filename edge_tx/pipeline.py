@@ -57,7 +57,7 @@ class SentFrame:
 def check_pilots(num_pilots: int, model: TransmitterModel) -> None:
     """ConfigError unless the receiver of `model` works with this number of pilots."""
     if num_pilots < 0:
-        raise ConfigError(f"num_pilots must not be negative, got {num_pilots}")
+        raise ConfigError(f"pilots must be 0 or more, got {num_pilots}")
     if num_pilots == 1 and model.weighs_noise:
         raise ConfigError(f"one pilot cannot separate gain and noise; with {model.codec} send none, or at least 2")
 

@@ -77,6 +77,8 @@ class SentLog:
             return
         line = {
             "frame": str(sent.frame_id),
+            "stream_id": f"{sent.frame_id.stream_id:016x}",
+            "sequence": sent.frame_id.sequence,
             "name": name,
             "capture_time_ns": sent.capture_time_ns,
             "codec": sent.codec,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from rich.console import Console
 
@@ -48,13 +46,13 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
             stage_latency_ms=transmitter.clock.summary(),
         )
 
-    def counts(self) -> dict[str, Any]:
+    def counts(self) -> dict[str, object]:
         """The counts, for a table."""
         return {
             "stream": self.stream,
             "images sent": self.images_sent,
-            **{f"of them with {codec}": count for codec, count in self.sent_by_codec.items()},
-            **{f"of {num_symbols} symbols": count for num_symbols, count in self.sent_by_num_symbols.items()},
+            **{f"images sent with {codec}": count for codec, count in self.sent_by_codec.items()},
+            **{f"images sent in {num} symbols": count for num, count in self.sent_by_num_symbols.items()},
             "images skipped": self.images_skipped,
             "throughput, images/s": f"{self.throughput_images_s:.1f}",
             "peak memory, MB": f"{self.peak_resident_mb:.0f}",

@@ -9,6 +9,8 @@ from edge_tx import Transmitter
 from semlink import Channel
 from semlink.message import Message
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 kb, folder = sys.argv[1:]
 photos = sorted(path for path in Path(folder).rglob("*") if path.suffix in (".jpg", ".png"))
 with Receiver.open(kb) as receiver:

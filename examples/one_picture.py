@@ -6,6 +6,8 @@ from edge_rx import Receiver
 from edge_tx import Transmitter
 from semlink import Channel
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 kb, photo = sys.argv[1:]
 transmitter = Transmitter.open("builtin", rate="1/48")
 channel = Channel("awgn", snr_db=0.0, seed=1)

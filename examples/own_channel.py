@@ -28,6 +28,8 @@ def lose_symbols(symbols, snr_db, rng):
 dropout = CustomChannel("dropout", lose_symbols)
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     kb, photo = sys.argv[1:]
     channel = Channel(dropout, snr_db=10.0)
     with Receiver.open(kb) as receiver:

@@ -33,5 +33,7 @@ with tempfile.TemporaryDirectory() as folder:
     graph = Path(folder) / "colours.onnx"
     onnx.save(onnx.parser.parse_model(GRAPH), graph)
     encoder = OnnxEncoder(name="colours", graph=graph, licence="Apache-2.0", training_data="none")
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     models = encoder.write(Path(sys.argv[1]))
 print(f"model set written to {models.folder}")

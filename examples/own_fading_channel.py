@@ -32,6 +32,8 @@ def shadow(symbols, snr_db, rng):
 shadowing = CustomChannel("shadowing", shadow, is_block_fading=True, rotates_phase=True)
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     kb, photo = sys.argv[1:]
     channel = Channel(shadowing, snr_db=20.0)
     with Receiver.open(kb) as receiver:

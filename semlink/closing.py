@@ -1,4 +1,4 @@
-"""What a with statement needs of everything that holds files open."""
+"""Base class of objects that hold files or devices open, for use in a with statement."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["Closing"]
 
 
 class Closing(ABC):
-    """Closes itself at the end of a with statement."""
+    """An object that is closed at the end of its with statement."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what is held open."""
+        """Close the files and devices that this object holds."""
 
     def __enter__(self) -> Self:
         return self

@@ -37,15 +37,15 @@ def is_plain_name(name: str) -> bool:
 
 @contextmanager
 def replaced_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Give a temporary sibling to write; when the body succeeds it takes the place of `path`.
+    """Give a temporary file beside `path` to write, which replaces `path` when the body succeeds.
 
-    A reader sees the old file or the new one, whole; after an error the old one is as it was.
+    A reader sees the whole old file or the whole new one; after an error the old file is unchanged.
 
     Parameters
     ----------
     path : file to write; its folder must exist
-    durable : whether the new file also survives a power cut from here on. It costs two syncs: who
-        writes many files syncs them at the end, with `sync_path`
+    durable : whether the new file also survives a power cut from here on. That takes two syncs, so a caller that
+        writes many files syncs them at the end instead, with `sync_path`
 
     Raises
     ------

@@ -59,11 +59,13 @@ class SocketLimits:
     peer_timeout_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.high_water_mark < 1 or self.linger_s < 0 or self.peer_timeout_s <= 0:
-            raise ConfigError(
-                "high_water_mark must be at least 1, linger_s not negative and peer_timeout_s positive,"
-                f" got {self.high_water_mark}, {self.linger_s} and {self.peer_timeout_s}"
-            )
+        # Written so that NaN, which compares false, is refused too.
+        if self.high_water_mark < 1:
+            raise ConfigError(f"high_water_mark must be at least 1, got {self.high_water_mark}")
+        if not self.linger_s >= 0:
+            raise ConfigError(f"linger_s must be 0 or more, got {self.linger_s:g}")
+        if not self.peer_timeout_s > 0:
+            raise ConfigError(f"peer-timeout-s must be above 0, got {self.peer_timeout_s:g}")
 
 
 def zmq_version() -> str:
@@ -138,7 +140,7 @@ class FrameSender(_Socket):
 
     Parameters
     ----------
-    endpoint : tcp://HOST:PORT or ipc://PATH; a bound tcp port of * is drawn, see `endpoint`
+    endpoint : tcp://HOST:PORT or ipc://PATH; with * as the port, a bound socket picks a free one, see `endpoint`
     bind : listen instead of connecting
     limits : see `SocketLimits`
     interruption : ends a wait for a peer when set

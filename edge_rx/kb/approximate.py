@@ -25,14 +25,14 @@ from semlink.machine import num_cores
 __all__ = ["InvertedLists", "SearchIndex", "cagra_on_gpu", "lists_on_cpu", "lists_on_gpu"]
 
 _POINTS_PER_LIST = 39
-"""Fewer than so many training points for a centroid make faiss warn (ClusteringParameters)."""
+"""Least number of training points of a centroid; faiss warns below it (ClusteringParameters)."""
 _SEARCHED_SHARE = 8
-"""One list of so many is searched."""
+"""A search looks at one list in this many."""
 _MIN_SEARCHED = 8
 _MAX_SEARCHED = 2048
-"""What a GPU can take (faiss, `getMaxKSelection`)."""
+"""Largest number of lists that a search on a GPU looks at (faiss, `getMaxKSelection`)."""
 _MIN_CAGRA_ENTRIES = 1000
-"""Below, a graph of 64 neighbours an entry is no shorter way than looking at all."""
+"""Below this number of entries a graph of 64 neighbours an entry is no faster than comparing all of them."""
 
 
 class SearchIndex(str, Enum):
@@ -45,7 +45,7 @@ class SearchIndex(str, Enum):
 
 @dataclass(frozen=True)
 class InvertedLists:
-    """How many lists there are, and how many of them a search looks at."""
+    """Number of lists, and number of those that a search looks at."""
 
     num_lists: int
     num_searched: int

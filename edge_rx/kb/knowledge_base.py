@@ -68,9 +68,8 @@ class KnowledgeBase(Closing):
     ) -> Self:
         """Open a knowledge base.
 
-        Sizes are checked here; contents, which takes reading all of them, by `verify`. Where a
-        build puts another in its place meanwhile, that one is opened: never the vectors of one and
-        the records of the other.
+        The sizes of files are checked here; `verify` reads and checks their contents. If a build replaces the folder
+        meanwhile, the new knowledge base is opened: never the vectors of one and the records of the other.
 
         Parameters
         ----------

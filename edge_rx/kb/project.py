@@ -45,8 +45,9 @@ def load_projections(codecs: Sequence[Codec], *, num_threads: int = 1) -> list[C
     """Load the projection heads of the codecs that have one."""
     loaded = []
     for codec in codecs:
-        model = codec.load_projection_head(num_threads=num_threads) if isinstance(codec, NestedCodec) else None
-        if model is not None and isinstance(codec, NestedCodec):
+        if not isinstance(codec, NestedCodec):
+            continue
+        if (model := codec.load_projection_head(num_threads=num_threads)) is not None:
             loaded.append(CodecProjection(codec.name, codec.projection_fingerprint, model))
     return loaded
 
@@ -100,7 +101,7 @@ def add_projected_vectors(knowledge_base: KnowledgeBase, codecs: Sequence[CodecP
     for codec in codecs:
         vectors = FlatIndex(codec.model.proxies.shape[1])
         vectors.add(codec.model.project_entries(features, labels))
-        path = folder / f"keys-{codec.fingerprint[:16]}.faiss"
+        path = folder / f"projected-{codec.fingerprint[:16]}.faiss"
         vectors.save(path)
         entries[codec.codec] = ProjectedVectorsEntry(
             codec=codec.codec,

@@ -65,7 +65,7 @@ def main() -> None:
     except typer.Abort:
         _fail("aborted", 1)
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+        _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our standard output went away; the interpreter must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

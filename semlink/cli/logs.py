@@ -16,6 +16,8 @@ import msgspec
 from rich.console import Console
 from rich.logging import RichHandler
 
+from semlink.packages import PACKAGES
+
 __all__ = ["NOTICES", "PROGRESS", "LogFormat", "configure_logging", "is_configured", "is_json", "is_quiet"]
 
 NOTICES = "semlink.notices"
@@ -23,7 +25,7 @@ NOTICES = "semlink.notices"
 PROGRESS = "semlink.progress"
 """Logger of the lines that take the place of progress bars off a terminal."""
 
-_PACKAGES = ("semlink", "engines", "edge_tx", "edge_rx", "trainer", "benchmarks")
+_PACKAGES = ("semlink", *PACKAGES)
 _HANDLER = "semlink"
 
 

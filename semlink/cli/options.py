@@ -63,7 +63,7 @@ SnrList = Annotated[
     str,
     link(
         "--snr-db",
-        help="Comma-separated Es/N0 in dB; a list that starts with a minus sign needs =, as in --snr-db=-7,0.",
+        help="Comma-separated Es/N0 in dB, such as -7,0,10.",
     ),
 ]
 Limit = Annotated[int | None, source("--limit", min=1, help="Largest number of images to process.")]

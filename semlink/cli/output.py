@@ -31,8 +31,15 @@ def stdout_console() -> Console:
     return _console(stderr=False)
 
 
+class _Console(Console):
+    """A console that leaves it to `semlink.cli.app.main` to end a command whose reader went away."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr)
+    console = _Console(stderr=stderr)
     if not console.is_terminal:
         console.width = _UNWRAPPED_WIDTH
     return console

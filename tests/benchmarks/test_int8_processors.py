@@ -26,6 +26,7 @@ def measured() -> Int8Report:
     return read_report(REPORT, Int8Report)
 
 
+@pytest.mark.process
 def test_every_range_is_compared_on_both_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8_processors, "EMULATOR", ("env",))
     models = make_model_set(tmp_path / "models", size_px=28, convolutional=True)

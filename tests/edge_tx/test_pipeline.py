@@ -97,7 +97,7 @@ def test_digital_radio_sends_points_alone(
 
 def test_negative_pilots_are_refused(model_set: ModelSet) -> None:
     model = load_transmitter_model(model_set, parse_rate("16"))
-    with pytest.raises(ConfigError, match="num_pilots"):
+    with pytest.raises(ConfigError, match="pilots must be 0 or more"):
         Transmitter(model, parse_rate("16"), lambda data: None, num_pilots=-1)
 
 

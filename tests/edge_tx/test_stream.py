@@ -111,6 +111,9 @@ class TestStreamImages:
         assert [(line["name"], line["frame"]) for line in lines] == [
             (image.name, str(frame.frame_id)) for image, frame in zip(images, frames, strict=True)
         ]
+        assert [(line["stream_id"], line["sequence"]) for line in lines] == [
+            (f"{frame.stream_id:016x}", frame.sequence) for frame in frames
+        ], "as the receiver's results have them"
         assert {line["num_bytes"] for line in lines} == {len(data) for data in sent}
 
     def test_each_image_has_a_plan_of_its_own(

@@ -56,5 +56,11 @@ def test_table_for_people(summary: TransmitterSummary) -> None:
     out = io.StringIO()
     print_summary(summary, console=Console(file=out, width=100))
     text = out.getvalue()
-    for words in ("images sent", "of them with synthetic-codec", "of 16 symbols", "images skipped", "preprocess"):
+    for words in (
+        "images sent",
+        "images sent with synthetic-codec",
+        "images sent in 16 symbols",
+        "images skipped",
+        "preprocess",
+    ):
         assert words in text

@@ -65,7 +65,7 @@ def test_codec_without_projected_vectors_in_the_knowledge_base_is_not_served(
 
 def test_damaged_vectors_are_found(kb_folder: Path, models: ModelSet, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(kb_folder, tmp_path / "KB"))
-    (keys,) = folder.glob("keys-*.faiss")
+    (keys,) = folder.glob("projected-*.faiss")
     keys.write_bytes(keys.read_bytes()[:-10])
     with KnowledgeBase.open(folder) as kb:
         assert kb.verify() == [f"{keys.name}: sha256 is not the manifest's"]
@@ -76,7 +76,7 @@ def test_damaged_vectors_are_found(kb_folder: Path, models: ModelSet, tmp_path: 
 def test_entries_of_another_knowledge_base_are_refused(kb_folder: Path, models: ModelSet, tmp_path: Path) -> None:
     """Whole, and as many, but not those that the manifest describes."""
     folder = Path(shutil.copytree(kb_folder, tmp_path / "KB"))
-    (path,) = folder.glob("keys-*.faiss")
+    (path,) = folder.glob("projected-*.faiss")
     with KnowledgeBase.open(folder) as kb:
         foreign = FlatIndex(16)
         foreign.add(kb.features()[::-1])
@@ -93,9 +93,9 @@ def test_new_vectors_replace_old_ones(kb_folder: Path, models: ModelSet, tmp_pat
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["codecs"][2]["keys"]["proxies"]["sha256"] = file_sha256(proxies)
     (other / "manifest.json").write_text(json.dumps(manifest))
-    (before,) = folder.glob("keys-*.faiss")
+    (before,) = folder.glob("projected-*.faiss")
     project_knowledge_base(folder, ModelSet(other))
-    (after,) = folder.glob("keys-*.faiss")
+    (after,) = folder.glob("projected-*.faiss")
     assert after != before
     with KnowledgeBase.open(folder) as kb:
         assert [entry.file for entry in kb.manifest.projected] == [after.name]

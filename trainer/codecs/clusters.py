@@ -26,7 +26,7 @@ def cluster_centres(points: FloatArray, num_cells: int, *, seed: int, max_iterat
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
     except ImportError:
-        raise MissingDependencyError.of("scikit-learn", extra="train", purpose="fitting a codec") from None
+        raise MissingDependencyError.of("scikit-learn", extra="demo", purpose="fitting a codec") from None
     means = KMeans(num_cells, init="random", n_init=1, max_iter=max_iterations, random_state=seed)
     with warnings.catch_warnings():
         # Points that coincide leave clusters empty. Rounding decides whether they do, and an empty one is never chosen.

@@ -84,3 +84,15 @@ def test_quiet_shows_neither_notice_nor_summary(capsys: pytest.CaptureFixture[st
         print_counts("Channel", {"frames": 3}, console=console)
         print_latency("Stages", STAGES, console=console)
     assert (capsys.readouterr().err, drawn.getvalue()) == ("", "")
+
+
+def test_a_table_for_a_reader_that_went_away_raises_what_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich would exit with 1."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    with pytest.raises(BrokenPipeError):
+        stdout_console().print("a table")
