@@ -13,7 +13,7 @@ from edge_tx.summary import print_summary
 from engines.options import EngineOptions, Precision
 from semlink.cli import options
 from semlink.cli.app import EXIT_INTERRUPTED
-from semlink.cli.output import stderr_console
+from semlink.cli.output import print_json, stderr_console
 from semlink.config import ConfigFile
 from semlink.constellation import Constellation
 from semlink.errors import ImageError
@@ -84,9 +84,10 @@ def tx(
 ) -> None:
     """Encode images and send them as frames to a receiver or a channel."""
     console = stderr_console()
+    images = SourceConfig(path=source, watch=watch, video=video)
     run = run_transmitter(
         TransmitterConfig(
-            source=SourceConfig(path=source, watch=watch, video=video),
+            source=images,
             connect=connect,
             rate=None if rate == "auto" else parse_rate(rate),
             codec=codec,
@@ -113,12 +114,12 @@ def tx(
     )
     summary = run.summary
     if as_json:
-        typer.echo(summary.to_json())
+        print_json(summary)
     elif run.failure is None or summary.images_sent:
         print_summary(summary, console=console)
     if run.failure is not None:
         raise run.failure
     if summary.images_sent == 0 and summary.images_skipped:
         raise ImageError(f"none of {summary.images_skipped} images could be read; the first: {summary.skipped[0]}")
-    if summary.interrupted and not SourceConfig(path=source, watch=watch, video=video).is_endless:
+    if summary.interrupted and not images.is_endless:
         sys.exit(EXIT_INTERRUPTED)
