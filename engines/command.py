@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from engines.agreement import TOLERANCES, Verification, VerificationReport
+from engines.agreement import Verification, VerificationReport, tolerance
+from engines.backends.target import CPU, Target
 from engines.bench import bench_report, time_transmitter
 from engines.build_progress import build_progress
-from engines.encoder_precision import default_store, shortfall, split_images
+from engines.encoder_precision import default_store, split_images
 from engines.factory import EngineFactory
 from engines.graphs.quantize import Tensor
 from engines.models.model_set import ModelSet
@@ -100,7 +101,7 @@ def build(
         with build_progress(console) as progress:
             found = verify_engine(models, engine_options, held_out, rate=parsed, codec=codec, report=progress)
         _print_verification(found, models, precision)
-        _judge(found, models, precision)
+        _judge(found, models, factory.target, precision)
 
 
 @app.command(epilog="Example: semlink engine info --json")
@@ -207,14 +208,15 @@ def verify(
         backend=backend, device=device, precision=precision, num_threads=threads, engines=engines
     )
     console = stderr_console()
+    target = EngineFactory(models, engine_options).target
     images = _images(folder, limit, models, console)
     with build_progress(console) as progress:
         found = verify_engine(models, engine_options, images, rate=parsed, codec=codec, report=progress)
     if as_json or out is not None:
         settings: dict[str, Setting] = {
-            "engine": f"{backend} on {device}",
+            "engine": str(target),
             "model_set": models.name,
-            "codec": codec,
+            "codec": models.codec(codec).name if models.codecs else None,
             "num_symbols": parsed.num_symbols,
             "precision": precision.value,
         }
@@ -222,28 +224,34 @@ def verify(
         deliver_report(report, out, as_json=as_json)
     if not as_json:
         _print_verification(found, models, precision)
-    _judge(found, models, precision)
+    _judge(found, models, target, precision)
 
 
 def _print_verification(found: Verification, models: ModelSet, precision: Precision) -> None:
     """Print agreement and time beside fp32's."""
     cosines = {"feature_cosine": found.feature_cosine, "feature_cosine_least": found.feature_cosine_least}
     symbols = {"symbol_cosine": found.symbol_cosine, "same_codes": found.same_codes}
-    times = {"latency_ms": found.latency_ms, "fp32_latency_ms": found.fp32_latency_ms}
+    times = {
+        "latency_ms": found.latency_ms,
+        "fp32_latency_ms": found.fp32_latency_ms,
+        "fp16_latency_ms": found.fp16_latency_ms,
+    }
     rows = {name: f"{value:.4f}" for name, value in {**cosines, **symbols}.items() if value is not None}
-    rows |= {name: f"{value:.2f}" for name, value in times.items()}
+    rows |= {name: f"{value:.2f}" for name, value in times.items() if value is not None}
     counts = {"num_images": str(found.num_images), **rows, "num_threads": str(found.num_threads)}
     print_counts(f"{models.name} {precision.value} beside fp32", counts, console=stdout_console())
 
 
-def _judge(found: Verification, models: ModelSet, precision: Precision) -> None:
+def _judge(found: Verification, models: ModelSet, target: Target, precision: Precision) -> None:
     """EngineError if the agreement with fp32 is below the tolerance; a warning if the precision saves no time."""
-    if not found.is_within(TOLERANCES[precision]):
-        raise EngineError(f"{precision.value} of {models.name}: {shortfall(found, precision)}")
+    on_gpu = target.device != CPU
+    if not found.is_within(tolerance(precision, on_gpu=on_gpu)):
+        raise EngineError(f"{precision.value} of {models.name}: {found.shortfall(precision, on_gpu=on_gpu)}")
     if precision is not Precision.FP32 and not found.is_faster:
+        better, its_ms = found.alternative
         _log.warning(
-            "%s is no gain here: %.2f ms an image, where fp32 takes %.2f ms; use --precision fp32",
-            *(precision.value, found.latency_ms, found.fp32_latency_ms),
+            "%s is no gain here: %.2f ms an image, where %s takes %.2f ms; use --precision %s",
+            *(precision.value, found.latency_ms, better.value, its_ms, better.value),
         )
 
 

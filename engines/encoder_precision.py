@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx
 
-from engines.agreement import TOLERANCES, Verification
+from engines.agreement import tolerance
 from engines.backends.processor import processor_name
 from engines.backends.target import CPU, DEFAULT_TARGET, Target
 from engines.graphs.quantize import (
@@ -28,13 +28,11 @@ from semlink.cache import cache_folder
 from semlink.errors import ConfigError, EngineError
 
 __all__ = [
-    "best_precision",
     "build_encoder",
     "default_store",
     "encoder_graph",
     "encoder_key",
     "require_verified",
-    "shortfall",
     "split_images",
 ]
 
@@ -152,54 +150,14 @@ def require_verified(
     key = encoder_key(model_set, precision, target)
     if store.find(key) is None:
         raise _not_built(model_set, store, target)
-    found, tolerance = store.verification(key), TOLERANCES[precision]
+    found, on_gpu = store.verification(key), target.device != CPU
     if found is None:
         raise EngineError(
             f"int8 of {model_set.name} was not verified on this processor ({key.device}): semlink engine verify FOLDER"
             f" {_options(model_set, store, target)}"
         )
-    if not found.is_within(tolerance):
-        raise EngineError(f"int8 of {model_set.name} on {key.device}: {shortfall(found, precision)}")
-
-
-def best_precision(model_set: ModelSet, store: EngineStore, *, target: Target) -> tuple[Precision, str]:
-    """Choose the precision for a target from what was built for it, and give the reason.
-
-    int8 where it was verified on this processor and is faster than fp32; on a GPU, fp16 where it was built; else fp32.
-
-    Raises
-    ------
-    EngineError
-        If `target` is a GPU that is not there.
-    """
-    built = {engine.key.precision for engine in store.all()}
-    reason = "no int8 was built: semlink engine build"
-    if Precision.INT8.value in built:  # only then is the graph read for the style of its int8
-        key = encoder_key(model_set, Precision.INT8, target)
-        found = store.verification(key)
-        if found is None:
-            reason = f"no int8 was verified on this processor ({key.device}): semlink engine verify"
-        elif not found.is_within(TOLERANCES[Precision.INT8]):
-            reason = "int8 does not agree with fp32 closely enough on this processor"
-        else:
-            times = f"{found.latency_ms:.2f} ms an image, fp32 {found.fp32_latency_ms:.2f} ms"
-            if found.is_faster:
-                return Precision.INT8, f"verified on this processor: {times}"
-            reason = f"int8 is no gain on this processor: {times}"
-    if target.device != CPU and Precision.FP16.value in built:
-        return Precision.FP16, f"built for {target}; {reason}"
-    return Precision.FP32, reason
-
-
-def shortfall(found: Verification, precision: Precision) -> str:
-    """What a verification beyond its tolerance says, and what to do."""
-    tolerance = TOLERANCES[precision]
-    fix = "calibrate it on images more like those of the link (--force), or use fp32"
-    return (
-        f"its features agree with fp32 to a cosine of {found.feature_cosine:.4f} on average and"
-        f" {found.feature_cosine_least:.4f} at least, where {tolerance.feature_cosine:g} and"
-        f" {tolerance.feature_cosine_least:g} are needed; {fix if precision is Precision.INT8 else 'use fp32'}"
-    )
+    if not found.is_within(tolerance(precision, on_gpu=on_gpu)):
+        raise EngineError(f"int8 of {model_set.name} on {key.device}: {found.shortfall(precision, on_gpu=on_gpu)}")
 
 
 def encoder_key(model_set: ModelSet, precision: Precision, target: Target) -> EngineKey:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engines.agreement import Verification
 from engines.backends.runner import GraphRunner, Report, load_runner
 from engines.backends.target import choose_target
+from engines.best_precision import best_precision, is_fp16_built
 from engines.encoder_precision import (
-    best_precision,
     build_encoder,
     default_store,
     encoder_graph,
@@ -68,8 +69,19 @@ class EngineFactory:
         require_verified(self._model_set, self._options.precision, self.store, target=self.target)
 
     def best_precision(self) -> tuple[Precision, str]:
-        """Choose a precision in place of the options'; see `engines.encoder_precision.best_precision`."""
+        """Choose a precision in place of the options'; see `engines.best_precision`."""
         return best_precision(self._model_set, self.store, target=self.target)
+
+    @property
+    def is_fp16_built(self) -> bool:
+        """Whether fp16 was built for this target; see `engines.best_precision.is_fp16_built`."""
+        return is_fp16_built(self._model_set, self.store, self.target)
+
+    def at(self, precision: Precision) -> EngineFactory:
+        """Another precision for the same target."""
+        backend, device = self.target.backend, str(self.target.device)
+        options = replace(self._options, backend=backend, device=device, precision=precision)
+        return EngineFactory(self._model_set, options, codes_format=self._codes_format)
 
     def record(self, verification: Verification) -> None:
         """Keep a verification of int8 beside it; other precisions mean the same everywhere, and have no record."""

@@ -55,7 +55,7 @@ Doctored = Callable[..., None]
 def doctored(monkeypatch: pytest.MonkeyPatch) -> Doctored:
     """Replace fields of what verifications find."""
 
-    def doctor(**changes: float) -> None:
+    def doctor(**changes: float | None) -> None:
         original = engines.command.verify_engine
 
         def changed(*arguments: object, **options: object) -> Verification:
@@ -89,13 +89,24 @@ def test_int8_is_built_verified_listed_and_timed(
     assert report["settings"]["precision"] == "int8"
 
 
+@pytest.mark.parametrize(
+    ("fp16_latency_ms", "better", "its_ms"), [(None, "fp32", 10.8), (11.0, "fp32", 10.8), (9.0, "fp16", 9.0)]
+)
 def test_int8_that_is_no_faster_is_said(
-    own: Precisions, photos: Path, doctored: Doctored, caplog: pytest.LogCaptureFixture
+    own: Precisions,
+    photos: Path,
+    doctored: Doctored,
+    fp16_latency_ms: float | None,
+    better: str,
+    its_ms: float,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    doctored(latency_ms=13.8, fp32_latency_ms=10.8)
+    doctored(latency_ms=10.5, fp32_latency_ms=10.8, fp16_latency_ms=fp16_latency_ms)
     verified = engine("verify", photos, *where(own), "--precision", "int8")
     assert verified.exit_code == 0
-    assert "int8 is no gain here: 13.80 ms an image, where fp32 takes 10.80 ms; use --precision fp32" in caplog.text
+    message = f"int8 is no gain here: 10.50 ms an image, where {better} takes {its_ms:.2f} ms; use --precision {better}"
+    assert message in caplog.text
+    assert ("fp16_latency_ms" in verified.stdout) == (fp16_latency_ms is not None)
 
 
 @pytest.mark.parametrize("command", ["build", "verify"])
@@ -117,6 +128,8 @@ def test_verify_compares_fp16_and_keeps_nothing(small: Precisions, photos: Path,
     report = json.loads(checked.stdout)
     assert report == json.loads((tmp_path / "check.json").read_text())
     assert (report["kind"], report["settings"]["precision"]) == ("engine-verification", "fp16")
+    assert report["settings"]["engine"] == "onnxruntime on cpu", "with --backend auto too"
+    assert report["settings"]["codec"] == small.models.codecs[0].name
     found = report["verification"]
     assert (found["num_images"], found["feature_cosine"] > 0.999) == (5, True), checked.exception
     built = engine("build", *where(small), "--precision", "fp16")

@@ -13,10 +13,9 @@ import pytest
 
 from edge_tx.model import load_index_model, load_transmitter_model
 from engines import encoder_precision
-from engines.agreement import TOLERANCES
+from engines.agreement import tolerance
 from engines.backends.target import DEFAULT_TARGET, Device, Target
 from engines.encoder_precision import (
-    best_precision,
     build_encoder,
     default_store,
     encoder_graph,
@@ -105,7 +104,8 @@ def test_an_engine_that_does_not_agree_is_refused(own: Precisions, field: str) -
     verified = store.verification(key)
     assert verified is not None
     require_verified(own.models, Precision.INT8, store)
-    store.record(key, msgspec.structs.replace(verified, **{field: getattr(TOLERANCES[Precision.INT8], field) - 1e-6}))
+    needed = tolerance(Precision.INT8, on_gpu=False)
+    store.record(key, msgspec.structs.replace(verified, **{field: getattr(needed, field) - 1e-6}))
     with pytest.raises(EngineError, match=r"where 0\.98 and 0\.9 are needed; calibrate it on images more like those"):
         load_transmitter_model(own.models, RATE, own.options(Precision.INT8))
 
@@ -172,44 +172,3 @@ def test_sixteen_bits_are_not_for_tensorrt(small: Precisions) -> None:
     with pytest.raises(ConfigError, match="no 16-bit integers") as caught:
         load_transmitter_model(small.models, RATE, EngineOptions(backend="tensorrt"), codes_format=CodesFormat.SC16)
     assert caught.value.exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected", "reason"),
-    [
-        ({"latency_ms": 5.0}, Precision.INT8, "verified on this processor: 5.00 ms an image, fp32 10.00 ms"),
-        ({"latency_ms": 13.8}, Precision.FP32, "int8 is no gain on this processor: 13.80 ms an image"),
-        ({"latency_ms": 5.0, "feature_cosine": 0.905}, Precision.FP32, "int8 does not agree with fp32"),
-    ],
-)
-def test_the_best_precision_on_a_cpu_is_verified_and_faster(
-    own: Precisions, changes: dict[str, float], expected: Precision, reason: str
-) -> None:
-    """fp16 was built too, and CPUs gain nothing by it."""
-    store, key = store_of(own), encoder_key(own.models, Precision.INT8, DEFAULT_TARGET)
-    found = store.verification(key)
-    assert found is not None
-    store.record(key, msgspec.structs.replace(found, fp32_latency_ms=10.0, **changes))
-    precision, why = best_precision(own.models, store, target=DEFAULT_TARGET)
-    assert precision is expected
-    assert reason in why
-
-
-def test_the_best_precision_of_another_processor_is_not_taken(own: Precisions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_precision, "processor_name", lambda device: "another")
-    precision, why = best_precision(own.models, store_of(own), target=DEFAULT_TARGET)
-    assert precision is Precision.FP32
-    assert "no int8 was verified on this processor (another): semlink engine verify" in why
-
-
-def test_the_best_precision_on_a_gpu_is_fp16_where_it_was_built(
-    own: Precisions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(encoder_precision, "processor_name", lambda device: "a GPU")
-    target = Target("onnxruntime", Device(0))
-    assert best_precision(own.models, store_of(own), target=target)[0] is Precision.FP16
-    nothing_built = EngineStore(tmp_path / "none")
-    assert best_precision(own.models, nothing_built, target=target) == (
-        Precision.FP32,
-        "no int8 was built: semlink engine build",
-    )

@@ -74,6 +74,12 @@ class CudaProviderRunner:
         has_one_size = all(axis is not None for spec in (self.input, self.output) for axis in spec.shape[1:])
         self._one_image = _OneImage(self._session, device_index) if has_one_size else None
 
+    @staticmethod
+    def require(device_index: int) -> str:
+        """Version of the backend; see `engines.backends.runner.require_backend`."""
+        require_provider(CUDA, device_index)
+        return str(onnxruntime.__version__)
+
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`; the result is the caller's own."""
         check_input(self.input, tensor, graph=self._session.name)
@@ -119,7 +125,7 @@ class TensorRtProviderRunner:
         key = EngineKey(
             graph_sha256=hashlib.sha256(content).hexdigest(),
             backend="onnxruntime-tensorrt",
-            version=f"{onnxruntime.__version__}, TensorRT {tensorrt_version()}",
+            version=_tensorrt_provider_version(),
             device=gpu,
             precision=precision,
         )
@@ -145,6 +151,12 @@ class TensorRtProviderRunner:
                 "fp32 in %s may be computed in TF32, of ten bits; %s=0 in the environment forbids it", TENSORRT, _TF32
             )
             self.description += ", TF32 allowed"
+
+    @staticmethod
+    def require(device_index: int) -> str:
+        """Version of the backend; see `engines.backends.runner.require_backend`."""
+        require_provider(TENSORRT, device_index)
+        return _tensorrt_provider_version()
 
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`; the result is the caller's own."""
@@ -180,6 +192,10 @@ class _OneImage:
             except Exception as error:  # noqa: BLE001  as above
                 raise self._session.error("cannot run it", error) from None
             return result
+
+
+def _tensorrt_provider_version() -> str:
+    return f"{onnxruntime.__version__}, TensorRT {tensorrt_version()}"
 
 
 def _no_report(phase: str, share: float) -> None:

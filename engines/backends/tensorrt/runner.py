@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.backends.cuda import CudaDevice, PyCudaDevice
+from engines.backends.cuda_driver import require_gpu
 from engines.backends.runner import DeviceView, Graph, Report, check_input
 from engines.backends.tensorrt.builder import BUILDING, build_engine, load_tensorrt
 from engines.backends.tensorrt.session import TensorRtSession
@@ -112,6 +113,12 @@ class TensorRtRunner(Closing):
             f"tensorrt {trt.__version__}, {self._device.name}, {precision},"
             f" {'CUDA graph' if use_cuda_graph else 'no CUDA graph'}"
         )
+
+    @staticmethod
+    def require(device_index: int) -> str:
+        """Version of the backend; see `engines.backends.runner.require_backend`."""
+        require_gpu(device_index)
+        return str(load_tensorrt().__version__)
 
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`; the result is the caller's own."""
