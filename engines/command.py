@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engines.agreement import Verification, VerificationReport, tolerance
+from engines.backends.runner import require_backend
 from engines.backends.target import CPU, Target
 from engines.bench import bench_report, time_transmitter
 from engines.build_progress import build_progress
@@ -84,19 +85,25 @@ def build(
     factory = EngineFactory(models, engine_options)
     if precision is Precision.FP32 and not factory.target.builds:
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
+    require_backend(factory.target)
+    if precision is Precision.INT8 and not calibrate:
+        if force or not factory.is_encoder_built:
+            raise ConfigError("int8 needs --calibrate FOLDER: images like those of the link")
+        factory.require_verified()
     console = stderr_console()
     images = _images(calibrate, _MOST_IMAGES, models, console) if calibrate else []
     held_out: list[Tensor] = []
     if precision is Precision.INT8 and calibrate:
         images, held_out = split_images(images)
-    elif precision is Precision.INT8:
-        factory.require_verified()
     if precision is not Precision.FP32:
         with console.status(f"rewriting {models.name} in {precision.value}"):
             factory.build_encoder(images, rebuild=force)
     if factory.target.builds:
         _build_engine(factory, parsed, codec, console, rebuild=force)
-    print(f"{factory.store.folder}: {precision.value} of {models.name} for {factory.target}")
+    # The rewritten graph is what every backend reads; engines and int8 are of one target.
+    is_graph_alone = precision is Precision.FP16 and not factory.target.builds
+    target = "every backend and device" if is_graph_alone else factory.target
+    print(f"{factory.store.folder}: {precision.value} of {models.name} for {target}")
     if held_out:
         with build_progress(console) as progress:
             found = verify_engine(models, engine_options, held_out, rate=parsed, codec=codec, report=progress)
@@ -109,12 +116,17 @@ def info(
     model_set: options.ModelSetName = "builtin", engines: options.EnginesFolder = None, as_json: options.AsJson = False
 ) -> None:
     """List the engines that were built for a model set."""
-    store = default_store(ModelSet.find(model_set), engines)
+    models = ModelSet.find(model_set)
+    store = default_store(models, engines)
     stored = list(store.all())
     if as_json:
         typer.echo(msgspec.json.encode(stored).decode())
         return
-    table = Table("precision", "backend", "device", "version", "MB", "built", "took, s", "agrees", "ms", "fp32 ms", "")
+    if not stored:
+        typer.echo(f"no engine was built for {models.name}; semlink engine build")
+        return
+    table = Table("precision", "backend", "device", "version", "MB", "built", "took, s", "agrees", "ms", "fp32 ms")
+    table.add_column("state")
     for engine in stored:
         key, found = engine.key, engine.verification
         table.add_row(
@@ -128,7 +140,7 @@ def info(
             f"{found.feature_cosine:.4f}" if found else "",
             f"{found.latency_ms:.2f}" if found else "",
             f"{found.fp32_latency_ms:.2f}" if found else "",
-            "" if store.is_whole(key) else "damaged: it will be rebuilt",
+            "whole" if store.is_whole(key) else "damaged: it will be rebuilt",
         )
     stdout_console().print(table)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import onnx
 
 from engines.agreement import tolerance
 from engines.backends.processor import processor_name
-from engines.backends.target import CPU, DEFAULT_TARGET, Target
+from engines.backends.target import CPU, DEFAULT_TARGET, Target, missing_for_tensorrt
 from engines.graphs.quantize import (
     LEAST_PICTURES,
     Int8Style,
@@ -20,7 +21,7 @@ from engines.graphs.quantize import (
     converter_version,
     int8_style,
 )
-from engines.models.model_set import ModelSet
+from engines.models.model_set import BUILTIN_MODEL_SETS, ModelSet
 from engines.onnx_model import IR_VERSION
 from engines.options import Precision
 from engines.store import EngineKey, EngineStore
@@ -154,7 +155,7 @@ def require_verified(
     if found is None:
         raise EngineError(
             f"int8 of {model_set.name} was not verified on this processor ({key.device}): semlink engine verify FOLDER"
-            f" {_options(model_set, store, target)}"
+            f" --precision int8{_options(model_set, store, target)}"
         )
     if not found.is_within(tolerance(precision, on_gpu=on_gpu)):
         raise EngineError(f"int8 of {model_set.name} on {key.device}: {found.shortfall(precision, on_gpu=on_gpu)}")
@@ -187,13 +188,20 @@ def _style(path: Path, precision: Precision, target: Target) -> Int8Style | None
 
 def _not_built(model_set: ModelSet, store: EngineStore, target: Target) -> EngineError:
     return EngineError(
-        f"int8 of {model_set.name} is built for each processor, on images like those of the link: semlink engine build"
-        f" {_options(model_set, store, target)} --calibrate FOLDER"
+        f"int8 of {model_set.name} was not built for this processor ({processor_name(target.device)}): semlink engine"
+        f" build --precision int8 --calibrate FOLDER{_options(model_set, store, target)}"
     )
 
 
 def _options(model_set: ModelSet, store: EngineStore, target: Target) -> str:
-    return (
-        f"--model-set {model_set.folder} --backend {target.backend} --device {target.device} --precision int8"
-        f" --engines {store.folder}"
-    )
+    """Options of `semlink engine` that name this model set, store and target, unless its defaults do."""
+    options = ""
+    if model_set.folder != BUILTIN_MODEL_SETS / "builtin":
+        is_builtin = model_set.folder.parent == BUILTIN_MODEL_SETS
+        options += f" --model-set {shlex.quote(model_set.folder.name if is_builtin else str(model_set.folder))}"
+    # Where TensorRT is installed, "auto" may select it.
+    if target != DEFAULT_TARGET or not missing_for_tensorrt():
+        options += f" --backend {target.backend} --device {target.device}"
+    if store.folder != default_store(model_set).folder:
+        options += f" --engines {shlex.quote(str(store.folder))}"
+    return options

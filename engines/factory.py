@@ -64,6 +64,11 @@ class EngineFactory:
             self._model_set, self._options.precision, self.store, target=self.target, pictures=pictures, rebuild=rebuild
         )
 
+    @property
+    def is_encoder_built(self) -> bool:
+        """Whether the store has the image encoder in its precision."""
+        return self.store.find(encoder_key(self._model_set, self._options.precision, self.target)) is not None
+
     def require_verified(self) -> None:
         """Refuse int8 that was not verified on this processor; see `engines.encoder_precision.require_verified`."""
         require_verified(self._model_set, self._options.precision, self.store, target=self.target)

@@ -133,7 +133,9 @@ def test_verify_compares_fp16_and_keeps_nothing(small: Precisions, photos: Path,
     found = report["verification"]
     assert (found["num_images"], found["feature_cosine"] > 0.999) == (5, True), checked.exception
     built = engine("build", *where(small), "--precision", "fp16")
-    assert (built.exit_code, "fp16 of synthetic for onnxruntime on cpu" in built.stdout) == (0, True), built.exception
+    assert (built.exit_code, "fp16 of synthetic for every backend and device" in built.stdout) == (0, True), (
+        built.exception
+    )
     listed = json.loads(engine("info", *where(small)[:4], "--json").stdout)
     assert {each["key"]["precision"]: each["verification"] is None for each in listed} == {"fp16": True, "int8": False}
 
@@ -142,22 +144,30 @@ def test_verify_compares_fp16_and_keeps_nothing(small: Precisions, photos: Path,
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="ONNX Runtime here is built for GPUs"
 )
 @pytest.mark.parametrize(
-    "arguments", [("build", "--backend", "onnxruntime-tensorrt"), ("bench",), ("verify", "PHOTOS")]
+    "arguments",
+    [
+        ("build", "--precision", "fp16"),
+        ("build", "--precision", "int8", "--calibrate", "PHOTOS"),
+        ("build", "--precision", "fp32", "--backend", "onnxruntime-tensorrt"),
+        ("bench", "--precision", "fp32"),
+        ("verify", "PHOTOS", "--precision", "fp32"),
+    ],
 )
 def test_every_command_takes_a_device(arguments: tuple[str, ...], photos: Path, tmp_path: Path) -> None:
     named = [str(photos) if argument == "PHOTOS" else argument for argument in arguments]
-    error = engine(*named, "--device", "gpu:1", "--precision", "fp32", "--engines", tmp_path).exception
+    error = engine(*named, "--device", "gpu:1", "--engines", tmp_path).exception
     assert isinstance(error, MissingDependencyError)
     assert re.search(r"pip install .*onnxruntime-gpu", str(error))
+    assert not list(tmp_path.glob("*.engine")), "nothing is built before the device is checked"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
         (("build", "--precision", "fp32"), "nothing to build", 2),
-        (("build", "--precision", "int8"), "--calibrate FOLDER", 5),
+        (("build", "--precision", "int8"), "int8 needs --calibrate FOLDER: images like those of the link", 2),
         (("build", "--precision", "int8", "--calibrate", "nowhere"), "no such folder", 2),
-        (("bench", "--precision", "int8"), "semlink engine build", 5),
+        (("bench", "--precision", "int8"), "semlink engine build --precision int8 --calibrate FOLDER", 5),
         (("bench", "--device", "abacus"), 'device "abacus" is not known', 2),
         (("build", "--backend", "tensorrt", "--device", "cpu"), "backend tensorrt runs on a GPU only", 2),
         (("bench", "--codec", "vq"), "has no codec vq", 2),
@@ -182,8 +192,15 @@ def test_images_that_cannot_be_read_are_skipped_and_too_few_are_refused(
     assert "07.png" in caplog.text
 
 
+def test_a_store_without_engines_says_so(small: Precisions, tmp_path: Path) -> None:
+    listed = engine("info", *where(small, tmp_path)[:4])
+    assert listed.stdout == "no engine was built for synthetic; semlink engine build\n"
+    assert json.loads(engine("info", *where(small, tmp_path)[:4], "--json").stdout) == []
+
+
 def test_an_engine_cut_short_is_marked(own: Precisions) -> None:
-    assert "damaged" not in engine("info", *where(own)[:4]).stdout
+    listed = engine("info", *where(own)[:4]).stdout
+    assert ("state" in listed, "whole" in listed, "damaged" in listed) == (True, True, False)
     for path in own.engines.glob("*int8*.engine"):
         path.write_bytes(path.read_bytes()[:100])
     assert "damaged" in engine("info", *where(own)[:4]).stdout

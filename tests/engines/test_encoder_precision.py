@@ -24,6 +24,7 @@ from engines.encoder_precision import (
     split_images,
 )
 from engines.models.entry_codebook import EntryCodebook
+from engines.models.model_set import ModelSet
 from engines.options import EngineOptions, Precision
 from engines.store import EngineStore
 from engines.verification import verify_engine
@@ -62,19 +63,37 @@ def test_transmitter_runs_a_precision_and_its_codes_are_alike(precisions: Precis
 
 
 def test_int8_that_was_not_built_says_how(small: Precisions, tmp_path: Path) -> None:
-    how = r"semlink engine build .*--precision int8 --engines .* --calibrate FOLDER"
+    how = r"semlink engine build --precision int8 --calibrate FOLDER --model-set .* --engines .*"
     with pytest.raises(EngineError, match=how):
         load_transmitter_model(small.models, RATE, replace(INT8_CPU, engines=tmp_path))
     with pytest.raises(EngineError, match=how):
         encoder_graph(small.models, Precision.INT8, default_store(small.models, tmp_path))
 
 
+@pytest.mark.parametrize("has_tensorrt", [False, True])
+def test_the_command_names_only_what_differs_from_its_defaults(
+    has_tensorrt: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(encoder_precision, "missing_for_tensorrt", lambda: [] if has_tensorrt else ["tensorrt"])
+    monkeypatch.setattr(encoder_precision, "processor_name", lambda device: "a processor that no engine is for")
+    builtin = ModelSet.find("builtin")
+    named = " --backend onnxruntime --device cpu" if has_tensorrt else ""  # "auto" may take another
+    how = f"(a processor that no engine is for): semlink engine build --precision int8 --calibrate FOLDER{named}"
+    with pytest.raises(EngineError) as caught:
+        require_verified(builtin, Precision.INT8, default_store(builtin))
+    assert str(caught.value) == f"int8 of builtin was not built for this processor {how}"
+    with pytest.raises(EngineError, match=f"FOLDER{named} --engines '.*an engine'$"):
+        require_verified(builtin, Precision.INT8, default_store(builtin, tmp_path / "an engine"))
+
+
 def test_a_transformer_is_refused_until_it_is_verified_though_it_needs_no_calibration(tmp_path: Path) -> None:
     models, options = make_model_set(tmp_path / "models", size_px=14), replace(INT8_CPU, engines=tmp_path / "engines")
-    with pytest.raises(EngineError, match="is built for each processor"):
+    with pytest.raises(EngineError, match="was not built for this processor"):
         load_transmitter_model(models, RATE, options)
     build_encoder(models, Precision.INT8, default_store(models, options.engines))
-    with pytest.raises(EngineError, match=r"was not verified on this processor \(.+\): semlink engine verify FOLDER "):
+    with pytest.raises(
+        EngineError, match=r"not verified on this processor \(.+\): semlink engine verify FOLDER --precision int8"
+    ):
         load_transmitter_model(models, RATE, options)
     verify_engine(models, options, smooth_images(14, 8), rate=RATE)
     assert load_transmitter_model(models, RATE, options).codes(smooth_images(14, 1)[0], RATE).any()
@@ -83,7 +102,7 @@ def test_a_transformer_is_refused_until_it_is_verified_though_it_needs_no_calibr
 def test_index_is_refused_as_other_codecs_are(small: Precisions, tmp_path: Path) -> None:
     vectors = np.eye(2, small.models.feature_dim, dtype=np.int8)
     entries = EntryCodebook(vectors, np.ones(2, np.float32), b"kb" * 4, small.models.encoder_fingerprint)
-    with pytest.raises(EngineError, match="is built for each processor"):
+    with pytest.raises(EngineError, match="was not built for this processor"):
         load_index_model(small.models, entries, replace(INT8_CPU, engines=tmp_path))
 
 
@@ -93,7 +112,7 @@ def test_another_processor_has_another_engine(own: Precisions, monkeypatch: pyte
     monkeypatch.setattr(encoder_precision, "processor_name", lambda device: "x86_64 of another kind")
     other = encoder_key(own.models, Precision.INT8, DEFAULT_TARGET)
     assert (other.device, other.stem == key.stem) == ("x86_64 of another kind", False)
-    with pytest.raises(EngineError, match="is built for each processor"):
+    with pytest.raises(EngineError, match="was not built for this processor"):
         load_transmitter_model(own.models, RATE, own.options(Precision.INT8))
     assert encoder_key(own.models, Precision.FP16, DEFAULT_TARGET).device == "any"
 
@@ -153,7 +172,7 @@ def test_too_few_images_to_split() -> None:
 def test_int8_for_a_gpu_is_not_the_cpus(small: Precisions, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_precision, "processor_name", lambda device: f"NVIDIA H200 {device.gpu}")
     target = Target(backend, Device(0))
-    with pytest.raises(EngineError, match=f"engine build .*--backend {backend} --device gpu:0 --precision int8"):
+    with pytest.raises(EngineError, match=f"engine build --precision int8 .*--backend {backend} --device gpu:0"):
         encoder_graph(small.models, Precision.INT8, store_of(small), target=target)
     key = encoder_key(small.models, Precision.INT8, target)
     assert (key.device, key.options) == ("NVIDIA H200 0", f"symmetric for {backend}")

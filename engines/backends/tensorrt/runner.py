@@ -118,7 +118,8 @@ class TensorRtRunner(Closing):
     def require(device_index: int) -> str:
         """Version of the backend; see `engines.backends.runner.require_backend`."""
         require_gpu(device_index)
-        return str(load_tensorrt().__version__)
+        trt = load_tensorrt()
+        return str(trt.__version__)
 
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`; the result is the caller's own."""
