@@ -1,7 +1,8 @@
-"""A model set's image encoder at a precision: rewritten once, kept beside the set, taken by whoever composes graphs."""
+"""A model set's image encoder at a precision: its graph is rewritten once, stored, and read to compose graphs."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import shlex
@@ -45,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 def default_store(model_set: ModelSet, folder: Path | None = None) -> EngineStore:
-    """Where a model set's engines are kept: beside it, unless a folder is named or the set's cannot be written."""
+    """Store of a model set's engines: beside the set, unless a folder is named or the set's cannot be written."""
     if folder is not None:
         return EngineStore(folder)
     if os.access(model_set.folder, os.W_OK):
@@ -82,25 +83,25 @@ def build_encoder(
     pictures: Sequence[Tensor] = (),
     rebuild: bool = False,
 ) -> bytes:
-    """Rewrite the encoder's graph, or read what was rewritten before.
+    """Rewrite the encoder's graph, or read the rewritten graph from the store.
 
     Parameters
     ----------
-    target : where it will run; int8 for a GPU is another than for a CPU
-    pictures : (size, size, 3) uint8 each, what the link will see; an int8 that is calibrated needs them
-    rebuild : rewrite it even if it is there, such as for other pictures
+    target : backend and device that will run the encoder; int8 for a GPU is another graph than for a CPU
+    pictures : (size, size, 3) uint8 each, like the images of the link; an int8 that is calibrated needs them
+    rebuild : rewrite the graph even if the store has it, such as for other pictures
 
     Raises
     ------
     ConfigError
-        If there are pictures that would not be looked at.
+        If there are pictures that the precision does not need, or that the stored int8 was not calibrated on.
     EngineError
         If the graph cannot be rewritten or kept, or there are too few pictures.
     """
-    path, key = model_set.encoder_path, encoder_key(model_set, precision, target)
+    key = encoder_key(model_set, precision, target)
     if pictures and precision is not Precision.INT8:
         raise ConfigError(f"{precision.value} of {model_set.name} needs no pictures; leave out --calibrate")
-    style = _style(path, precision, target)
+    path, style = model_set.encoder_path, _style(model_set, precision, target)
     if pictures and style in _CALIBRATED and not rebuild and store.find(key) is not None:
         raise ConfigError(f"int8 of {model_set.name} is calibrated already; --force calibrates it on these pictures")
     return store.find_or_build(
@@ -113,25 +114,25 @@ def build_encoder(
 def encoder_graph(
     model_set: ModelSet, precision: Precision, store: EngineStore, *, target: Target = DEFAULT_TARGET
 ) -> Path | onnx.ModelProto:
-    """The encoder for a composition: the set's own file in fp32, else what was built from it.
+    """The encoder for a composition: the set's own file in fp32, else the graph that was rewritten from it.
 
-    fp16, and an int8 that needs no pictures, are built if need be.
+    fp16, and an int8 that needs no pictures, are rewritten here if the store lacks them.
 
     Raises
     ------
     EngineError
-        If it is int8 that is calibrated on pictures, and was not built before.
+        If the precision is an int8 that is calibrated on pictures, and the store lacks it.
     """
     if precision is Precision.FP32:
         return model_set.encoder_path
-    if _style(model_set.encoder_path, precision, target) in _CALIBRATED:
+    if _style(model_set, precision, target) in _CALIBRATED:
         engine = store.find(encoder_key(model_set, precision, target))
         if engine is None:
             raise _not_built(model_set, store, target)
     else:
         engine = build_encoder(model_set, precision, store, target=target)
     model = onnx.load_from_string(engine)
-    # What the others that it is composed with have.
+    # As the graphs that follow it have.
     model.ir_version, model.graph.name = IR_VERSION, "encoder"
     return model
 
@@ -148,10 +149,11 @@ def require_verified(
     """
     if precision is not Precision.INT8:
         return
-    key = encoder_key(model_set, precision, target)
-    if store.find(key) is None:
+    key, on_gpu = encoder_key(model_set, precision, target), target.device != CPU
+    stored = store.sidecar(key)
+    if stored is None:
         raise _not_built(model_set, store, target)
-    found, on_gpu = store.verification(key), target.device != CPU
+    found = stored.verification
     if found is None:
         raise EngineError(
             f"int8 of {model_set.name} was not verified on this processor ({key.device}): semlink engine verify FOLDER"
@@ -162,14 +164,14 @@ def require_verified(
 
 
 def encoder_key(model_set: ModelSet, precision: Precision, target: Target) -> EngineKey:
-    """Key of an encoder that was rewritten in a precision; int8 is of one processor, where it is verified.
+    """Key of an encoder that was rewritten in a precision; int8 is for one processor, on which it is verified.
 
     Raises
     ------
     EngineError
         If `target` is a GPU that is not there.
     """
-    style = _style(model_set.encoder_path, precision, target)
+    style = _style(model_set, precision, target)
     options = style.value if style else ""
     return EngineKey(
         graph_sha256=model_set.encoder_fingerprint,
@@ -182,8 +184,16 @@ def encoder_key(model_set: ModelSet, precision: Precision, target: Target) -> En
     )
 
 
-def _style(path: Path, precision: Precision, target: Target) -> Int8Style | None:
-    return int8_style(path, on_gpu=target.device != CPU) if precision is Precision.INT8 else None
+def _style(model_set: ModelSet, precision: Precision, target: Target) -> Int8Style | None:
+    if precision is not Precision.INT8:
+        return None
+    return _int8_style(model_set.encoder_path, model_set.encoder_fingerprint, on_gpu=target.device != CPU)
+
+
+@functools.lru_cache(maxsize=16)
+def _int8_style(path: Path, sha256: str, *, on_gpu: bool) -> Int8Style:
+    """Style of a graph's int8, by path and SHA-256: one start needs it several times, and parses the graph once."""
+    return int8_style(path, on_gpu=on_gpu)
 
 
 def _not_built(model_set: ModelSet, store: EngineStore, target: Target) -> EngineError:

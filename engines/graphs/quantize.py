@@ -73,7 +73,7 @@ class Int8Style(str, enum.Enum):
 
 
 def converter_version() -> str:
-    """What a rewritten graph depends on besides the graph: the packages that rewrite, and this module."""
+    """Versions that a rewritten graph depends on: of the packages that rewrite, and of this module."""
     try:
         from engines.backends.onnxruntime.session import onnxruntime
     except ImportError as error:
@@ -82,7 +82,7 @@ def converter_version() -> str:
 
 
 def int8_style(graph: Path, *, on_gpu: bool) -> Int8Style:
-    """What suits a graph where it will run."""
+    """Style of int8 that suits a graph on the processor that will run it."""
     if on_gpu:
         return Int8Style.SYMMETRIC
     kinds = [node.op_type for node in load_onnx(graph).graph.node if node.op_type in LAYERS]
@@ -104,8 +104,8 @@ def at_precision(
     ----------
     graph : fp32 graph from `image` (batch, size, size, 3) uint8 to `features`
     style : of int8
-    pictures : what the link will see, at least 32 of them; for int8 with scales from pictures
-    weight_range : of int8 on a CPU; another one is for measuring what it would cost
+    pictures : at least 32, like the images of the link; for int8 with scales from pictures
+    weight_range : of int8 on a CPU; another one is for measuring its cost
 
     Raises
     ------
@@ -220,7 +220,7 @@ def _first_nodes(model: onnx.ModelProto, style: Int8Style) -> list[str]:
 
 
 class _Pictures:
-    """What ONNX Runtime's calibration reads, one picture at a time."""
+    """Reader for ONNX Runtime's calibration, one picture at a time."""
 
     def __init__(self, name: str, pictures: Sequence[Tensor]) -> None:
         self._name, self._pictures = name, iter(pictures)

@@ -23,12 +23,16 @@ from engines.encoder_precision import (
     require_verified,
     split_images,
 )
+from engines.graphs import quantize
+from engines.models import model_files
 from engines.models.entry_codebook import EntryCodebook
 from engines.models.model_set import ModelSet
+from engines.onnx_model import load_onnx
 from engines.options import EngineOptions, Precision
 from engines.store import EngineStore
 from engines.verification import verify_engine
 from semlink.errors import ConfigError, EngineError
+from semlink.files import file_sha256
 from semlink.iq import CodesFormat, dequantize
 from tests.support.model_sets import make_model_set
 from tests.support.precisions import RATE, Precisions, smooth_images
@@ -97,6 +101,20 @@ def test_a_transformer_is_refused_until_it_is_verified_though_it_needs_no_calibr
         load_transmitter_model(models, RATE, options)
     verify_engine(models, options, smooth_images(14, 8), rate=RATE)
     assert load_transmitter_model(models, RATE, options).codes(smooth_images(14, 1)[0], RATE).any()
+
+
+def test_a_start_with_int8_reads_the_encoder_once(own: Precisions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encoder may have hundreds of MB."""
+    models = ModelSet(own.models.folder)
+    path = models.encoder_path
+    models = ModelSet(own.models.folder)
+    hashed: list[Path] = []
+    monkeypatch.setattr(model_files, "file_sha256", lambda path: hashed.append(path) or file_sha256(path))
+    parsed: list[Path] = []
+    monkeypatch.setattr(quantize, "load_onnx", lambda graph: parsed.append(graph) or load_onnx(graph))
+    load_transmitter_model(models, RATE, own.options(Precision.INT8))
+    assert hashed.count(path) == 1
+    assert len(parsed) <= 1, "none if another model set's encoder of this content was parsed before"
 
 
 def test_index_is_refused_as_other_codecs_are(small: Precisions, tmp_path: Path) -> None:

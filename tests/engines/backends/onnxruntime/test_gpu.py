@@ -13,12 +13,24 @@ import pytest
 
 from engines.backends.onnxruntime.gpu import CudaProviderRunner, TensorRtProviderRunner
 from engines.backends.onnxruntime.session import onnxruntime
-from engines.backends.runner import load_runner
+from engines.backends.runner import load_runner, require_backend
+from engines.backends.target import DEFAULT_TARGET, Device, Target
 from engines.store import EngineStore
 from semlink.errors import EngineError
 from tests.support.onnxruntime_fixtures import MakeRunner, driver_fixture, make_fixture, runtime_fixture, store_fixture  # noqa: F401
 from tests.support.recording_onnxruntime import GRAPH, HALF, PICTURE, RecordingOnnxRuntime, half_graph, missing
 from tests.support.tensorrt_fakes import FakeLibrary
+
+
+@pytest.mark.usefixtures("runtime")
+def test_a_targets_version_is_that_of_its_engines(store: EngineStore) -> None:
+    TensorRtProviderRunner(GRAPH, store=store, device_index=1)
+    (stored,) = store.all()
+    assert require_backend(Target("onnxruntime-tensorrt", Device(1))) == stored.key.version
+    for target in (DEFAULT_TARGET, Target("onnxruntime", Device(1))):
+        assert require_backend(target) == onnxruntime.__version__
+    with pytest.raises(EngineError, match="device 2 is not there"):
+        require_backend(Target("onnxruntime", Device(2)))
 
 
 class TestRunning:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engines.backends.runner import require_backend
+from engines.backends.target import Device, Target
 from engines.backends.tensorrt import runner as tensorrt_runner
 from engines.backends.tensorrt.runner import TensorRtRunner
 from engines.store import EngineStore
@@ -235,6 +237,7 @@ class TestEngines:
         assert builds == [GRAPH]
         (stored,) = EngineStore(tmp_path).all()
         assert (stored.key.backend, stored.key.version, stored.key.device) == ("tensorrt", "10.3.0", "Fake GPU")
+        assert require_backend(Target("tensorrt", Device(0))) == stored.key.version
 
     def test_of_another_precision_are_others(self, make: Callable[..., TensorRtRunner], builds: list[bytes]) -> None:
         make().close()
