@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,33 @@ def test_package_is_typed_and_ours(package: str) -> None:
     folder = Path(str(importlib.import_module(package).__file__)).parent
     assert (folder / "py.typed").is_file()
     assert folder.parent == ROOT
+
+
+def test_setup_reads_the_packages_without_importing_them(tmp_path: Path) -> None:
+    """As in a build: semlink is neither installed nor on the path."""
+    pytest.importorskip("setuptools")
+    program = """
+import json, sys
+import setuptools
+from distutils.core import run_setup
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in TOP_LEVEL:
+            raise ModuleNotFoundError(name)
+
+TOP_LEVEL = sys.argv[2:]
+sys.meta_path.insert(0, Refuse())
+distribution = run_setup(sys.argv[1], stop_after="init")
+print(json.dumps([distribution.metadata.version, distribution.packages]))
+"""
+    command = [sys.executable, "-I", "-c", program, str(ROOT / "setup.py"), *TOP_LEVEL]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    version, packages = json.loads(done.stdout.splitlines()[-1])
+    assert version == semlink.__version__
+    assert {package.partition(".")[0] for package in packages} == set(TOP_LEVEL)
+    assert {package for package in packages if package.startswith("benchmarks.")} == {"benchmarks.report"}
+    assert {"engines.backends.tensorrt", "trainer.codecs"} < set(packages)
 
 
 def test_every_extra_that_a_message_names_exists() -> None:
