@@ -10,7 +10,7 @@ import typer
 
 from edge_tx.session import SourceConfig, TransmitterConfig, run_transmitter
 from edge_tx.summary import print_summary
-from engines.options import EngineOptions, Precision
+from engines.options import Backend, EngineOptions, Precision
 from semlink.cli import options
 from semlink.cli.app import EXIT_INTERRUPTED
 from semlink.cli.output import print_json, stderr_console
@@ -65,10 +65,7 @@ def tx(
         Path | None,
         options.models(help="Entry codebook of the receiver, to send entry numbers: semlink kb export-entries."),
     ] = None,
-    backend: Annotated[
-        Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"],
-        options.engine(help="Backend of the image encoder and the codec."),
-    ] = "auto",
+    backend: Annotated[Backend, options.engine(help="Backend of the image encoder and the codec.")] = "auto",
     device: options.Device = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "fp16", "int8"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from engines.encoder_precision import default_store, split_images
 from engines.factory import EngineFactory
 from engines.graphs.quantize import Tensor
 from engines.models.model_set import ModelSet
-from engines.options import EngineOptions, Precision
+from engines.options import Backend, EngineOptions, Precision
 from engines.verification import verify_engine
 from semlink.cli import options
 from semlink.cli.output import stderr_console, stdout_console
@@ -47,10 +47,7 @@ app = typer.Typer(
     epilog="Example: semlink engine build --precision int8 --calibrate photos && semlink tx photos --precision int8",
 )
 
-Backend = Annotated[
-    Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"],
-    options.engine("--backend", help="Backend of the image encoder and the codec."),
-]
+BackendName = Annotated[Backend, options.engine("--backend", help="Backend of the image encoder and the codec.")]
 EncoderPrecision = Annotated[Precision, options.engine("--precision", help="Arithmetic of the image encoder.")]
 CodecName = Annotated[str | None, options.models("--codec", help="Codec of the model set; its first by default.")]
 
@@ -67,7 +64,7 @@ def build(
     rate: options.Rate = "1/48",
     model_set: options.ModelSetName = "builtin",
     codec: CodecName = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
     device: options.Device = "auto",
     precision: EncoderPrecision = Precision.FP16,
     threads: options.Threads = 2,
@@ -154,7 +151,7 @@ def bench(
     rate: options.Rate = "1/48",
     model_set: options.ModelSetName = "builtin",
     codec: CodecName = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
     device: options.Device = "auto",
     precision: EncoderPrecision = Precision.FP32,
     threads: options.Threads = 2,
@@ -203,7 +200,7 @@ def verify(
     rate: options.Rate = "1/48",
     model_set: options.ModelSetName = "builtin",
     codec: CodecName = None,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
     device: options.Device = "auto",
     precision: EncoderPrecision = Precision.FP16,
     threads: options.Threads = 2,
