@@ -6,8 +6,6 @@ import importlib
 import importlib.metadata
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 import semlink
 from semlink.packages import PACKAGES
+from tests.support.processes import run_python
 
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = ("semlink", *PACKAGES)
@@ -34,6 +33,7 @@ def test_package_is_typed_and_ours(package: str) -> None:
     assert folder.parent == ROOT
 
 
+@pytest.mark.process
 def test_setup_reads_the_packages_without_importing_them(tmp_path: Path) -> None:
     """As in a build: semlink is neither installed nor on the path."""
     pytest.importorskip("setuptools")
@@ -52,8 +52,8 @@ sys.meta_path.insert(0, Refuse())
 distribution = run_setup(sys.argv[1], stop_after="init")
 print(json.dumps([distribution.metadata.version, distribution.packages]))
 """
-    command = [sys.executable, "-I", "-c", program, str(ROOT / "setup.py"), *TOP_LEVEL]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = run_python("-I", "-c", program, ROOT / "setup.py", *TOP_LEVEL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     version, packages = json.loads(done.stdout.splitlines()[-1])
     assert version == semlink.__version__
     assert {package.partition(".")[0] for package in packages} == set(TOP_LEVEL)
