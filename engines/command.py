@@ -102,8 +102,8 @@ def build(
     target = "every backend and device" if is_graph_alone else factory.target
     print(f"{factory.store.folder}: {precision.value} of {models.name} for {target}")
     if held_out:
-        with build_progress(console) as progress:
-            found = verify_engine(models, engine_options, held_out, rate=parsed, codec=codec, report=progress)
+        with build_progress(console) as on_progress:
+            found = verify_engine(models, engine_options, held_out, rate=parsed, codec=codec, on_progress=on_progress)
         _print_verification(found, models, precision)
         _judge(found, models, factory.target, precision)
 
@@ -169,8 +169,8 @@ def bench(
     )
     factory = EngineFactory(models, engine_options)
     graph = factory.transmitter_graph(parsed, codec=codec)
-    with build_progress(stderr_console()) as progress:
-        runner = factory.load(graph.onnx, report=progress)
+    with build_progress(stderr_console()) as on_progress:
+        runner = factory.load(graph.onnx, on_progress=on_progress)
     picture = load_image(image) if image else np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
     stages = time_transmitter(
         picture, models.manifest.encoder.preprocessing, runner, graph.slices[parsed], num_runs=runs
@@ -219,8 +219,8 @@ def verify(
     console = stderr_console()
     target = EngineFactory(models, engine_options).target
     images = _images(folder, limit, models, console)
-    with build_progress(console) as progress:
-        found = verify_engine(models, engine_options, images, rate=parsed, codec=codec, report=progress)
+    with build_progress(console) as on_progress:
+        found = verify_engine(models, engine_options, images, rate=parsed, codec=codec, on_progress=on_progress)
     if as_json or out is not None:
         settings: dict[str, Setting] = {
             "engine": str(target),
@@ -286,6 +286,6 @@ def _build_engine(
     factory: EngineFactory, rate: SymbolRate, codec: str | None, console: Console, *, rebuild: bool
 ) -> None:
     graph = factory.transmitter_graph(rate, codec=codec)
-    with build_progress(console) as report:
+    with build_progress(console) as on_progress:
         # The loaded engine is freed with its last reference.
-        factory.load(graph.onnx, report=report, rebuild=rebuild)
+        factory.load(graph.onnx, on_progress=on_progress, rebuild=rebuild)

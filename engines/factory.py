@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engines.agreement import Verification
-from engines.backends.runner import GraphRunner, Report, load_runner
+from engines.backends.runner import BuildProgress, GraphRunner, load_runner
 from engines.backends.target import choose_target
 from engines.best_precision import best_precision, is_fp16_built
 from engines.encoder_precision import (
@@ -107,7 +107,7 @@ class EngineFactory:
         """Compose the encoder and graphs behind it, such as a projection head; see `engines.graphs.compose`."""
         return compose_features([self._encoder(), *behind])
 
-    def load(self, graph: bytes, *, report: Report | None = None, rebuild: bool = False) -> GraphRunner:
+    def load(self, graph: bytes, *, on_progress: BuildProgress | None = None, rebuild: bool = False) -> GraphRunner:
         """Load a graph that was composed here; see `engines.backends.runner.load_runner` for the other parameters."""
         return load_runner(
             graph,
@@ -116,7 +116,7 @@ class EngineFactory:
             num_threads=self._options.num_threads,
             precision=self._options.precision.value,
             store=self.store,
-            report=report,
+            on_progress=on_progress,
             rebuild=rebuild,
         )
 

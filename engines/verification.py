@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.agreement import Verification
-from engines.backends.runner import GraphRunner, Report
+from engines.backends.runner import BuildProgress, GraphRunner
 from engines.backends.target import CPU
 from engines.factory import EngineFactory
 from engines.graphs.quantize import Tensor
@@ -70,7 +70,7 @@ def verify_engine(
     *,
     rate: Rate,
     codec: str | None = None,
-    report: Report | None = None,
+    on_progress: BuildProgress | None = None,
 ) -> Verification:
     """Run a precision and fp32 on the same images, and keep the result beside an int8 engine.
 
@@ -80,7 +80,7 @@ def verify_engine(
         where that was built, of its own backend
     images : like those of the link, at least one, and others than int8 was calibrated on
     rate, codec : of the symbols that are compared; a model set without a codec is compared by its features alone
-    report : callback for the progress of an engine build
+    on_progress : callback for the progress of an engine build
 
     Raises
     ------
@@ -96,11 +96,11 @@ def verify_engine(
     reference = EngineFactory(model_set, on_cpu)
 
     def load(factory: EngineFactory) -> LoadedEncoder:
-        encoder = factory.load(factory.vectors_graph(), report=report)
+        encoder = factory.load(factory.vectors_graph(), on_progress=on_progress)
         if not model_set.codecs:
             return LoadedEncoder(encoder)
         graph = factory.transmitter_graph(rate, codec=codec)
-        return LoadedEncoder(encoder, factory.load(graph.onnx, report=report), graph.slices[rate])
+        return LoadedEncoder(encoder, factory.load(graph.onnx, on_progress=on_progress), graph.slices[rate])
 
     loaded, of_cpu = load(tested), load(reference)
     # A gain is one over what the same backend would run in place of the tested precision.

@@ -16,11 +16,11 @@ from engines.store import EngineStore
 from semlink.errors import EngineError
 
 __all__ = [
+    "BuildProgress",
     "DeviceRunner",
     "DeviceView",
     "Graph",
     "GraphRunner",
-    "Report",
     "TensorSpec",
     "check_input",
     "check_specs",
@@ -31,7 +31,7 @@ __all__ = [
 Graph: TypeAlias = Path | bytes
 """An ONNX graph: a file, or a serialised model."""
 
-Report: TypeAlias = Callable[[str, float], None]
+BuildProgress: TypeAlias = Callable[[str, float], None]
 """Callback of a build: name of the phase, and the share of it that is done, 0..1."""
 
 
@@ -134,7 +134,7 @@ def load_runner(
     num_threads: int = 1,
     precision: str = "fp32",
     store: EngineStore | None = None,
-    report: Report | None = None,
+    on_progress: BuildProgress | None = None,
     rebuild: bool = False,
 ) -> GraphRunner:
     """Load a graph.
@@ -146,7 +146,7 @@ def load_runner(
     num_threads : CPU threads of one call
     precision : name of the graph's arithmetic, for engines and descriptions
     store : store of engines that are built; a folder of the cache if None
-    report : callback for a build's progress
+    on_progress : callback for a build's progress
     rebuild : build the engine even if the store has it
 
     Raises
@@ -156,7 +156,7 @@ def load_runner(
     """
     target = choose_target(backend, device, is_one_image=False)
     kind, placed = _implementation(target)
-    built = {"store": store, "report": report, "rebuild": rebuild} if target.builds else {}
+    built = {"store": store, "on_progress": on_progress, "rebuild": rebuild} if target.builds else {}
     runner: GraphRunner = kind(graph, num_threads=num_threads, precision=precision, **placed, **built)
     return runner
 

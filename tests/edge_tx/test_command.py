@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from edge_tx.command import app
-from engines.backends.runner import Report
+from engines.backends.runner import BuildProgress
 from engines.backends.target import DEFAULT_TARGET
 from engines.encoder_precision import default_store, encoder_key
 from engines.models.model_set import ModelSet
@@ -66,9 +66,9 @@ def photos(tmp_path: Path) -> Path:
 def test_ctrl_c_while_it_loads_ends_it_there(
     model_set: ModelSet, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(*_: object, report: Report, **__: object) -> NoReturn:
+    def load(*_: object, on_progress: BuildProgress, **__: object) -> NoReturn:
         signal.raise_signal(signal.SIGINT)
-        report("Building", 0.5)
+        on_progress("Building", 0.5)
         raise EngineError("was built to the end")
 
     monkeypatch.setattr("edge_tx.session.load_transmitter_model", load)

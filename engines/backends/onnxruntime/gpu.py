@@ -25,7 +25,7 @@ from engines.backends.onnxruntime.providers import (
     tensorrt_version,
 )
 from engines.backends.onnxruntime.session import OnnxRuntimeSession, onnxruntime
-from engines.backends.runner import Graph, Report, TensorSpec, check_input
+from engines.backends.runner import BuildProgress, Graph, TensorSpec, check_input
 from engines.backends.tensorrt.builder import WORKSPACE_BYTES
 from engines.backends.tensorrt.graph import ready_for_tensorrt
 from engines.onnx_model import load_onnx
@@ -98,7 +98,7 @@ class TensorRtProviderRunner:
     graph : ONNX file or serialised model
     num_threads, precision, device_index : see `CudaProviderRunner`
     store : store of the provider's engines; `engines` in the cache if None
-    report : callback at the start and the end of a build; ONNX Runtime reports nothing between
+    on_progress : callback at the start and the end of a build; ONNX Runtime reports nothing between
     rebuild : build the engine even if the store has it
 
     Raises
@@ -115,7 +115,7 @@ class TensorRtProviderRunner:
         precision: str = "fp32",
         device_index: int = 0,
         store: EngineStore | None = None,
-        report: Report | None = None,
+        on_progress: BuildProgress | None = None,
         rebuild: bool = False,
     ) -> None:
         gpu = require_provider(TENSORRT, device_index)
@@ -134,8 +134,8 @@ class TensorRtProviderRunner:
                 tensorrt_provider(device_index, folder.path, workspace_bytes=WORKSPACE_BYTES),
                 cuda_provider(device_index),
             ]
-            report = _no_report if folder.is_whole or report is None else report
-            report(_BUILD, 0.0)
+            on_progress = _ignore_progress if folder.is_whole or on_progress is None else on_progress
+            on_progress(_BUILD, 0.0)
             with quiet_log():
                 # With every size known the engine is built here, once, and not by the first image.
                 self._session = OnnxRuntimeSession(
@@ -144,7 +144,7 @@ class TensorRtProviderRunner:
             assigned = require_assignment(self._session, TENSORRT)
             self.input, self.output = (_of_one_image(spec) for spec in (self._session.input, self._session.output))
             self._one_image = _OneImage(self._session, device_index)
-            report(_BUILD, 1.0)
+            on_progress(_BUILD, 1.0)
         self.description = _description(TENSORRT, gpu, device_index, precision, assigned)
         if precision == "fp32" and os.environ.get(_TF32) != "0":
             _log.warning(
@@ -198,7 +198,7 @@ def _tensorrt_provider_version() -> str:
     return f"{onnxruntime.__version__}, TensorRT {tensorrt_version()}"
 
 
-def _no_report(phase: str, share: float) -> None:
+def _ignore_progress(phase: str, share: float) -> None:
     pass
 
 

@@ -24,7 +24,7 @@ from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
 from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
-from engines.backends.runner import DeviceView, Report
+from engines.backends.runner import BuildProgress, DeviceView
 from engines.models.model_set import ModelSet
 from engines.store import EngineStore
 from semlink.errors import ConfigError, EngineError
@@ -46,7 +46,13 @@ class StandIn:
     folders: ClassVar[list[Path]] = []
 
     def __init__(
-        self, graph: bytes, *, store: EngineStore, device_index: int, stays_on_device: bool, report: Report | None
+        self,
+        graph: bytes,
+        *,
+        store: EngineStore,
+        device_index: int,
+        stays_on_device: bool,
+        on_progress: BuildProgress | None,
     ) -> None:
         assert stays_on_device
         assert device_index == 0, "the GPU that searches"

@@ -178,9 +178,9 @@ class TestEnginesOfTheProvider:
 
     def test_the_build_is_reported(self, runtime: RecordingOnnxRuntime, store: EngineStore) -> None:
         phases: list[tuple[str, float]] = []
-        TensorRtProviderRunner(GRAPH, store=store, report=lambda *phase: phases.append(phase))
+        TensorRtProviderRunner(GRAPH, store=store, on_progress=lambda *phase: phases.append(phase))
         assert [share for _, share in phases] == [0.0, 1.0]
-        TensorRtProviderRunner(GRAPH, store=store, report=lambda *phase: phases.append(phase))
+        TensorRtProviderRunner(GRAPH, store=store, on_progress=lambda *phase: phases.append(phase))
         assert len(phases) == 2, "a build that is whole is none"
 
     def test_a_folder_that_cannot_be_written(self, runtime: RecordingOnnxRuntime, tmp_path: Path) -> None:
