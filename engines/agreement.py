@@ -18,7 +18,7 @@ _NO_GAIN = 0.95
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What a precision must reach.
+    """Least agreement that a precision must reach.
 
     Attributes
     ----------
@@ -58,8 +58,8 @@ class Verification(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency_ms, fp32_latency_ms : medians of one image, from tensor to codes or, without a codec, features; fp32 has
         the engine's backend
     num_threads : CPU threads of all
-    fp16_latency_ms : likewise of fp16, of int8 on a GPU where fp16 was built for the same backend; else None
-    fp32_device : where fp32 was timed. Records of semlink 0.2 have no such field, and fp32's time on the CPU
+    fp16_latency_ms : median of fp16, which is timed beside int8 on a GPU where fp16 was built for the same backend
+    fp32_device : device that fp32 was timed on; records without the field have its time on the CPU
     """
 
     date: str
@@ -74,12 +74,10 @@ class Verification(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fp16_latency_ms: float | None = None
     fp32_device: Literal["cpu", "gpu"] = "cpu"
 
-    def is_within(self, tolerance: Tolerance) -> bool:
+    def is_within(self, needed: Tolerance) -> bool:
         """Whether the features agree closely enough."""
-        return (
-            self.feature_cosine >= tolerance.feature_cosine
-            and self.feature_cosine_least >= tolerance.feature_cosine_least
-        )
+        is_close = self.feature_cosine >= needed.feature_cosine
+        return is_close and self.feature_cosine_least >= needed.feature_cosine_least
 
     @property
     def alternative(self) -> tuple[Precision, float]:

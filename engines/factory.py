@@ -83,7 +83,7 @@ class EngineFactory:
         return is_fp16_built(self._model_set, self.store, self.target)
 
     def at(self, precision: Precision) -> EngineFactory:
-        """Another precision for the same target."""
+        """Make the factory of another precision, for the same target."""
         backend, device = self.target.backend, str(self.target.device)
         options = replace(self._options, backend=backend, device=device, precision=precision)
         return EngineFactory(self._model_set, options, codes_format=self._codes_format)

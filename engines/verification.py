@@ -104,7 +104,10 @@ def verify_engine(
 
     loaded, of_cpu = load(tested), load(reference)
     # A gain is one over what the same backend would run in place of the tested precision.
-    fp32 = of_cpu if tested.target == reference.target else load(tested.at(Precision.FP32))
+    if options.precision is Precision.FP32:
+        fp32 = loaded
+    else:
+        fp32 = of_cpu if tested.target == reference.target else load(tested.at(Precision.FP32))
     has_fp16 = options.precision is Precision.INT8 and tested.target.device != CPU and tested.is_fp16_built
     fp16 = load(tested.at(Precision.FP16)) if has_fp16 else None
     found = compare(
