@@ -12,11 +12,11 @@ INSTALLED := setup.py constraints.txt
 # Python bindings of TensorRT, without TensorRT: what JetPack 6 has, and the newest.
 TENSORRT_BINDINGS := tensorrt-10.3:tensorrt-cu12-bindings==10.3.0 tensorrt-11.4:tensorrt-cu13-bindings==11.4.0.106
 
-.PHONY: demo test install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-int8 bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean help
+.PHONY: demo test install lint pytest pytest-fast test-pythons tensorrt-rtx bench bench-precision bench-int8 bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
-	@echo "others: install lint pytest test-pythons tensorrt-rtx bench bench-precision bench-int8 bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean"
+	@echo "others: install lint pytest pytest-fast test-pythons tensorrt-rtx bench bench-precision bench-int8 bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean"
 
 demo: $(VENV)/.demo
 	$(BIN)/semlink demo
@@ -51,8 +51,13 @@ lint:
 	$(BIN)/lint-imports
 
 # On every core; SEMLINK_TEST_TIMEOUT_SCALE=3 waits three times as long on a machine that is slow.
+ON_EVERY_CORE := -n auto --dist worksteal
 pytest:
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest $(ON_EVERY_CORE)
+
+# What starts no process: two minutes.
+pytest-fast:
+	$(BIN)/python -m pytest $(ON_EVERY_CORE) -m "not process"
 
 # The transmitter and the contract, on every other interpreter that this machine has.
 test-pythons:
@@ -63,7 +68,7 @@ test-pythons:
 	  echo "python$$version: $$interpreter"; \
 	  [ -x .venv-$$version/bin/python ] || $$interpreter -m venv .venv-$$version || exit 1; \
 	  .venv-$$version/bin/python -m pip install --quiet -c constraints.txt -e '.[tx]' pytest pytest-timeout pytest-xdist hypothesis || exit 1; \
-	  .venv-$$version/bin/python -m pytest -n auto --dist loadfile -p no:cacheprovider -m "$(ON_OTHER_PYTHONS)" tests/semlink tests/engines tests/edge_tx || exit 1; \
+	  .venv-$$version/bin/python -m pytest $(ON_EVERY_CORE) -p no:cacheprovider -m "$(ON_OTHER_PYTHONS)" tests/semlink tests/engines tests/edge_tx || exit 1; \
 	done
 
 # Our graphs through TensorRT's parser and builder, on the CPU; 95 MB to fetch, in a folder of its own.

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import re
+import ast
 from pathlib import Path
+from typing import Any
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "semlink" / "__init__.py").read_text(encoding="utf-8"))[1]
 
-TOP_LEVEL = ("semlink", "engines", "edge_tx", "edge_rx", "trainer", "benchmarks")
-"""Packages of the distribution; `semlink.packages` refuses others of these names."""
+
+def constant(module: str, name: str) -> Any:
+    """Value of a module's literal constant; the module is not imported, since a build has no semlink on its path."""
+    tree = ast.parse((HERE / "semlink" / f"{module}.py").read_text(encoding="utf-8"))
+    assignments = (node for node in tree.body if isinstance(node, ast.Assign))
+    return next(ast.literal_eval(node.value) for node in assignments if ast.unparse(node.targets[0]) == name)
+
+
+TOP_LEVEL = ("semlink", *constant("packages", "PACKAGES"))
+"""Packages of the distribution, with all of their subpackages except those of benchmarks that need a checkout."""
 
 CORE = [
     "numpy>=1.26",
@@ -58,7 +66,7 @@ EXTRAS = {
 
 setup(
     name="semlink",
-    version=VERSION,
+    version=constant("__init__", "__version__"),
     description="Semantic image transmission at the edge: a picture's meaning in a few dozen radio symbols",
     author="The semlink authors",
     keywords=["semantic communication", "image retrieval", "wireless", "joint source-channel coding", "edge computing"],
@@ -80,9 +88,12 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    packages=find_packages(
-        include=["semlink*", "engines*", "edge_tx*", "edge_rx*", "trainer*", "benchmarks", "benchmarks.report"]
-    ),
+    packages=[
+        package
+        for package in find_packages(HERE)
+        if package.partition(".")[0] in TOP_LEVEL
+        and (not package.startswith("benchmarks.") or package == "benchmarks.report")
+    ],
     package_data={
         **{package: ["py.typed"] for package in TOP_LEVEL},
         "benchmarks": ["py.typed", "report/*.j2"],

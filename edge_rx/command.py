@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from edge_rx.kb.gpu_search import SearchPrecision
 from edge_rx.service import StopRule
 from edge_rx.session import ReceiverConfig, run_receiver
 from edge_rx.summary import print_summary
+from engines.options import DecoderBackend
 from semlink.cli import options
 from semlink.cli.output import notify, print_json, stderr_console
 from semlink.config import ConfigFile, split_list
@@ -47,7 +48,7 @@ def rx(
         float | None, options.link(help="Stop when no message arrives for this time, in seconds.")
     ] = None,
     backend: Annotated[
-        Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"],
+        DecoderBackend,
         options.engine(help="Backend of decoder networks; tensorrt needs a search on the GPU."),
     ] = "auto",
     engines: options.EnginesFolder = None,

@@ -136,10 +136,10 @@ def _load_decoders(
         with_high_snr_code=config.feedback is not None,
     )
     # With a GPU, engines may be built, whose progress bars and this status would overwrite each other.
-    if config.search_index is SearchIndex.IVF and gpu is None:
-        with console.status(f"sorting {knowledge_base.num_entries} entries into lists, for --search-index ivf"):
-            return Decoders.of(models, knowledge_base, options)
-    return Decoders.of(models, knowledge_base, options)
+    sorts_on_cpu = config.search_index is SearchIndex.IVF and gpu is None
+    words = f"sorting {knowledge_base.num_entries} entries into lists, for --search-index ivf"
+    with console.status(words) if sorts_on_cpu else contextlib.nullcontext():
+        return Decoders.of(models, knowledge_base, options)
 
 
 class _FirstMatch:

@@ -10,10 +10,10 @@ import typer
 
 from edge_tx.session import SourceConfig, TransmitterConfig, run_transmitter
 from edge_tx.summary import print_summary
-from engines.options import EngineOptions, Precision
+from engines.options import Backend, EngineOptions, Precision
 from semlink.cli import options
 from semlink.cli.app import EXIT_INTERRUPTED
-from semlink.cli.output import stderr_console
+from semlink.cli.output import print_json, stderr_console
 from semlink.config import ConfigFile
 from semlink.constellation import Constellation
 from semlink.errors import ImageError
@@ -65,10 +65,7 @@ def tx(
         Path | None,
         options.models(help="Entry codebook of the receiver, to send entry numbers: semlink kb export-entries."),
     ] = None,
-    backend: Annotated[
-        Literal["auto", "onnxruntime", "onnxruntime-tensorrt", "tensorrt"],
-        options.engine(help="Backend of the image encoder and the codec."),
-    ] = "auto",
+    backend: Annotated[Backend, options.engine(help="Backend of the image encoder and the codec.")] = "auto",
     device: options.Device = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "fp16", "int8"],
@@ -84,9 +81,10 @@ def tx(
 ) -> None:
     """Encode images and send them as frames to a receiver or a channel."""
     console = stderr_console()
+    images = SourceConfig(path=source, watch=watch, video=video)
     run = run_transmitter(
         TransmitterConfig(
-            source=SourceConfig(path=source, watch=watch, video=video),
+            source=images,
             connect=connect,
             rate=None if rate == "auto" else parse_rate(rate),
             codec=codec,
@@ -113,12 +111,12 @@ def tx(
     )
     summary = run.summary
     if as_json:
-        typer.echo(summary.to_json())
+        print_json(summary)
     elif run.failure is None or summary.images_sent:
         print_summary(summary, console=console)
     if run.failure is not None:
         raise run.failure
     if summary.images_sent == 0 and summary.images_skipped:
         raise ImageError(f"none of {summary.images_skipped} images could be read; the first: {summary.skipped[0]}")
-    if summary.interrupted and not SourceConfig(path=source, watch=watch, video=video).is_endless:
+    if summary.interrupted and not images.is_endless:
         sys.exit(EXIT_INTERRUPTED)

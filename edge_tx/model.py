@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from engines.backends.runner import GraphRunner, Report
+from engines.backends.runner import BuildProgress, GraphRunner
 from engines.models.codecs import NestedCodec
 from engines.models.entry_codebook import EntryCodebook, entry_codewords, index_fingerprint
 from engines.models.model_set import ModelSet
@@ -126,7 +126,7 @@ def load_transmitter_model(
     *,
     codec: str | None = None,
     codes_format: CodesFormat = CodesFormat.SC8,
-    report: Report | None = None,
+    on_progress: BuildProgress | None = None,
 ) -> GraphModel:
     """Compose and load a codec: `nested` with all its rates, which one engine serves, others with one rate.
 
@@ -147,7 +147,7 @@ def load_transmitter_model(
     chosen = composed.codec
     model = GraphModel(
         codec=chosen.name,
-        graph=factory.load(composed.onnx, report=report),
+        graph=factory.load(composed.onnx, on_progress=on_progress),
         slices=composed.slices,
         fingerprints={rate: chosen.fingerprint(rate) for rate in composed.slices},
         preprocessing=model_set.manifest.encoder.preprocessing,
@@ -171,7 +171,7 @@ def load_index_model(
     options: EngineOptions = DEFAULT_OPTIONS,
     *,
     codes_format: CodesFormat = CodesFormat.SC8,
-    report: Report | None = None,
+    on_progress: BuildProgress | None = None,
 ) -> IndexModel:
     """Load the image encoder of `index`, and the projection head if the entries are projected vectors.
 
@@ -187,7 +187,7 @@ def load_index_model(
     name, behind = _space(model_set, entries.space)
     factory = EngineFactory(model_set, options)
     factory.require_verified()
-    graph = factory.load(factory.vectors_graph(behind), report=report)
+    graph = factory.load(factory.vectors_graph(behind), on_progress=on_progress)
     dim = graph.output.shape[1]
     if dim != entries.codes.shape[1]:
         raise ModelSetError(f"the entries have {entries.codes.shape[1]} dimensions, {model_set.name} has {dim}")

@@ -212,14 +212,14 @@ def _load_models(config: TransmitterConfig, console: Console) -> _Models:
     rate = config.rate or _CONSERVATIVE_RATE
     general, index = None, None
     engine, precision = _engine_options(config, models)
-    with build_progress(console) as report:
+    with build_progress(console) as on_progress:
         if config.entries is not None:
             entries = EntryCodebook.load(config.entries)
-            index = load_index_model(models, entries, engine, codes_format=config.codes_format, report=report)
+            index = load_index_model(models, entries, engine, codes_format=config.codes_format, on_progress=on_progress)
             check_pilots(config.num_pilots, index)  # at the start, not when the first report selects `index`
         if codec is not None:
             general = load_transmitter_model(
-                models, rate, engine, codec=codec.name, codes_format=config.codes_format, report=report
+                models, rate, engine, codec=codec.name, codes_format=config.codes_format, on_progress=on_progress
             )
     return _Models(general, index, rate, precision)
 

@@ -58,10 +58,6 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
             "peak memory, MB": f"{self.peak_resident_mb:.0f}",
         }
 
-    def to_json(self) -> str:
-        """The summary as one line of JSON."""
-        return msgspec.json.encode(self).decode()
-
 
 def print_summary(summary: TransmitterSummary, *, console: Console) -> None:
     """Print the counts, and the latency of each stage."""

@@ -1,4 +1,4 @@
-"""What an engine costs: `semlink engine bench`."""
+"""Times an engine, and reports it: `semlink engine bench`."""
 
 from __future__ import annotations
 

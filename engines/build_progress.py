@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import TaskID
 
-from engines.backends.runner import Report
+from engines.backends.runner import BuildProgress
 from semlink.cli.progress import progress_bars
 from semlink.interrupt import interruptions
 
@@ -16,7 +16,7 @@ __all__ = ["build_progress"]
 
 
 @contextlib.contextmanager
-def build_progress(console: Console) -> Iterator[Report]:
+def build_progress(console: Console) -> Iterator[BuildProgress]:
     """Yield a callback that draws a bar for each phase of a build; nothing is drawn if nothing is built.
 
     Raises
@@ -27,7 +27,7 @@ def build_progress(console: Console) -> Iterator[Report]:
     progress = progress_bars(console)
     phases: dict[str, TaskID] = {}
 
-    def report(phase: str, share: float) -> None:
+    def on_progress(phase: str, share: float) -> None:
         if interruption.is_set():
             raise KeyboardInterrupt
         if not phases:
@@ -39,7 +39,7 @@ def build_progress(console: Console) -> Iterator[Report]:
     # A flag, because an exception could interrupt a builder between two calls.
     with interruptions() as interruption:
         try:
-            yield report
+            yield on_progress
         finally:
             if phases:
                 progress.stop()

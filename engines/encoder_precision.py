@@ -1,17 +1,19 @@
-"""A model set's image encoder at a precision: rewritten once, kept beside the set, taken by whoever composes graphs."""
+"""A model set's image encoder at a precision: its graph is rewritten once, stored, and read to compose graphs."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 
-from engines.agreement import TOLERANCES, Verification
+from engines.agreement import tolerance
 from engines.backends.processor import processor_name
-from engines.backends.target import CPU, DEFAULT_TARGET, Target
+from engines.backends.target import CPU, DEFAULT_TARGET, Target, missing_for_tensorrt
 from engines.graphs.quantize import (
     LEAST_PICTURES,
     Int8Style,
@@ -20,7 +22,7 @@ from engines.graphs.quantize import (
     converter_version,
     int8_style,
 )
-from engines.models.model_set import ModelSet
+from engines.models.model_set import BUILTIN_MODEL_SETS, ModelSet
 from engines.onnx_model import IR_VERSION
 from engines.options import Precision
 from engines.store import EngineKey, EngineStore
@@ -28,13 +30,11 @@ from semlink.cache import cache_folder
 from semlink.errors import ConfigError, EngineError
 
 __all__ = [
-    "best_precision",
     "build_encoder",
     "default_store",
     "encoder_graph",
     "encoder_key",
     "require_verified",
-    "shortfall",
     "split_images",
 ]
 
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 def default_store(model_set: ModelSet, folder: Path | None = None) -> EngineStore:
-    """Where a model set's engines are kept: beside it, unless a folder is named or the set's cannot be written."""
+    """Store of a model set's engines: beside the set, unless a folder is named or the set's cannot be written."""
     if folder is not None:
         return EngineStore(folder)
     if os.access(model_set.folder, os.W_OK):
@@ -83,25 +83,25 @@ def build_encoder(
     pictures: Sequence[Tensor] = (),
     rebuild: bool = False,
 ) -> bytes:
-    """Rewrite the encoder's graph, or read what was rewritten before.
+    """Rewrite the encoder's graph, or read the rewritten graph from the store.
 
     Parameters
     ----------
-    target : where it will run; int8 for a GPU is another than for a CPU
-    pictures : (size, size, 3) uint8 each, what the link will see; an int8 that is calibrated needs them
-    rebuild : rewrite it even if it is there, such as for other pictures
+    target : backend and device that will run the encoder; int8 for a GPU is another graph than for a CPU
+    pictures : (size, size, 3) uint8 each, like the images of the link; an int8 that is calibrated needs them
+    rebuild : rewrite the graph even if the store has it, such as for other pictures
 
     Raises
     ------
     ConfigError
-        If there are pictures that would not be looked at.
+        If there are pictures that the precision does not need, or that the stored int8 was not calibrated on.
     EngineError
         If the graph cannot be rewritten or kept, or there are too few pictures.
     """
-    path, key = model_set.encoder_path, encoder_key(model_set, precision, target)
+    key = encoder_key(model_set, precision, target)
     if pictures and precision is not Precision.INT8:
         raise ConfigError(f"{precision.value} of {model_set.name} needs no pictures; leave out --calibrate")
-    style = _style(path, precision, target)
+    path, style = model_set.encoder_path, _style(model_set, precision, target)
     if pictures and style in _CALIBRATED and not rebuild and store.find(key) is not None:
         raise ConfigError(f"int8 of {model_set.name} is calibrated already; --force calibrates it on these pictures")
     return store.find_or_build(
@@ -114,25 +114,25 @@ def build_encoder(
 def encoder_graph(
     model_set: ModelSet, precision: Precision, store: EngineStore, *, target: Target = DEFAULT_TARGET
 ) -> Path | onnx.ModelProto:
-    """The encoder for a composition: the set's own file in fp32, else what was built from it.
+    """The encoder for a composition: the set's own file in fp32, else the graph that was rewritten from it.
 
-    fp16, and an int8 that needs no pictures, are built if need be.
+    fp16, and an int8 that needs no pictures, are rewritten here if the store lacks them.
 
     Raises
     ------
     EngineError
-        If it is int8 that is calibrated on pictures, and was not built before.
+        If the precision is an int8 that is calibrated on pictures, and the store lacks it.
     """
     if precision is Precision.FP32:
         return model_set.encoder_path
-    if _style(model_set.encoder_path, precision, target) in _CALIBRATED:
+    if _style(model_set, precision, target) in _CALIBRATED:
         engine = store.find(encoder_key(model_set, precision, target))
         if engine is None:
             raise _not_built(model_set, store, target)
     else:
         engine = build_encoder(model_set, precision, store, target=target)
     model = onnx.load_from_string(engine)
-    # What the others that it is composed with have.
+    # As the graphs that follow it have.
     model.ir_version, model.graph.name = IR_VERSION, "encoder"
     return model
 
@@ -149,68 +149,29 @@ def require_verified(
     """
     if precision is not Precision.INT8:
         return
-    key = encoder_key(model_set, precision, target)
-    if store.find(key) is None:
+    key, on_gpu = encoder_key(model_set, precision, target), target.device != CPU
+    stored = store.sidecar(key)
+    if stored is None:
         raise _not_built(model_set, store, target)
-    found, tolerance = store.verification(key), TOLERANCES[precision]
+    found = stored.verification
     if found is None:
         raise EngineError(
             f"int8 of {model_set.name} was not verified on this processor ({key.device}): semlink engine verify FOLDER"
-            f" {_options(model_set, store, target)}"
+            f" --precision int8{_options(model_set, store, target)}"
         )
-    if not found.is_within(tolerance):
-        raise EngineError(f"int8 of {model_set.name} on {key.device}: {shortfall(found, precision)}")
-
-
-def best_precision(model_set: ModelSet, store: EngineStore, *, target: Target) -> tuple[Precision, str]:
-    """Choose the precision for a target from what was built for it, and give the reason.
-
-    int8 where it was verified on this processor and is faster than fp32; on a GPU, fp16 where it was built; else fp32.
-
-    Raises
-    ------
-    EngineError
-        If `target` is a GPU that is not there.
-    """
-    built = {engine.key.precision for engine in store.all()}
-    reason = "no int8 was built: semlink engine build"
-    if Precision.INT8.value in built:  # only then is the graph read for the style of its int8
-        key = encoder_key(model_set, Precision.INT8, target)
-        found = store.verification(key)
-        if found is None:
-            reason = f"no int8 was verified on this processor ({key.device}): semlink engine verify"
-        elif not found.is_within(TOLERANCES[Precision.INT8]):
-            reason = "int8 does not agree with fp32 closely enough on this processor"
-        else:
-            times = f"{found.latency_ms:.2f} ms an image, fp32 {found.fp32_latency_ms:.2f} ms"
-            if found.is_faster:
-                return Precision.INT8, f"verified on this processor: {times}"
-            reason = f"int8 is no gain on this processor: {times}"
-    if target.device != CPU and Precision.FP16.value in built:
-        return Precision.FP16, f"built for {target}; {reason}"
-    return Precision.FP32, reason
-
-
-def shortfall(found: Verification, precision: Precision) -> str:
-    """What a verification beyond its tolerance says, and what to do."""
-    tolerance = TOLERANCES[precision]
-    fix = "calibrate it on images more like those of the link (--force), or use fp32"
-    return (
-        f"its features agree with fp32 to a cosine of {found.feature_cosine:.4f} on average and"
-        f" {found.feature_cosine_least:.4f} at least, where {tolerance.feature_cosine:g} and"
-        f" {tolerance.feature_cosine_least:g} are needed; {fix if precision is Precision.INT8 else 'use fp32'}"
-    )
+    if not found.is_within(tolerance(precision, on_gpu=on_gpu)):
+        raise EngineError(f"int8 of {model_set.name} on {key.device}: {found.shortfall(precision, on_gpu=on_gpu)}")
 
 
 def encoder_key(model_set: ModelSet, precision: Precision, target: Target) -> EngineKey:
-    """Key of an encoder that was rewritten in a precision; int8 is of one processor, where it is verified.
+    """Key of an encoder that was rewritten in a precision; int8 is for one processor, on which it is verified.
 
     Raises
     ------
     EngineError
         If `target` is a GPU that is not there.
     """
-    style = _style(model_set.encoder_path, precision, target)
+    style = _style(model_set, precision, target)
     options = style.value if style else ""
     return EngineKey(
         graph_sha256=model_set.encoder_fingerprint,
@@ -223,19 +184,34 @@ def encoder_key(model_set: ModelSet, precision: Precision, target: Target) -> En
     )
 
 
-def _style(path: Path, precision: Precision, target: Target) -> Int8Style | None:
-    return int8_style(path, on_gpu=target.device != CPU) if precision is Precision.INT8 else None
+def _style(model_set: ModelSet, precision: Precision, target: Target) -> Int8Style | None:
+    if precision is not Precision.INT8:
+        return None
+    return _int8_style(model_set.encoder_path, model_set.encoder_fingerprint, on_gpu=target.device != CPU)
+
+
+@functools.lru_cache(maxsize=16)
+def _int8_style(path: Path, sha256: str, *, on_gpu: bool) -> Int8Style:
+    """Style of a graph's int8, by path and SHA-256: one start needs it several times, and parses the graph once."""
+    return int8_style(path, on_gpu=on_gpu)
 
 
 def _not_built(model_set: ModelSet, store: EngineStore, target: Target) -> EngineError:
     return EngineError(
-        f"int8 of {model_set.name} is built for each processor, on images like those of the link: semlink engine build"
-        f" {_options(model_set, store, target)} --calibrate FOLDER"
+        f"int8 of {model_set.name} was not built for this processor ({processor_name(target.device)}): semlink engine"
+        f" build --precision int8 --calibrate FOLDER{_options(model_set, store, target)}"
     )
 
 
 def _options(model_set: ModelSet, store: EngineStore, target: Target) -> str:
-    return (
-        f"--model-set {model_set.folder} --backend {target.backend} --device {target.device} --precision int8"
-        f" --engines {store.folder}"
-    )
+    """Options of `semlink engine` that name this model set, store and target, unless its defaults do."""
+    options = ""
+    if model_set.folder != BUILTIN_MODEL_SETS / "builtin":
+        is_builtin = model_set.folder.parent == BUILTIN_MODEL_SETS
+        options += f" --model-set {shlex.quote(model_set.folder.name if is_builtin else str(model_set.folder))}"
+    # Where TensorRT is installed, "auto" may select it.
+    if target != DEFAULT_TARGET or not missing_for_tensorrt():
+        options += f" --backend {target.backend} --device {target.device}"
+    if store.folder != default_store(model_set).folder:
+        options += f" --engines {shlex.quote(str(store.folder))}"
+    return options

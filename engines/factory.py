@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engines.agreement import Verification
-from engines.backends.runner import GraphRunner, Report, load_runner
+from engines.backends.runner import BuildProgress, GraphRunner, load_runner
 from engines.backends.target import choose_target
+from engines.best_precision import best_precision, is_fp16_built
 from engines.encoder_precision import (
-    best_precision,
     build_encoder,
     default_store,
     encoder_graph,
@@ -63,13 +64,29 @@ class EngineFactory:
             self._model_set, self._options.precision, self.store, target=self.target, pictures=pictures, rebuild=rebuild
         )
 
+    @property
+    def is_encoder_built(self) -> bool:
+        """Whether the store has the image encoder in its precision."""
+        return self.store.find(encoder_key(self._model_set, self._options.precision, self.target)) is not None
+
     def require_verified(self) -> None:
         """Refuse int8 that was not verified on this processor; see `engines.encoder_precision.require_verified`."""
         require_verified(self._model_set, self._options.precision, self.store, target=self.target)
 
     def best_precision(self) -> tuple[Precision, str]:
-        """Choose a precision in place of the options'; see `engines.encoder_precision.best_precision`."""
+        """Choose a precision in place of the options'; see `engines.best_precision`."""
         return best_precision(self._model_set, self.store, target=self.target)
+
+    @property
+    def is_fp16_built(self) -> bool:
+        """Whether fp16 was built for this target; see `engines.best_precision.is_fp16_built`."""
+        return is_fp16_built(self._model_set, self.store, self.target)
+
+    def at(self, precision: Precision) -> EngineFactory:
+        """Make the factory of another precision, for the same target."""
+        backend, device = self.target.backend, str(self.target.device)
+        options = replace(self._options, backend=backend, device=device, precision=precision)
+        return EngineFactory(self._model_set, options, codes_format=self._codes_format)
 
     def record(self, verification: Verification) -> None:
         """Keep a verification of int8 beside it; other precisions mean the same everywhere, and have no record."""
@@ -90,7 +107,7 @@ class EngineFactory:
         """Compose the encoder and graphs behind it, such as a projection head; see `engines.graphs.compose`."""
         return compose_features([self._encoder(), *behind])
 
-    def load(self, graph: bytes, *, report: Report | None = None, rebuild: bool = False) -> GraphRunner:
+    def load(self, graph: bytes, *, on_progress: BuildProgress | None = None, rebuild: bool = False) -> GraphRunner:
         """Load a graph that was composed here; see `engines.backends.runner.load_runner` for the other parameters."""
         return load_runner(
             graph,
@@ -99,7 +116,7 @@ class EngineFactory:
             num_threads=self._options.num_threads,
             precision=self._options.precision.value,
             store=self.store,
-            report=report,
+            on_progress=on_progress,
             rebuild=rebuild,
         )
 

@@ -59,7 +59,7 @@ class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StoredEngine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A sidecar: the key, and what came of it.
+    """The sidecar of an engine: its key, and a record of its build.
 
     Attributes
     ----------
@@ -79,11 +79,11 @@ class StoredEngine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class BackendFolder:
-    """Where a backend keeps the engines of one graph.
+    """Folder in which a backend keeps the engines of one graph.
 
     Attributes
     ----------
-    is_whole : whether they are built
+    is_whole : whether the engines are built
     """
 
     path: Path
@@ -102,18 +102,23 @@ class EngineStore:
         self.folder = folder
 
     def path(self, key: EngineKey) -> Path:
-        """Where an engine is, or would be."""
+        """The file of an engine, whether or not it was built."""
         return self.folder / f"{key.stem}.engine"
 
     def find(self, key: EngineKey) -> bytes | None:
-        """An engine's bytes; None if it was not built, or, as it then says, what lies there is damaged or foreign."""
+        """An engine's bytes; None if it was not built, or, with a warning, if its files are damaged or foreign."""
         found = self._find(key)
         return None if found is None else found[1]
 
+    def sidecar(self, key: EngineKey) -> StoredEngine | None:
+        """The sidecar of an engine that `find` finds; else None."""
+        found = self._find(key)
+        return None if found is None else found[0]
+
     def verification(self, key: EngineKey) -> Verification | None:
         """The last verification of an engine; None if there was none since it was built, or it counts as not built."""
-        found = self._find(key)
-        return None if found is None else found[0].verification
+        stored = self.sidecar(key)
+        return None if stored is None else stored.verification
 
     def record(self, key: EngineKey, verification: Verification) -> None:
         """Keep a verification beside its engine.
@@ -132,7 +137,7 @@ class EngineStore:
     def _find(self, key: EngineKey) -> tuple[StoredEngine, bytes] | None:
         path = self.path(key)
         try:
-            stored = msgspec.json.decode(self._sidecar(key).read_bytes(), type=StoredEngine)
+            stored = msgspec.json.decode(self._sidecar_path(key).read_bytes(), type=StoredEngine)
             engine = path.read_bytes()
         except FileNotFoundError:
             return None
@@ -149,7 +154,7 @@ class EngineStore:
 
         Parameters
         ----------
-        rebuild : build it even if it is there; what is there stays until the new one is whole
+        rebuild : build the engine even if the store has it; the old one stays until the new one is whole
 
         Raises
         ------
@@ -161,15 +166,15 @@ class EngineStore:
         with self._locked(key):
             if not rebuild and (engine := self.find(key)) is not None:
                 return engine
-            self._tell_what_is_stale(key)
+            self._warn_of_stale(key)
             return self._built(key, build)
 
     @contextlib.contextmanager
     def backend_folder(self, key: EngineKey, *, rebuild: bool = False) -> Iterator[BackendFolder]:
         """A folder for a backend that keeps its engines itself; no other process has it meanwhile.
 
-        What a build left that did not come to its end, what was altered, or in which something failed since, is thrown
-        away first.
+        Engines of a build that was interrupted, engines that were altered, and those of a block that raised are deleted
+        first.
 
         Raises
         ------
@@ -181,7 +186,7 @@ class EngineStore:
             stored = None if rebuild else self._whole(folder, key)
             started_s = time.monotonic()
             if stored is None:
-                self._tell_what_is_stale(key)
+                self._warn_of_stale(key)
                 _log.warning("building an engine for %s, once; this can take minutes", key.device)
                 try:
                     self.discard(key)
@@ -200,9 +205,9 @@ class EngineStore:
                 self._write_sidecar(_built_now(key, sha256, num_bytes, started_s))
 
     def _whole(self, folder: Path, key: EngineKey) -> StoredEngine | None:
-        """The sidecar of a backend's folder; None if it was not built, or, as it then says, is not what was built."""
+        """The sidecar of a backend's folder; None if it was not built, or, with a warning, if its files are others."""
         try:
-            stored = msgspec.json.decode(self._sidecar(key).read_bytes(), type=StoredEngine)
+            stored = msgspec.json.decode(self._sidecar_path(key).read_bytes(), type=StoredEngine)
             is_whole = stored.key == key and stored.sha256 == _engines_sha256(folder)
         except FileNotFoundError:
             return None
@@ -223,8 +228,8 @@ class EngineStore:
         with lock:
             yield
 
-    def _tell_what_is_stale(self, key: EngineKey) -> None:
-        """Say why an engine is built though there is one of this graph: that one is for another machine or version."""
+    def _warn_of_stale(self, key: EngineKey) -> None:
+        """Warn that the store's engine of this graph is for another machine or version, so that one is built."""
         for other in (engine.key for engine in self.all()):
             is_same = all(
                 getattr(other, name) == getattr(key, name) for name in ("graph_sha256", "backend", "precision")
@@ -238,7 +243,7 @@ class EngineStore:
     def discard(self, key: EngineKey) -> None:
         """Delete an engine that its backend refuses, so that it is rebuilt."""
         # An engine without its sidecar counts as not built.
-        self._sidecar(key).unlink(missing_ok=True)
+        self._sidecar_path(key).unlink(missing_ok=True)
 
     def _built(self, key: EngineKey, build: Callable[[], bytes]) -> bytes:
         path, started_s = self.path(key), time.monotonic()
@@ -252,18 +257,18 @@ class EngineStore:
         self._write_sidecar(_built_now(key, hashlib.sha256(engine).hexdigest(), len(engine), started_s))
         return engine
 
-    def _sidecar(self, key: EngineKey) -> Path:
+    def _sidecar_path(self, key: EngineKey) -> Path:
         return self.path(key).with_suffix(".json")
 
     def _write_sidecar(self, stored: StoredEngine) -> None:
-        path = self._sidecar(stored.key)
+        path = self._sidecar_path(stored.key)
         try:
             write_json(path, stored, durable=True)
         except OSError as error:
             raise EngineError(f"{path}: the engine cannot be kept: {error.strerror}") from None
 
     def is_whole(self, key: EngineKey) -> bool:
-        """Whether what lies there is what was built; if not, a warning says so."""
+        """Whether an engine's files are those that were built; if not, a warning says so."""
         folder = self.folder / key.stem
         return (self._whole(folder, key) if folder.is_dir() else self.find(key)) is not None
 
@@ -282,7 +287,7 @@ def _built_now(key: EngineKey, sha256: str, num_bytes: int, started_s: float) ->
 
 
 def _engines_sha256(folder: Path) -> str:
-    """Of the engines in a backend's folder; what else is there, such as timings, may change."""
+    """SHA-256 of the engines in a backend's folder; other files there, such as timings, may change."""
     names = sorted(folder.glob("*.engine"))
     return hashlib.sha256("".join(f"{name.name} {file_sha256(name)}\n" for name in names).encode()).hexdigest()
 

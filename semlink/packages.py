@@ -20,7 +20,7 @@ from semlink.errors import PackageConflictError
 __all__ = ["PACKAGES", "foreign_packages", "require_own_packages"]
 
 PACKAGES = ("engines", "edge_tx", "edge_rx", "trainer", "benchmarks")
-"""Top-level packages of the distribution besides `semlink` itself."""
+"""Top-level packages of the distribution besides `semlink` itself; setup.py reads this literal too."""
 
 _HOME = Path(__file__).resolve().parents[1]
 """Folder in which all packages of the distribution lie."""

@@ -3,30 +3,71 @@
 from __future__ import annotations
 
 import logging
-import signal
+import os
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Every core has a worker already; the variables act before the libraries are imported, and on child processes.
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from engines.models.model_set import ModelSet
 from semlink.image import RGBImage
 from tests.support.deadlines import TIMEOUT_SCALE
 from tests.support.model_sets import make_model_set
+from tests.support.processes import accept_interrupts
+
+# A loaded machine says nothing of the code: no example has a time limit but its test's.
+settings.register_profile("no time limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no time limits")
+
+OPT_IN_MARKERS = {"slow", "gpu", "trt", "radio"}
+"""Tests that run only where the expression of `-m` names one of their markers."""
+
+_started_interpreters: list[str] = []
+
+
+def _record_interpreters(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "subprocess.Popen" and Path(os.fsdecode(str(arguments[0]))).name.startswith("python"):
+        _started_interpreters.append(str(arguments[1]))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Scale the time limit of a test, and receive Ctrl-C.
-
-    A background job of a shell starts with Ctrl-C ignored, and what is ignored, every process that a test starts
-    inherits: tests that interrupt one would wait for ever.
-    """
+    """Scale the time limit of a test, and accept Ctrl-C before a worker or a command inherits that it is ignored."""
     config.option.timeout = (config.getoption("timeout") or 0) * TIMEOUT_SCALE
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    accept_interrupts()
+    sys.addaudithook(_record_interpreters)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    named = set(re.findall(r"\w+", config.getoption("markexpr")))
+    unasked = []
+    for item in items:
+        opt_in = OPT_IN_MARKERS & {marker.name for marker in item.iter_markers()}
+        if opt_in and not opt_in & named:
+            unasked.append(item)
+    if unasked:
+        config.hook.pytest_deselected(items=unasked)
+        items[:] = [item for item in items if item not in set(unasked)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that starts a Python process without the marker that says so."""
+    _started_interpreters.clear()
+    yield
+    if _started_interpreters and item.get_closest_marker("process") is None:
+        pytest.fail(f"needs @pytest.mark.process: it started {_started_interpreters[0]}", pytrace=False)
 
 
 CLASSES = ("apple", "boat", "cat")

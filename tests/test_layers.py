@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import pkgutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.deadlines import DEADLINE_S
+from tests.support.processes import run_python
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[1]
 
 # Import every module named after "--"; whoever asks for a blocked one, however deep, gets an ImportError.
 IMPORTER = """
 import importlib, importlib.abc, sys
-from tests.support.deadlines import DEADLINE_S
 
 split = sys.argv.index("--")
 blocked, modules = set(sys.argv[1:split]), sys.argv[split + 1:]
@@ -53,8 +53,7 @@ def import_with_blocked(packages: list[str], blocked: list[str]) -> None:
     if not present:
         pytest.skip(f"{', '.join(packages)}: not in this tree")
     modules = [module for package in present for module in modules_of(package)]
-    command = [sys.executable, "-c", IMPORTER, *blocked, "--", *modules]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    result = run_python("-c", IMPORTER, *blocked, "--", *modules, cwd=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -80,8 +79,7 @@ def test_imports_without(packages: list[str], blocked: list[str]) -> None:
 
 def test_the_block_blocks() -> None:
     """Else the test above would prove nothing."""
-    command = [sys.executable, "-c", IMPORTER, "numpy", "--", "semlink.iq"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    result = run_python("-c", IMPORTER, "numpy", "--", "semlink.iq", cwd=ROOT)
     assert result.returncode == 1
     assert "semlink.iq: numpy is blocked" in result.stdout
 
@@ -103,21 +101,11 @@ def test_imports_are_inert() -> None:
         "assert threading.active_count() == 1, threading.enumerate()\n"
         "assert not opened, opened\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code, *modules],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    result = run_python("-c", code, *modules, cwd=ROOT)
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.skipif(importlib.util.find_spec("importlinter") is None, reason="import-linter is not installed here")
 def test_import_linters_contracts_hold() -> None:
-    linter = Path(sys.executable).parent / "lint-imports"
-    result = subprocess.run(
-        [str(linter), "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False
-    )
+    result = run_python(Path(sys.executable).parent / "lint-imports", "--no-cache", cwd=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr

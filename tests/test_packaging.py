@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 import semlink
 from semlink.packages import PACKAGES
+from tests.support.processes import run_python
 
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = ("semlink", *PACKAGES)
@@ -29,6 +31,34 @@ def test_package_is_typed_and_ours(package: str) -> None:
     folder = Path(str(importlib.import_module(package).__file__)).parent
     assert (folder / "py.typed").is_file()
     assert folder.parent == ROOT
+
+
+@pytest.mark.process
+def test_setup_reads_the_packages_without_importing_them(tmp_path: Path) -> None:
+    """As in a build: semlink is neither installed nor on the path."""
+    pytest.importorskip("setuptools")
+    program = """
+import json, sys
+import setuptools
+from distutils.core import run_setup
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in TOP_LEVEL:
+            raise ModuleNotFoundError(name)
+
+TOP_LEVEL = sys.argv[2:]
+sys.meta_path.insert(0, Refuse())
+distribution = run_setup(sys.argv[1], stop_after="init")
+print(json.dumps([distribution.metadata.version, distribution.packages]))
+"""
+    done = run_python("-I", "-c", program, ROOT / "setup.py", *TOP_LEVEL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    version, packages = json.loads(done.stdout.splitlines()[-1])
+    assert version == semlink.__version__
+    assert {package.partition(".")[0] for package in packages} == set(TOP_LEVEL)
+    assert {package for package in packages if package.startswith("benchmarks.")} == {"benchmarks.report"}
+    assert {"engines.backends.tensorrt", "trainer.codecs"} < set(packages)
 
 
 def test_every_extra_that_a_message_names_exists() -> None:

@@ -172,13 +172,13 @@ def feature_decoders(
             codes_format=CodesFormat.CF32,
             batch=options.batch_size,
         )
-        with options.building() as report:
+        with options.building() as on_progress:
             runner = TensorRtRunner(
                 graph,
                 store=store,
                 device_index=options.gpu.number if options.gpu else 0,
                 stays_on_device=True,
-                report=report,
+                on_progress=on_progress,
             )
         decoders[codec.fingerprint(rate)] = GpuDecoder(codec.name, runner, rate, knowledge_base)
     return decoders

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edge_rx.kb.gpu_search import GpuSearch
-from engines.backends.runner import Report
+from engines.backends.runner import BuildProgress
 from semlink.rates import RATES, Rate
 
 __all__ = ["DEFAULT_DECODER_OPTIONS", "Building", "DecoderOptions"]
 
-Building: TypeAlias = Callable[[], AbstractContextManager[Report | None]]
+Building: TypeAlias = Callable[[], AbstractContextManager[BuildProgress | None]]
 """Context in which an engine is built, such as `engines.build_progress.build_progress`."""
 
 

@@ -1,1 +1,1 @@
-"""What runs a graph: one package for each inference library, and the choice between them."""
+"""Runners of graphs: one package for each inference library, and the choice between them."""

@@ -11,26 +11,27 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from engines.backends.target import choose_target
+from engines.backends.target import Target, choose_target
 from engines.store import EngineStore
 from semlink.errors import EngineError
 
 __all__ = [
+    "BuildProgress",
     "DeviceRunner",
     "DeviceView",
     "Graph",
     "GraphRunner",
-    "Report",
     "TensorSpec",
     "check_input",
     "check_specs",
     "load_runner",
+    "require_backend",
 ]
 
 Graph: TypeAlias = Path | bytes
 """An ONNX graph: a file, or a serialised model."""
 
-Report: TypeAlias = Callable[[str, float], None]
+BuildProgress: TypeAlias = Callable[[str, float], None]
 """Callback of a build: name of the phase, and the share of it that is done, 0..1."""
 
 
@@ -133,7 +134,7 @@ def load_runner(
     num_threads: int = 1,
     precision: str = "fp32",
     store: EngineStore | None = None,
-    report: Report | None = None,
+    on_progress: BuildProgress | None = None,
     rebuild: bool = False,
 ) -> GraphRunner:
     """Load a graph.
@@ -145,7 +146,7 @@ def load_runner(
     num_threads : CPU threads of one call
     precision : name of the graph's arithmetic, for engines and descriptions
     store : store of engines that are built; a folder of the cache if None
-    report : callback for a build's progress
+    on_progress : callback for a build's progress
     rebuild : build the engine even if the store has it
 
     Raises
@@ -154,10 +155,31 @@ def load_runner(
         If the named backend cannot load the graph, or a package is missing. There is no fallback to another one.
     """
     target = choose_target(backend, device, is_one_image=False)
-    gpu = target.device.gpu
-    module, _, class_name = target.implementation.partition(":")
-    kind = getattr(importlib.import_module(module), class_name)
-    placed = {} if gpu is None else {"device_index": gpu}
-    built = {"store": store, "report": report, "rebuild": rebuild} if target.builds else {}
+    kind, placed = _implementation(target)
+    built = {"store": store, "on_progress": on_progress, "rebuild": rebuild} if target.builds else {}
     runner: GraphRunner = kind(graph, num_threads=num_threads, precision=precision, **placed, **built)
     return runner
+
+
+def require_backend(target: Target) -> str:
+    """Check that a target can run here, before anything is composed for it.
+
+    Returns
+    -------
+    version : version of the backend, as the keys of its engines have it
+
+    Raises
+    ------
+    EngineError, MissingDependencyError
+        If the GPU, its driver, or a package of the backend is missing.
+    """
+    kind, placed = _implementation(target)
+    version: str = kind.require(**placed)
+    return version
+
+
+def _implementation(target: Target) -> tuple[Any, dict[str, int]]:
+    """The class of a target's runners, and the parameters that name the device."""
+    module, _, class_name = target.implementation.partition(":")
+    kind = getattr(importlib.import_module(module), class_name)
+    return kind, {} if target.device.gpu is None else {"device_index": target.device.gpu}

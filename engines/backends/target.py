@@ -8,9 +8,19 @@ import re
 from dataclasses import dataclass
 
 from engines.backends.cuda_driver import probe_driver
+from engines.options import check_backend
 from semlink.errors import ConfigError, EngineError
 
-__all__ = ["BACKENDS", "CPU", "DEFAULT_TARGET", "Backend", "Device", "Target", "choose_target", "missing_for_tensorrt"]
+__all__ = [
+    "BACKENDS",
+    "CPU",
+    "DEFAULT_TARGET",
+    "Device",
+    "Implementation",
+    "Target",
+    "choose_target",
+    "missing_for_tensorrt",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +28,7 @@ _OTHERWISE = "or choose --device cpu"
 
 
 @dataclass(frozen=True)
-class Backend:
+class Implementation:
     """The class of a backend for each processor, as module:class, imported on first use; "" where it does not run.
 
     Attributes
@@ -31,13 +41,15 @@ class Backend:
     builds: bool = False
 
 
-BACKENDS: dict[str, Backend] = {
-    "onnxruntime": Backend(
+BACKENDS: dict[str, Implementation] = {
+    "onnxruntime": Implementation(
         on_cpu="engines.backends.onnxruntime.cpu:OnnxRuntimeRunner",
         on_gpu="engines.backends.onnxruntime.gpu:CudaProviderRunner",
     ),
-    "onnxruntime-tensorrt": Backend(on_gpu="engines.backends.onnxruntime.gpu:TensorRtProviderRunner", builds=True),
-    "tensorrt": Backend(on_gpu="engines.backends.tensorrt.runner:TensorRtRunner", builds=True),
+    "onnxruntime-tensorrt": Implementation(
+        on_gpu="engines.backends.onnxruntime.gpu:TensorRtProviderRunner", builds=True
+    ),
+    "tensorrt": Implementation(on_gpu="engines.backends.tensorrt.runner:TensorRtRunner", builds=True),
 }
 """By the name that `--backend` takes."""
 
@@ -126,8 +138,7 @@ def choose_target(backend: str = "auto", device: str = "auto", *, is_one_image: 
         target, reason = _fastest(named, is_one_image=is_one_image)
         _log.info("backend auto: chose %s (%s)", target, reason)
         return target
-    if backend not in BACKENDS:
-        raise ConfigError(f'backend "{backend}" is not known; choose from: auto, {", ".join(BACKENDS)}')
+    check_backend(backend)
     if named is None and BACKENDS[backend].on_cpu:
         _log.info("device auto: chose cpu (%s runs there; --device gpu is its CUDA provider)", backend)
         return Target(backend, CPU)

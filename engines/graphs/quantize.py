@@ -38,7 +38,7 @@ Tensor = npt.NDArray[np.uint8]
 """(size, size, 3): a picture as the encoder takes it."""
 
 _NORM_OPERATORS = ("ReduceL2", "LpNormalization")
-"""What begins the unit norm at a graph's end: a sum of squares, which half precision can overflow."""
+"""Operators that begin the unit norm at a graph's end: a sum of squares, which can overflow in half precision."""
 _QUANTIZED = (*LAYERS, "Add", "Clip", "Relu")
 _ASYMMETRIC = {"ActivationSymmetric": False, "WeightSymmetric": True}
 _SYMMETRIC = {
@@ -46,15 +46,15 @@ _SYMMETRIC = {
     "WeightSymmetric": True,
     # TensorRT has no int32 scales, so biases stay single precision, as they are added.
     "QuantizeBias": False,
-    # Around zero, what is positive alone has seven bits: only what layers take is cut to them, and sums are not.
+    # Around zero, a tensor without negative values has seven bits: inputs of layers are rounded to them, sums are not.
     "OpTypesToExcludeOutputQuantization": list(LAYERS),
 }
 _CONVOLUTIONAL_SHARE = 0.5
-"""Of a graph's layers with weights, from which it counts as convolutional."""
+"""A graph counts as convolutional if this share of its layers with weights are convolutions."""
 LEAST_PICTURES = 32
 _SINGLE_SHARE = 0.1
-"""Of the layers, counted from the beginning, on a CPU. Their errors pass through all others, and with few channels at
-full resolution they are no slower in single precision."""
+"""Share of the layers that stay in single precision on a CPU, from the beginning. Their errors pass through all others,
+and with few channels at full resolution they are no slower in single precision."""
 _NUM_SINGLE_LAYERS_SYMMETRIC = 2
 """Layers at the beginning whose inputs range too widely for seven bits; they are a small part of the work."""
 _REWRITING = 4
@@ -65,15 +65,15 @@ class Int8Style(str, enum.Enum):
     """Where the scales of an int8 graph's activations come from."""
 
     CALIBRATED = "calibrated"
-    """Pictures, once: asymmetric, which suits what a ReLU gives. A CPU."""
+    """Asymmetric, from pictures, once: all 256 levels serve the positive outputs of a ReLU. For CPUs."""
     SYMMETRIC = "symmetric"
-    """Pictures, once, around zero and with single biases: all that GPUs have."""
+    """Around zero, from pictures, once, with biases in single precision: the only style that GPUs have."""
     DYNAMIC = "dynamic"
-    """Each call: a CPU."""
+    """Computed in each call. For CPUs."""
 
 
 def converter_version() -> str:
-    """What a rewritten graph depends on besides the graph: the packages that rewrite, and this module."""
+    """Versions that a rewritten graph depends on: of the packages that rewrite, and of this module."""
     try:
         from engines.backends.onnxruntime.session import onnxruntime
     except ImportError as error:
@@ -82,7 +82,7 @@ def converter_version() -> str:
 
 
 def int8_style(graph: Path, *, on_gpu: bool) -> Int8Style:
-    """What suits a graph where it will run."""
+    """Style of int8 that suits a graph on the processor that will run it."""
     if on_gpu:
         return Int8Style.SYMMETRIC
     kinds = [node.op_type for node in load_onnx(graph).graph.node if node.op_type in LAYERS]
@@ -104,8 +104,8 @@ def at_precision(
     ----------
     graph : fp32 graph from `image` (batch, size, size, 3) uint8 to `features`
     style : of int8
-    pictures : what the link will see, at least 32 of them; for int8 with scales from pictures
-    weight_range : of int8 on a CPU; another one is for measuring what it would cost
+    pictures : at least 32, like the images of the link; for int8 with scales from pictures
+    weight_range : of int8 on a CPU; another one is for measuring its cost
 
     Raises
     ------
@@ -175,7 +175,7 @@ def _in_int8(
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         ready = onnx.load(prepared)
         if style is Int8Style.DYNAMIC:
-            # As the quantizer would by itself, which gives the weights other names.
+            # The quantizer would do so by itself, and give the weights other names.
             QuantizerModel(ready).replace_gemm_with_matmul()
         norm = _norm_nodes(ready)
         del ready.graph.value_info[:]  # of weights too, whose shapes the quantizer changes
@@ -198,8 +198,8 @@ def _in_int8(
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(LAYERS if is_symmetric else _QUANTIZED),
             per_channel=True,
-            # ONNX Runtime has unsigned activations on x86, and of signed ones it leaves every tensor that two layers
-            # take, such as a residual connection's, in single precision.
+            # ONNX Runtime has unsigned activations on x86; with signed ones it leaves every tensor that is the input of
+            # two layers, such as a residual connection's, in single precision.
             activation_type=QuantType.QInt8 if is_symmetric else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[*norm, *_first_nodes(ready, style)],
@@ -220,7 +220,7 @@ def _first_nodes(model: onnx.ModelProto, style: Int8Style) -> list[str]:
 
 
 class _Pictures:
-    """What ONNX Runtime's calibration reads, one picture at a time."""
+    """Reader for ONNX Runtime's calibration, one picture at a time."""
 
     def __init__(self, name: str, pictures: Sequence[Tensor]) -> None:
         self._name, self._pictures = name, iter(pictures)

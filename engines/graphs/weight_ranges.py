@@ -1,4 +1,4 @@
-"""Ranges of int8 weights with which no processor's products saturate, so that int8 means the same on every one.
+"""Ranges of int8 weights with which no processor's products saturate, so that they are the same integers on every one.
 
 Where a processor has no instruction for sums of four 8-bit products (VNNI on x86), ONNX Runtime multiplies unsigned
 activations by signed weights two at a time (`vpmaddubsw`) and sums each pair in int16: 255 * (127 + 127) = 64,770

@@ -31,7 +31,7 @@ class CodecSummary(msgspec.Struct, frozen=True):
 
 
 class ModelSetSummary(msgspec.Struct, frozen=True):
-    """What a model set holds; `size_bytes` is that of the files in its manifest."""
+    """Summary of a model set; `size_bytes` is the size of the files in its manifest."""
 
     name: str
     folder: str

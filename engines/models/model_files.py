@@ -23,7 +23,7 @@ class ModelFiles:
 
     @property
     def name(self) -> str:
-        """The set's, for messages."""
+        """Name of the set, for messages."""
         return self.manifest.name
 
     @property

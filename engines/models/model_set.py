@@ -14,6 +14,7 @@ needs no file that only a receiver uses, and the other way round.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -82,9 +83,9 @@ class ModelSet(ModelFiles):
         )
         raise ConfigError(f'model set "{self.name}" has no codec {name}; it has: {held}{hint}')
 
-    @property
+    @functools.cached_property
     def encoder_path(self) -> Path:
-        """The encoder graph, its hash checked."""
+        """The encoder graph, its hash checked on first use."""
         return self.checked(self.manifest.encoder.graph)
 
     def load_encoder(self, *, backend: str = "auto", num_threads: int = 1) -> GraphRunner:

@@ -24,7 +24,7 @@ MODULES = {
 }
 
 
-@pytest.fixture(params=MODULES.values(), ids=MODULES.keys())
+@pytest.fixture(params=MODULES.values(), ids=[*MODULES])
 def command(request: pytest.FixtureRequest) -> Callable[..., None]:
     for package in ("torch", "faiss", "sklearn"):
         pytest.importorskip(package, reason="needs semlink[train]")

@@ -16,6 +16,7 @@ from semlink.transport import FrameReceiver
 RATE = parse_rate("64")
 
 
+@pytest.mark.process
 def test_a_frame_leaves_for_each_request_with_its_time(tmp_path: Path) -> None:
     codes = np.random.default_rng(0).integers(-127, 128, (2, RATE.num_symbols, 2)).astype(np.int8)
     with FrameReceiver("tcp://127.0.0.1:*") as frames, frame_sender(frames, codes, bytes(16), tmp_path) as next_frame:
@@ -28,6 +29,7 @@ def test_a_frame_leaves_for_each_request_with_its_time(tmp_path: Path) -> None:
             assert before_ns < frame.capture_time_ns < time.time_ns()
 
 
+@pytest.mark.process
 def test_a_sender_that_ends_is_an_error(tmp_path: Path) -> None:
     """Not a wait: no rate has 63 symbols, so the process ends at once."""
     codes = np.zeros((2, 63, 2), np.int8)

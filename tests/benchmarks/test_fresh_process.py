@@ -20,6 +20,7 @@ from semlink.rates import parse_rate
 RATE = parse_rate("64")
 
 
+@pytest.mark.process
 def test_a_fresh_process_reports_the_time_of_its_start(tmp_path: Path) -> None:
     models = ModelSet.find("builtin")
     images = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), dtype=np.uint8)

@@ -14,6 +14,7 @@ from benchmarks.report.schemas import SoakReport
 from semlink.report import read_report
 
 
+@pytest.mark.process
 def test_every_frame_is_matched_and_memory_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soak, "MAX_KB_ENTRIES", 10)
     monkeypatch.setattr(soak, "ALLOWED_GROWTH_MB", 1_000.0)  # of so few frames, most is the receiver's start

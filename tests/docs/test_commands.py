@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 pytest.importorskip("sklearn", reason="needs semlink[demo]")
 
 from semlink.cli.app import app
-from tests.support.deadlines import DEADLINE_S
 from tests.support.documented import code_lines
+from tests.support.processes import run_semlink, start_semlink
 from trainer.datasets.base import write_folder
 from trainer.datasets.digits import open_digits
 
@@ -81,35 +79,22 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def semlink(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "semlink", *shlex.split(line)[1:]]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-
-
+@pytest.mark.process
 def test_the_tour_runs(sandbox: Path) -> None:
     lines = documented_commands(ROOT / "README.md")
     tour = [line for line in lines if line.removeprefix("semlink ").startswith(ONE_SHOT)]
     assert {prefix for prefix in ONE_SHOT if any(f"semlink {prefix}" in line for line in tour)} == set(ONE_SHOT)
     for line in tour:
-        done = semlink(f"{line} --engines engines" if " engine " in line else line, sandbox)
+        own_engines = ("--engines", "engines") if " engine " in line else ()
+        done = run_semlink(*shlex.split(line)[1:], *own_engines, cwd=sandbox)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     # Two ends, as in the README but for their addresses and for a stream that ends.
-    receiver = subprocess.Popen(
-        [sys.executable, "-m", "semlink", "rx", "--kb", "my-kb", "--listen", "tcp://127.0.0.1:*", "--json"],
-        cwd=sandbox,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert receiver.stderr is not None
-        line = next(line for line in receiver.stderr if "listening on" in line)
-        endpoint = re.search(r"tcp://\S+", line)[0]
-        sent = semlink(f"semlink tx my-photos/ --limit 20 --connect {endpoint}", sandbox)
+    listening = ("rx", "--kb", "my-kb", "--listen", "tcp://127.0.0.1:*", "--json")
+    with start_semlink(*listening, cwd=sandbox) as receiver:
+        (endpoint,) = receiver.read_endpoints()
+        sent = run_semlink("tx", "my-photos/", "--limit", 20, "--connect", endpoint, cwd=sandbox)
         assert sent.returncode == 0, sent.stderr
         receiver.send_signal(signal.SIGTERM)
-        output, errors = receiver.communicate(timeout=DEADLINE_S)
-    finally:
-        receiver.kill()
-    assert receiver.returncode == 0, errors
-    assert '"matches":20' in output.replace(" ", "")
+        received = receiver.finish()
+    assert received.returncode == 0, received.stderr
+    assert '"matches":20' in received.stdout.replace(" ", "")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +15,7 @@ pytest.importorskip("sklearn", reason="needs semlink[demo]")
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
+from tests.support.processes import run_python
 from trainer.datasets.base import write_folder
 from trainer.datasets.digits import open_digits
 
@@ -41,18 +40,12 @@ def kb(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(example: str, *arguments: Path, cwd: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / example), *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python(EXAMPLES / example, *arguments, cwd=cwd, environment={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+@pytest.mark.process
 def test_one_picture(kb: Path, photos: Path, tmp_path: Path) -> None:
     picture = next(photos.rglob("*.png"))
     label, source, score = run("one_picture.py", kb, picture, cwd=tmp_path).split()
@@ -61,30 +54,35 @@ def test_one_picture(kb: Path, photos: Path, tmp_path: Path) -> None:
     assert 0.0 < float(score) <= 1.0
 
 
+@pytest.mark.process
 def test_many_pictures(kb: Path, photos: Path, tmp_path: Path) -> None:
     lines = run("many_pictures.py", kb, photos, cwd=tmp_path).splitlines()
-    right = [int(re.search(r"dB: (\d+) of", line)[1]) for line in lines]
-    assert len(right) == 3
+    right = [int(found[1]) for line in lines if (found := re.search(r"dB: (\d+) of", line))]
+    assert len(right) == len(lines) == 3
     assert NUM_PICTURES >= right[2] >= right[0]
     assert right[2] > 0.9 * NUM_PICTURES
 
 
+@pytest.mark.process
 def test_own_channel(kb: Path, photos: Path, tmp_path: Path) -> None:
     picture = next(photos.rglob("*.png"))
     assert run("own_channel.py", kb, picture, cwd=tmp_path).strip() == picture.parent.name
 
 
+@pytest.mark.process
 def test_own_fading_channel(kb: Path, photos: Path, tmp_path: Path) -> None:
     picture = next(photos.rglob("*.png"))
     assert run("own_fading_channel.py", kb, picture, cwd=tmp_path).strip() == picture.parent.name
 
 
+@pytest.mark.process
 def test_own_codec(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs semlink[train]")
     lines = run("own_codec.py", cwd=tmp_path).splitlines()
     assert [line.split()[0] for line in lines] == ["principal"] * 3 + ["nested"] * 3
 
 
+@pytest.mark.process
 def test_own_encoder(photos: Path, tmp_path: Path) -> None:
     run("own_encoder.py", tmp_path / "colours", cwd=tmp_path)
     models = ModelSet(tmp_path / "colours")
@@ -96,7 +94,7 @@ def test_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its cells in order, as a notebook runs them."""
     monkeypatch.chdir(tmp_path)
     notebook = json.loads((EXAMPLES / "tour.ipynb").read_text(encoding="utf-8"))
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             assert not cell["outputs"], "the notebook is committed without outputs"

@@ -6,10 +6,13 @@ import importlib.util
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.processes import run_python
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[2]
 # A reader's browser would fetch these; links for the reader to follow are not among them.
@@ -30,9 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, checkout / name)
-    result = subprocess.run(
-        [sys.executable, "docs/build_site.py"], cwd=checkout, capture_output=True, text=True, check=False
-    )
+    result = run_python("docs/build_site.py", cwd=checkout)
     assert result.returncode == 0, result.stdout + result.stderr
     return checkout / "site"
 
@@ -60,8 +61,6 @@ def test_a_link_that_leads_nowhere_ends_the_build(tmp_path: Path) -> None:
     for name in ("README.md", "CHANGELOG.md", "engines/modelsets/builtin/MODEL_CARD.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("# A page\n\n[nowhere](docs/nowhere.md)\n", encoding="utf-8")
-    result = subprocess.run(
-        [sys.executable, "docs/build_site.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    result = run_python("docs/build_site.py", cwd=tmp_path)
     assert result.returncode == 1
     assert "README.md: docs/nowhere.md" in result.stderr

@@ -1,4 +1,4 @@
-"""A knowledge base, and the receiver and the frames for it."""
+"""A knowledge base, and the receivers and the frames for it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from edge_rx.pipeline import Receiver
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from tests.support.frames import FrameMaker
+from tests.support.model_sets import make_model_set
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +44,36 @@ def knowledge_base(built_kb: Path, model_set: ModelSet) -> Iterator[KnowledgeBas
 
 
 @pytest.fixture
-def receiver(model_set: ModelSet, knowledge_base: KnowledgeBase) -> Receiver:
-    return Receiver(Decoders.of(model_set, knowledge_base), knowledge_base)
+def decoders(model_set: ModelSet, knowledge_base: KnowledgeBase) -> Decoders:
+    return Decoders.of(model_set, knowledge_base)
+
+
+@pytest.fixture
+def receiver(decoders: Decoders, knowledge_base: KnowledgeBase) -> Receiver:
+    return Receiver(decoders, knowledge_base)
 
 
 @pytest.fixture(scope="session")
 def maker(model_set: ModelSet) -> FrameMaker:
     return FrameMaker(model_set)
+
+
+@pytest.fixture(scope="module")
+def every_codec(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
+    return make_model_set(tmp_path_factory.mktemp("every"), rates=(16, 64), nested=True)
+
+
+@pytest.fixture
+def every_kb(every_codec: ModelSet, built_kb: Path) -> Iterator[KnowledgeBase]:
+    with KnowledgeBase.open(built_kb, every_codec.encoder_fingerprint) as knowledge_base:
+        yield knowledge_base
+
+
+@pytest.fixture
+def every_decoder(every_codec: ModelSet, every_kb: KnowledgeBase) -> Decoders:
+    return Decoders.of(every_codec, every_kb)
+
+
+@pytest.fixture
+def receivers(every_decoder: Decoders, every_kb: KnowledgeBase) -> tuple[Receiver, Receiver]:
+    return Receiver(every_decoder, every_kb), Receiver(every_decoder, every_kb)

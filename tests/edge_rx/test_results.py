@@ -7,8 +7,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +17,7 @@ from edge_rx.match import Match
 from edge_rx.results import LINES_FILE, TABLE_FILE, Result, ResultsLog, read_results
 from semlink.errors import ResultsError
 from semlink.frame import FrameId
+from tests.support.processes import start_python
 
 WRITER = """
 import sys
@@ -168,13 +167,13 @@ def test_reading_where_there_are_none(tmp_path: Path) -> None:
         read_results(tmp_path)
 
 
+@pytest.mark.process
 def test_a_kill_loses_nothing_acknowledged_and_corrupts_nothing(tmp_path: Path) -> None:
     num_kills = 4
     rng = random.Random(0)
     acknowledged: list[tuple[str, int]] = []
     for stream_id in range(num_kills):
-        command = [sys.executable, "-c", WRITER, str(tmp_path), str(stream_id)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        with start_python("-c", WRITER, tmp_path, stream_id) as writer:
             assert writer.stdout is not None
             said = [writer.stdout.readline() for _ in range(rng.randint(1, 400))]
             writer.send_signal(signal.SIGKILL)
@@ -228,9 +227,18 @@ def test_a_disk_that_fills_within_a_line(tmp_path: Path, monkeypatch: pytest.Mon
     assert [sequence for _, _, sequence in lines(tmp_path)] == [*range(num_written + 1), 10]
 
 
-def test_a_disk_full_for_the_table(tmp_path: Path) -> None:
-    with ResultsLog(tmp_path) as log:
-        log._table.execute("PRAGMA max_page_count = 12")
+def test_a_disk_full_for_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def connect_to_a_small_one(path: Path, *, isolation_level: None) -> sqlite3.Connection:
+        table = connect(path, isolation_level=isolation_level)
+        table.execute("PRAGMA max_page_count = 12")
+        return table
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect_to_a_small_one)
+        log = ResultsLog(tmp_path)
+    with log:
         with pytest.raises(
             ResultsError, match=r"database or disk is full; the [1-9]\d* results written before it are safe"
         ):

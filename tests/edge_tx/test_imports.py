@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+
+import pytest
 
 from engines.models.model_set import ModelSet
 from semlink.frame import unpack
-from tests.support.deadlines import DEADLINE_S
+from tests.support.processes import run_python
 
 BLOCKED = ("torch", "faiss", "sklearn", "skimage", "matplotlib")
 
@@ -48,10 +48,10 @@ print(*(data.hex() for data in sent))
 """
 
 
+@pytest.mark.process
 def test_an_image_is_sent_where_the_trainers_libraries_are_blocked(model_set: ModelSet, picture_folder: Path) -> None:
     picture = picture_folder / "boat" / "1.png"
-    command = [sys.executable, "-c", SCRIPT, str(model_set.folder), str(picture), *BLOCKED]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    done = run_python("-c", SCRIPT, model_set.folder, picture, *BLOCKED)
     assert done.returncode == 0, done.stderr
     frame, end = (unpack(bytes.fromhex(data)) for data in done.stdout.split())
     assert frame.fingerprint == model_set.codec().fingerprint(frame.rate)

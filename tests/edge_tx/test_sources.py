@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 from edge_tx.sources import SkippedImages, folder_images, is_live_video, listed_images, video_images, watched_images
 from semlink.errors import ConfigError, ImageError
+from tests.support.deadlines import DEADLINE_S, wait_until
 
 
 def save(path: Path, size: tuple[int, int] = (20, 10)) -> Path:
@@ -100,18 +102,22 @@ def test_watched_folder_sends_each_new_picture_once(tmp_path: Path) -> None:
     thread = threading.Thread(target=watch)
     thread.start()
     index = 0
-    # The watcher gives no sign that it has begun, so pictures come until it has seen one.
-    while not first.wait(0.2):
+
+    def is_seen_after_another() -> bool:
+        nonlocal index
         os.replace(save(outside / f"{index}.png"), watched / f"{index}.png")
         index += 1
-        assert index < 100
+        return first.wait(0.2)
+
+    # The watcher gives no sign that it has begun, so pictures come until it has seen one.
+    wait_until(is_seen_after_another)
     first.clear()
     os.replace(save(outside / "last.png"), watched / "last.png")
     while "last.png" not in received:
-        assert first.wait(10)
+        assert first.wait(DEADLINE_S)
         first.clear()
     stop.set()
-    thread.join(10)
+    thread.join(DEADLINE_S)
     assert not thread.is_alive()
     assert "old.png" not in received
     assert len(received) == len(set(received))
@@ -148,25 +154,21 @@ def test_watched_picture_that_is_being_written_is_sent_when_whole(tmp_path: Path
     thread = threading.Thread(target=watch)
     thread.start()
     target = watched / "slow.jpg"
-    for _ in range(100):
-        target.write_bytes(data[: len(data) // 2])
-        if _wait_for(lambda: skipped.count > 0, 0.2):
-            break
+    writes = itertools.count()
+
+    def is_skipped() -> bool:
+        # The watcher gives no sign that it has begun, so the half is written again, but not before it can be read.
+        if next(writes) % 20 == 0:
+            target.write_bytes(data[: len(data) // 2])
+        return skipped.count > 0
+
+    wait_until(is_skipped)
     target.write_bytes(data)
-    assert seen.wait(10)
+    assert seen.wait(DEADLINE_S)
     stop.set()
-    thread.join(10)
+    thread.join(DEADLINE_S)
     assert received == ["slow.jpg"]
     assert (skipped.count, skipped.reasons) == (0, [])
-
-
-def _wait_for(condition, timeout_s: float) -> bool:  # type: ignore[no-untyped-def]
-    ticker = threading.Event()
-    for _ in range(int(timeout_s / 0.02)):
-        if condition():
-            return True
-        ticker.wait(0.02)
-    return bool(condition())
 
 
 def test_video_file_gives_its_frames(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from edge_tx.pipeline import Transmitter
 from edge_tx.sources import SkippedImages
 from edge_tx.summary import TransmitterSummary, print_summary
 from engines.models.model_set import ModelSet
+from semlink.cli.output import print_json
 from semlink.errors import ImageError
 from semlink.image import LoadedImage, RGBImage
 from semlink.rates import parse_rate
@@ -46,9 +47,9 @@ def test_a_run_without_duration_has_no_throughput(transmitter: Transmitter) -> N
     assert summary.throughput_images_s == 0.0
 
 
-def test_json_is_one_line_that_holds_it_all(summary: TransmitterSummary) -> None:
-    line = summary.to_json()
-    assert "\n" not in line
+def test_json_is_one_line_that_holds_it_all(summary: TransmitterSummary, capsys: pytest.CaptureFixture[str]) -> None:
+    print_json(summary)
+    (line,) = capsys.readouterr().out.splitlines()
     assert msgspec.json.decode(line, type=TransmitterSummary) == summary
 
 

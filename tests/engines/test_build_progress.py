@@ -8,7 +8,7 @@ import signal
 import pytest
 from rich.console import Console
 
-from engines.backends.runner import Report
+from engines.backends.runner import BuildProgress
 from engines.build_progress import build_progress
 
 
@@ -18,10 +18,10 @@ def test_bars_are_drawn_for_what_is_built_and_for_nothing_else() -> None:
     with build_progress(console):
         pass
     assert drawn.getvalue() == ""
-    with build_progress(console) as report:
+    with build_progress(console) as on_progress:
         for share in (0.0, 0.5, 1.0):
-            report("Building", share)
-        report("Timing", 1.0)
+            on_progress("Building", share)
+        on_progress("Timing", 1.0)
     assert "Building" in drawn.getvalue()
     assert "100%" in drawn.getvalue()
 
@@ -31,15 +31,15 @@ def test_an_interrupted_build_ends_where_it_next_reports(number: signal.Signals)
     before = signal.getsignal(number)
     steps: list[float] = []
 
-    def build(report: Report) -> None:
+    def build(on_progress: BuildProgress) -> None:
         for share in (0.0, 0.5, 1.0):
-            report("Building", share)
+            on_progress("Building", share)
             if share == 0.5:
                 signal.raise_signal(number)
             steps.append(share)
 
-    with pytest.raises(KeyboardInterrupt), build_progress(Console(file=io.StringIO())) as report:
-        build(report)
+    with pytest.raises(KeyboardInterrupt), build_progress(Console(file=io.StringIO())) as on_progress:
+        build(on_progress)
     assert steps == [0.0, 0.5], "neither in the midst of a step, nor after the next"
     assert signal.getsignal(number) is before
 

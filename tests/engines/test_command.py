@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +21,7 @@ from engines.backends.processor import instruction_set
 from engines.command import app
 from semlink.errors import EngineError, MissingDependencyError, SemlinkError
 from tests.support.precisions import Precisions, smooth_images
+from tests.support.processes import run_semlink
 
 
 def engine(*arguments: object) -> Result:
@@ -57,7 +55,7 @@ Doctored = Callable[..., None]
 def doctored(monkeypatch: pytest.MonkeyPatch) -> Doctored:
     """Replace fields of what verifications find."""
 
-    def doctor(**changes: float) -> None:
+    def doctor(**changes: float | None) -> None:
         original = engines.command.verify_engine
 
         def changed(*arguments: object, **options: object) -> Verification:
@@ -91,13 +89,24 @@ def test_int8_is_built_verified_listed_and_timed(
     assert report["settings"]["precision"] == "int8"
 
 
+@pytest.mark.parametrize(
+    ("fp16_latency_ms", "better", "its_ms"), [(None, "fp32", 10.8), (11.0, "fp32", 10.8), (9.0, "fp16", 9.0)]
+)
 def test_int8_that_is_no_faster_is_said(
-    own: Precisions, photos: Path, doctored: Doctored, caplog: pytest.LogCaptureFixture
+    own: Precisions,
+    photos: Path,
+    doctored: Doctored,
+    fp16_latency_ms: float | None,
+    better: str,
+    its_ms: float,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    doctored(latency_ms=13.8, fp32_latency_ms=10.8)
+    doctored(latency_ms=10.5, fp32_latency_ms=10.8, fp16_latency_ms=fp16_latency_ms)
     verified = engine("verify", photos, *where(own), "--precision", "int8")
     assert verified.exit_code == 0
-    assert "int8 is no gain here: 13.80 ms an image, where fp32 takes 10.80 ms; use --precision fp32" in caplog.text
+    message = f"int8 is no gain here: 10.50 ms an image, where {better} takes {its_ms:.2f} ms; use --precision {better}"
+    assert message in caplog.text
+    assert ("fp16_latency_ms" in verified.stdout) == (fp16_latency_ms is not None)
 
 
 @pytest.mark.parametrize("command", ["build", "verify"])
@@ -119,10 +128,14 @@ def test_verify_compares_fp16_and_keeps_nothing(small: Precisions, photos: Path,
     report = json.loads(checked.stdout)
     assert report == json.loads((tmp_path / "check.json").read_text())
     assert (report["kind"], report["settings"]["precision"]) == ("engine-verification", "fp16")
+    assert report["settings"]["engine"] == "onnxruntime on cpu", "with --backend auto too"
+    assert report["settings"]["codec"] == small.models.codecs[0].name
     found = report["verification"]
     assert (found["num_images"], found["feature_cosine"] > 0.999) == (5, True), checked.exception
     built = engine("build", *where(small), "--precision", "fp16")
-    assert (built.exit_code, "fp16 of synthetic for onnxruntime on cpu" in built.stdout) == (0, True), built.exception
+    assert (built.exit_code, "fp16 of synthetic for every backend and device" in built.stdout) == (0, True), (
+        built.exception
+    )
     listed = json.loads(engine("info", *where(small)[:4], "--json").stdout)
     assert {each["key"]["precision"]: each["verification"] is None for each in listed} == {"fp16": True, "int8": False}
 
@@ -131,22 +144,30 @@ def test_verify_compares_fp16_and_keeps_nothing(small: Precisions, photos: Path,
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="ONNX Runtime here is built for GPUs"
 )
 @pytest.mark.parametrize(
-    "arguments", [("build", "--backend", "onnxruntime-tensorrt"), ("bench",), ("verify", "PHOTOS")]
+    "arguments",
+    [
+        ("build", "--precision", "fp16"),
+        ("build", "--precision", "int8", "--calibrate", "PHOTOS"),
+        ("build", "--precision", "fp32", "--backend", "onnxruntime-tensorrt"),
+        ("bench", "--precision", "fp32"),
+        ("verify", "PHOTOS", "--precision", "fp32"),
+    ],
 )
 def test_every_command_takes_a_device(arguments: tuple[str, ...], photos: Path, tmp_path: Path) -> None:
     named = [str(photos) if argument == "PHOTOS" else argument for argument in arguments]
-    error = engine(*named, "--device", "gpu:1", "--precision", "fp32", "--engines", tmp_path).exception
+    error = engine(*named, "--device", "gpu:1", "--engines", tmp_path).exception
     assert isinstance(error, MissingDependencyError)
     assert re.search(r"pip install .*onnxruntime-gpu", str(error))
+    assert not list(tmp_path.glob("*.engine")), "nothing is built before the device is checked"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
         (("build", "--precision", "fp32"), "nothing to build", 2),
-        (("build", "--precision", "int8"), "--calibrate FOLDER", 5),
+        (("build", "--precision", "int8"), "int8 needs --calibrate FOLDER: images like those of the link", 2),
         (("build", "--precision", "int8", "--calibrate", "nowhere"), "no such folder", 2),
-        (("bench", "--precision", "int8"), "semlink engine build", 5),
+        (("bench", "--precision", "int8"), "semlink engine build --precision int8 --calibrate FOLDER", 5),
         (("bench", "--device", "abacus"), 'device "abacus" is not known', 2),
         (("build", "--backend", "tensorrt", "--device", "cpu"), "backend tensorrt runs on a GPU only", 2),
         (("bench", "--codec", "vq"), "has no codec vq", 2),
@@ -171,8 +192,15 @@ def test_images_that_cannot_be_read_are_skipped_and_too_few_are_refused(
     assert "07.png" in caplog.text
 
 
+def test_a_store_without_engines_says_so(small: Precisions, tmp_path: Path) -> None:
+    listed = engine("info", *where(small, tmp_path)[:4])
+    assert listed.stdout == "no engine was built for synthetic; semlink engine build\n"
+    assert json.loads(engine("info", *where(small, tmp_path)[:4], "--json").stdout) == []
+
+
 def test_an_engine_cut_short_is_marked(own: Precisions) -> None:
-    assert "damaged" not in engine("info", *where(own)[:4]).stdout
+    listed = engine("info", *where(own)[:4]).stdout
+    assert ("state" in listed, "whole" in listed, "damaged" in listed) == (True, True, False)
     for path in own.engines.glob("*int8*.engine"):
         path.write_bytes(path.read_bytes()[:100])
     assert "damaged" in engine("info", *where(own)[:4]).stdout
@@ -189,9 +217,10 @@ def test_images_lie_evenly_among_those_of_a_folder(
     assert read == ["00", "13", "26", "39"]
 
 
+@pytest.mark.process
 def test_an_engine_that_cannot_be_is_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "semlink", "engine", "bench", "--precision", "int8", "--engines", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "200"})
+    bench = ("engine", "bench", "--precision", "int8", "--engines", tmp_path)
+    done = run_semlink(*bench, environment={"COLUMNS": "200"})
     assert done.returncode == 5
     assert "semlink engine build" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -13,10 +13,9 @@ import pytest
 
 from edge_tx.model import load_index_model, load_transmitter_model
 from engines import encoder_precision
-from engines.agreement import TOLERANCES
+from engines.agreement import tolerance
 from engines.backends.target import DEFAULT_TARGET, Device, Target
 from engines.encoder_precision import (
-    best_precision,
     build_encoder,
     default_store,
     encoder_graph,
@@ -24,11 +23,16 @@ from engines.encoder_precision import (
     require_verified,
     split_images,
 )
+from engines.graphs import quantize
+from engines.models import model_files
 from engines.models.entry_codebook import EntryCodebook
+from engines.models.model_set import ModelSet
+from engines.onnx_model import load_onnx
 from engines.options import EngineOptions, Precision
 from engines.store import EngineStore
 from engines.verification import verify_engine
 from semlink.errors import ConfigError, EngineError
+from semlink.files import file_sha256
 from semlink.iq import CodesFormat, dequantize
 from tests.support.model_sets import make_model_set
 from tests.support.precisions import RATE, Precisions, smooth_images
@@ -63,28 +67,60 @@ def test_transmitter_runs_a_precision_and_its_codes_are_alike(precisions: Precis
 
 
 def test_int8_that_was_not_built_says_how(small: Precisions, tmp_path: Path) -> None:
-    how = r"semlink engine build .*--precision int8 --engines .* --calibrate FOLDER"
+    how = r"semlink engine build --precision int8 --calibrate FOLDER --model-set .* --engines .*"
     with pytest.raises(EngineError, match=how):
         load_transmitter_model(small.models, RATE, replace(INT8_CPU, engines=tmp_path))
     with pytest.raises(EngineError, match=how):
         encoder_graph(small.models, Precision.INT8, default_store(small.models, tmp_path))
 
 
+@pytest.mark.parametrize("has_tensorrt", [False, True])
+def test_the_command_names_only_what_differs_from_its_defaults(
+    has_tensorrt: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(encoder_precision, "missing_for_tensorrt", lambda: [] if has_tensorrt else ["tensorrt"])
+    monkeypatch.setattr(encoder_precision, "processor_name", lambda device: "a processor that no engine is for")
+    builtin = ModelSet.find("builtin")
+    named = " --backend onnxruntime --device cpu" if has_tensorrt else ""  # "auto" may take another
+    how = f"(a processor that no engine is for): semlink engine build --precision int8 --calibrate FOLDER{named}"
+    with pytest.raises(EngineError) as caught:
+        require_verified(builtin, Precision.INT8, default_store(builtin))
+    assert str(caught.value) == f"int8 of builtin was not built for this processor {how}"
+    with pytest.raises(EngineError, match=f"FOLDER{named} --engines '.*an engine'$"):
+        require_verified(builtin, Precision.INT8, default_store(builtin, tmp_path / "an engine"))
+
+
 def test_a_transformer_is_refused_until_it_is_verified_though_it_needs_no_calibration(tmp_path: Path) -> None:
     models, options = make_model_set(tmp_path / "models", size_px=14), replace(INT8_CPU, engines=tmp_path / "engines")
-    with pytest.raises(EngineError, match="is built for each processor"):
+    with pytest.raises(EngineError, match="was not built for this processor"):
         load_transmitter_model(models, RATE, options)
     build_encoder(models, Precision.INT8, default_store(models, options.engines))
-    with pytest.raises(EngineError, match=r"was not verified on this processor \(.+\): semlink engine verify FOLDER "):
+    with pytest.raises(
+        EngineError, match=r"not verified on this processor \(.+\): semlink engine verify FOLDER --precision int8"
+    ):
         load_transmitter_model(models, RATE, options)
     verify_engine(models, options, smooth_images(14, 8), rate=RATE)
     assert load_transmitter_model(models, RATE, options).codes(smooth_images(14, 1)[0], RATE).any()
 
 
+def test_a_start_with_int8_reads_the_encoder_once(own: Precisions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encoder may have hundreds of MB."""
+    models = ModelSet(own.models.folder)
+    path = models.encoder_path
+    models = ModelSet(own.models.folder)
+    hashed: list[Path] = []
+    monkeypatch.setattr(model_files, "file_sha256", lambda path: hashed.append(path) or file_sha256(path))
+    parsed: list[Path] = []
+    monkeypatch.setattr(quantize, "load_onnx", lambda graph: parsed.append(graph) or load_onnx(graph))
+    load_transmitter_model(models, RATE, own.options(Precision.INT8))
+    assert hashed.count(path) == 1
+    assert len(parsed) <= 1, "none if another model set's encoder of this content was parsed before"
+
+
 def test_index_is_refused_as_other_codecs_are(small: Precisions, tmp_path: Path) -> None:
     vectors = np.eye(2, small.models.feature_dim, dtype=np.int8)
     entries = EntryCodebook(vectors, np.ones(2, np.float32), b"kb" * 4, small.models.encoder_fingerprint)
-    with pytest.raises(EngineError, match="is built for each processor"):
+    with pytest.raises(EngineError, match="was not built for this processor"):
         load_index_model(small.models, entries, replace(INT8_CPU, engines=tmp_path))
 
 
@@ -94,7 +130,7 @@ def test_another_processor_has_another_engine(own: Precisions, monkeypatch: pyte
     monkeypatch.setattr(encoder_precision, "processor_name", lambda device: "x86_64 of another kind")
     other = encoder_key(own.models, Precision.INT8, DEFAULT_TARGET)
     assert (other.device, other.stem == key.stem) == ("x86_64 of another kind", False)
-    with pytest.raises(EngineError, match="is built for each processor"):
+    with pytest.raises(EngineError, match="was not built for this processor"):
         load_transmitter_model(own.models, RATE, own.options(Precision.INT8))
     assert encoder_key(own.models, Precision.FP16, DEFAULT_TARGET).device == "any"
 
@@ -105,7 +141,8 @@ def test_an_engine_that_does_not_agree_is_refused(own: Precisions, field: str) -
     verified = store.verification(key)
     assert verified is not None
     require_verified(own.models, Precision.INT8, store)
-    store.record(key, msgspec.structs.replace(verified, **{field: getattr(TOLERANCES[Precision.INT8], field) - 1e-6}))
+    needed = tolerance(Precision.INT8, on_gpu=False)
+    store.record(key, msgspec.structs.replace(verified, **{field: getattr(needed, field) - 1e-6}))
     with pytest.raises(EngineError, match=r"where 0\.98 and 0\.9 are needed; calibrate it on images more like those"):
         load_transmitter_model(own.models, RATE, own.options(Precision.INT8))
 
@@ -153,7 +190,7 @@ def test_too_few_images_to_split() -> None:
 def test_int8_for_a_gpu_is_not_the_cpus(small: Precisions, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_precision, "processor_name", lambda device: f"NVIDIA H200 {device.gpu}")
     target = Target(backend, Device(0))
-    with pytest.raises(EngineError, match=f"engine build .*--backend {backend} --device gpu:0 --precision int8"):
+    with pytest.raises(EngineError, match=f"engine build --precision int8 .*--backend {backend} --device gpu:0"):
         encoder_graph(small.models, Precision.INT8, store_of(small), target=target)
     key = encoder_key(small.models, Precision.INT8, target)
     assert (key.device, key.options) == ("NVIDIA H200 0", f"symmetric for {backend}")
@@ -172,44 +209,3 @@ def test_sixteen_bits_are_not_for_tensorrt(small: Precisions) -> None:
     with pytest.raises(ConfigError, match="no 16-bit integers") as caught:
         load_transmitter_model(small.models, RATE, EngineOptions(backend="tensorrt"), codes_format=CodesFormat.SC16)
     assert caught.value.exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected", "reason"),
-    [
-        ({"latency_ms": 5.0}, Precision.INT8, "verified on this processor: 5.00 ms an image, fp32 10.00 ms"),
-        ({"latency_ms": 13.8}, Precision.FP32, "int8 is no gain on this processor: 13.80 ms an image"),
-        ({"latency_ms": 5.0, "feature_cosine": 0.905}, Precision.FP32, "int8 does not agree with fp32"),
-    ],
-)
-def test_the_best_precision_on_a_cpu_is_verified_and_faster(
-    own: Precisions, changes: dict[str, float], expected: Precision, reason: str
-) -> None:
-    """fp16 was built too, and CPUs gain nothing by it."""
-    store, key = store_of(own), encoder_key(own.models, Precision.INT8, DEFAULT_TARGET)
-    found = store.verification(key)
-    assert found is not None
-    store.record(key, msgspec.structs.replace(found, fp32_latency_ms=10.0, **changes))
-    precision, why = best_precision(own.models, store, target=DEFAULT_TARGET)
-    assert precision is expected
-    assert reason in why
-
-
-def test_the_best_precision_of_another_processor_is_not_taken(own: Precisions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_precision, "processor_name", lambda device: "another")
-    precision, why = best_precision(own.models, store_of(own), target=DEFAULT_TARGET)
-    assert precision is Precision.FP32
-    assert "no int8 was verified on this processor (another): semlink engine verify" in why
-
-
-def test_the_best_precision_on_a_gpu_is_fp16_where_it_was_built(
-    own: Precisions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(encoder_precision, "processor_name", lambda device: "a GPU")
-    target = Target("onnxruntime", Device(0))
-    assert best_precision(own.models, store_of(own), target=target)[0] is Precision.FP16
-    nothing_built = EngineStore(tmp_path / "none")
-    assert best_precision(own.models, nothing_built, target=target) == (
-        Precision.FP32,
-        "no int8 was built: semlink engine build",
-    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
-import time
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from engines.agreement import Verification
 from engines.store import EngineKey, EngineStore
 from semlink.errors import EngineError
+from tests.support.processes import RunningProcess, start_python
 
 KEY = EngineKey("ab" * 32, "tensorrt", "10.3.0", "NVIDIA H200", "fp16")
 VERIFICATION = Verification("2026-11-28T06:00:00+00:00", 8, 0.996, 0.991, 0.982, 0.7, 4.8, 10.0, 2)
@@ -67,7 +67,7 @@ def carry_over(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [damage_engine, damage_sidecar, carry_over])
 def test_what_is_damaged_or_foreign_is_built_anew_and_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: object
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
 ) -> None:
     store = EngineStore(tmp_path)
     store.find_or_build(KEY, lambda: b"engine")
@@ -121,25 +121,41 @@ def test_engine_without_its_sidecar_counts_as_not_built(tmp_path: Path) -> None:
     assert store.find(KEY) is None
 
 
-def build_slowly(folder: Path) -> None:
-    def build() -> bytes:
-        with (folder / "builds").open("a") as file:
-            file.write("x")
-        time.sleep(0.3)
-        return b"engine"
+BUILDER = """
+import sys
+from pathlib import Path
 
-    assert EngineStore(folder).find_or_build(KEY, build) == b"engine"
+from engines.store import EngineKey, EngineStore
+
+folder, *fields = sys.argv[1:]
+
+def build():
+    print("building", flush=True)
+    sys.stdin.readline()
+    return b"engine"
+
+engine = EngineStore(Path(folder)).find_or_build(EngineKey(*fields), build)
+assert engine == b"engine", engine
+"""
 
 
+def start_builder(folder: Path) -> RunningProcess:
+    """A process that finds the engine or builds it, which takes until it reads a line."""
+    return start_python("-c", BUILDER, folder, *msgspec.structs.astuple(KEY), stdin=subprocess.PIPE)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 def test_two_processes_build_one_engine_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=build_slowly, args=(tmp_path,)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60.0)
-    assert [process.exitcode for process in processes] == [0, 0]
-    assert (tmp_path / "builds").read_text() == "x"
+    with start_builder(tmp_path) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "building\n"
+        with start_builder(tmp_path) as second:
+            # It waits for the first one's lock or, if nothing keeps it from building too, for its line.
+            second.until_opens(tmp_path)
+            second.until_blocked()
+            done = [process.finish("\n") for process in (first, second)]
+    assert [(process.returncode, process.stdout) for process in done] == [(0, ""), (0, "")], done
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

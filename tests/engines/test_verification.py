@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engines.agreement import TOLERANCES, Tolerance
+from engines.agreement import Tolerance, tolerance
 from engines.backends.runner import TensorSpec
-from engines.backends.target import DEFAULT_TARGET
-from engines.encoder_precision import default_store, encoder_key
+from engines.backends.target import DEFAULT_TARGET, Device, Target
+from engines.encoder_precision import build_encoder, default_store, encoder_key
+from engines.graphs.quantize import Int8Style, at_precision
 from engines.options import EngineOptions, Precision
-from engines.verification import compare, verify_engine
+from engines.verification import LoadedEncoder, compare, verify_engine
 from semlink.errors import ConfigError
 from tests.support.model_sets import make_model_set
+from tests.support.onnxruntime_fixtures import driver_fixture, runtime_fixture  # noqa: F401
 from tests.support.precisions import RATE, Precisions, smooth_images
+from tests.support.recording_onnxruntime import RecordingOnnxRuntime
 
 Array = npt.NDArray[Any]
 
@@ -46,10 +50,11 @@ def unit(*degrees: float) -> list[Array]:
 
 
 def test_features_and_codes_are_compared() -> None:
-    encoders = Table(unit(0, 0, 60)), Table(unit(0, 0, 0))
     one, other = np.array([[9, 9], [100, 0]], np.int8), np.array([[9, 9], [0, 100]], np.int8)
     transmitters = Table([one, one, other]), Table([one, one, one])
-    found = compare(IMAGES, encoders, transmitters, codes_slice=slice(1, 2), num_threads=3)
+    tested = LoadedEncoder(Table(unit(0, 0, 60)), transmitters[0], slice(1, 2))
+    reference = LoadedEncoder(Table(unit(0, 0, 0)), transmitters[1], slice(1, 2))
+    found = compare(IMAGES, tested, reference, num_threads=3)
     assert (found.num_images, found.num_threads) == (3, 3)
     assert found.feature_cosine == pytest.approx((1 + 1 + 0.5) / 3)
     assert found.feature_cosine_least == pytest.approx(0.5)
@@ -60,19 +65,20 @@ def test_features_and_codes_are_compared() -> None:
 
 
 def test_without_a_codec_features_alone_are_compared() -> None:
-    encoders = Table(unit(0, 0, 0)), Table(unit(0, 0, 0))
-    found = compare(IMAGES, encoders)
+    encoder = Table(unit(0, 0, 0))
+    found = compare(IMAGES, LoadedEncoder(encoder), LoadedEncoder(Table(unit(0, 0, 0))))
     assert (found.symbol_cosine, found.same_codes) == (None, None)
-    assert encoders[0].num_calls > 50
+    assert encoder.num_calls > 50
 
 
 @pytest.mark.parametrize(
-    ("tolerance", "is_within"),
+    ("needed", "is_within"),
     [(Tolerance(0.98, 0.9), True), (Tolerance(0.995, 0.9), False), (Tolerance(0.98, 0.99), False)],
 )
-def test_both_the_mean_and_the_least_must_be_close(tolerance: Tolerance, is_within: bool) -> None:
-    found = compare(IMAGES, (Table(unit(0, 0, 12)), Table(unit(0, 0, 0))))  # 0.9927 on average, 0.9781 at least
-    assert found.is_within(tolerance) is is_within
+def test_both_the_mean_and_the_least_must_be_close(needed: Tolerance, is_within: bool) -> None:
+    # 0.9927 on average, 0.9781 at least.
+    found = compare(IMAGES, LoadedEncoder(Table(unit(0, 0, 12))), LoadedEncoder(Table(unit(0, 0, 0))))
+    assert found.is_within(needed) is is_within
 
 
 @pytest.mark.parametrize(("latency_ms", "is_faster"), [(4.8, True), (9.4, True), (9.6, False), (13.8, False)])
@@ -90,7 +96,7 @@ def test_the_builtin_encoder_agrees_on_this_processor(builtin: Precisions) -> No
         encoder_key(builtin.models, Precision.INT8, DEFAULT_TARGET)
     )
     assert found is not None
-    assert found.is_within(TOLERANCES[Precision.INT8])
+    assert found.is_within(tolerance(Precision.INT8, on_gpu=False))
     assert (found.num_images, found.symbol_cosine is None) == (8, False)
 
 
@@ -106,3 +112,40 @@ def test_a_model_set_without_a_codec_is_verified_for_index(tmp_path: Path) -> No
 def test_no_image_is_an_error(small: Precisions) -> None:
     with pytest.raises(ConfigError, match="verified on images, got none"):
         verify_engine(small.models, small.options(Precision.INT8), [], rate=RATE)
+
+
+@pytest.fixture(scope="module")
+def symmetric(small: Precisions) -> bytes:
+    """int8 as a GPU has it."""
+    path, pictures = small.models.encoder_path, small.images
+    return at_precision(path, Precision.INT8, style=Int8Style.SYMMETRIC, pictures=pictures).SerializeToString()
+
+
+@pytest.fixture
+def durations_ms(runtime: RecordingOnnxRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that stands still except in calls: one on the GPU takes 1 ms, one on the CPU 10 ms."""
+    now_s, done = [0.0], runtime.done
+
+    def advance(what: str, *details: Any) -> None:
+        now_s[0] += {"run bound": 0.001, "run": 0.01}.get(what, 0.0)
+        done(what, *details)
+
+    monkeypatch.setattr(runtime, "done", advance)
+    monkeypatch.setattr(time, "perf_counter", lambda: now_s[0])
+
+
+@pytest.mark.usefixtures("durations_ms")
+def test_on_a_gpu_an_engine_is_timed_beside_fp32_and_fp16_there(
+    small: Precisions, symmetric: bytes, tmp_path: Path
+) -> None:
+    options = EngineOptions(backend="onnxruntime", device="gpu", precision=Precision.INT8, engines=tmp_path / "engines")
+    store, target = default_store(small.models, options.engines), Target("onnxruntime", Device(0))
+    key = encoder_key(small.models, Precision.INT8, target)
+    store.find_or_build(key, lambda: symmetric)
+    found = verify_engine(small.models, options, small.images[:8], rate=RATE)
+    assert (found.latency_ms, found.fp32_latency_ms) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert (found.fp32_device, found.fp16_latency_ms, found.is_faster) == ("gpu", None, False)
+    build_encoder(small.models, Precision.FP16, store, target=target)
+    found = verify_engine(small.models, options, small.images[:8], rate=RATE)
+    assert found.fp16_latency_ms == pytest.approx(1.0)
+    assert store.verification(key) == found

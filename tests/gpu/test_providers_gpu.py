@@ -54,7 +54,8 @@ def test_codes_are_those_of_the_cpu(load: Load, precision: Precision, caplog: py
 
 
 def test_from_other_threads(load: Load) -> None:
-    runner, wrong = load(Precision.FP32), []
+    runner = load(Precision.FP32)
+    wrong: list[np.ndarray] = []
     expected = [runner(picture[None]) for picture in pictures()[:4]]
 
     def use(number: int) -> None:

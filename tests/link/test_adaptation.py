@@ -21,6 +21,7 @@ from semlink.image import RGBImage
 from semlink.rates import parse_rate
 from semlink.receiver_report import ReceiverReport
 from semlink.transport import ReportPublisher, ReportSubscriber
+from tests.support.deadlines import wait_until
 from tests.support.link import RATE, answers, entries_of
 
 
@@ -147,12 +148,16 @@ class TestAdaptation:
         receiver = Receiver(Decoders.of(models, kb), kb)
         answers(load_transmitter_model(models, RATE, codec="nested"), RATE, receiver, pictures)
         with ReportPublisher("tcp://127.0.0.1:*") as publisher, ReportSubscriber(publisher.endpoint) as subscriber:
-            observation, end_s = None, time.monotonic() + 10.0
-            while observation is None and time.monotonic() < end_s:
+            reports: list[ReceiverReport] = []
+
+            def report_arrives() -> bool:
                 Reporter(publisher).report(receiver)  # a new one each time: none is held back as too early
-                time.sleep(0.01)
-                observation = subscriber.newest()
-        assert observation is not None
-        assert observation.knowledge_base == kb.fingerprint.hex()
-        (snr_db,) = observation.snr_db.values()
+                newest = subscriber.newest()
+                reports.extend([newest] if newest else [])
+                return newest is not None
+
+            wait_until(report_arrives)
+        (report,) = reports
+        assert report.knowledge_base == kb.fingerprint.hex()
+        (snr_db,) = report.snr_db.values()
         assert 10.0 < snr_db <= 30.0

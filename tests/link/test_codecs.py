@@ -16,6 +16,7 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
 from edge_tx.model import load_transmitter_model
+from engines.models.codecs import NestedCodec
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.image import RGBImage, preprocess
@@ -27,6 +28,7 @@ from tests.support.link import RATE, answers, model_of
 def nearest_projected(models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]) -> list[str]:
     """What is found without any channel: an entry's key is drawn to its label, an image's is not."""
     codec = models.codec("nested-labels")
+    assert isinstance(codec, NestedCodec)
     images = codec.load_projection_head().project_images(ImageEncoder(models).encode(list(pictures.values())))
     entries = (images @ kb.projected(codec.projection_fingerprint).T).argmax(axis=1)
     return [kb.record(int(entry)).source for entry in entries]
@@ -50,6 +52,7 @@ def test_each_code_is_detected_by_its_own_signals(
     high_snr_models: ModelSet, high_snr_kb: KnowledgeBase, pictures: dict[str, RGBImage]
 ) -> None:
     codec, features = high_snr_models.codec("nested"), ImageEncoder(high_snr_models).encode(list(pictures.values()))
+    assert isinstance(codec, NestedCodec)
     decoders = Decoders.of(high_snr_models, high_snr_kb, DecoderOptions(with_high_snr_code=True))
     codes = {False: codec.codebook, True: codec.codebook.for_high_snr()}
     searches = {

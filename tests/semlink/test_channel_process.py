@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +16,7 @@ from semlink.rates import parse_rate
 from semlink.sequence import MAX_STREAMS
 from semlink.transport import FrameReceiver, FrameSender
 from tests.support.deadlines import DEADLINE_S
+from tests.support.processes import RunningProcess, run_semlink, start_semlink
 
 RATE = parse_rate("1024")
 FINGERPRINT = bytes(range(16))
@@ -141,10 +137,10 @@ def test_fading_without_pilots_is_warned_of_once_a_stream(
         assert sum("--pilots" in text for text in caplog.messages) == 1
 
 
+@pytest.mark.process
 def test_a_channel_does_not_send_to_itself() -> None:
     endpoint = "tcp://127.0.0.1:5599"
-    command = [sys.executable, "-m", "semlink", "channel", "--listen", endpoint, "--connect", endpoint]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    done = run_semlink("channel", "--listen", endpoint, "--connect", endpoint)
     assert (done.returncode, done.stderr.strip().count("\n")) == (2, 0)
     assert "send to itself" in done.stderr
 
@@ -160,19 +156,15 @@ def test_two_channels_in_a_row_add_up() -> None:
     assert unpack(second[0]).sent_crc == unpack(data).sent_crc
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "semlink", "channel", "--listen", "tcp://127.0.0.1:*", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(*arguments: str) -> RunningProcess:
+    return start_semlink("channel", "--listen", "tcp://127.0.0.1:*", *arguments)
 
 
-def endpoint_of(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    found = re.search(r"listening on (tcp://\S+:\d+),", line)
-    assert found, line
-    return found[1]
+def endpoint_of(process: RunningProcess) -> str:
+    return process.read_endpoints()[0]
 
 
+@pytest.mark.process
 def test_process_forwards_a_stream_and_sums_up() -> None:
     with FrameReceiver("tcp://127.0.0.1:*") as receiver:
         connect = ("--connect", receiver.endpoint, "--snr-db", "20", "--until-end", "--json")
@@ -183,38 +175,35 @@ def test_process_forwards_a_stream_and_sums_up() -> None:
                 sender.send(b"foreign" * 20)
                 sender.send(pack(end_of_stream(1, 5, FINGERPRINT, RATE, 0)))
                 received = [receiver.receive(DEADLINE_S) for _ in range(6)]
-            output, errors = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0, errors
+            done = process.finish()
+    assert done.returncode == 0, done.stderr
     assert [unpack(data).sequence for data in received if data] == [0, 1, 2, 3, 4, 5]
-    summary = json.loads(output)
+    summary = json.loads(done.stdout)
     assert summary["frames_forwarded"] == 5
     assert summary["frames_rejected"] == {"foreign bytes": 1}
 
 
-def test_ctrl_c_ends_within_two_seconds_with_a_summary() -> None:
+@pytest.mark.process
+def test_ctrl_c_ends_with_a_summary() -> None:
     with start("--connect", "tcp://127.0.0.1:9", "--json") as process:
         endpoint_of(process)
-        start_s = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=DEADLINE_S)
-        assert time.monotonic() - start_s < DEADLINE_S
-    assert process.returncode == 0, errors
-    assert json.loads(output)["frames_forwarded"] == 0
+        done = process.interrupt()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["frames_forwarded"] == 0
 
 
-def test_ctrl_c_while_the_receiver_is_away_ends_within_two_seconds() -> None:
+@pytest.mark.process
+def test_ctrl_c_ends_a_send_to_a_receiver_that_is_away() -> None:
     with start("--connect", "tcp://127.0.0.1:9", "--json") as process, FrameSender(endpoint_of(process)) as sender:
         for sequence in range(3):
             sender.send(message(sequence))
-        time.sleep(0.3)  # the channel blocks in its send, which gives no sign
-        start_s = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=DEADLINE_S)
-        assert time.monotonic() - start_s < DEADLINE_S
+        process.until_blocked()
+        assert "Traceback" not in process.interrupt().stderr
 
 
+@pytest.mark.process
 def test_port_in_use_is_named() -> None:
     with FrameReceiver("tcp://127.0.0.1:*") as receiver, start("--listen", receiver.endpoint) as process:
-        _, errors = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 7
-    assert "another process has this port" in " ".join(errors.split())
+        done = process.finish()
+    assert done.returncode == 7
+    assert "another process has this port" in " ".join(done.stderr.split())

@@ -71,6 +71,6 @@ def test_a_channel_that_cannot_be_had_is_one_line(name: str, words: str) -> None
     ],
 )
 def test_what_a_users_channel_may_not_return_is_named(output: object, words: str) -> None:
-    broken = CustomChannel("broken", lambda symbols, snr_db, rng: output)  # type: ignore[arg-type,return-value]
+    broken = CustomChannel("broken", lambda symbols, snr_db, rng: output)  # type: ignore[return-value]
     with pytest.raises(ConfigError, match=f'channel "broken".*{words}'):
         apply_channel(np.ones(4, np.complex64), broken, snr_db=10.0, rng=np.random.default_rng(0))

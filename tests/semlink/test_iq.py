@@ -46,7 +46,10 @@ def table_of_full_scales() -> list[tuple[ChannelModel, float, float, float, floa
         document.read_text(encoding="utf-8"),
         re.MULTILINE,
     )
-    return [(ChannelModel(row[0]), *map(float, row[1:])) for row in rows]
+    return [
+        (ChannelModel(channel), float(snr_db), float(full_scale), float(clipping_rate), float(evm_db))
+        for channel, snr_db, full_scale, clipping_rate, evm_db in rows
+    ]
 
 
 class TestFormats:

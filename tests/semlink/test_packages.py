@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import semlink
 from semlink.packages import PACKAGES, foreign_packages, require_own_packages
+from tests.support.processes import run_python, run_semlink
+
+pytestmark = pytest.mark.process
 
 
 def make_foreign(folder: Path, name: str, *, distribution: str | None = None) -> None:
@@ -29,9 +30,7 @@ def make_foreign(folder: Path, name: str, *, distribution: str | None = None) ->
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    command = [sys.executable, "-m", "semlink", *arguments]
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    return run_semlink(*arguments, environment={"PYTHONPATH": str(folder)}, cwd=folder)
 
 
 def test_ours_are_ours() -> None:
@@ -59,9 +58,7 @@ def test_of_a_distribution(tmp_path: Path) -> None:
 @pytest.mark.parametrize("package", ["edge_tx", "edge_rx"])
 def test_at_import(tmp_path: Path, package: str) -> None:
     make_foreign(tmp_path, "engines")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-c", f"import {package}"]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_python("-c", f"import {package}", environment={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f'semlink.errors.PackageConflictError: the package "engines" at {tmp_path / "engines"} is')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -87,7 +87,7 @@ def write_image_graph(
     nodes += [helper.make_node("Reshape", [pixels, "flat"], ["vector"])]
     nodes += [helper.make_node("MatMul", ["vector", "weight"], ["raw"], domain=domain)]
     if unit_norm:
-        old = {"axes": [1]} if opset < 18 else {}
+        old: dict[str, Any] = {"axes": [1]} if opset < 18 else {}
         nodes += [helper.make_node("ReduceL2", ["raw"] if old else ["raw", "axis"], ["length"], keepdims=1, **old)]
         nodes += [helper.make_node("Div", ["raw", "length"], ["features"])]
     else:

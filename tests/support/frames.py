@@ -52,3 +52,16 @@ class FrameMaker:
 
     def end(self, num_frames: int) -> Frame:
         return end_of_stream(self.stream_id, num_frames, self.fingerprint, self.rate, 0)
+
+
+def frame_of(fingerprint: bytes, sent: Symbols, stream_id: int, sequence: int, *, num_pilots: int = 0) -> Frame:
+    """Frame of some symbols, behind pilots; for a codec that has no maker."""
+    return Frame(
+        stream_id=stream_id,
+        sequence=sequence,
+        capture_time_ns=1_700_000_000_000_000_000,
+        fingerprint=fingerprint,
+        rate=parse_rate(str(sent.size)),
+        codes=quantize(np.concatenate([pilot_symbols(num_pilots), sent])),
+        num_pilots=num_pilots,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -79,7 +80,7 @@ def make_model_set(
                 decoder=_save(_linear("latent", "query", to_latent.T), folder / f"codec-{num_symbols}.decoder.onnx"),
             )
         )
-    made = {"licence": "CC0-1.0", "training_data": "none: random numbers"}
+    made: dict[str, Any] = {"licence": "CC0-1.0", "training_data": "none: random numbers"}
     codecs: list[CodecEntry] = [PerRateCodecEntry(name=f"{name}-codec", rates=entries, **made)] if entries else []
     if nested:
         codebook = _save_bytes(
@@ -117,7 +118,7 @@ def make_codebook(
 
 
 def _keyed_codec(
-    folder: Path, feature_dim: int, categories: tuple[str, ...], rng: np.random.Generator, made: dict[str, str]
+    folder: Path, feature_dim: int, categories: tuple[str, ...], rng: np.random.Generator, made: dict[str, Any]
 ) -> NestedCodecEntry:
     projection_dim = feature_dim
     network = _linear("features", "key", _orthogonal(feature_dim, projection_dim, rng))
@@ -173,7 +174,7 @@ def _convolutional_encoder(size_px: int, feature_dim: int, rng: np.random.Genera
         "filters_2": (rng.standard_normal((16, 8, 3, 3)) / 72**0.5).astype(np.float32),
         "weight": (rng.standard_normal((num_reals, feature_dim)) / num_reals**0.5).astype(np.float32),
     }
-    halve = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    halve: dict[str, Any] = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
     nodes = [
         helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["pixels"], ["channels"], perm=[0, 3, 1, 2]),
@@ -205,11 +206,11 @@ def _image_encoder(
 
 def _linear(takes: str, gives: str, weight: np.ndarray) -> onnx.ModelProto:
     nodes = [helper.make_node("MatMul", [takes, "weight"], [gives])]
-    tensors = [
+    inputs, outputs = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", dim])
         for name, dim in zip((takes, gives), weight.shape, strict=True)
-    ]
-    return _model(f"{takes}_to_{gives}", nodes, *tensors, {"weight": np.ascontiguousarray(weight)})
+    )
+    return _model(f"{takes}_to_{gives}", nodes, inputs, outputs, {"weight": np.ascontiguousarray(weight)})
 
 
 def _model(

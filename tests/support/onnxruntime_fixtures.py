@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,20 @@ def store_fixture(tmp_path: Path) -> EngineStore:
     return EngineStore(tmp_path / "engines")
 
 
-@pytest.fixture(name="make", params=[CUDA, TENSORRT])
-def make_fixture(request: pytest.FixtureRequest, store: EngineStore) -> Callable[..., Any]:
-    """Either runner."""
+@dataclass(frozen=True)
+class MakeRunner:
+    """Makes runners of one provider, for a graph and settings."""
 
-    def made(graph: bytes = GRAPH, **settings: Any) -> GraphRunner:
-        if request.param == CUDA:
+    provider: str
+    store: EngineStore
+
+    def __call__(self, graph: bytes = GRAPH, **settings: Any) -> GraphRunner:
+        if self.provider == CUDA:
             return CudaProviderRunner(graph, **settings)
-        return TensorRtProviderRunner(graph, store=store, **settings)
+        return TensorRtProviderRunner(graph, store=self.store, **settings)
 
-    made.provider = request.param
-    return made
+
+@pytest.fixture(name="make", params=[CUDA, TENSORRT])
+def make_fixture(request: pytest.FixtureRequest, store: EngineStore) -> MakeRunner:
+    """Either runner."""
+    return MakeRunner(request.param, store)

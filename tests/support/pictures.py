@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from semlink.image import RGBImage
 
 
 def smooth_pictures(num_images: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -32,3 +35,31 @@ def truncate(*paths: Path) -> None:
     """Cut the last 200 bytes off files."""
     for path in paths:
         path.write_bytes(path.read_bytes()[:-200])
+
+
+def noise(height: int, width: int, seed: int = 0) -> RGBImage:
+    """Random pixels: (height, width, 3) uint8."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def scene(height: int, width: int) -> RGBImage:
+    """Something with the spectrum of a photograph: soft shapes, edges, a little grain."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    waves = [np.sin(2 * np.pi * (f * x + g * y) + p) / (1 + f + g) for f, g, p in rng.uniform(0, 8, (6, 3))]
+    soft = np.stack([waves[0] + waves[c + 1] + waves[c + 3] for c in range(3)], axis=-1)
+    edges = 40.0 * ((x - 0.5) ** 2 + (y - 0.3) ** 2 < 0.04)[..., None]
+    return np.clip(128 + 60 * soft + edges + rng.normal(0, 2, soft.shape), 0, 255).astype(np.uint8)
+
+
+def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
+    """A picture as the bytes of a file."""
+    file = io.BytesIO()
+    picture.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def largest_difference(image: RGBImage, other: RGBImage) -> int:
+    """Of any two pixels at one place, in any channel."""
+    assert image.shape == other.shape
+    return int(np.abs(image.astype(np.int16) - other.astype(np.int16)).max())

@@ -61,7 +61,10 @@ class RecordingFaiss:
                     return super().search(self._rounded(queries), count)
 
         class Trained(OnCpu):
-            """One that is made empty, and told how to search."""
+            """One that is made empty, with settings of its search."""
+
+            nprobe: int
+            cp: Any
 
             def train(self, vectors: np.ndarray) -> None:
                 recorder.calls.append(("train", vectors.shape))

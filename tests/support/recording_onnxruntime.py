@@ -46,7 +46,7 @@ class RecordingOnnxRuntime:
         leaves_to_cpu: Collection[str] = (),
     ) -> None:
         self.calls: list[tuple[Any, ...]] = []
-        self.fails: dict[str, Exception] = {}
+        self.fails: dict[str, BaseException] = {}
         self.keeps: bytes | None = None
         self.leaves_to_cuda: Collection[str] = ()
         self.loads, self.leaves_to_cpu = loads, leaves_to_cpu

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tests.support.vectors import unit
@@ -29,13 +31,13 @@ def eight_categories(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray
     return unit(features), kinds
 
 
-def clustered_retrieval(num_images: int = 300, **options: float) -> NoiselessRetrieval:
+def clustered_retrieval(num_images: int = 300, **options: Any) -> NoiselessRetrieval:
     """As many clustered images to send as there are entries, retrieved almost without error."""
     (sent, sent_labels), (kept, kept_labels) = (clustered(num_images, seed=seed, **options) for seed in (1, 2))
     return NoiselessRetrieval.of(sent, sent_labels.astype(str), kept, kept_labels.astype(str))
 
 
-def clustered_training_data(num_images: int, *, num_classes: int = 10, **options: float) -> TrainingFeatures:
+def clustered_training_data(num_images: int, *, num_classes: int = 10, **options: Any) -> TrainingFeatures:
     """A training set of clustered images."""
     features, labels = clustered(num_images, num_classes=num_classes, seed=3, **options)
     return TrainingFeatures(features, labels, "clusters", "clusters", tuple(map(str, range(num_classes))))

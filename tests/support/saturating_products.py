@@ -40,7 +40,8 @@ def run(model: onnx.ModelProto, image: Array, products: Products) -> Array:
     emulated.CopyFrom(model)
     _take_integers(emulated)
     evaluator = ReferenceEvaluator(emulated, new_ops=_layers(products))
-    return np.asarray(evaluator.run(None, {model.graph.input[0].name: image})[0])
+    (output,) = evaluator.run(None, {model.graph.input[0].name: image})
+    return np.asarray(output)
 
 
 def sum_of_products(activations: Array, weights: Array, products: Products) -> Array:

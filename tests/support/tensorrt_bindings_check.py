@@ -44,12 +44,12 @@ def callbacks(trt: ModuleType) -> dict[str, Any]:
     log.log(trt.ILogger.VERBOSE, "never mind")
     observation: list[tuple[str, float]] = []
 
-    def report(phase: str, fraction: float) -> None:
+    def on_progress(phase: str, fraction: float) -> None:
         observation.append((phase, fraction))
         if fraction == 1.0:
             raise KeyboardInterrupt
 
-    monitor = progress_monitor(trt, report)
+    monitor = progress_monitor(trt, on_progress)
     assert isinstance(log, trt.ILogger)
     assert isinstance(monitor, trt.IProgressMonitor)
     monitor.phase_start("Building", None, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from engines.backends.cuda import HostBuffer
 from semlink.errors import EngineError
 
 ENGINE = b"an engine"
+
+
+def no_library(name: str) -> NoReturn:
+    """Stand in for `ctypes.CDLL` on a machine without the library."""
+    raise OSError(f"{name}: cannot open shared object file")
 
 
 class FakeLibrary:
@@ -119,7 +124,8 @@ class FakeDevice:
 
     def capture(self, stream: int, work: Callable[[], None]) -> int:
         self.said("capture")
-        self.recording = recording = []
+        recording: list[Callable[[], None]] = []
+        self.recording = recording
         try:
             work()
         finally:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,32 +22,28 @@ from typer.testing import CliRunner
 from engines.models.model_set import ModelSet
 from semlink.errors import SemlinkError
 from semlink.rates import parse_rate
-from tests.support.deadlines import DEADLINE_S
+from tests.support.deadlines import wait_until
+from tests.support.processes import RunningProcess, start_semlink
 from trainer.command import app
 
 
-def start(cache: Path, *arguments: object) -> subprocess.Popen[str]:
-    return start_command(cache, "train", "codec", *arguments)
+def start(cache: Path, *arguments: object) -> RunningProcess:
+    return start_semlink(*arguments, environment={"SEMLINK_CACHE": str(cache)}, own_session=True)
 
 
-def start_command(cache: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "semlink", *map(str, arguments)]
-    environment = {**os.environ, "SEMLINK_CACHE": str(cache)}
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+def words_of(done: subprocess.CompletedProcess[str]) -> str:
+    """What it wrote to standard error, on one line."""
+    return " ".join(done.stderr.split())
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    _, errors = process.communicate(timeout=DEADLINE_S)
-    return " ".join(errors.split())
-
-
+@pytest.mark.process
 def test_model_set_is_trained_and_loads(model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine"
     settings = ("--codec", "kbsc", "--rate", "16,64", "--epochs", 2, "--jobs", 2)
     source = ("--data", pictures_to_learn, "--model-set", model_set.folder)
-    with start(tmp_path / "cache", *source, *settings, "--out", out) as process:
-        errors = finish(process)
-    assert process.returncode == 0, errors
+    with start(tmp_path / "cache", "train", "codec", *source, *settings, "--out", out) as process:
+        done = process.finish()
+    assert done.returncode == 0, done.stderr
     trained = ModelSet(out)
     assert [rate.num_symbols for rate in trained.codec().rates] == [16, 64]
     assert trained.encoder_fingerprint == model_set.encoder_fingerprint
@@ -59,15 +54,16 @@ def test_model_set_is_trained_and_loads(model_set: ModelSet, pictures_to_learn: 
     assert trained.codec().fingerprint(parse_rate("16")) != model_set.codec().fingerprint(parse_rate("16"))
 
 
-MANY_RATES = "16,32,64,128,256,512,1024"
+MANY_RATES = "64,128,256,512,1024"
 
 
-def start_long(cache: Path, model_set: ModelSet, pictures: Path, out: Path) -> subprocess.Popen[str]:
+def start_long(cache: Path, model_set: ModelSet, pictures: Path, out: Path) -> RunningProcess:
     source = ("--data", pictures, "--model-set", model_set.folder, "--out", out)
-    return start(cache, *source, "--codec", "kbsc", "--rate", MANY_RATES, "--epochs", 6, "--jobs", 2)
+    settings = ("--codec", "kbsc", "--rate", MANY_RATES, "--epochs", 6, "--jobs", 2)
+    return start(cache, "train", "codec", *source, *settings)
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
+def workers_of(process: RunningProcess) -> list[int]:
     """The training processes of a command, once they have been asked to start."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     numbers = []
@@ -78,96 +74,86 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return numbers
 
 
-def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    end_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert process.poll() is None
-        assert time.monotonic() < end_s
-        time.sleep(0.01)
+def wait_for_its_children(process: RunningProcess) -> None:
+    """Wait until every process of the command's own session is gone, perhaps a moment after the command itself."""
 
-
-def assert_nobody_is_left(process: subprocess.Popen[str]) -> None:
-    """Every process of the command's own session is gone, perhaps a moment after the command itself."""
-    end_s = time.monotonic() + 2.0
-    with contextlib.suppress(ProcessLookupError):
-        while True:
+    def are_gone() -> bool:
+        try:
             os.killpg(process.pid, 0)
-            assert time.monotonic() < end_s
-            time.sleep(0.01)
+        except ProcessLookupError:
+            return True
+        return False
+
+    wait_until(are_gone)
 
 
-def interrupt(process: subprocess.Popen[str]) -> tuple[float, str]:
-    """Press Ctrl-C, which every process of a terminal gets; how long it took [s], and what was said."""
-    pressed_s = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)
-    errors = finish(process)
-    took_s = time.monotonic() - pressed_s
-    assert_nobody_is_left(process)
-    return took_s, errors
-
-
-@pytest.mark.parametrize("moment", ["workers start", "workers train"])
-def test_ctrl_c_ends_at_once_and_the_next_start_goes_on(
-    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, moment: str
+@pytest.mark.process
+def test_ctrl_c_ends_it_and_the_next_start_goes_on(
+    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path
 ) -> None:
+    """Once while its workers start, and once while they train."""
     cache, out = tmp_path / "cache", tmp_path / "out"
+    moments: list[Callable[[RunningProcess], object]] = [workers_of, lambda _: any(cache.glob("runs/*/checkpoint.pt"))]
+    for is_the_moment in moments:
+        with start_long(cache, model_set, pictures_to_learn, out) as process:
+            process.until(functools.partial(is_the_moment, process))
+            interrupted = process.interrupt()
+            wait_for_its_children(process)
+        assert interrupted.returncode == 130, interrupted.stderr
+        assert "Traceback" not in interrupted.stderr
+        assert not (out / "manifest.json").exists()
     with start_long(cache, model_set, pictures_to_learn, out) as process:
-        started = moment == "workers start"
-        until(lambda: workers_of(process) if started else any(cache.glob("runs/*/checkpoint.pt")), process)
-        took_s, errors = interrupt(process)
-    assert process.returncode == 130, errors
-    assert took_s < DEADLINE_S
-    assert "Traceback" not in errors
-    assert not (out / "manifest.json").exists()
-    with start_long(cache, model_set, pictures_to_learn, out) as process:
-        errors = finish(process)
-    assert process.returncode == 0, errors
+        done = process.finish()
+    assert done.returncode == 0, done.stderr
     for log in cache.glob("runs/*/train.log"):
         epochs = re.findall(r"epoch (\d+) validation", log.read_text())
         # An epoch may have been validated and not yet kept.
         assert len(epochs) - len(set(epochs)) <= 1, log.read_text()
 
 
+@pytest.mark.process
 def test_ctrl_c_ends_an_evaluation_that_trains(model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path) -> None:
     cache, out = tmp_path / "cache", tmp_path / "out.json"
     source = ("--data", pictures_to_learn, "--model-set", model_set.folder, "--weights", "trained", "--out", out)
     grid = ("--codec", "kbsc,kbsc-reference", "--rate", "64,128", "--snr-db=0", "--num-seeds", 1, "--jobs", 2)
-    with start_command(cache, "evaluate", *source, *grid) as process:
-        until(lambda: any(cache.glob("runs/*/checkpoint.pt")), process)
-        took_s, errors = interrupt(process)
-    assert process.returncode == 130, errors
-    assert took_s < DEADLINE_S
+    with start(cache, "evaluate", *source, *grid) as process:
+        process.until(lambda: any(cache.glob("runs/*/checkpoint.pt")))
+        interrupted = process.interrupt()
+        wait_for_its_children(process)
+    assert interrupted.returncode == 130, interrupted.stderr
     assert not out.exists()
 
 
+@pytest.mark.process
 def test_full_disk_is_named(model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     cache = tmp_path / "cache"
     with start_long(cache, model_set, pictures_to_learn, tmp_path / "out") as process:
-        until(lambda: any(cache.glob("runs/*/lock")), process)
+        process.until(lambda: any(cache.glob("runs/*/lock")))
         for lock in cache.glob("runs/*/lock"):
             part = lock.with_name("checkpoint.pt.part")
             part.unlink(missing_ok=True)
             part.symlink_to("/dev/full")
-        errors = finish(process)
-    assert process.returncode == 8, errors
-    assert "No space left" in errors
-    assert "Traceback" not in errors
-    assert_nobody_is_left(process)
+        done = process.finish()
+        wait_for_its_children(process)
+    assert done.returncode == 8, done.stderr
+    assert "No space left" in words_of(done)
+    assert "Traceback" not in done.stderr
 
 
+@pytest.mark.process
 def test_killed_worker_is_named_and_ends_the_others(
     model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
     with start_long(cache, model_set, pictures_to_learn, tmp_path / "out") as process:
-        until(lambda: any(cache.glob("runs/*/checkpoint.pt")), process)
+        process.until(lambda: any(cache.glob("runs/*/checkpoint.pt")))
         os.kill(workers_of(process)[0], signal.SIGKILL)
-        errors = finish(process)
-    assert process.returncode == 5, errors
-    assert "a training process was killed" in errors
-    assert_nobody_is_left(process)
+        done = process.finish()
+        wait_for_its_children(process)
+    assert done.returncode == 5, done.stderr
+    assert "a training process was killed" in words_of(done)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from engines.models.image_encoder import Features
 from semlink.cache import cache_folder
 from semlink.errors import ConfigError, DatasetError
 from semlink.image import RGBImage
+from tests.support.deadlines import DEADLINE_S
 from trainer.datasets import ImageList
 from trainer.features import cached_features
 
@@ -87,12 +88,16 @@ def test_interrupted_and_resumed(tmp_path: Path, images: ImageList, expected: Fe
     assert encoder.num_encoded == NUM_IMAGES - 160
 
 
+@pytest.mark.process
 def test_killed_and_resumed(tmp_path: Path, images: ImageList, expected: Features) -> None:
     process = multiprocessing.get_context("spawn").Process(
-        target=cached_features, args=(images, MeanColour(die_after=208, hard=True)), kwargs={"cache": tmp_path}
+        target=cached_features,
+        args=(images, MeanColour(die_after=208, hard=True)),
+        kwargs={"cache": tmp_path},
+        daemon=True,  # ends with the tests, whatever fails
     )
     process.start()
-    process.join(60)
+    process.join(DEADLINE_S)
     assert process.exitcode == -signal.SIGKILL
     encoder = MeanColour()
     np.testing.assert_array_equal(cached_features(images, encoder, cache=tmp_path), expected)

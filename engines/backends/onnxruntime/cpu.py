@@ -33,6 +33,11 @@ class OnnxRuntimeRunner:
         self.input, self.output = self._session.input, self._session.output
         self.description = f"onnxruntime {onnxruntime.__version__}, CPU, {precision}, {num_threads} thread(s)"
 
+    @staticmethod
+    def require() -> str:
+        """Version of the backend, which every installation has; see `engines.backends.runner.require_backend`."""
+        return str(onnxruntime.__version__)
+
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`."""
         check_input(self.input, tensor, graph=self._session.name)

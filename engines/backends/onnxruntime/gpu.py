@@ -25,7 +25,7 @@ from engines.backends.onnxruntime.providers import (
     tensorrt_version,
 )
 from engines.backends.onnxruntime.session import OnnxRuntimeSession, onnxruntime
-from engines.backends.runner import Graph, Report, TensorSpec, check_input
+from engines.backends.runner import BuildProgress, Graph, TensorSpec, check_input
 from engines.backends.tensorrt.builder import WORKSPACE_BYTES
 from engines.backends.tensorrt.graph import ready_for_tensorrt
 from engines.onnx_model import load_onnx
@@ -74,6 +74,12 @@ class CudaProviderRunner:
         has_one_size = all(axis is not None for spec in (self.input, self.output) for axis in spec.shape[1:])
         self._one_image = _OneImage(self._session, device_index) if has_one_size else None
 
+    @staticmethod
+    def require(device_index: int) -> str:
+        """Version of the backend; see `engines.backends.runner.require_backend`."""
+        require_provider(CUDA, device_index)
+        return str(onnxruntime.__version__)
+
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`; the result is the caller's own."""
         check_input(self.input, tensor, graph=self._session.name)
@@ -92,7 +98,7 @@ class TensorRtProviderRunner:
     graph : ONNX file or serialised model
     num_threads, precision, device_index : see `CudaProviderRunner`
     store : store of the provider's engines; `engines` in the cache if None
-    report : callback at the start and the end of a build; ONNX Runtime reports nothing between
+    on_progress : callback at the start and the end of a build; ONNX Runtime reports nothing between
     rebuild : build the engine even if the store has it
 
     Raises
@@ -109,7 +115,7 @@ class TensorRtProviderRunner:
         precision: str = "fp32",
         device_index: int = 0,
         store: EngineStore | None = None,
-        report: Report | None = None,
+        on_progress: BuildProgress | None = None,
         rebuild: bool = False,
     ) -> None:
         gpu = require_provider(TENSORRT, device_index)
@@ -119,7 +125,7 @@ class TensorRtProviderRunner:
         key = EngineKey(
             graph_sha256=hashlib.sha256(content).hexdigest(),
             backend="onnxruntime-tensorrt",
-            version=f"{onnxruntime.__version__}, TensorRT {tensorrt_version()}",
+            version=_tensorrt_provider_version(),
             device=gpu,
             precision=precision,
         )
@@ -128,8 +134,8 @@ class TensorRtProviderRunner:
                 tensorrt_provider(device_index, folder.path, workspace_bytes=WORKSPACE_BYTES),
                 cuda_provider(device_index),
             ]
-            report = _no_report if folder.is_whole or report is None else report
-            report(_BUILD, 0.0)
+            on_progress = _ignore_progress if folder.is_whole or on_progress is None else on_progress
+            on_progress(_BUILD, 0.0)
             with quiet_log():
                 # With every size known the engine is built here, once, and not by the first image.
                 self._session = OnnxRuntimeSession(
@@ -138,13 +144,19 @@ class TensorRtProviderRunner:
             assigned = require_assignment(self._session, TENSORRT)
             self.input, self.output = (_of_one_image(spec) for spec in (self._session.input, self._session.output))
             self._one_image = _OneImage(self._session, device_index)
-            report(_BUILD, 1.0)
+            on_progress(_BUILD, 1.0)
         self.description = _description(TENSORRT, gpu, device_index, precision, assigned)
         if precision == "fp32" and os.environ.get(_TF32) != "0":
             _log.warning(
                 "fp32 in %s may be computed in TF32, of ten bits; %s=0 in the environment forbids it", TENSORRT, _TF32
             )
             self.description += ", TF32 allowed"
+
+    @staticmethod
+    def require(device_index: int) -> str:
+        """Version of the backend; see `engines.backends.runner.require_backend`."""
+        require_provider(TENSORRT, device_index)
+        return _tensorrt_provider_version()
 
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`; the result is the caller's own."""
@@ -182,7 +194,11 @@ class _OneImage:
             return result
 
 
-def _no_report(phase: str, share: float) -> None:
+def _tensorrt_provider_version() -> str:
+    return f"{onnxruntime.__version__}, TensorRT {tensorrt_version()}"
+
+
+def _ignore_progress(phase: str, share: float) -> None:
     pass
 
 

@@ -19,7 +19,7 @@ from semlink.errors import EngineError
 __all__ = ["CPU_PROVIDER", "SILENT", "WARNINGS", "OnnxRuntimeSession", "Provider", "onnxruntime"]
 
 Provider: TypeAlias = str | tuple[str, Mapping[str, str]]
-"""Its name, or its name and options."""
+"""Name of an execution provider, or its name and its options."""
 
 CPU_PROVIDER = "CPUExecutionProvider"
 

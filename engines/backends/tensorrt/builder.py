@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from engines.backends.cuda_driver import probe_driver
-from engines.backends.runner import Report
+from engines.backends.runner import BuildProgress
 from engines.backends.tensorrt.graph import ready_for_tensorrt
 from semlink.errors import EngineError, MissingDependencyError
 from semlink.files import replaced_file
@@ -89,7 +89,7 @@ def build_engine(
     graph: bytes,
     *,
     timing_cache: Path | None = None,
-    report: Report | None = None,
+    on_progress: BuildProgress | None = None,
     workspace_bytes: int = WORKSPACE_BYTES,
     tensorrt: ModuleType | None = None,
 ) -> bytes:
@@ -99,7 +99,7 @@ def build_engine(
     ----------
     graph : serialised ONNX model of one input and one output; free axes become 1
     timing_cache : file with the timings of earlier builds, which makes this one faster; updated by it
-    report : callback for the build's progress
+    on_progress : callback for the build's progress
     workspace_bytes : GPU memory that a layer may use while it runs
     tensorrt : the library, if it is loaded already
 
@@ -134,7 +134,7 @@ def build_engine(
     # On by default, it rounds the factors of fp32 products to ten bits; fp16 is the user's choice to make.
     config.clear_flag(trt.BuilderFlag.TF32)
     config.add_optimization_profile(_one_image_profile(builder, network))
-    monitor = progress_monitor(trt, report) if report else None
+    monitor = progress_monitor(trt, on_progress) if on_progress else None
     if monitor:
         config.progress_monitor = monitor
     measured = _use_timing_cache(config, timing_cache) if timing_cache else None
@@ -192,11 +192,11 @@ def _keep_timing_cache(cache: Any, path: Path) -> None:
         _log.warning("%s: cannot be written (%s); the next build measures again", path, error.strerror)
 
 
-def progress_monitor(trt: ModuleType, report: Report) -> Any:
-    """A progress monitor that calls `report`; its `interruption` holds the exception that `report` raised, if any."""
+def progress_monitor(trt: ModuleType, on_progress: BuildProgress) -> Any:
+    """Make a progress monitor that calls `on_progress`; its `interruption` holds the exception that the call raised."""
 
     class Progress(trt.IProgressMonitor):  # type: ignore[misc,name-defined]  # a module without type hints
-        """Calls `report`. An exception in it, Ctrl-C too, ends the build; none may propagate through TensorRT."""
+        """Calls `on_progress`. An exception in it, Ctrl-C too, ends the build; none may propagate through TensorRT."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -205,20 +205,20 @@ def progress_monitor(trt: ModuleType, report: Report) -> Any:
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self._num_steps[phase_name] = num_steps
-            self._report(phase_name, 0.0)
+            self._notify(phase_name, 0.0)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             # An interrupted build may end in a step of a phase that never started.
-            self._report(phase_name, (step + 1) / max(1, self._num_steps.get(phase_name, 1)))
+            self._notify(phase_name, (step + 1) / max(1, self._num_steps.get(phase_name, 1)))
             return self.interruption is None
 
         def phase_finish(self, phase_name: str) -> None:
-            self._report(phase_name, 1.0)
+            self._notify(phase_name, 1.0)
 
-        def _report(self, phase: str, fraction: float) -> None:
+        def _notify(self, phase: str, fraction: float) -> None:
             if self.interruption is None:
                 try:
-                    report(phase, min(1.0, fraction))
+                    on_progress(phase, min(1.0, fraction))
                 except BaseException as error:  # noqa: BLE001
                     self.interruption = error
 

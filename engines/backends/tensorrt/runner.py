@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.backends.cuda import CudaDevice, PyCudaDevice
-from engines.backends.runner import DeviceView, Graph, Report, check_input
+from engines.backends.cuda_driver import require_gpu
+from engines.backends.runner import BuildProgress, DeviceView, Graph, check_input
 from engines.backends.tensorrt.builder import BUILDING, build_engine, load_tensorrt
 from engines.backends.tensorrt.session import TensorRtSession
 from engines.store import EngineKey, EngineStore
@@ -52,7 +53,7 @@ class TensorRtRunner(Closing):
     cuda : an opened device in place of `device_index`; the runner owns it from here on
     use_cuda_graph : False enqueues the engine in each call instead, for comparison
     stays_on_device : leave the output on the device, for `on_device`; such a runner is not called
-    report : callback for a build's progress
+    on_progress : callback for a build's progress
     rebuild : build the engine even if the store has it
 
     Raises
@@ -74,7 +75,7 @@ class TensorRtRunner(Closing):
         cuda: CudaDevice | None = None,
         use_cuda_graph: bool = True,
         stays_on_device: bool = False,
-        report: Report | None = None,
+        on_progress: BuildProgress | None = None,
         rebuild: bool = False,
     ) -> None:
         self._name = graph.name if isinstance(graph, Path) else "composed graph"
@@ -94,7 +95,9 @@ class TensorRtRunner(Closing):
             *(hashlib.sha256(content).hexdigest(), "tensorrt", str(trt.__version__), self._device.name, precision),
             options=f"building {BUILDING}",
         )
-        engines = _Engines(content, key, trt, store or EngineStore(cache_folder("engines")), report, rebuild=rebuild)
+        engines = _Engines(
+            content, key, trt, store or EngineStore(cache_folder("engines")), on_progress, rebuild=rebuild
+        )
         try:
             with self._on_device():
                 engines.load_into(self._session)
@@ -112,6 +115,13 @@ class TensorRtRunner(Closing):
             f"tensorrt {trt.__version__}, {self._device.name}, {precision},"
             f" {'CUDA graph' if use_cuda_graph else 'no CUDA graph'}"
         )
+
+    @staticmethod
+    def require(device_index: int) -> str:
+        """Version of the backend; see `engines.backends.runner.require_backend`."""
+        require_gpu(device_index)
+        trt = load_tensorrt()
+        return str(trt.__version__)
 
     def __call__(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run the graph once on a tensor that fits `input`; the result is the caller's own."""
@@ -171,12 +181,12 @@ class _Engines:
         key: EngineKey,
         trt: ModuleType,
         store: EngineStore,
-        report: Report | None,
+        on_progress: BuildProgress | None,
         *,
         rebuild: bool,
     ) -> None:
         self._graph, self._key, self._trt, self._store = graph, key, trt, store
-        self._report, self._rebuild = report, rebuild
+        self._on_progress, self._rebuild = on_progress, rebuild
 
     def load_into(self, session: TensorRtSession) -> None:
         """Deserialize the engine; one that TensorRT refuses is rebuilt, once."""
@@ -192,4 +202,4 @@ class _Engines:
         _log.warning("building an engine for %s, once; this can take minutes", self._key.device)
         name = re.sub(r"\W+", "-", f"tensorrt-{self._key.version}-{self._key.device}")
         timing_cache = self._store.folder / f"{name}.timing"
-        return build_engine(self._graph, timing_cache=timing_cache, report=self._report, tensorrt=self._trt)
+        return build_engine(self._graph, timing_cache=timing_cache, on_progress=self._on_progress, tensorrt=self._trt)

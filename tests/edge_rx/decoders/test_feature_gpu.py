@@ -24,7 +24,7 @@ from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
 from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
-from engines.backends.runner import DeviceView, Report
+from engines.backends.runner import BuildProgress, DeviceView
 from engines.models.model_set import ModelSet
 from engines.store import EngineStore
 from semlink.errors import ConfigError, EngineError
@@ -46,14 +46,21 @@ class StandIn:
     folders: ClassVar[list[Path]] = []
 
     def __init__(
-        self, graph: bytes, *, store: EngineStore, device_index: int, stays_on_device: bool, report: Report | None
+        self,
+        graph: bytes,
+        *,
+        store: EngineStore,
+        device_index: int,
+        stays_on_device: bool,
+        on_progress: BuildProgress | None,
     ) -> None:
         assert stays_on_device
         assert device_index == 0, "the GPU that searches"
         StandIn.folders.append(store.folder)
         self._runner = OnnxRuntimeRunner(graph)
         self.input = self._runner.input
-        self._given = np.empty((BATCH, *self._runner.output.shape[1:]), np.float32)
+        shape: Any = (BATCH, *self._runner.output.shape[1:])
+        self._given = np.empty(shape, np.float32)
         self.calls = 0
 
     def on_device(self, tensor: np.ndarray) -> DeviceView:
@@ -63,16 +70,16 @@ class StandIn:
 
 
 @pytest.fixture
-def make_receiver(
+def make_decoders(
     monkeypatch: pytest.MonkeyPatch, model_set: ModelSet, built_kb: Path
-) -> Iterator[Callable[..., tuple[Receiver, RecordingFaiss]]]:
+) -> Iterator[Callable[..., tuple[Decoders, KnowledgeBase, RecordingFaiss]]]:
     monkeypatch.setattr("engines.backends.tensorrt.runner.TensorRtRunner", StandIn)
 
     def make(
         precision: SearchPrecision = SearchPrecision.FP32,
         kind: SearchIndex = SearchIndex.FLAT,
         engines: Path | None = None,
-    ) -> tuple[Receiver, RecordingFaiss]:
+    ) -> tuple[Decoders, KnowledgeBase, RecordingFaiss]:
         recording = RecordingFaiss()
         gpu = GpuSearch(recording, precision)
         opened = KnowledgeBase.open(built_kb, model_set.encoder_fingerprint, gpu=gpu, search_index=kind)
@@ -80,10 +87,21 @@ def make_receiver(
         decoders = Decoders.of(
             model_set, knowledge_base, DecoderOptions(backend="tensorrt", gpu=gpu, batch_size=BATCH, engines=engines)
         )
-        return Receiver(decoders, knowledge_base), recording
+        return decoders, knowledge_base, recording
 
     with contextlib.ExitStack() as stack:
         yield make
+
+
+@pytest.fixture
+def make_receiver(
+    make_decoders: Callable[..., tuple[Decoders, KnowledgeBase, RecordingFaiss]],
+) -> Callable[..., tuple[Receiver, RecordingFaiss]]:
+    def make(*arguments: Any, **options: Any) -> tuple[Receiver, RecordingFaiss]:
+        decoders, knowledge_base, recording = make_decoders(*arguments, **options)
+        return Receiver(decoders, knowledge_base), recording
+
+    return make
 
 
 def compared_fields(match: Match) -> tuple[object, ...]:
@@ -138,10 +156,10 @@ def test_a_batch_smaller_than_the_engines(
 
 
 def test_a_batch_larger_than_the_engines(
-    make_receiver: Callable[..., tuple[Receiver, RecordingFaiss]], maker: FrameMaker
+    make_decoders: Callable[..., tuple[Decoders, KnowledgeBase, RecordingFaiss]], maker: FrameMaker
 ) -> None:
-    on_gpu, _ = make_receiver()
-    decoder = on_gpu._decoders.decoder(maker.fingerprint)
+    decoders, _, _ = make_decoders()
+    decoder = decoders.decoder(maker.fingerprint)
     assert isinstance(decoder, GpuDecoder)
     observation = decoder.equalize(np.ones(64, np.complex64), num_pilots=0, noise=NoiseEstimator())
     with pytest.raises(EngineError, match="the engine decodes 4 frames together, got 5"):

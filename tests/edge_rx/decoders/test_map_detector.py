@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -71,7 +73,7 @@ def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) ->
     priors = SignalPriors(codeword_prior=0.6, entries_per_cell=1, sharpness=30.0, agreement=0.8)
     rng = np.random.default_rng(3)
     observation = apply_channel(symbols_of(codebook, entries[:1], rate), ChannelModel.AWGN, snr_db=3.0, rng=rng).symbols
-    signals = {}
+    signals: dict[object, tuple[np.ndarray, float]] = {}
     directions = codebook.directions(entries)
     analog = codebook.analog(directions)
     for entry in range(ENTRIES):
@@ -218,8 +220,11 @@ def test_a_gpu_answers_as_the_cpu_does(
             symbols_of(codebook, entries, rate), ChannelModel.AWGN, snr_db=snr_db, rng=np.random.default_rng(4)
         ).symbols
         variances = np.full(len(observation), noise_variance(snr_db))
-        on_cpu = MapDetector.of_rates(templates, [rate])[rate], CodewordSearch(b"kb", ENTRIES, rate)
-        on_gpu = MapDetector.of_rates(templates, [rate], gpu=gpu)[rate], CodewordSearch(b"kb", ENTRIES, rate, gpu=gpu)
+        on_cpu: tuple[Any, ...] = MapDetector.of_rates(templates, [rate])[rate], CodewordSearch(b"kb", ENTRIES, rate)
+        on_gpu: tuple[Any, ...] = (
+            MapDetector.of_rates(templates, [rate], gpu=gpu)[rate],
+            CodewordSearch(b"kb", ENTRIES, rate, gpu=gpu),
+        )
         for cpu, other in zip(on_cpu, on_gpu, strict=True):
             expected, got = (
                 [search.match(search.queries(observation[[i]], variances[[i]]))[0] for i in range(len(observation))]

@@ -1,24 +1,27 @@
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from edge_rx.kb import KnowledgeBase, storage
+from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import LabelledImage, build_knowledge_base, labelled_folder
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, ImageError, KnowledgeBaseError
 from semlink.image import RGBImage
+from tests.support.processes import RunningProcess, start_python
 
 BUILDER = """
 import sys
@@ -41,16 +44,12 @@ build_knowledge_base(stuck_half_way(), target, ImageEncoder(ModelSet(models)), b
 
 
 @contextmanager
-def half_built(pictures: Path, target: Path, model_set: ModelSet) -> Iterator[subprocess.Popen[str]]:
+def half_built(pictures: Path, target: Path, model_set: ModelSet) -> Iterator[RunningProcess]:
     """A real builder process that waits, half way, for a line."""
-    command = [sys.executable, "-c", BUILDER, str(pictures), str(target), str(model_set.folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "half way\n"
-            yield process
-        finally:
-            process.kill()
+    with start_python("-c", BUILDER, pictures, target, model_set.folder, stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half way\n"
+        yield process
 
 
 def temporary_folders(target: Path) -> list[Path]:
@@ -200,7 +199,11 @@ def test_a_failed_replacement_leaves_the_old_one(kb_folder: Path, encoder: Image
 def test_where_folders_cannot_be_exchanged_the_old_one_stays(
     kb_folder: Path, encoder: ImageEncoder, picture_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_RENAME_EXCHANGE", 1 << 20)
+    def renameat2(*_: object) -> int:
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(renameat2=renameat2))
     with pytest.raises(KnowledgeBaseError, match=r"cannot be replaced in one step here .*remove it first"):
         build_knowledge_base(labelled_folder(picture_folder)[:2], kb_folder, encoder, replace=True)
     with KnowledgeBase.open(kb_folder) as old:
@@ -227,6 +230,7 @@ def test_a_target_that_cannot_be_written(tmp_path: Path, encoder: ImageEncoder, 
         build_knowledge_base(labelled_folder(picture_folder), tmp_path / "file" / "KB", encoder)
 
 
+@pytest.mark.process
 def test_a_killed_build_leaves_no_half_and_the_next_one_cleans_up(
     tmp_path: Path, picture_folder: Path, model_set: ModelSet, encoder: ImageEncoder
 ) -> None:
@@ -243,6 +247,7 @@ def test_a_killed_build_leaves_no_half_and_the_next_one_cleans_up(
     assert temporary_folders(target) == []
 
 
+@pytest.mark.process
 def test_a_killed_replacement_leaves_the_old_one(kb_folder: Path, picture_folder: Path, model_set: ModelSet) -> None:
     with half_built(picture_folder, kb_folder, model_set) as builder:
         builder.send_signal(signal.SIGKILL)
@@ -250,6 +255,7 @@ def test_a_killed_replacement_leaves_the_old_one(kb_folder: Path, picture_folder
     assert is_whole(kb_folder)
 
 
+@pytest.mark.process
 def test_a_build_that_still_runs_is_left_alone(
     tmp_path: Path, picture_folder: Path, model_set: ModelSet, encoder: ImageEncoder
 ) -> None:
@@ -263,6 +269,7 @@ def test_a_build_that_still_runs_is_left_alone(
         assert knowledge_base.verify() == []
 
 
+@pytest.mark.process
 def test_ctrl_c_leaves_nothing(tmp_path: Path, picture_folder: Path, model_set: ModelSet) -> None:
     target = tmp_path / "KB"
     with half_built(picture_folder, target, model_set) as builder:

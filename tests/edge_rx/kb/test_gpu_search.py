@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,6 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 from edge_rx.decoders.options import DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
-from edge_rx.kb import index as index_module
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision, choose_gpu_search
 from edge_rx.kb.index import FlatIndex, InnerProductIndex, open_search_device
 from edge_rx.pipeline import Receiver
@@ -25,6 +25,7 @@ from semlink.frame import pack
 from semlink.image import RGBImage
 from tests.support.frames import FrameMaker
 from tests.support.recording_faiss import RecordingFaiss
+from tests.support.tensorrt_fakes import no_library
 
 OUT_OF_MEMORY = (
     "Error in virtual void* faiss::gpu::StandardGpuResourcesImpl::allocMemory(const AllocRequest&) at /x/Res.cpp:543:\n"
@@ -78,10 +79,9 @@ def test_cosines_are_those_of_the_cpu(vectors: np.ndarray, queries: np.ndarray, 
     index = FlatIndex.load(tmp_path / "index.faiss", feature_dim=24, gpu=GpuSearch(recording))
     assert not recording.named("hold"), "nothing is copied for who does not search"
     for _ in range(2):
-        for got, wanted in zip(
-            index.search(queries * 9, num_matches=3), expected.search(queries, num_matches=3), strict=True
-        ):
-            np.testing.assert_allclose(got, wanted, rtol=1e-6)
+        got, wanted = index.search(queries * 9, num_matches=3), expected.search(queries, num_matches=3)
+        for on_gpu, on_cpu in zip(got, wanted, strict=True):
+            np.testing.assert_allclose(np.asarray(on_gpu), np.asarray(on_cpu), rtol=1e-6)
     assert recording.named("hold") == [(200, 24, 0, False)]
     index.add(queries)
     assert index.search(queries[:1], num_matches=1)[0][0, 0] == 200
@@ -150,7 +150,7 @@ class TestChoice:
         assert "search device auto: chose cpu, fp32 (no search on a GPU: this faiss is built for the CPU" in caplog.text
 
     def test_no_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("engines.backends.cuda_driver._LIBRARY", "libcuda-that-is-nowhere.so")
+        monkeypatch.setattr(ctypes, "CDLL", no_library)
         with pytest.raises(EngineError, match=r"no NVIDIA driver here .* or search with --device cpu"):
             choose_gpu_search(RecordingFaiss, "gpu", SearchPrecision.FP32)
         assert choose_gpu_search(RecordingFaiss, "auto", SearchPrecision.FP32) is None
@@ -186,7 +186,7 @@ class TestChoice:
 
         monkeypatch.setattr(builtins, "__import__", without_cuda)
         with pytest.raises(MissingDependencyError, match=r"does not load: libcublas.*\[gpu\]"):
-            index_module._import_faiss()
+            InnerProductIndex(np.eye(4, dtype=np.float32))
 
 
 def test_no_room_says_how_much_is_needed(vectors: np.ndarray) -> None:

@@ -89,7 +89,10 @@ def _set_manifest(**changes: object) -> Callable[[Path], None]:
 
 
 def _truncate(name: str, size: int) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size]) and None
+    def damage(folder: Path) -> None:
+        (folder / name).write_bytes((folder / name).read_bytes()[:size])
+
+    return damage
 
 
 def _delete_row(folder: Path) -> None:

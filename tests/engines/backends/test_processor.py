@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from engines.backends.processor import instruction_set, processor_name
 from engines.backends.target import CPU, Device
 from semlink.errors import EngineError
+from tests.support.tensorrt_fakes import no_library
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,6 @@ def test_a_cpu_is_named_by_its_instructions_and_a_gpu_by_itself(monkeypatch: pyt
 
 
 def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engines.backends.cuda_driver._LIBRARY", "libnothing.so")
+    monkeypatch.setattr(ctypes, "CDLL", no_library)
     with pytest.raises(EngineError, match="no NVIDIA driver here"):
         processor_name(Device(0))

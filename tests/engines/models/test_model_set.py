@@ -15,12 +15,10 @@ import pytest
 from engines.backends.runner import TensorSpec
 from engines.models import model_set as modelset_module
 from engines.models.codecs import NestedCodec
-from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, EngineError, ModelSetError
 from semlink.files import file_sha256
 from semlink.frame import FINGERPRINT_BYTES
-from semlink.image import Preprocessing, preprocess
 from semlink.rates import RATES, parse_rate
 from tests.support.model_sets import make_model_set
 
@@ -277,25 +275,6 @@ class TestFingerprints:
         same_encoder = make_model_set(tmp_path, rates=(16,))
         assert same_encoder.encoder_fingerprint == model_set.encoder_fingerprint
         assert same_encoder.encoder_fingerprint == file_sha256(tmp_path / "encoder.onnx")
-
-
-class TestImageEncoder:
-    def test_pictures_of_any_size(self, model_set: ModelSet) -> None:
-        rng = np.random.default_rng(0)
-        pictures = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((1, 1), (10, 30), (8, 8))]
-        encoder = ImageEncoder(model_set)
-        features = encoder.encode(pictures)
-        assert features.shape == (3, encoder.feature_dim)
-        assert features.dtype == np.float32
-        expected = model_set.load_encoder()(np.stack([preprocess(p, Preprocessing(size_px=8)) for p in pictures]))
-        np.testing.assert_array_equal(features, expected)
-
-    def test_no_pictures(self, model_set: ModelSet) -> None:
-        assert ImageEncoder(model_set).encode([]).shape == (0, 16)
-
-    def test_tells_what_it_is(self, model_set: ModelSet) -> None:
-        encoder = ImageEncoder(model_set)
-        assert (encoder.name, encoder.fingerprint) == ("synthetic-encoder-0", model_set.encoder_fingerprint)
 
 
 def test_builtin_sets_hold_what_their_manifests_say() -> None:

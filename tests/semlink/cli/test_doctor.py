@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,12 +15,13 @@ import pytest
 
 from engines.models import model_set
 from semlink.cli import doctor
+from tests.support.processes import run_semlink
 
 
+@pytest.mark.process
 def test_every_line_of_this_machine() -> None:
-    command = [sys.executable, "-m", "semlink", "doctor", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    findings = {finding["topic"].split(" (")[0]: finding for finding in json.loads(done.stdout)}
+    examined = json.loads(run_semlink("doctor", "--json").stdout)
+    findings = {finding["topic"].split(" (")[0]: finding for finding in examined}
     assert {
         "python", "libzmq", "backend ONNX Runtime", "backend TensorRT", "faiss", "torch", "jinja2", "scipy",
         "onnxscript", "efficientnet_lite_pytorch", "commands", "port 5555",

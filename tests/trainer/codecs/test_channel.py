@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from trainer.codecs.channel import honest_channel, to_symbols  # noqa: E402
 from trainer.codecs.channel import paper_channel as paper_channel_in_torch  # noqa: E402
 
 
-def generator(seed: int = 0) -> torch.Generator:
+def generator(seed: int = 0) -> Any:
     return torch.Generator().manual_seed(seed)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from semlink.errors import ConfigError
 from tests.support.codec_packages import install_codec_package
+from tests.support.processes import run_python
 from trainer.codecs.spec import CodecSpec
 from trainer.codecs.table import BUILTIN_CODECS, codec_names, find_codec
 
@@ -44,8 +44,9 @@ def test_references_can_be_imported(spec: CodecSpec) -> None:
     assert spec.fit is None or callable(spec.load_fit())
 
 
+@pytest.mark.process
 def test_table_is_read_without_the_packages_of_codecs() -> None:
-    result = subprocess.run([sys.executable, "-c", BLOCK_TORCH], capture_output=True, text=True, check=False)
+    result = run_python("-c", BLOCK_TORCH)
     assert result.returncode == 0, result.stderr
     assert set(result.stdout.split()) >= {spec.name for spec in BUILTIN_CODECS}
 

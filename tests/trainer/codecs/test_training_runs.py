@@ -51,6 +51,7 @@ def test_run_has_pilots_if_its_receiver_needs_them(context: FittingContext) -> N
     assert {(t.num_symbols, t.seed, t.epochs, t.precision) for t in trainings} == {(16, 3, 1, "fp32")}
 
 
+@pytest.mark.process
 def test_runs_side_by_side_train_what_one_alone_does(context: FittingContext, tmp_path: Path) -> None:
     from dataclasses import replace
 

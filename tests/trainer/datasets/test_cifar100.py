@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from semlink.cache import cache_folder
 from semlink.errors import DatasetError
 from tests.support.file_server import FileServer
 from trainer.datasets import cifar100, open_dataset
@@ -95,7 +96,7 @@ def test_downloaded_once_and_unpacked(monkeypatch: pytest.MonkeyPatch, file_serv
     assert len(open_dataset("cifar100").sent) == 100
     assert len(open_dataset("cifar100").sent) == 100
     assert file_server.num_requests == 1
-    left = sorted(path.name for path in cifar100.cache_folder().rglob("*"))
+    left = sorted(path.name for path in cache_folder().rglob("*"))
     assert left == ["cifar-100-binary", "fine_label_names.txt", "test.bin", "train.bin"]
 
 
@@ -103,7 +104,7 @@ def test_a_failed_download_is_a_dataset_error(monkeypatch: pytest.MonkeyPatch, f
     publish(monkeypatch, file_server.url("cifar-100-binary.tar.gz"), b"something else")
     with pytest.raises(DatasetError, match=r"the md5 of the downloaded file is not .*cache/cifar-100-binary\.tar\.gz"):
         open_dataset("cifar100")
-    assert list(cifar100.cache_folder().iterdir()) == []
+    assert list(cache_folder().iterdir()) == []
 
 
 def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from semlink.errors import SemlinkError
-from tests.support.deadlines import DEADLINE_S
+from tests.support.processes import run_python
 from trainer.datasets import DATASETS, open_dataset
 
 
@@ -18,6 +16,7 @@ def test_unknown_name_lists_the_known(tmp_path: Path) -> None:
         open_dataset(tmp_path / "nowhere")
 
 
+@pytest.mark.process
 def test_datasets_run_where_torch_is_blocked() -> None:
     # scipy takes a None in sys.modules for an imported torch, so it is blocked where it would be found.
     script = """
@@ -32,7 +31,5 @@ sys.meta_path.insert(0, Block())
 from trainer.datasets import open_dataset
 print(len(open_dataset("digits").sent), len(open_dataset("photos").sent))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE_S, check=False
-    )
+    done = run_python("-c", script)
     assert done.stdout.split() == ["896", "105"], done.stderr

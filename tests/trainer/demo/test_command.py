@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,10 +14,10 @@ pytest.importorskip("skimage", reason="needs semlink[demo]")
 from typer.testing import CliRunner
 
 from semlink.errors import MissingDependencyError
-from tests.support.deadlines import DEADLINE_S
+from tests.support.processes import run_semlink, start_semlink
 from trainer.demo.command import app
 
-COMMAND = (sys.executable, "-m", "semlink", "demo")
+pytestmark = pytest.mark.process
 
 
 def test_the_report_is_printed_as_json_or_as_tables(picture_folder: Path, tmp_path: Path) -> None:
@@ -47,8 +44,7 @@ def test_the_report_is_printed_as_json_or_as_tables(picture_folder: Path, tmp_pa
     ],
 )
 def test_errors_have_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str, code: int) -> None:
-    command = [*COMMAND, "--out", str(tmp_path / "report"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    done = run_semlink("demo", "--out", tmp_path / "report", *arguments)
     assert done.returncode == code
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -68,15 +64,8 @@ def test_a_missing_package_is_named_before_any_work(
 
 
 def test_ctrl_c_ends_the_demo_and_leaves_nothing(tmp_path: Path) -> None:
-    command = [*COMMAND, "--limit", "50", "--out", str(tmp_path / "report")]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
-    ) as process:
-        assert process.stderr is not None
-        assert "building a KB" in process.stderr.readline()
-        # As a terminal does: to the command and to the processes that it started.
-        os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 130
+    demo = ("demo", "--limit", 50, "--out", tmp_path / "report")
+    with start_semlink(*demo, environment={"TMPDIR": str(tmp_path)}, own_session=True) as process:
+        process.read_message("building a KB")
+        assert process.interrupt().returncode == 130
     assert list(tmp_path.glob("semlink-demo-*")) == []

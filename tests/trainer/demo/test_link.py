@@ -21,6 +21,7 @@ def image_list(picture_folder: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.process
 def test_every_image_is_sent_and_received(
     image_list: Path, demo_kb: Path, tmp_path: Path, model_set: ModelSet, settings: Callable[..., LinkSettings]
 ) -> None:
@@ -34,6 +35,7 @@ def test_every_image_is_sent_and_received(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.process
 def test_the_first_failure_is_reported(
     image_list: Path, demo_kb: Path, tmp_path: Path, model_set: ModelSet, settings: Callable[..., LinkSettings]
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 from semlink.errors import ConfigError, KnowledgeBaseError
 from trainer.demo.processes import CommandFailedError, CommandProcess, run_command, wait_for_all
 
+pytestmark = pytest.mark.process
+
 CHANNEL = ("channel", "--listen", "tcp://127.0.0.1:*")
 
 

@@ -19,6 +19,8 @@ from trainer.demo.report import DemoReport
 from trainer.demo.run import run_demo
 from trainer.intervals import proportion_interval
 
+pytestmark = pytest.mark.process
+
 LIMIT = 100
 RATES = (parse_rate("64"),)
 SNR_DB = (-7.0, 0.0, 10.0)

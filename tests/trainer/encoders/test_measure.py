@@ -19,11 +19,11 @@ from trainer.encoders.onnx_encoder import OnnxEncoder
 
 
 def dataset_of(sent: list[str], knowledge_base: list[str]) -> Dataset:
-    lists = [
+    sent_images, kb_images = (
         ImageList(tuple(map(str, range(len(labels)))), tuple(labels), lambda index: np.zeros((1, 1, 3), np.uint8), "")
         for labels in (sent, knowledge_base)
-    ]
-    return Dataset("three", *lists, None, "the labels agree")
+    )
+    return Dataset("three", sent_images, kb_images, None, "the labels agree")
 
 
 def test_accuracy_is_the_fraction_of_equal_labels() -> None:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_weights_with_the_pinned_hash_are_loaded(
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     pinned = replace(open_clip_encoder.OPENAI_VIT_B32, digest=digest)
     monkeypatch.setattr(open_clip_encoder, "OPENAI_VIT_B32", pinned)
-    encoder = load_encoder("clip-vit-b32", weights=path)
+    encoder: Any = load_encoder("clip-vit-b32", weights=path)
     assert (encoder.name, encoder.licence) == ("clip-vit-b32", "MIT")
 
 
@@ -122,7 +123,7 @@ def test_any_architecture_with_a_file(tmp_path: Path) -> None:
     model = open_clip.create_model("ViT-S-32-alt", pretrained=None, pretrained_text=False)
     path = tmp_path / "weights.pt"
     torch.save(model.state_dict(), path)
-    encoder = load_encoder("open_clip:ViT-S-32-alt", weights=path)
+    encoder: Any = load_encoder("open_clip:ViT-S-32-alt", weights=path)
     assert (encoder.name, encoder.feature_dim, encoder.size_px) == ("open_clip:ViT-S-32-alt", 256, 224)
     pixels = torch.zeros(1, 3, 224, 224)
     with torch.no_grad():

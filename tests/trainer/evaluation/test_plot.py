@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -48,6 +49,7 @@ def test_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_interval_is_drawn_within_the_scale(figures: list[Figure], tmp_path: Path) -> None:
     """Two seeds have 12.7 standard errors, here of an accuracy of -2.5 to 3.8."""
     plot_report(report_of(record(0, 0.4), record(1, 0.9)), tmp_path / "plot.png")
+    bars: Any
     (bars,) = figures[0].axes[0].containers
     ((low, high),) = ([y for _, y in segment] for segment in bars.lines[2][0].get_segments())
     assert (low, high) == (0.0, 1.0)

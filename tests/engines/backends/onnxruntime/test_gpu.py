@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from engines.backends.onnxruntime.gpu import CudaProviderRunner, TensorRtProviderRunner
 from engines.backends.onnxruntime.session import onnxruntime
-from engines.backends.runner import load_runner
+from engines.backends.runner import load_runner, require_backend
+from engines.backends.target import DEFAULT_TARGET, Device, Target
 from engines.store import EngineStore
 from semlink.errors import EngineError
-from tests.support.onnxruntime_fixtures import driver_fixture, make_fixture, runtime_fixture, store_fixture  # noqa: F401
+from tests.support.onnxruntime_fixtures import MakeRunner, driver_fixture, make_fixture, runtime_fixture, store_fixture  # noqa: F401
 from tests.support.recording_onnxruntime import GRAPH, HALF, PICTURE, RecordingOnnxRuntime, half_graph, missing
 from tests.support.tensorrt_fakes import FakeLibrary
 
 
+@pytest.mark.usefixtures("runtime")
+def test_a_targets_version_is_that_of_its_engines(store: EngineStore) -> None:
+    TensorRtProviderRunner(GRAPH, store=store, device_index=1)
+    (stored,) = store.all()
+    assert require_backend(Target("onnxruntime-tensorrt", Device(1))) == stored.key.version
+    for target in (DEFAULT_TARGET, Target("onnxruntime", Device(1))):
+        assert require_backend(target) == onnxruntime.__version__
+    with pytest.raises(EngineError, match="device 2 is not there"):
+        require_backend(Target("onnxruntime", Device(2)))
+
+
 class TestRunning:
     def test_one_image_goes_through_buffers_that_are_bound_once(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner
     ) -> None:
         runner = make(device_index=1)
         assert runtime.named("allocate") == [((1, 2, 3), "uint8", "cuda", 1), ((1, 2, 3), "float32", "cuda", 1)]
@@ -35,11 +45,11 @@ class TestRunning:
         np.testing.assert_array_equal(second, HALF + 1)
         assert runtime.calls == [("copy in",), ("run bound",), ("copy out",)] * 2
 
-    def test_it_has_run_before_the_first_image(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
+    def test_it_has_run_before_the_first_image(self, runtime: RecordingOnnxRuntime, make: MakeRunner) -> None:
         make()
         assert runtime.calls[-3:] == [("copy in",), ("run bound",), ("copy out",)]
 
-    def test_strided_input(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
+    def test_strided_input(self, runtime: RecordingOnnxRuntime, make: MakeRunner) -> None:
         wide = np.arange(12, dtype=np.uint8).reshape(1, 2, 6)
         np.testing.assert_array_equal(make()(wide[:, :, ::2]), wide[:, :, ::2] / 2)
 
@@ -61,8 +71,9 @@ class TestRunning:
         np.testing.assert_array_equal(runner(PICTURE), HALF)
         assert runtime.named("allocate") == []
 
-    def test_threads_wait_for_one_another(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
-        runner, wrong = make(), []
+    def test_threads_wait_for_one_another(self, runtime: RecordingOnnxRuntime, make: MakeRunner) -> None:
+        runner = make()
+        wrong: list[np.ndarray] = []
 
         def use(value: int) -> None:
             results = [runner(np.full((1, 2, 3), value, np.uint8)) for _ in range(50)]
@@ -81,7 +92,7 @@ class TestMemory:
         [("open", "cannot load it"), ("allocate", "cannot hold an image on the GPU"), ("run bound", "cannot run it")],
     )
     def test_too_small_is_one_line_with_its_words(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], when: str, failure: str
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner, when: str, failure: str
     ) -> None:
         runtime.fails[when] = RuntimeError(self.WORDS)
         with pytest.raises(EngineError, match=rf"ONNX Runtime {failure}: CUDA failure 2: out of memory .*; close what"):
@@ -90,7 +101,7 @@ class TestMemory:
         np.testing.assert_array_equal(make()(PICTURE), HALF)
 
     def test_that_runs_out_later_leaves_a_runner_that_runs(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner
     ) -> None:
         runner = make()
         runtime.fails["run bound"] = RuntimeError("BFCArena: Failed to allocate memory for requested buffer of size 9")
@@ -167,9 +178,9 @@ class TestEnginesOfTheProvider:
 
     def test_the_build_is_reported(self, runtime: RecordingOnnxRuntime, store: EngineStore) -> None:
         phases: list[tuple[str, float]] = []
-        TensorRtProviderRunner(GRAPH, store=store, report=lambda *phase: phases.append(phase))
+        TensorRtProviderRunner(GRAPH, store=store, on_progress=lambda *phase: phases.append(phase))
         assert [share for _, share in phases] == [0.0, 1.0]
-        TensorRtProviderRunner(GRAPH, store=store, report=lambda *phase: phases.append(phase))
+        TensorRtProviderRunner(GRAPH, store=store, on_progress=lambda *phase: phases.append(phase))
         assert len(phases) == 2, "a build that is whole is none"
 
     def test_a_folder_that_cannot_be_written(self, runtime: RecordingOnnxRuntime, tmp_path: Path) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +13,7 @@ from engines.backends.onnxruntime.session import onnxruntime
 from engines.backends.runner import load_runner
 from engines.store import EngineStore
 from semlink.errors import EngineError, MissingDependencyError
-from tests.support.onnxruntime_fixtures import driver_fixture, make_fixture, runtime_fixture, store_fixture  # noqa: F401
+from tests.support.onnxruntime_fixtures import MakeRunner, driver_fixture, make_fixture, runtime_fixture, store_fixture  # noqa: F401
 from tests.support.recording_onnxruntime import CUDA, GRAPH, TENSORRT, RecordingOnnxRuntime, half_graph
 from tests.support.tensorrt_fakes import FakeLibrary
 
@@ -33,7 +31,7 @@ class TestTheBuildForCpus:
 
 class TestTheDriver:
     def test_none_is_one_line(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def load(name: str) -> None:
             raise OSError
@@ -44,13 +42,13 @@ class TestTheDriver:
         assert runtime.calls == []
 
     def test_too_old_for_the_build(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(onnxruntime, "cuda_version", "13.0")
         with pytest.raises(EngineError, match=r"runs CUDA 12\.6 at most, 13\.0 is needed; update the driver"):
             make()
 
-    def test_without_that_gpu(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
+    def test_without_that_gpu(self, runtime: RecordingOnnxRuntime, make: MakeRunner) -> None:
         with pytest.raises(EngineError, match=r"device 2 is not there; choose from 0 to 1"):
             make(device_index=2)
 
@@ -76,7 +74,7 @@ class TestOpening:
         assert len(set(folders)) == 2
         assert all(folder.parent == store.folder and folder.with_suffix(".json").exists() for folder in folders)
 
-    def test_describes_itself(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
+    def test_describes_itself(self, runtime: RecordingOnnxRuntime, make: MakeRunner) -> None:
         runner = make(precision="fp16", device_index=1)
         expected = f"onnxruntime {onnxruntime.__version__} {make.provider}, Fake GPU (gpu:1), fp16, "
         num_nodes = {CUDA: 2, TENSORRT: 3}[make.provider]  # a weight that is unpacked for TensorRT
@@ -106,7 +104,7 @@ class TestOpening:
         assert "TF32" not in CudaProviderRunner(GRAPH).description
 
     def test_nothing_is_printed_and_its_log_is_restored(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner, capfd: pytest.CaptureFixture[str]
     ) -> None:
         make()
         assert capfd.readouterr() == ("", "")
@@ -114,7 +112,7 @@ class TestOpening:
         assert runtime.named("session severity") == [(4,)]
 
     def test_its_log_is_left_to_who_wants_it(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.INFO):
             make()
@@ -125,7 +123,7 @@ class TestOpening:
 class TestFallback:
     """ONNX Runtime goes on with the CPU by itself: never here."""
 
-    def test_a_provider_that_is_not_loaded(self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]) -> None:
+    def test_a_provider_that_is_not_loaded(self, runtime: RecordingOnnxRuntime, make: MakeRunner) -> None:
         runtime.loads = ()
         with pytest.raises(
             EngineError, match=rf"does not run it in {make.provider}: it would run in CPUExec.*semlink -v"
@@ -140,7 +138,7 @@ class TestFallback:
         self,
         runtime: RecordingOnnxRuntime,
         driver: FakeLibrary,
-        make: Callable[..., Any],
+        make: MakeRunner,
         monkeypatch: pytest.MonkeyPatch,
         library: str,
         fix: str,
@@ -157,9 +155,7 @@ class TestFallback:
             make()
         assert runtime.named("open") == []
 
-    def test_a_graph_of_which_the_provider_takes_nothing(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any]
-    ) -> None:
+    def test_a_graph_of_which_the_provider_takes_nothing(self, runtime: RecordingOnnxRuntime, make: MakeRunner) -> None:
         runtime.leaves_to_cpu = {"Cast", "Mul"}
         with pytest.raises(EngineError, match=rf"{make.provider}: it runs none of the [23] nodes"):
             make()
@@ -173,14 +169,14 @@ class TestFallback:
         assert runner.description.endswith(", 2 of 3 nodes")
 
     def test_nodes_on_the_cpu_are_told(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner, caplog: pytest.LogCaptureFixture
     ) -> None:
         runtime.leaves_to_cpu = {"Mul"}
         make()
         assert "nodes run on the CPU, because no GPU provider supports them: Mul" in caplog.text
 
     def test_arithmetic_of_shapes_may_stay_there(
-        self, runtime: RecordingOnnxRuntime, make: Callable[..., Any], caplog: pytest.LogCaptureFixture
+        self, runtime: RecordingOnnxRuntime, make: MakeRunner, caplog: pytest.LogCaptureFixture
     ) -> None:
         runtime.leaves_to_cpu = {"Cast"}
         make()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,8 +10,10 @@ import pytest
 
 from engines.models.model_set import ModelSet
 from tests.support.name_lookups import can_isolate, queried_names
+from tests.support.processes import run_python, run_semlink
 
-SEMLINK = (sys.executable, "-m", "semlink")
+pytestmark = pytest.mark.process
+
 COLLECTOR_ASKED_AFTER_S = 11
 """After the start of a process, by ONNX Runtime 1.31 with its telemetry on."""
 
@@ -33,7 +34,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     home = tmp_path / "home"
     home.mkdir()
     changed = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "SEMLINK_CACHE": str(tmp_path / "cache")}
-    return {**os.environ, **changed, "ORT_DISABLE_TELEMETRY": "0"}
+    return {**changed, "ORT_DISABLE_TELEMETRY": "0"}
 
 
 @pytest.mark.parametrize(
@@ -46,20 +47,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
     ],
 )
 def test_variable_is_set_before_the_first_import(environment: dict[str, str], first: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WATCH_FIRST_IMPORT + first], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "found 1\n"
+    assert run_python("-c", WATCH_FIRST_IMPORT + first, environment=environment).stdout == "found 1\n"
 
 
 def test_command_leaves_nothing_at_home(environment: dict[str, str], model_set: ModelSet) -> None:
-    timed = subprocess.run(
-        [*SEMLINK, "engine", "bench", "--model-set", str(model_set.folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    timed = run_semlink("engine", "bench", "--model-set", model_set.folder, environment=environment)
     assert timed.returncode == 0, timed.stderr
     assert list(Path(environment["HOME"]).rglob("*")) == []
 
@@ -67,10 +59,11 @@ def test_command_leaves_nothing_at_home(environment: dict[str, str], model_set: 
 @pytest.mark.slow
 @pytest.mark.skipif(not can_isolate(), reason="this user may not make network namespaces")
 def test_transmitter_asks_for_no_name(environment: dict[str, str], picture_folder: Path) -> None:
+    semlink = (sys.executable, "-m", "semlink")
     asks = [sys.executable, "-c", "import socket; socket.getaddrinfo('control.invalid', 443)"]
     # Encodes the first picture, and waits for a receiver that is not there.
     waits = f"{2 * COLLECTOR_ASKED_AFTER_S + 8}"
-    transmits = [*SEMLINK, "tx", str(picture_folder), "--connect", "tcp://127.0.0.1:9", "--peer-timeout-s", waits]
-    of_control, of_transmitter = queried_names(asks, transmits, environment=environment)
+    transmits = [*semlink, "tx", str(picture_folder), "--connect", "tcp://127.0.0.1:9", "--peer-timeout-s", waits]
+    of_control, of_transmitter = queried_names(asks, transmits, environment={**os.environ, **environment})
     assert of_control == ["control.invalid"]
     assert of_transmitter == []

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.deadlines import DEADLINE_S
+from tests.support.processes import run_python
 from tests.support.tensorrt_names import API_FILE, used_names
 
 ROOT = Path(__file__).parents[4]
@@ -58,7 +59,9 @@ def test_a_name_that_one_release_lacks_is_found(monkeypatch: pytest.MonkeyPatch,
         used_names()
 
 
-@pytest.fixture(scope="module", params=["10.3", "11.4"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(release, marks=pytest.mark.process) for release in ("10.3", "11.4")]
+)
 def bindings_check(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What `tensorrt_bindings_check` finds in a release's bindings."""
     release = request.param
@@ -76,18 +79,8 @@ def bindings_check(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         name = f"lib{library}.so.{release.partition('.')[0]}"
         command = [compiler, "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", str(libraries / name)]
         subprocess.run([*command, str(SUPPORT / "stub_nvinfer.c")], check=True, capture_output=True, timeout=DEADLINE_S)
-    result = subprocess.run(
-        [sys.executable, str(SUPPORT / "tensorrt_bindings_check.py")],
-        env={
-            **os.environ,
-            "LD_LIBRARY_PATH": str(libraries),
-            "PYTHONPATH": os.pathsep.join([str(bindings), str(ROOT)]),
-        },
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    paths = {"LD_LIBRARY_PATH": str(libraries), "PYTHONPATH": os.pathsep.join([str(bindings), str(ROOT)])}
+    result = run_python(SUPPORT / "tensorrt_bindings_check.py", environment=paths)
     assert result.returncode == 0, result.stderr
     found: dict[str, object] = json.loads(result.stdout)
     assert str(found["version"]).startswith(release)

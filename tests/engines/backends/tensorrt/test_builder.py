@@ -146,14 +146,14 @@ def test_more_than_one_input(trt: FakeBuilding) -> None:
 
 def test_progress_and_what_interrupts_it(trt: FakeBuilding) -> None:
     observation: list[tuple[str, float]] = []
-    build_engine(GRAPH, tensorrt=trt, report=lambda phase, fraction: observation.append((phase, fraction)))
+    build_engine(GRAPH, tensorrt=trt, on_progress=lambda phase, fraction: observation.append((phase, fraction)))
     assert observation == [("Building", 0.0), ("Building", 0.25), ("Building", 1.0)]
 
     def interrupt(phase: str, fraction: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_engine(GRAPH, tensorrt=trt, report=interrupt)
+        build_engine(GRAPH, tensorrt=trt, on_progress=interrupt)
 
 
 class TestTimingCache:

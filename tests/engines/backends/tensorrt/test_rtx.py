@@ -57,7 +57,7 @@ def test_the_transmitters_graph_builds(rtx: ModuleType, builtin: ModelSet, preci
     codec = nested(builtin)
     graph = compose_transmitter([encoder, nested_encoder(codec.codebook)], codec.rates)
     observation: list[float] = []
-    engine = build_engine(graph, tensorrt=rtx, report=lambda _, fraction: observation.append(fraction))
+    engine = build_engine(graph, tensorrt=rtx, on_progress=lambda _, fraction: observation.append(fraction))
     assert len(engine) > 1_000_000
     assert min(observation) == 0.0
     assert max(observation) == 1.0
@@ -114,4 +114,4 @@ def test_an_interrupted_build_stops(rtx: ModuleType, builtin: ModelSet) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_engine(nested_encoder(nested(builtin).codebook).SerializeToString(), tensorrt=rtx, report=interrupt)
+        build_engine(nested_encoder(nested(builtin).codebook).SerializeToString(), tensorrt=rtx, on_progress=interrupt)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,8 +25,9 @@ from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from engines.backends.onnxruntime.cpu import OnnxRuntimeRunner
 from engines.backends.runner import DeviceView
 from semlink.report import read_report
+from tests.support.processes import run_python
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SMALL = ["--sizes", "5000", "--kb-entries", "40", "--rounds", "2", "--warm-up", "1"]
 QUICK = ["--device", "cpu", "--threads", "1", *SMALL]
 
@@ -159,8 +158,8 @@ def test_the_links_matches_are_the_cpus(entry_id: int, score: float, passes_in: 
 
 
 def test_a_wrong_result_is_reported_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tolerances = dict.fromkeys(gpu_search.SearchPrecision, -1.0)
-    tolerances[gpu_search.SearchPrecision.FP16] = 2e-3
+    tolerances = dict.fromkeys(SearchPrecision, -1.0)
+    tolerances[SearchPrecision.FP16] = 2e-3
     monkeypatch.setattr(gpu_search, "TOLERANCE", tolerances)
     code, report = run(tmp_path, "--parts", "search")
     assert code == 1
@@ -201,6 +200,7 @@ def test_no_gpu_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.process
 def test_it_runs_on_a_machine_that_has_little(tmp_path: Path) -> None:
     """torch, ONNX Runtime, onnx and the packages of step 1 of docs/gpu-machine.md."""
     code = (
@@ -217,9 +217,7 @@ def test_it_runs_on_a_machine_that_has_little(tmp_path: Path) -> None:
     )
     out = tmp_path / "gpu.json"
     options = [*QUICK, "--parts", "search,builtin,decoder,link", "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *options], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
-    )
+    done = run_python("-c", code, *options, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     reasons = {part.name: part.reason for part in read_report(out, DeviceReport).skipped}
     assert reasons["link"] == "not installed: zmq"
