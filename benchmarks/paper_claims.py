@@ -88,7 +88,7 @@ def _shares(report: EvaluationReport, channel: str) -> str:
         num_symbols: fmean(_accuracies(report, PUBLISHED, channel, num_symbols)) / report.noiseless_accuracy
         for num_symbols in _rates(report)
     }
-    texts = ", ".join(f"{share:.0%} at {num_symbols}" for num_symbols, share in shares.items())
+    texts = ", ".join(f"{100 * share:.0f} % at {num_symbols}" for num_symbols, share in shares.items())
     return f"{PUBLISHED}: mean over SNRs in percent of the noiseless accuracy: {texts} symbols"
 
 
@@ -126,7 +126,7 @@ def _conditions(path: Path, report: EvaluationReport) -> str:
         f"- [{path.stem}](../{path.as_posix()}): encoder `{report.encoder}`, noiseless accuracy"
         f" {report.noiseless_accuracy:.3f}; {report.num_sent:,} images sent, a KB of {report.num_kb_entries:,} entries;"
         f" {seeds}; at most {epochs} epochs of training; {', '.join(map(str, _rates(report)))} symbols;"
-        f" {num_snrs} SNRs. {report.device}, {report.made_at[:10]}. Command: `{report.command}`."
+        f" {num_snrs} SNRs. {report.device}, {report.made_at[:10]}."
     )
 
 

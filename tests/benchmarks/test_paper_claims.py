@@ -46,7 +46,7 @@ def test_the_committed_report_measures_every_claim() -> None:
 
 def test_each_claim_has_our_figure() -> None:
     text = claims({REPORT: made_up()})
-    assert "50% at 64 symbols" in text, "(0.2 + 0.4) / 2 / 0.6"
+    assert "50 % at 64 symbols" in text, "(0.2 + 0.4) / 2 / 0.6"
     assert "kbsc-reference exceeds bpg-ldpc in 2 of 2 pairs" in text
     assert "kbsc exceeds bpg-ldpc in 1 of 2 pairs" in text, "0.1 > 0.0, 0.3 < 0.35"
     assert "0.200 against 0.175 at 64 symbols" in text
