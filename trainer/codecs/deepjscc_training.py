@@ -26,8 +26,9 @@ from semlink.files import locked_file, replaced_file
 from semlink.rates import parse_rate
 from trainer.codecs.channel import to_symbols
 from trainer.codecs.config import Precision
-from trainer.codecs.deepjscc_network import SIDE_PX, SNR_RANGE_DB, DeepJsccNetwork
+from trainer.codecs.deepjscc_network import SNR_RANGE_DB, DeepJsccNetwork
 from trainer.codecs.fitting import FittingContext
+from trainer.codecs.limits import DEEPJSCC_SIDE_PX as SIDE_PX
 from trainer.codecs.spec import FitKey, FittedModel
 from trainer.datasets.base import ImageList
 from trainer.datasets.cifar100 import paper_train_split

@@ -19,7 +19,7 @@ from trainer.codecs.spec import FittedModel
 
 
 def nested_model() -> FittedModel:
-    return FittedModel(NestedModel(make_codebook(16, np.random.default_rng(0))), trained_on="noise")
+    return FittedModel(NestedModel(make_codebook(16, np.random.default_rng(0))), trained_on="noise", key="")
 
 
 def run(folder: Path, num_symbols: int) -> FittedModel:
@@ -28,7 +28,7 @@ def run(folder: Path, num_symbols: int) -> FittedModel:
     codec = TrainedCodec(training, "noise", 1, [0.25, 0.5, 0.4], str(folder))
     codec.encoder_path.write_bytes(b"encoder of %d" % num_symbols)
     codec.decoder_path.write_bytes(b"decoder of %d" % num_symbols)
-    return FittedModel(codec, trained_on="noise")
+    return FittedModel(codec, trained_on="noise", key="")
 
 
 def test_nested_model_is_a_codebook(tmp_path: Path) -> None:
@@ -56,6 +56,6 @@ def test_runs_are_a_pair_of_graphs_for_each_rate(tmp_path: Path) -> None:
 
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
-    for fitted in ([FittedModel("a network", trained_on="noise")], [nested_model(), nested_model()]):
+    for fitted in ([FittedModel("a network", trained_on="noise", key="")], [nested_model(), nested_model()]):
         with pytest.raises(ConfigError, match="a model set holds one nested model or one training run for each rate"):
             save_codec("mine", fitted, tmp_path, training_data="noise", measured={})
