@@ -12,7 +12,7 @@ import itertools
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from semlink.errors import ConfigError
 from semlink.rates import Rate
@@ -28,6 +28,7 @@ __all__ = [
     "CodecSpec",
     "Fit",
     "FitKey",
+    "FitSetting",
     "FittedModel",
     "MakeLinks",
     "Need",
@@ -37,6 +38,8 @@ __all__ = [
 
 Axis: TypeAlias = Literal["rate", "seed", "channel"]
 """Axis of a grid along which a codec's models differ; "channel" is the channel of training."""
+FitSetting: TypeAlias = Literal["epochs", "objective", "projection_loss"]
+"""Setting of `FittingContext` that is for some codecs only."""
 SizePx: TypeAlias = tuple[int, int]
 """Height and width of a picture [px]."""
 
@@ -150,9 +153,11 @@ class CodecSpec:
     fit : see `Fit`, or "module:function"; None if nothing is fitted. Codecs with the same `fit` are fitted in one
         call.
     fitted_for : axes along which the fitted models differ
+    fit_settings : those that `fit` uses; all by default
     needs : see `Need`
     model_of : name of the codec whose model this one uses; None for its own
-    is_trainable : whether `semlink train codec` can write its model into a model set
+    is_trainable : whether `semlink train codec` can write its model into a model set; a set holds two kinds, a
+        `NestedModel`, and a `TrainedCodec` for each rate (`trainer.codecs.model_set.save_codec`)
     weighs_noise : whether the receiver needs the noise variance, and so two pilots or more under fading
     uses_paper_channel : whether it runs on the channel of arXiv 2504.01053 as published
     is_seeded : whether a seed makes another link; False if it draws noise and gains only
@@ -170,6 +175,7 @@ class CodecSpec:
     links: str | MakeLinks = field(repr=False)
     fit: str | Fit | None = field(default=None, repr=False)
     fitted_for: tuple[Axis, ...] = ("seed",)
+    fit_settings: tuple[FitSetting, ...] = get_args(FitSetting)
     needs: tuple[Need, ...] = ()
     model_of: str | None = None
     is_trainable: bool = False

@@ -9,7 +9,7 @@ from semlink.errors import ConfigError
 from trainer.codecs import limits
 from trainer.codecs.spec import CodecSpec, Need
 
-__all__ = ["BUILTIN_CODECS", "ENTRY_POINT_GROUP", "codec_names", "find_codec"]
+__all__ = ["BUILTIN_CODECS", "ENTRY_POINT_GROUP", "codec_names", "find_codec", "trainable_codecs"]
 
 ENTRY_POINT_GROUP = "semlink.codecs"
 """Entry points of this group are codecs: the name is the codec's, the value a `CodecSpec`."""
@@ -22,6 +22,7 @@ BUILTIN_CODECS = (
         summary="one code for every rate and SNR, fitted without labels; for pictures of any kind",
         links="trainer.links.signal_link:nested_links",
         fit="trainer.codecs.nested:fit_nested",
+        fit_settings=(),
         needs=(Need.TRAINING_SET,),
         is_trainable=True,
         fit_modules=_FITTED_BY_CLUSTERS,
@@ -43,6 +44,7 @@ BUILTIN_CODECS = (
             summary=summary,
             links="trainer.links.signal_link:nested_links",
             fit="trainer.codecs.nested_labels:fit_labelled",
+            fit_settings=("projection_loss",),
             needs=(Need.TRAINING_SET, Need.LABELS),
             is_trainable=True,
             sends="category",
@@ -81,6 +83,7 @@ BUILTIN_CODECS = (
         summary="the network of arXiv 2504.01053 over honest channels, one for each rate",
         links="trainer.links.graph_link:graph_links",
         fit="trainer.codecs.training_runs:fit_kbsc",
+        fit_settings=("epochs", "objective"),
         fitted_for=("rate", "seed", "channel"),
         needs=(Need.TRAINING_SET,),
         is_trainable=True,
@@ -94,6 +97,7 @@ BUILTIN_CODECS = (
         summary="the network of arXiv 2504.01053 over its channel as published",
         links="trainer.links.graph_link:graph_links",
         fit="trainer.codecs.training_runs:fit_kbsc",
+        fit_settings=("epochs",),
         fitted_for=("rate", "seed", "channel"),
         needs=(Need.TRAINING_SET,),
         weighs_noise=False,
@@ -109,6 +113,7 @@ BUILTIN_CODECS = (
             summary=summary,
             links="trainer.links.vq_link:vq_links",
             fit="trainer.codecs.quantizer:fit_quantizers",
+            fit_settings=(),
             needs=(Need.TRAINING_SET,),
             fit_modules=_FITTED_BY_CLUSTERS,
             fit_refusal=partial(limits.refuse_few_images, name, limits.VQ_MIN_IMAGES),
@@ -146,6 +151,7 @@ BUILTIN_CODECS = (
         summary="the picture: HEVC still, 5G's LDPC code, QAM",
         links="trainer.links.bpg_ldpc:bpg_ldpc_links",
         fit="trainer.links.bpg_ldpc:fit_bpg_ldpc",
+        fit_settings=(),
         fitted_for=(),
         needs=(Need.TRAINING_SET, Need.LABELS, Need.PICTURES),
         is_seeded=False,
@@ -160,6 +166,7 @@ BUILTIN_CODECS = (
         summary="the picture: a convolutional autoencoder trained through noise",
         links="trainer.links.deepjscc_link:deepjscc_links",
         fit="trainer.codecs.deepjscc_training:fit_deepjscc",
+        fit_settings=(),
         fitted_for=("rate",),
         needs=(Need.TRAINING_SET, Need.PICTURES),
         is_seeded=False,
@@ -177,6 +184,11 @@ def codec_names() -> tuple[str, ...]:
     """Names of all codecs, built-in and installed; imports no package of a codec."""
     installed = (entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
     return tuple(dict.fromkeys([*(spec.name for spec in BUILTIN_CODECS), *sorted(installed)]))
+
+
+def trainable_codecs() -> tuple[str, ...]:
+    """Names of all codecs that `semlink train codec` can train, built-in and installed."""
+    return tuple(name for name in codec_names() if find_codec(name).is_trainable)
 
 
 def find_codec(name: str) -> CodecSpec:

@@ -97,6 +97,10 @@ def test_report_that_cannot_be_written_is_refused_first(settings: list[Evaluatio
     (tmp_path / "file").touch()
     with pytest.raises(ResultsError):
         invoke("--out", tmp_path / "file" / "out.json")
+    with pytest.raises(ResultsError):
+        invoke("--plot", tmp_path / "file" / "plot.png")
+    with pytest.raises(ConfigError, match="a plot is a file of one of the kinds"):
+        invoke("--plot", tmp_path / "plot.txt")
     assert settings == []
 
 
