@@ -18,8 +18,8 @@ from trainer.codecs.nested import NestedModel
 from trainer.codecs.spec import FittedModel
 
 
-def nested_model() -> FittedModel:
-    return FittedModel(NestedModel(make_codebook(16, np.random.default_rng(0))), trained_on="noise", key="")
+def nested_model(seed: int = 0) -> FittedModel:
+    return FittedModel(NestedModel(make_codebook(16, np.random.default_rng(seed))), trained_on="noise", key="")
 
 
 def run(folder: Path, num_symbols: int) -> FittedModel:
@@ -53,6 +53,23 @@ def test_runs_are_a_pair_of_graphs_for_each_rate(tmp_path: Path) -> None:
     assert [rate.num_symbols for rate in entry.rates] == [16, 64]
     assert (tmp_path / entry.rates[1].decoder.file).read_bytes() == b"decoder of 64"
     assert entry.rates[0].measured == {"validation_accuracy": 0.5, "best_epoch": 1.0}
+
+
+def test_files_of_an_earlier_model_are_left_as_they_are(tmp_path: Path) -> None:
+    """A process that has read the manifest before the codec is replaced finds what the manifest describes."""
+    earlier = [
+        save_codec("mine", [nested_model(0)], tmp_path, training_data="noise", measured={}),
+        save_codec("theirs", [run(tmp_path / "first", 16)], tmp_path, training_data="noise", measured={}),
+    ]
+    other = run(tmp_path / "second", 16)
+    other.model.encoder_path.write_bytes(b"another encoder")
+    later = [
+        save_codec("mine", [nested_model(1)], tmp_path, training_data="noise", measured={}),
+        save_codec("theirs", [other], tmp_path, training_data="noise", measured={}),
+    ]
+    for entry in (*earlier, *later):
+        for file in entry.files:
+            assert file_sha256(tmp_path / file.file) == file.sha256
 
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
