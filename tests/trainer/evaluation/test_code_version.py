@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from semlink.channel import ChannelModel, CustomChannel
+from tests.support.processes import run_python
 from trainer.evaluation.code_version import channel_version, code_version
 
 SOURCE = """
@@ -31,10 +31,12 @@ if __name__ == "__main__":
 
 
 def version_in_a_process(path: Path) -> str:
-    result = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
-    return result.stdout
+    done = run_python(path)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
+@pytest.mark.process
 def test_digest_of_a_channel_is_that_of_every_process_until_its_file_changes(tmp_path: Path) -> None:
     path = tmp_path / "theirs.py"
     path.write_text(SOURCE)
