@@ -136,5 +136,6 @@ def test_help_names_every_codec_and_choice() -> None:
         assert codec.name in help_text
     for choices in ("pilots|genie|none", "auto|trained|model-set", "bf16|fp32", "awgn|rayleigh"):
         assert choices in help_text
+    assert "Largest number of images to send; knowledge base and training images are always used whole." in help_text
     for panel in ("Source", "Link", "Models", "Engine", "Output"):
         assert f"─ {panel} ─" in help_text
