@@ -58,8 +58,8 @@ def open_sources(config: EvaluationConfig, grid: Grid, progress: Progress) -> So
     Raises
     ------
     ConfigError, DatasetError, MissingDependencyError
-        If a cell of the grid cannot run; nothing is encoded then, and an encoder is loaded only if all but the rates of
-        a codec without a network of its own is checked.
+        If a cell of the grid cannot run; nothing is encoded then. An encoder is loaded after every check but that of
+        the number of its features.
     """
     model_set = ModelSet.find(config.model_set)
     feature_dim = _check_encoder(config, model_set)
