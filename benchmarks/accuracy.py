@@ -15,10 +15,18 @@ import typer
 from benchmarks.cli import run_command
 from benchmarks.evaluations import EVALUATIONS
 from benchmarks.results_page import PAGE, results_page
-from semlink.errors import ConfigError
+from semlink.errors import ConfigError, SemlinkError
 from trainer.evaluation.plot import plot_report
 
 ROOT = Path(__file__).parents[1]
+
+
+class EvaluationFailedError(SemlinkError):
+    """An evaluation ended with an exit code, and with its own message before this one."""
+
+    def __init__(self, name: str, exit_code: int) -> None:
+        super().__init__(f"the evaluation {name} ended with exit code {exit_code}; the next start continues it")
+        self.exit_code = exit_code if exit_code > 0 else 1  # a signal has a negative number
 
 
 def main(
@@ -35,7 +43,10 @@ def main(
         for evaluation in EVALUATIONS:
             if evaluation.name in (names or known):
                 paths = ("--out", str(evaluation.path), "--plot", str(evaluation.figure))
-                subprocess.run([sys.executable, "-m", "semlink", *evaluation.command, *paths], check=True, cwd=ROOT)
+                command = [sys.executable, "-m", "semlink", *evaluation.command, *paths]
+                done = subprocess.run(command, check=False, cwd=ROOT)
+                if done.returncode:
+                    raise EvaluationFailedError(evaluation.name, done.returncode)
     if names:
         return
     for evaluation in EVALUATIONS:

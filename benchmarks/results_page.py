@@ -11,6 +11,7 @@ from benchmarks.report.render import markdown_table
 from benchmarks.report.schemas import StudyReport
 from benchmarks.studies.catalogue import STUDIES, Study
 from semlink.report import read_report
+from trainer.links.coded_modulation import CODE_RATES
 
 __all__ = ["PAGE", "results_page"]
 
@@ -34,6 +35,7 @@ def results_page(root: Path) -> str:
             num_seeds=first.summary[0].num_seeds,
             device=first.device,
             date=first.made_at[:10],
+            num_image_modes=sum(map(len, CODE_RATES.values())),
         ),
         *(_evaluation_section(evaluation, root) for evaluation in EVALUATIONS),
         "## Studies\n",

@@ -195,7 +195,7 @@ def test_end_to_end_two_processes(benchmark: BenchmarkFixture, tmp_path: Path, k
         Image.fromarray(digits.image(index % len(digits))).save(images / f"{index:04d}.png")
     results = tmp_path / "results"
     receive = ("rx", "--kb", str(knowledge_base_folder), "--listen", "tcp://127.0.0.1:*", "--results", str(results))
-    how = ("--backend", BACKEND, "--device", DEVICE, "--num-threads", str(NUM_THREADS))
+    how = ("--backend", BACKEND, "--device", DEVICE, "--threads", str(NUM_THREADS))
 
     def stream() -> tuple[dict[str, Any], dict[str, Any]]:
         with CommandProcess(*receive, "--backend", BACKEND, "--until-end", "--json") as rx:

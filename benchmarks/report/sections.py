@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +22,12 @@ _MOST_ROWS = 60
 """Rows of a table of another kind than stages; more are for a program to read."""
 _MOST_NAMED = 4
 _CHANGES = (Verdict.SLOWER, Verdict.FASTER)
+_UNJUDGED = {
+    Verdict.TOO_FEW_SAMPLES: "have too few samples",
+    Verdict.NOT_TIMED: "are not timed in both",
+    Verdict.NOT_COMPARABLE: "are not comparable",
+}
+"""What the headline says of stages without a verdict, after their number."""
 
 
 def report_section(file: ReportFile, peaks: Peaks | None = None) -> Section:
@@ -151,8 +158,11 @@ def _comparison_verdict(comparison: Comparison) -> str:
             named = (f"{each.name} by {100 * abs(each.change or 0.0):.0f} %" for each in changes[:_MOST_NAMED])
             more = f" and {len(changes) - _MOST_NAMED} more" if len(changes) > _MOST_NAMED else ""
             sentences.append(f"{verdict.value.capitalize()}: {', '.join(named)}{more}.")
-    unchanged = sum(change.verdict is Verdict.NO_CHANGE for change in comparison.changes)
-    sentences.append(f"No change beyond noise: {unchanged} of {len(comparison.changes)} stages.")
+    num_by_verdict = Counter(change.verdict for change in comparison.changes)
+    others = [f"{num_by_verdict[verdict]} {text}" for verdict, text in _UNJUDGED.items() if num_by_verdict[verdict]]
+    unjudged = f"; {', '.join(others)}" if others else ""
+    num_unchanged = num_by_verdict[Verdict.NO_CHANGE]
+    sentences.append(f"No change beyond noise: {num_unchanged} of {len(comparison.changes)} stages{unjudged}.")
     return " ".join(sentences)
 
 

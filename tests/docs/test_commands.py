@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 from pathlib import Path
@@ -15,6 +14,7 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 pytest.importorskip("sklearn", reason="needs semlink[demo]")
 
 from semlink.cli.app import app
+from tests.support.documented import code_lines
 from tests.support.processes import run_semlink, start_semlink
 from trainer.datasets.base import write_folder
 from trainer.datasets.digits import open_digits
@@ -38,10 +38,8 @@ ONE_SHOT = (
 
 
 def documented_commands(page: Path) -> list[str]:
-    """Lines of code blocks that start with semlink, continuation lines joined."""
-    blocks = re.findall(r"```(?:sh|bash|console)?\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [" ".join(line.split()) for line in lines if line.startswith("semlink ")]
+    """Lines of code blocks that start with semlink."""
+    return [line for line in code_lines(page) if line.startswith("semlink ")]
 
 
 def parse(words: list[str]) -> None:

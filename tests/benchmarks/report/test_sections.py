@@ -133,6 +133,16 @@ class TestComparison:
         assert section.tables[0].rows[0] == ("stage 1", "1.000", "2.000", "+100 %", "slower")
         assert section.tables[0].rows[-1] == ("stage 7", "1.000", "1.000", "+0 %", "no change beyond noise")
 
+    def test_the_verdict_names_stages_that_were_not_judged(self) -> None:
+        older, newer = (
+            latency_report(
+                stages=[stage(1.0, 1.01), *(stage(1.0, 1.01, num_samples=2, name=name) for name in ("cold", "colder"))]
+            )
+            for _ in range(2)
+        )
+        section = comparison_section(compare(newer, older), newer, older)
+        assert section.verdict == "No change beyond noise: 1 of 3 stages; 2 have too few samples."
+
     def test_no_verdict_where_the_measurements_differ(self) -> None:
         older, newer = latency_report(device="another board"), latency_report()
         section = comparison_section(compare(newer, older), newer, older)
