@@ -45,7 +45,12 @@ def codec(
         str,
         options.source(help="Training images: cifar100, a folder of class folders, or one that holds train/<class>."),
     ] = "cifar100",
-    codecs: Annotated[str, options.models("--codec", help=f"Comma-separated codecs, of {_TRAINABLE}.")] = "nested",
+    codecs: Annotated[
+        str,
+        options.models(
+            "--codec", help=f"Comma-separated codecs, of {_TRAINABLE} and trainable ones of installed packages."
+        ),
+    ] = "nested",
     rate: options.Rates = _ALL_RATES,
     model_set: options.ModelSetName = "builtin",
     channel: Annotated[TrainingChannel, options.link(help="Channel on which kbsc is trained.")] = "awgn",

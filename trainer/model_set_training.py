@@ -20,13 +20,18 @@ from trainer.codecs.fitting import FittingContext
 from trainer.codecs.model_set import copy_file, save_codec
 from trainer.codecs.nested import NestedModel
 from trainer.codecs.spec import CodecSpec, Need
-from trainer.codecs.table import BUILTIN_CODECS, find_codec
+from trainer.codecs.table import find_codec, trainable_codecs
 from trainer.codecs.training_data import training_features, training_images
 from trainer.datasets import open_dataset
+from trainer.evaluation.checks import check_training_set
 from trainer.evaluation.validation import validation_accuracy
 from trainer.model_set_writer import set_codec, set_encoder
 
 __all__ = ["ModelSetConfig", "train_model_set"]
+
+
+_OPTIONS = {"channel": "--channel", "epochs": "--epochs", "objective": "--objective", "projection_loss": "--loss"}
+"""Settings that some codecs do not use, by their options."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +42,10 @@ class ModelSetConfig:
     ----------
     out : folder of the model set; a new one, or the encoder's own, which gets the codecs added
     codecs : names of trainable codecs
-    rates, channel, epochs : of `kbsc` alone; the nested codecs serve every rate and channel
+    rates, channel : of the codecs that are fitted for them; the nested codecs serve every rate and channel
     data : dataset; one without a training set is used whole
     model_set : set whose image encoder is used
+    epochs : largest number of epochs of a run of `kbsc`
     seed : seed of weights, order, noise and split
     precision : arithmetic of matrix products in training
     projection_loss : loss of the projection head of `nested-labels` and `label`
@@ -67,11 +73,18 @@ class ModelSetConfig:
         specs = tuple(find_codec(name) for name in dict.fromkeys(self.codecs))
         for spec in specs:
             if not spec.is_trainable:
-                known = ", ".join(codec.name for codec in BUILTIN_CODECS if codec.is_trainable)
+                known = ", ".join(trainable_codecs())
                 raise ConfigError(f'codec "{spec.name}" cannot be trained into a model set; choose from: {known}')
-        if self.objective != "mse" and "kbsc" not in self.codecs:
-            raise ConfigError(f"--objective {self.objective} is for kbsc, which --codec does not name")
+        for setting, option in _OPTIONS.items():
+            value, default = getattr(self, setting), getattr(ModelSetConfig, setting)
+            if value != default and not any(_uses(spec, setting) for spec in specs):
+                users = ", ".join(name for name in trainable_codecs() if _uses(find_codec(name), setting))
+                raise ConfigError(f"{option} {value} is for {users}, which --codec does not name")
         return specs
+
+
+def _uses(codec: CodecSpec, setting: str) -> bool:
+    return "channel" in codec.fitted_for if setting == "channel" else setting in codec.fit_settings
 
 
 def train_model_set(config: ModelSetConfig, *, progress: Progress) -> ModelSet:
@@ -83,6 +96,8 @@ def train_model_set(config: ModelSetConfig, *, progress: Progress) -> ModelSet:
     ------
     ModelSetError
         If `out` is another model set, or cannot be made; nothing is trained then.
+    DatasetError
+        If a codec cannot be fitted to the images; nothing is encoded then.
     """
     specs, out = config.specs(), config.out
     source = ModelSet.find(config.model_set)
@@ -93,6 +108,7 @@ def train_model_set(config: ModelSetConfig, *, progress: Progress) -> ModelSet:
         spec.load_fit()  # a missing package is found before anything is encoded
     dataset = open_dataset(config.data, progress=progress)
     images = training_images(dataset, whole=True)
+    check_training_set(specs, images, progress)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -126,10 +142,12 @@ def _trained(spec: CodecSpec, config: ModelSetConfig, context: FittingContext) -
     """Train one codec; returns the function that writes it to a folder and describes it."""
     keys = spec.fit_keys(config.rates, (config.seed,), (config.channel,))
     fitted = list(spec.load_fit()(keys, context).values())
-    if "channel" in spec.fitted_for:
+    if _uses(spec, "channel"):
         settings = f"{config.channel}, {config.objective}"
+    elif Need.LABELS in spec.needs:
+        settings = f"labels, {config.projection_loss} loss, no channel"
     else:
-        settings = f"{'labels' if Need.LABELS in spec.needs else 'no labels'}, no channel"
+        settings = "no labels, no channel"
     model = fitted[0].model
     measured = validation_accuracy(model, context.data, seed=config.seed) if isinstance(model, NestedModel) else {}
     training_data = f"{context.data.source}; {settings}, seed {config.seed}"

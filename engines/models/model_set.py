@@ -8,6 +8,9 @@
     kbsc-<n>.encoder.onnx         features -> latent (batch, 2 n) float32
     kbsc-<n>.decoder.onnx         received latent (batch, 2 n) -> query (batch, 512) float32
 
+These names are the built-in set's; `semlink train codec` puts a part of the file's hash into each name, so that
+no file of a codec that is trained again is overwritten.
+
 Files are checked against the manifest's SHA-256 when they are first used, so that a transmitter
 needs no file that only a receiver uses, and the other way round.
 """

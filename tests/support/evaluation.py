@@ -38,11 +38,11 @@ def make_grid(*codecs: str | CodecSpec, **changes: Any) -> Grid:
 
 def no_model(codec: CodecSpec) -> Mapping[FitKey, FittedModel]:
     """The models of a codec that has none."""
-    return {FitKey(codec.name, seed=seed): FittedModel(None, trained_on="nothing") for seed in range(8)}
+    return {FitKey(codec.name, seed=seed): FittedModel(None, trained_on="nothing", key="") for seed in range(8)}
 
 
 def models_of(codec: CodecSpec, model_set: ModelSet, grid: Grid) -> Mapping[FitKey, FittedModel]:
     """A model set's codec for every key that a grid needs."""
     held = model_set.codec(codec.name)
-    model = FittedModel(NestedModel.of(held) if isinstance(held, NestedCodec) else held, "none: random numbers")
+    model = FittedModel(NestedModel.of(held) if isinstance(held, NestedCodec) else held, "none: random numbers", key="")
     return dict.fromkeys(codec.fit_keys(grid.rates, grid.seeds, grid.training_channels), model)

@@ -132,9 +132,10 @@ def test_full_disk_is_named(model_set: ModelSet, pictures_to_learn: Path, tmp_pa
     with start_long(cache, model_set, pictures_to_learn, tmp_path / "out") as process:
         process.until(lambda: any(cache.glob("runs/*/lock")))
         for lock in cache.glob("runs/*/lock"):
-            part = lock.with_name("checkpoint.pt.part")
-            part.unlink(missing_ok=True)
-            part.symlink_to("/dev/full")
+            for number in workers_of(process):
+                part = lock.with_name(f".checkpoint.pt.{number}.part")
+                part.unlink(missing_ok=True)
+                part.symlink_to("/dev/full")
         done = process.finish()
         wait_for_its_children(process)
     assert done.returncode == 8, done.stderr

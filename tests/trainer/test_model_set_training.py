@@ -21,6 +21,7 @@ from engines.models.codecs import NestedCodec, PerRateCodec
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, DatasetError, ModelSetError
 from semlink.rates import parse_rate
+from tests.support.codec_packages import install_codec_package
 from trainer.model_set_training import ModelSetConfig, train_model_set
 
 
@@ -30,9 +31,8 @@ def train(out: Path, model_set: ModelSet, data: Path, **settings: Any) -> ModelS
         model_set=str(model_set.folder),
         data=str(data),
         rates=(parse_rate("16"),),
-        epochs=1,
         precision="fp32",
-        **{"runs_dir": out.parent / "runs", **settings},
+        **{"epochs": 1 if "kbsc" in settings.get("codecs", ()) else 60, "runs_dir": out.parent / "runs", **settings},
     )
     return train_model_set(config, progress=Progress(console=Console(quiet=True), disable=True))
 
@@ -69,7 +69,7 @@ def test_nested_codecs_of_a_folder(model_set: ModelSet, tmp_path: Path) -> None:
     assert labels.codebook.num_cells == 2
     assert (nested.codebook.feature_dim, labels.codebook.feature_dim) == (16, 256)
     sources = [codec.entry.training_data.split("; ")[1] for codec in (nested, labels)]
-    assert sources == ["no labels, no channel, seed 0", "labels, no channel, seed 0"]
+    assert sources == ["no labels, no channel, seed 0", "labels, proxy loss, no channel, seed 0"]
 
 
 def test_codec_is_added_to_the_encoders_own_set(model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path) -> None:
@@ -82,14 +82,31 @@ def test_codec_is_added_to_the_encoders_own_set(model_set: ModelSet, pictures_to
     assert [rate.num_symbols for rate in kbsc.rates] == [16]
 
 
-def test_failed_training_leaves_the_set_as_it_was(model_set: ModelSet, tmp_path: Path) -> None:
-    """Too few images of each category for a projection head, which is found when `nested` is fitted already."""
+def test_failed_training_leaves_the_set_as_it_was(
+    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second codec's fit fails, when `nested` is fitted already."""
+    source = (
+        "from semlink.errors import DatasetError\n"
+        "from trainer.codecs.spec import CodecSpec\n"
+        "def fit(keys, context):\n"
+        "    raise DatasetError('features that no fit can use')\n"
+        'SPEC = CodecSpec(name="theirs", summary="", links="os.path:join", fit=fit, is_trainable=True)\n'
+    )
+    install_codec_package(tmp_path / "site", monkeypatch, source, theirs="SPEC")
     own = ModelSet(Path(shutil.copytree(model_set.folder, tmp_path / "own")))
     before = {path.name: path.read_bytes() for path in own.folder.iterdir()}
-    pictures = write_class_folders(tmp_path / "pictures", classes=tuple("abcdefghij"), images_per_class=10)
-    with pytest.raises(DatasetError, match="13 images of each"):
-        train(own.folder, own, pictures, codecs=("nested", "nested-labels"))
+    with pytest.raises(DatasetError, match="features that no fit can use"):
+        train(own.folder, own, pictures_to_learn, codecs=("nested", "theirs"))
     assert {path.name: path.read_bytes() for path in own.folder.iterdir()} == before
+
+
+def test_too_few_images_are_refused_before_anything_is_encoded(model_set: ModelSet, tmp_path: Path) -> None:
+    own = ModelSet(Path(shutil.copytree(model_set.folder, tmp_path / "own")))
+    (own.folder / "encoder.onnx").unlink()
+    pictures = write_class_folders(tmp_path / "pictures", classes=tuple("abcdefghij"), images_per_class=10)
+    with pytest.raises(DatasetError, match=r"kbsc needs 1,280 training images.*13 training images of each category"):
+        train(own.folder, own, pictures, codecs=("kbsc", "nested-labels"))
 
 
 def test_another_model_set_is_not_overwritten(
@@ -106,7 +123,13 @@ def test_another_model_set_is_not_overwritten(
     [
         ({"codecs": ("vq",)}, 'codec "vq" cannot be trained into a model set; choose from: nested, nested-labels,'),
         ({"codecs": ("morse",)}, 'codec "morse" is unknown'),
-        ({"codecs": ("nested",), "objective": "both"}, "--objective both is for kbsc"),
+        ({"codecs": ("nested",), "objective": "both"}, "--objective both is for kbsc, which --codec does not name"),
+        (
+            {"codecs": ("nested", "kbsc"), "projection_loss": "contrastive"},
+            "--loss contrastive is for nested-labels",
+        ),
+        ({"codecs": ("nested", "label"), "channel": "rayleigh"}, "--channel rayleigh is for kbsc"),
+        ({"codecs": ("label",), "epochs": 3}, "--epochs 3 is for kbsc"),
     ],
 )
 def test_settings_that_cannot_be_met_are_refused_first(

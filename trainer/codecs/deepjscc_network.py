@@ -17,19 +17,16 @@ from torch import nn
 
 from semlink.errors import ConfigError
 from semlink.rates import Rate
-from trainer.codecs.table import DEEPJSCC_MIN_SYMBOLS
+from trainer.codecs.limits import DEEPJSCC_MIN_SYMBOLS, DEEPJSCC_SIDE_PX
 
-__all__ = ["SIDE_PX", "SNR_RANGE_DB", "DeepJsccNetwork"]
-
-SIDE_PX = 32
-"""Height and width of the pictures, those of CIFAR-100 [pixels]."""
+__all__ = ["SNR_RANGE_DB", "DeepJsccNetwork"]
 
 SNR_RANGE_DB = (-10.0, 15.0)
 """SNRs of training; an estimate outside is clipped to the nearer end [dB]."""
 
 _SHRINK = 4
 _NUM_POSITIONS = 2 * DEEPJSCC_MIN_SYMBOLS
-"""Positions of the innermost feature maps, (SIDE_PX / _SHRINK)^2, with at least one real each."""
+"""Positions of the innermost feature maps, (DEEPJSCC_SIDE_PX / _SHRINK)^2, with at least one real each."""
 _WIDTH, _STEM_WIDTH, _NUM_BLOCKS = 64, 32, 2
 
 
@@ -109,7 +106,7 @@ class DeepJsccNetwork(nn.Module):
         # Unit power at every SNR: training is worse with inputs that are ten times as large at one SNR.
         scaled = received / (1 + 10 ** (-snr_db / 10)).sqrt()[:, None]
         condition = self.condition((2 * (snr_db - low) / (high - low) - 1)[:, None])
-        side = SIDE_PX // _SHRINK
+        side = DEEPJSCC_SIDE_PX // _SHRINK
         maps = self.entry(scaled.reshape(len(received), -1, side, side))
         for block in self.blocks:
             maps = block(maps, condition)

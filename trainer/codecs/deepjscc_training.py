@@ -22,12 +22,14 @@ import numpy.typing as npt
 import torch
 
 from semlink.errors import DatasetError, ResultsError
-from semlink.files import locked_file, replaced_file
+from semlink.files import replaced_file
 from semlink.rates import parse_rate
 from trainer.codecs.channel import to_symbols
 from trainer.codecs.config import Precision
-from trainer.codecs.deepjscc_network import SIDE_PX, SNR_RANGE_DB, DeepJsccNetwork
+from trainer.codecs.deepjscc_network import SNR_RANGE_DB, DeepJsccNetwork
 from trainer.codecs.fitting import FittingContext
+from trainer.codecs.limits import DEEPJSCC_SIDE_PX as SIDE_PX
+from trainer.codecs.run_lock import locked_run
 from trainer.codecs.spec import FitKey, FittedModel
 from trainer.datasets.base import ImageList
 from trainer.datasets.cifar100 import paper_train_split
@@ -97,9 +99,7 @@ def trained_deepjscc(
         If the kept weights are damaged.
     """
     path = training.path(images, runs)
-    runs.mkdir(parents=True, exist_ok=True)
-    # Two commands that need the same network share it: the second waits and finds it trained.
-    with locked_file(path.with_suffix(".lock")):
+    with locked_run(path):
         if not path.exists():
             train, *_ = paper_train_split(len(images), training.seed)
             network = train_deepjscc(training, read_pictures(images.subset(train)), advance=advance)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from engines.models.manifest import CodecEntry, CodecRateEntry, NestedCodecEntry, PerRateCodecEntry, ProjectionEntry
+from engines.models.manifest import (
+    CodecEntry,
+    CodecRateEntry,
+    ModelFile,
+    NestedCodecEntry,
+    PerRateCodecEntry,
+    ProjectionEntry,
+)
 from engines.models.projection_head import save_proxies
 from semlink.errors import ConfigError
 from semlink.files import replaced_file
@@ -29,7 +37,7 @@ def copy_file(source: Path, target: Path) -> None:
 def save_codec(
     name: str, fitted: Sequence[FittedModel], out: Path, *, training_data: str, measured: dict[str, float]
 ) -> CodecEntry:
-    """Write a codec's models to a folder.
+    """Write a codec's models to a folder, beside the files of earlier models.
 
     Parameters
     ----------
@@ -56,23 +64,33 @@ def save_codec(
     raise ConfigError(f"a model set holds one nested model or one training run for each rate, not {kinds} ({name})")
 
 
+def _store(content: bytes, out: Path, name: str, kind: str) -> ModelFile:
+    """Write a file under a name that its content decides.
+
+    No file that an earlier manifest names is changed, so that a process which has read that manifest still finds its
+    model, and the set is whole at every moment.
+    """
+    path = out / f"{name}-{hashlib.sha256(content).hexdigest()[:8]}.{kind}"
+    with replaced_file(path, durable=True) as temporary:
+        temporary.write_bytes(content)
+    return model_file(path)
+
+
 def _save_nested(
     name: str, model: NestedModel, out: Path, *, training_data: str, measured: dict[str, float]
 ) -> NestedCodecEntry:
-    codebook_path = out / f"{name}.codebook.npz"
-    with replaced_file(codebook_path) as temporary:
-        temporary.write_bytes(model.codebook.to_bytes())
+    codebook = _store(model.codebook.to_bytes(), out, name, "codebook.npz")
     projection = None
     if model.projection is not None and model.projection_graph is not None:
-        network_path, proxies_path = out / f"{name}.keys.onnx", out / f"{name}.proxies.npz"
-        copy_file(model.projection_graph, network_path)
-        with replaced_file(proxies_path) as temporary:
-            temporary.write_bytes(save_proxies(model.projection.categories, model.projection.proxies))
-        projection_dim = model.projection.proxies.shape[1]
-        projection = ProjectionEntry(model_file(network_path), model_file(proxies_path), projection_dim)
+        proxies = save_proxies(model.projection.categories, model.projection.proxies)
+        projection = ProjectionEntry(
+            _store(model.projection_graph.read_bytes(), out, name, "projection.onnx"),
+            _store(proxies, out, name, "proxies.npz"),
+            model.projection.proxies.shape[1],
+        )
     return NestedCodecEntry(
         name=name,
-        codebook=model_file(codebook_path),
+        codebook=codebook,
         licence=_LICENCE,
         training_data=training_data,
         projection=projection,
@@ -83,8 +101,6 @@ def _save_nested(
 def _save_run(name: str, codec: TrainedCodec, out: Path) -> CodecRateEntry:
     files = {}
     for half, path in (("encoder", codec.encoder_path), ("decoder", codec.decoder_path)):
-        file = out / f"{name}-{codec.rate.num_symbols}.{half}.onnx"
-        copy_file(path, file)
-        files[half] = model_file(file)
+        files[half] = _store(path.read_bytes(), out, f"{name}-{codec.rate.num_symbols}", f"{half}.onnx")
     measured = {"validation_accuracy": max(codec.validation_accuracy), "best_epoch": float(codec.best_epoch)}
     return CodecRateEntry(codec.rate.num_symbols, files["encoder"], files["decoder"], measured)

@@ -25,6 +25,7 @@ from semlink.errors import DatasetError
 from semlink.files import replaced_file
 from trainer.codecs.clusters import cluster_tree, principal_components
 from trainer.codecs.fitting import FittingContext
+from trainer.codecs.run_lock import locked_run
 from trainer.codecs.spec import FitKey, FittedModel
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
@@ -137,13 +138,13 @@ def fitted_codebook(
     calibrated on those by which it selects its best epoch.
     """
     path = runs / f"{fit.key(data.content_key, proxies)}.npz"
-    if not path.exists():
-        train, held_out, _ = paper_train_split(len(data.features), fit.seed)
-        with one_thread():
-            codebook = fit_codebook(data.features[train], data.features[held_out], fit, proxies=proxies)
-        runs.mkdir(parents=True, exist_ok=True)
-        with replaced_file(path) as temporary:
-            temporary.write_bytes(codebook.to_bytes())
+    with locked_run(path):
+        if not path.exists():
+            train, held_out, _ = paper_train_split(len(data.features), fit.seed)
+            with one_thread():
+                codebook = fit_codebook(data.features[train], data.features[held_out], fit, proxies=proxies)
+            with replaced_file(path) as temporary:
+                temporary.write_bytes(codebook.to_bytes())
     return Codebook.load(path)
 
 

@@ -13,15 +13,13 @@ from engines.models.projection_head import ProjectionHead
 from semlink.errors import DatasetError
 from trainer.codecs.config import Precision, ProjectionLoss
 from trainer.codecs.fitting import FittingContext
+from trainer.codecs.limits import refuse_few_images_per_category
 from trainer.codecs.nested import NestedFit, NestedModel, fitted_codebook
 from trainer.codecs.projection_head import ProjectionTraining, trained_projection
-from trainer.codecs.spec import FitKey, FittedModel
+from trainer.codecs.spec import FitKey, FittedModel, TrainingCase
 from trainer.codecs.training_data import TrainingFeatures
 
 __all__ = ["FittedProjection", "fit_labelled", "fitted_nested_labels", "fitted_projection"]
-
-_IMAGES_PER_CATEGORY = 13
-"""On average; four fifths of them are for training, and a code takes ten."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +58,9 @@ def fitted_projection(
     DatasetError
         If there are too few images of each category.
     """
-    if len(data.features) < _IMAGES_PER_CATEGORY * len(data.categories):
-        raise DatasetError(
-            f"training on categories needs {_IMAGES_PER_CATEGORY} images of each, got {len(data.features)} images of"
-            f" {len(data.categories)} (a folder's are its class folders); nested needs no labels"
-        )
+    case = TrainingCase(len(data.features), len(data.categories))
+    if reason := refuse_few_images_per_category("a projection head", case):
+        raise DatasetError(reason)
     training = ProjectionTraining.for_images(seed, len(data.features), precision=precision, loss=loss)
     return FittedProjection(trained_projection(training, data, runs), training.graph_path(data, runs), training)
 

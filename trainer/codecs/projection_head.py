@@ -30,6 +30,7 @@ from engines.onnx_model import IR_VERSION, OPSET
 from semlink.errors import ConfigError, DatasetError
 from semlink.files import replaced_file
 from trainer.codecs.config import Precision, ProjectionLoss
+from trainer.codecs.run_lock import locked_run
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 
@@ -120,17 +121,17 @@ def trained_projection(training: ProjectionTraining, data: TrainingFeatures, run
     """Train on the training part of `data`, or read an earlier run from `runs`."""
     graph = training.graph_path(data, runs)
     proxies = graph.with_suffix(".npz")
-    # The graph is written last, so where it is the proxies are too.
-    if not graph.exists():
-        train, *_ = paper_train_split(len(data.features), training.seed)
-        network, trained_proxies = train_projection_network(
-            training, data.features[train], data.labels[train], num_categories=len(data.categories)
-        )
-        runs.mkdir(parents=True, exist_ok=True)
-        with replaced_file(proxies) as temporary, temporary.open("wb") as file:
-            np.savez(file, proxies=trained_proxies)
-        with replaced_file(graph) as temporary:
-            temporary.write_bytes(projection_graph(network).SerializeToString())
+    with locked_run(graph):
+        # The graph is written last, so where it is the proxies are too.
+        if not graph.exists():
+            train, *_ = paper_train_split(len(data.features), training.seed)
+            network, trained_proxies = train_projection_network(
+                training, data.features[train], data.labels[train], num_categories=len(data.categories)
+            )
+            with replaced_file(proxies) as temporary, temporary.open("wb") as file:
+                np.savez(file, proxies=trained_proxies)
+            with replaced_file(graph) as temporary:
+                temporary.write_bytes(projection_graph(network).SerializeToString())
     stored = load_arrays(proxies, ["proxies"], what="a projection head's proxies")
     return ProjectionHead(load_runner(graph), data.categories, stored["proxies"])
 

@@ -22,6 +22,7 @@ from semlink.errors import DatasetError
 from semlink.files import replaced_file
 from trainer.codecs.clusters import cluster_centres, principal_components
 from trainer.codecs.fitting import FittingContext
+from trainer.codecs.run_lock import locked_run
 from trainer.codecs.spec import FitKey, FittedModel
 from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
@@ -106,13 +107,13 @@ def fitted_quantizer(name: str, seed: int, data: TrainingFeatures, runs: Path) -
         If there are too few images.
     """
     path = _path(name, seed, data, runs)
-    if not path.exists():
-        train, *_ = paper_train_split(len(data.features), seed)
-        with one_thread():
-            fitted = _fit(QUANTIZERS[name], seed, data.features[train])
-        runs.mkdir(parents=True, exist_ok=True)
-        with replaced_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, mean=fitted.mean, projection=fitted.projection, centres=fitted.centres)
+    with locked_run(path):
+        if not path.exists():
+            train, *_ = paper_train_split(len(data.features), seed)
+            with one_thread():
+                fitted = _fit(QUANTIZERS[name], seed, data.features[train])
+            with replaced_file(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, mean=fitted.mean, projection=fitted.projection, centres=fitted.centres)
     stored = load_arrays(path, ("mean", "projection", "centres"), what="a quantizer")
     return StagedQuantizer(stored["mean"], stored["projection"], stored["centres"])
 

@@ -10,18 +10,38 @@ from __future__ import annotations
 import enum
 import itertools
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from semlink.errors import ConfigError
 from semlink.rates import Rate
 from trainer.codecs.packages import missing_module, require_modules
 
-__all__ = ["Axis", "CodecCase", "CodecSpec", "FitKey", "FittedModel", "Need"]
+if TYPE_CHECKING:
+    from trainer.codecs.fitting import FittingContext
+    from trainer.links.base import LinkInputs, MakeLink
+
+__all__ = [
+    "Axis",
+    "CodecCase",
+    "CodecSpec",
+    "Fit",
+    "FitKey",
+    "FitSetting",
+    "FittedModel",
+    "MakeLinks",
+    "Need",
+    "SizePx",
+    "TrainingCase",
+]
 
 Axis: TypeAlias = Literal["rate", "seed", "channel"]
 """Axis of a grid along which a codec's models differ; "channel" is the channel of training."""
+FitSetting: TypeAlias = Literal["epochs", "objective", "projection_loss"]
+"""Setting of `FittingContext` that is for some codecs only."""
+SizePx: TypeAlias = tuple[int, int]
+"""Height and width of a picture [px]."""
 
 
 class Need(str, enum.Enum):
@@ -38,24 +58,41 @@ class Need(str, enum.Enum):
 
 @dataclass(frozen=True)
 class CodecCase:
-    """Rate, channel and knowledge base of some cells of a grid; names are those that commands take.
+    """Rate, channel and data of some cells of a grid; names are those that commands take.
 
     Attributes
     ----------
     csi : "none", "pilots", "genie" or "published"
     constellation : points to which symbols are rounded; None if they are not
-    feature_dim : reals of the image encoder's features
+    feature_dim : reals of the image encoder's features; None before the encoder is loaded
     num_entries : size of the knowledge base; None before it is opened
     is_fast_fading : whether every symbol has a gain of its own, which only a genie knows
+    image_sizes_px : sizes of the images to send; None before they are opened, and if the codec needs no pictures
     """
 
     rate: Rate
     channel: str
     csi: str
     constellation: str | None
-    feature_dim: int
+    feature_dim: int | None = None
     num_entries: int | None = None
     is_fast_fading: bool = False
+    image_sizes_px: frozenset[SizePx] | None = None
+
+
+@dataclass(frozen=True)
+class TrainingCase:
+    """A training set, before its images are encoded.
+
+    Attributes
+    ----------
+    num_categories : number of different labels
+    image_sizes_px : sizes of the images; None if the codec needs no pictures
+    """
+
+    num_images: int
+    num_categories: int
+    image_sizes_px: frozenset[SizePx] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,10 +128,16 @@ class FittedModel:
 
     model: Any
     trained_on: str
-    key: str = ""
+    key: str
 
 
-def _refuses_nothing(case: CodecCase) -> str | None:
+Fit: TypeAlias = "Callable[[Sequence[FitKey], FittingContext], Mapping[FitKey, FittedModel]]"
+"""A function that fits a model for each key."""
+MakeLinks: TypeAlias = "Callable[[LinkInputs], MakeLink]"
+"""A function that gives, for an evaluation's images, the function that makes a link from a model."""
+
+
+def _refuses_nothing(case: CodecCase | TrainingCase) -> str | None:
     return None
 
 
@@ -106,13 +149,15 @@ class CodecSpec:
     ----------
     name : as `--codec` takes it
     summary : one line for `semlink codecs list`
-    links : `LinkInputs -> MakeLink` (`trainer.links.base`), or "module:function"
-    fit : `(Sequence[FitKey], FittingContext) -> Mapping[FitKey, FittedModel]` (`trainer.codecs.fitting`), or
-        "module:function"; None if nothing is fitted. Codecs with the same `fit` are fitted in one call.
+    links : see `MakeLinks`, or "module:function"
+    fit : see `Fit`, or "module:function"; None if nothing is fitted. Codecs with the same `fit` are fitted in one
+        call.
     fitted_for : axes along which the fitted models differ
+    fit_settings : those that `fit` uses; all by default
     needs : see `Need`
     model_of : name of the codec whose model this one uses; None for its own
-    is_trainable : whether `semlink train codec` can write its model into a model set
+    is_trainable : whether `semlink train codec` can write its model into a model set; a set holds two kinds, a
+        `NestedModel`, and a `TrainedCodec` for each rate (`trainer.codecs.model_set.save_codec`)
     weighs_noise : whether the receiver needs the noise variance, and so two pilots or more under fading
     uses_paper_channel : whether it runs on the channel of arXiv 2504.01053 as published
     is_seeded : whether a seed makes another link; False if it draws noise and gains only
@@ -121,14 +166,16 @@ class CodecSpec:
     modules : optional Python modules that its links import
     fit_modules : optional Python modules that fitting imports besides
     refusal : the reason why the codec cannot run a case, or None if it can
+    fit_refusal : the reason why `fit` cannot use a training set, or None if it can
     line_style : of its curve, as matplotlib takes it
     """
 
     name: str
     summary: str
-    links: str | Callable[..., Any] = field(repr=False)
-    fit: str | Callable[..., Any] | None = field(default=None, repr=False)
+    links: str | MakeLinks = field(repr=False)
+    fit: str | Fit | None = field(default=None, repr=False)
     fitted_for: tuple[Axis, ...] = ("seed",)
+    fit_settings: tuple[FitSetting, ...] = get_args(FitSetting)
     needs: tuple[Need, ...] = ()
     model_of: str | None = None
     is_trainable: bool = False
@@ -140,23 +187,31 @@ class CodecSpec:
     modules: tuple[str, ...] = ()
     fit_modules: tuple[str, ...] = ()
     refusal: Callable[[CodecCase], str | None] = field(default=_refuses_nothing, repr=False)
+    fit_refusal: Callable[[TrainingCase], str | None] = field(default=_refuses_nothing, repr=False)
     line_style: str = field(default="o-", repr=False)
 
     def __post_init__(self) -> None:
         if self.fit is not None and self.model_of is not None:
             raise ConfigError(f"codec {self.name} uses the model of {self.model_of}, so it has no fit of its own")
+        if self.fit is not None and not self.is_seeded and "seed" in self.fitted_for:
+            raise ConfigError(
+                f"codec {self.name} has is_seeded=False, so that one model serves all seeds; fitted_for must not name"
+                ' "seed"'
+            )
 
-    def load_links(self) -> Callable[..., Any]:
+    def load_links(self) -> MakeLinks:
         """Import the function that makes the links; MissingDependencyError if a package is missing."""
         require_modules(self.modules, self.name)
-        return self._load(self.links)
+        links: MakeLinks = self._load(self.links)
+        return links
 
-    def load_fit(self) -> Callable[..., Any]:
+    def load_fit(self) -> Fit:
         """Import the function that fits the models; MissingDependencyError if a package is missing."""
         if self.fit is None:
             raise ConfigError(f"codec {self.name} has nothing to fit")
         require_modules((*self.modules, *self.fit_modules), self.name)
-        return self._load(self.fit)
+        fit: Fit = self._load(self.fit)
+        return fit
 
     def fit_key(self, rate: Rate, seed: int, channel: str) -> FitKey:
         """Name the model that serves a rate, a seed and a channel of training."""
@@ -172,13 +227,12 @@ class CodecSpec:
         cells = itertools.product(channels, rates, seeds)
         return list(dict.fromkeys(self.fit_key(rate, seed, channel) for channel, rate, seed in cells))
 
-    def _load(self, reference: str | Callable[..., Any]) -> Callable[..., Any]:
+    def _load(self, reference: str | Callable[..., Any]) -> Any:
         if callable(reference):
             return reference
         try:
-            loaded: Callable[..., Any] = pkgutil.resolve_name(reference)
+            return pkgutil.resolve_name(reference)
         except ImportError as error:
             raise missing_module(str(error.name), f"codec {self.name}") from None
         except AttributeError as error:
             raise ConfigError(f"codec {self.name}: {reference} does not exist: {error}") from None
-        return loaded

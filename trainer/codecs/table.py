@@ -3,78 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+from functools import partial
 
-from semlink.channel import PAPER_CHANNELS
 from semlink.errors import ConfigError
-from trainer.codecs.spec import CodecCase, CodecSpec, Need
+from trainer.codecs import limits
+from trainer.codecs.spec import CodecSpec, Need
 
-__all__ = [
-    "BUILTIN_CODECS",
-    "DEEPJSCC_MIN_SYMBOLS",
-    "ENTRY_POINT_GROUP",
-    "POLAR_MIN_BITS",
-    "POLAR_RATES",
-    "codec_names",
-    "find_codec",
-]
+__all__ = ["BUILTIN_CODECS", "ENTRY_POINT_GROUP", "codec_names", "find_codec", "trainable_codecs"]
 
 ENTRY_POINT_GROUP = "semlink.codecs"
 """Entry points of this group are codecs: the name is the codec's, the value a `CodecSpec`."""
-
-POLAR_RATES = range(16, 513)
-"""Symbols of `index-polar`: fewer have no room for number and CRC, and 5G's code ends at 1,088 coded bits."""
-POLAR_MIN_BITS = 12
-"""Fewer message bits have another code in 5G, without a CRC; padding them would make the reference look weak."""
-DEEPJSCC_MIN_SYMBOLS = 32
-"""One real for each of the 8 x 8 positions of `deepjscc`'s feature maps."""
-
-
-def _refuse_unpublished_channel(case: CodecCase) -> str | None:
-    if case.channel in {model.value for model in PAPER_CHANNELS}:
-        return None
-    known = ", ".join(model.value for model in PAPER_CHANNELS)
-    return f'kbsc-reference is published for {known} only, not for "{case.channel}"'
-
-
-def _refuse_genie(case: CodecCase) -> str | None:
-    if case.csi == "genie":
-        return "nested-feedback follows what a receiver estimates and reports; a genie does neither"
-    return None
-
-
-def _refuse_all_but_feature_rate(case: CodecCase) -> str | None:
-    if case.rate.latent_dim == case.feature_dim:
-        return None
-    return f"uncoded sends the features as they are: {case.feature_dim // 2} symbols, not {case.rate.num_symbols}"
-
-
-def _refuse_constellation(codec: str, case: CodecCase) -> str | None:
-    if case.constellation is None:
-        return None
-    return f"{codec} has a constellation of its own; leave out --constellation"
-
-
-def _refuse_short_polar(case: CodecCase) -> str | None:
-    if case.rate.num_symbols not in POLAR_RATES:
-        first, last = POLAR_RATES.start, POLAR_RATES.stop - 1
-        return f"index-polar has rates of {first} to {last} symbols, not {case.rate.num_symbols}"
-    if case.num_entries is not None and (case.num_entries - 1).bit_length() < POLAR_MIN_BITS:
-        least = 2 ** (POLAR_MIN_BITS - 1) + 1
-        return f"index-polar needs a knowledge base of {least:,} entries or more, not {case.num_entries:,}"
-    return _refuse_constellation("index-polar", case)
-
-
-def _refuse_fast_fading(codec: str, case: CodecCase) -> str | None:
-    if case.is_fast_fading:
-        return f'{codec} cannot run on "{case.channel}"; use --channel awgn,rayleigh'
-    return _refuse_constellation(codec, case)
-
-
-def _refuse_for_deepjscc(case: CodecCase) -> str | None:
-    if case.rate.num_symbols < DEEPJSCC_MIN_SYMBOLS:
-        return f"deepjscc needs at least {DEEPJSCC_MIN_SYMBOLS} symbols, got {case.rate.num_symbols}"
-    return _refuse_fast_fading("deepjscc", case)
-
 
 _FITTED_BY_CLUSTERS = ("sklearn", "threadpoolctl")
 
@@ -84,9 +22,11 @@ BUILTIN_CODECS = (
         summary="one code for every rate and SNR, fitted without labels; for pictures of any kind",
         links="trainer.links.signal_link:nested_links",
         fit="trainer.codecs.nested:fit_nested",
+        fit_settings=(),
         needs=(Need.TRAINING_SET,),
         is_trainable=True,
         fit_modules=_FITTED_BY_CLUSTERS,
+        fit_refusal=partial(limits.refuse_few_images, "nested", limits.NESTED_MIN_IMAGES),
         line_style="C3o-",
     ),
     CodecSpec(
@@ -95,7 +35,7 @@ BUILTIN_CODECS = (
         links="trainer.links.feedback_link:feedback_links",
         needs=(Need.REPORTS,),
         model_of="nested",
-        refusal=_refuse_genie,
+        refusal=limits.refuse_genie,
         line_style="C3s:",
     ),
     *(
@@ -104,10 +44,12 @@ BUILTIN_CODECS = (
             summary=summary,
             links="trainer.links.signal_link:nested_links",
             fit="trainer.codecs.nested_labels:fit_labelled",
+            fit_settings=("projection_loss",),
             needs=(Need.TRAINING_SET, Need.LABELS),
             is_trainable=True,
             sends="category",
             fit_modules=("torch", *_FITTED_BY_CLUSTERS),
+            fit_refusal=partial(limits.refuse_few_images_per_category, name),
             line_style=line_style,
         )
         for name, summary, line_style in (
@@ -141,11 +83,13 @@ BUILTIN_CODECS = (
         summary="the network of arXiv 2504.01053 over honest channels, one for each rate",
         links="trainer.links.graph_link:graph_links",
         fit="trainer.codecs.training_runs:fit_kbsc",
+        fit_settings=("epochs", "objective"),
         fitted_for=("rate", "seed", "channel"),
         needs=(Need.TRAINING_SET,),
         is_trainable=True,
         weighs_noise=False,
         fit_modules=("torch",),
+        fit_refusal=partial(limits.refuse_few_images, "kbsc", limits.KBSC_MIN_IMAGES),
         line_style="C0o-",
     ),
     CodecSpec(
@@ -153,12 +97,14 @@ BUILTIN_CODECS = (
         summary="the network of arXiv 2504.01053 over its channel as published",
         links="trainer.links.graph_link:graph_links",
         fit="trainer.codecs.training_runs:fit_kbsc",
+        fit_settings=("epochs",),
         fitted_for=("rate", "seed", "channel"),
         needs=(Need.TRAINING_SET,),
         weighs_noise=False,
         uses_paper_channel=True,
         fit_modules=("torch",),
-        refusal=_refuse_unpublished_channel,
+        refusal=limits.refuse_unpublished,
+        fit_refusal=partial(limits.refuse_few_images, "kbsc-reference", limits.KBSC_MIN_IMAGES),
         line_style="C0s--",
     ),
     *(
@@ -167,8 +113,10 @@ BUILTIN_CODECS = (
             summary=summary,
             links="trainer.links.vq_link:vq_links",
             fit="trainer.codecs.quantizer:fit_quantizers",
+            fit_settings=(),
             needs=(Need.TRAINING_SET,),
             fit_modules=_FITTED_BY_CLUSTERS,
+            fit_refusal=partial(limits.refuse_few_images, name, limits.VQ_MIN_IMAGES),
             line_style=line_style,
         )
         for name, summary, line_style in (
@@ -183,7 +131,7 @@ BUILTIN_CODECS = (
         links="trainer.links.graph_link:uncoded_links",
         weighs_noise=False,
         is_seeded=False,
-        refusal=_refuse_all_but_feature_rate,
+        refusal=limits.refuse_other_than_feature_rate,
         line_style="C7o-",
     ),
     CodecSpec(
@@ -195,7 +143,7 @@ BUILTIN_CODECS = (
         runs_alone=True,  # torch, which decodes, uses all cores
         sends="entry",
         modules=("torch", "sionna"),
-        refusal=_refuse_short_polar,
+        refusal=limits.refuse_for_polar,
         line_style="C5s:",
     ),
     CodecSpec(
@@ -203,12 +151,14 @@ BUILTIN_CODECS = (
         summary="the picture: HEVC still, 5G's LDPC code, QAM",
         links="trainer.links.bpg_ldpc:bpg_ldpc_links",
         fit="trainer.links.bpg_ldpc:fit_bpg_ldpc",
+        fit_settings=(),
         fitted_for=(),
         needs=(Need.TRAINING_SET, Need.LABELS, Need.PICTURES),
         is_seeded=False,
         runs_alone=True,  # the seeds of a rate share their stills, and the image encoder uses all cores
         modules=("torch", "av", "sionna"),
-        refusal=lambda case: _refuse_fast_fading("bpg-ldpc", case),
+        refusal=limits.refuse_for_bpg_ldpc,
+        fit_refusal=limits.refuse_pictures_for_stills,
         line_style="C8D:",
     ),
     CodecSpec(
@@ -216,12 +166,14 @@ BUILTIN_CODECS = (
         summary="the picture: a convolutional autoencoder trained through noise",
         links="trainer.links.deepjscc_link:deepjscc_links",
         fit="trainer.codecs.deepjscc_training:fit_deepjscc",
+        fit_settings=(),
         fitted_for=("rate",),
         needs=(Need.TRAINING_SET, Need.PICTURES),
         is_seeded=False,
         runs_alone=True,  # the seeds of a rate share their symbols, and the image encoder uses all cores
         modules=("torch",),
-        refusal=_refuse_for_deepjscc,
+        refusal=limits.refuse_for_deepjscc,
+        fit_refusal=limits.refuse_pictures_for_deepjscc,
         line_style="C4v:",
     ),
 )
@@ -232,6 +184,11 @@ def codec_names() -> tuple[str, ...]:
     """Names of all codecs, built-in and installed; imports no package of a codec."""
     installed = (entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
     return tuple(dict.fromkeys([*(spec.name for spec in BUILTIN_CODECS), *sorted(installed)]))
+
+
+def trainable_codecs() -> tuple[str, ...]:
+    """Names of all codecs that `semlink train codec` can train, built-in and installed."""
+    return tuple(name for name in codec_names() if find_codec(name).is_trainable)
 
 
 def find_codec(name: str) -> CodecSpec:

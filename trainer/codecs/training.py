@@ -11,9 +11,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,7 +20,7 @@ import torch
 
 from semlink.channel import ChannelModel
 from semlink.errors import DatasetError, ResultsError
-from semlink.files import locked_file, write_json
+from semlink.files import locked_file, replaced_file, write_json
 from semlink.rates import parse_rate
 from trainer.codecs.channel import honest_channel, paper_channel
 from trainer.codecs.config import CodecTraining, TrainedCodec
@@ -108,7 +107,7 @@ class _Run:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=training.learning_rate, fused=True)
         self.generator = torch.Generator().manual_seed(training.seed)
         self.epoch, self.best_epoch, self.accuracies = 0, -1, list[float]()
-        self.best_state: dict[str, Any] = {}
+        self.best_state: dict[str, torch.Tensor] = {}
         self._resume()
 
     @property
@@ -152,8 +151,7 @@ class _Run:
             self.best_state = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def save(self) -> None:
-        """Write the checkpoint atomically."""
-        part = self.folder / f"{_CHECKPOINT}.part"
+        """Write the checkpoint as a whole."""
         state = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -165,8 +163,8 @@ class _Run:
         # Through memory: torch reports a full disk as an error of its own kind, Python as an OSError.
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        part.write_bytes(buffer.getbuffer())
-        part.replace(self.folder / _CHECKPOINT)
+        with replaced_file(self.folder / _CHECKPOINT, durable=True) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
 
     def finish(self) -> TrainedCodec:
         """Export the best epoch, write the result, and remove the checkpoint."""
@@ -179,7 +177,7 @@ class _Run:
         return trained
 
     @contextlib.contextmanager
-    def logging(self) -> Any:
+    def logging(self) -> Iterator[None]:
         """Append to the run's plain log while it trains."""
         self.log = logging.Logger(f"semlink.training.{self.folder.name}")
         handler = logging.FileHandler(self.folder / _LOG)
@@ -221,7 +219,7 @@ class _Run:
             return self.train_features[:0]  # the loss uses no sample, so no random number is drawn
         return self.train_features[torch.randint(len(self.train_features), (SAMPLE_SIZE,), generator=self.generator)]
 
-    def _autocast(self) -> Any:
+    def _autocast(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.training.precision == "bf16")
 
     def _transmit(self, features: torch.Tensor, snr_db: float) -> torch.Tensor:

@@ -13,7 +13,8 @@ from rich.progress import Progress
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.cache import cache_folder
-from semlink.errors import ConfigError, MissingDependencyError
+from semlink.errors import ConfigError, MissingDependencyError, ResultsError, SemlinkError
+from semlink.files import locked_file
 from trainer.encoders.callable_encoder import CallableEncoder
 from trainer.features import FeatureEncoder
 
@@ -26,6 +27,7 @@ __all__ = [
     "encoder_names",
     "load_encoder",
     "open_encoder",
+    "require_encoder",
 ]
 
 BUILTIN = "builtin"
@@ -55,6 +57,13 @@ def encoder_names() -> tuple[str, ...]:
     return (BUILTIN, CLIP_VIT_B32, f"{OPEN_CLIP_PREFIX}ARCHITECTURE/PRETRAINED", *installed)
 
 
+def require_encoder(name: str) -> None:
+    """ConfigError if there is no encoder of a name; loads none."""
+    installed = {entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    if name not in {BUILTIN, CLIP_VIT_B32, *installed} and not name.startswith(OPEN_CLIP_PREFIX):
+        raise ConfigError(f'encoder "{name}" is unknown; choose from: {", ".join(encoder_names())}')
+
+
 def load_encoder(
     name: str,
     *,
@@ -81,6 +90,7 @@ def load_encoder(
     MissingDependencyError
         If a package that the encoder needs is not installed.
     """
+    require_encoder(name)
     is_clip = name == CLIP_VIT_B32 or name.startswith(OPEN_CLIP_PREFIX)
     if weights is not None and not is_clip:
         raise ConfigError(f'--weights is for {CLIP_VIT_B32} and {OPEN_CLIP_PREFIX}ARCHITECTURE, not for "{name}"')
@@ -93,21 +103,37 @@ def load_encoder(
     if is_clip:
         load = _torch_function("trainer.encoders.open_clip_encoder:load_open_clip", name)
         return _source(name, load(name.removeprefix(OPEN_CLIP_PREFIX), weights))
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name):
-        try:
-            value = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f'encoder "{name}": {entry.value} cannot be imported: {error}') from None
-        return _source(name, value() if callable(value) else value)
-    raise ConfigError(f'encoder "{name}" is unknown; choose from: {", ".join(encoder_names())}')
+    entry = next(iter(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)))
+    try:
+        value = entry.load()
+        value = value() if callable(value) else value
+    except SemlinkError:
+        raise
+    except Exception as error:
+        raise ConfigError(f'encoder "{name}": {entry.value} cannot be loaded: {error}') from error
+    return _source(name, value)
 
 
 def open_encoder(source: EncoderSource, *, num_threads: int = 1) -> FeatureEncoder:
-    """Make an encoder ready to encode: a graph is written into the cache and loaded from there."""
+    """Make an encoder ready to encode: a graph is written into the cache and loaded from there.
+
+    Raises
+    ------
+    ResultsError
+        If the cache cannot be written.
+    """
     if isinstance(source, CallableEncoder):
         return source
     folder = cache_folder("encoders", source.name.replace("/", "_"))
-    return ImageEncoder(source.write(folder), num_threads=num_threads)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Another process may write another encoder of this name: graph and manifest are read before it can.
+        with locked_file(folder / "lock"):
+            return ImageEncoder(source.write(folder), num_threads=num_threads)
+    except OSError as error:
+        raise ResultsError(
+            f"{folder}: the encoder cannot be written: {error.strerror or error}; set SEMLINK_CACHE to another folder"
+        ) from None
 
 
 def _torch_function(reference: str, name: str) -> Callable[..., Any]:

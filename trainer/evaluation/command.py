@@ -34,7 +34,12 @@ semlink evaluate --data cifar100 --codec kbsc,kbsc-reference --rate 64,256 --num
 @app.command(short_help="Measure codecs over rates, SNRs, channels and seeds.", epilog=_EPILOG)
 def evaluate(
     data: Annotated[str, options.source(help="Dataset: digits, photos, cifar100, or a folder.")] = "digits",
-    limit: options.Limit = None,
+    limit: Annotated[
+        int | None,
+        options.source(
+            min=1, help="Largest number of images to send; knowledge base and training images are always used whole."
+        ),
+    ] = None,
     train_data: Annotated[
         str | None, options.source(help="Dataset to train codecs on; by default that of --data.")
     ] = None,
@@ -87,7 +92,7 @@ def evaluate(
     """
     try:
         from trainer.evaluation.config import EvaluationConfig
-        from trainer.evaluation.plot import plot_report
+        from trainer.evaluation.plot import plot_report, require_plottable
         from trainer.evaluation.report import summary_table
         from trainer.evaluation.run import evaluate as run_evaluation
     except ImportError as error:
@@ -113,8 +118,13 @@ def evaluate(
         num_jobs=jobs or num_cores(),
         runs_dir=runs_dir,
     )
+    if plot is None and out is not None:
+        plot = out.with_suffix(".png")
+    # Before hours of work, not after them.
     if out is not None:
-        require_writable(out)  # before hours of work, not after them
+        require_writable(out)
+    if plot is not None:
+        require_plottable(plot)
     console = stderr_console()
     try:
         report = run_evaluation(
@@ -130,7 +140,5 @@ def evaluate(
         print_json(report)
     else:
         stdout_console().print(summary_table(report))
-    if plot is None and out is not None:
-        plot = out.with_suffix(".png")
     if plot is not None:
         plot_report(report, plot)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
-from semlink.channel import ChannelModel, default_num_pilots
+from semlink.channel import AnyChannel, ChannelModel, CustomChannel, default_num_pilots
 from semlink.channel_registry import find_channel
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError
@@ -35,7 +36,7 @@ class EvaluationConfig:
     codecs : names of `trainer.codecs.table`, or specs of your own
     rates : complex symbols for each image, or CBRs such as "1/48"
     snr_db : Es/N0 [dB]
-    channels : names of channel models
+    channels : names of channel models, or models of your own
     num_seeds : seeds 0, 1, 2 ...
     limit : largest number of images to send, evenly spread over the dataset; None sends all
     train_data : dataset to train codecs on; `data` if None
@@ -45,7 +46,7 @@ class EvaluationConfig:
     model_set : name of a built-in model set or folder; its image encoder is used unless `encoder` is given
     encoder : image encoder in place of the model set's: a name of `trainer.encoders.registry`, or a source of your own;
         the model set's codecs are for its own encoder, so that codecs are trained
-    num_pilots : pilots in front of an image under block fading
+    num_pilots : pilots in front of an image under block fading, at least 1; `csi` "none" uses none of them
     csi : channel state information under block fading: "pilots", "genie" or "none"
     constellation : points to which the transmitter rounds its symbols; None sends any complex value
     epochs : largest number of epochs of a training run of `kbsc`
@@ -58,7 +59,7 @@ class EvaluationConfig:
     codecs: Sequence[str | CodecSpec] = ("nested",)
     rates: Sequence[str | int] = (64,)
     snr_db: Sequence[float] = (-7.0, 0.0, 10.0)
-    channels: Sequence[str] = (ChannelModel.AWGN.value,)
+    channels: Sequence[str | AnyChannel] = (ChannelModel.AWGN.value,)
     num_seeds: int = 3
     limit: int | None = None
     train_data: str | None = None
@@ -74,10 +75,27 @@ class EvaluationConfig:
     num_jobs: int = 1
     runs_dir: Path | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("num_seeds", "num_pilots", "epochs", "num_jobs"):
+            _require_positive(name, getattr(self, name))
+        if self.limit is not None:
+            _require_positive("limit", self.limit)
+        choices = {
+            "weights": (self.weights, get_args(Weights)),
+            "csi": (self.csi, [csi.value for csi in Csi if csi is not Csi.PUBLISHED]),
+            "constellation": (self.constellation, [None, *(points.value for points in Constellation)]),
+            "training_channel": (self.training_channel, [None, *get_args(TrainingChannel)]),
+            "precision": (self.precision, get_args(Precision)),
+        }
+        for name, (value, known) in choices.items():
+            if value not in known:
+                raise ConfigError(f"{name} must be one of {', '.join(map(str, known))}, got {value!r}")
+
     def settings(self) -> dict[str, Setting]:
         """Every option that a figure can depend on, by name, for a report."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["codecs"] = [codec if isinstance(codec, str) else codec.name for codec in self.codecs]
+        values["channels"] = [_channel(channel).value for channel in self.channels]
         values["encoder"] = self.encoder if isinstance(self.encoder, str | None) else self.encoder.name
         return {
             name: list(value) if isinstance(value, (list, tuple)) else value
@@ -86,21 +104,19 @@ class EvaluationConfig:
         }
 
     def grid(self) -> Grid:
-        """Look up every name; ConfigError if one is unknown, or a list is empty."""
-        axes = {
-            "codec": self.codecs,
-            "rate": self.rates,
-            "channel": self.channels,
-            "SNR": self.snr_db,
-            "seed": range(self.num_seeds),
-        }
-        for name, values in axes.items():
+        """Look up every name; ConfigError if one is unknown, a list is empty, or two objects have one name."""
+        axes = {"codec": self.codecs, "rate": self.rates, "channel": self.channels, "SNR": self.snr_db}
+        for axis, values in axes.items():
             if not values:
-                raise ConfigError(f"an evaluation needs at least one {name}")
+                raise ConfigError(f"an evaluation needs at least one {axis}")
+        codecs = tuple(dict.fromkeys(_spec(codec) for codec in self.codecs))
+        channels = tuple(dict.fromkeys(_channel(channel) for channel in self.channels))
+        _require_unique("codec", [codec.name for codec in codecs])
+        _require_unique("channel", [channel.value for channel in channels])
         return Grid(
-            codecs=tuple(dict.fromkeys(_spec(codec) for codec in self.codecs)),
+            codecs=codecs,
             rates=tuple(dict.fromkeys(parse_rate(str(rate)) for rate in self.rates)),
-            channels=tuple(dict.fromkeys(find_channel(name) for name in self.channels)),
+            channels=channels,
             snr_db=tuple(dict.fromkeys(self.snr_db)),
             seeds=tuple(range(self.num_seeds)),
             num_pilots=self.num_pilots,
@@ -112,3 +128,19 @@ class EvaluationConfig:
 
 def _spec(codec: str | CodecSpec) -> CodecSpec:
     return find_codec(codec) if isinstance(codec, str) else codec
+
+
+def _channel(channel: str | AnyChannel) -> AnyChannel:
+    return channel if isinstance(channel, ChannelModel | CustomChannel) else find_channel(channel)
+
+
+def _require_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ConfigError(f"{name} must be at least 1, got {value}")
+
+
+def _require_unique(kind: str, names: Sequence[str]) -> None:
+    """ConfigError if a name is repeated: records are kept by name."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ConfigError(f'{count} {kind}s of an evaluation have the name "{name}"; give each a name of its own')

@@ -33,7 +33,7 @@ def validation_accuracy(model: NestedModel, data: TrainingFeatures, *, seed: int
     names = np.asarray(data.categories)[data.labels]
     noiseless = NoiselessRetrieval.of(data.features[sent], names[sent], data.features[kept], names[kept])
     link = SignalLink.nested(model.codebook, parse_rate("64"), noiseless, projection=model.projection)
-    measured = {"validation_ideal": round(noiseless.accuracy, 4)}
+    measured = {"validation_noiseless": round(noiseless.accuracy, 4)}
     for snr_db in _SNR_DB:
         conditions = LinkConditions(ChannelModel.AWGN, snr_db, Csi.NOTHING)
         accuracy = link.retrieve(noiseless, conditions, np.random.default_rng(seed)).semantic_accuracy

@@ -21,6 +21,7 @@ import numpy as np
 
 from semlink.errors import ConfigError, DecodeError, EngineError
 from semlink.image import RGBImage
+from trainer.codecs.limits import STILL_MIN_SIDE_PX
 from trainer.codecs.packages import missing_module
 
 __all__ = ["BEST_QP", "WORST_QP", "HevcStills", "StillLadder"]
@@ -65,8 +66,10 @@ class HevcStills:
     """
 
     def __init__(self, *, height_px: int, width_px: int) -> None:
-        if min(height_px, width_px) < 16 or height_px % 2 or width_px % 2:
-            raise ConfigError(f"HEVC stills need even sides of 16 or more, got {width_px} x {height_px}")
+        if min(height_px, width_px) < STILL_MIN_SIDE_PX or height_px % 2 or width_px % 2:
+            raise ConfigError(
+                f"HEVC stills need even sides of {STILL_MIN_SIDE_PX} or more, got {width_px} x {height_px}"
+            )
         self._av = _library()
         self.height_px, self.width_px = height_px, width_px
         blank = np.zeros((height_px, width_px, 3), dtype=np.uint8)

@@ -21,8 +21,8 @@ from engines.models.entry_codebook import EntryCodebook
 from semlink.errors import ConfigError
 from semlink.iq import Symbols, pair_latent, unpair_symbols
 from semlink.rates import Rate
+from trainer.codecs.limits import POLAR_MIN_BITS, POLAR_RATES
 from trainer.codecs.packages import missing_module
-from trainer.codecs.table import POLAR_MIN_BITS, POLAR_RATES
 from trainer.links.base import Link, LinkInputs, MakeLink
 from trainer.links.conditions import LinkConditions
 from trainer.links.pictures import score_received

@@ -97,12 +97,12 @@ def test_bad_data_is_named() -> None:
 def test_fit_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
     features, kinds = clustered(2000, 1)
     first = fitted_codebook(FIT, TrainingFeatures(features, kinds, "clusters", "key"), tmp_path)
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
     again = fitted_codebook(FIT, TrainingFeatures(features, kinds, "clusters", "key"), tmp_path)
     assert again.to_bytes() == first.to_bytes()
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == kept
     fitted_codebook(FIT, TrainingFeatures(features, kinds, "clusters", "another key"), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("*.npz"))) == 2
 
 
 def test_first_reals_are_those_of_the_coarse_cells() -> None:

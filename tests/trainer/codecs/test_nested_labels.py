@@ -65,5 +65,5 @@ def test_label_alone_sends_one_of_as_many_codewords_as_categories(
 
 def test_too_few_images_of_each_category_are_refused(data: TrainingFeatures, tmp_path: Path) -> None:
     few = replace(data, features=data.features[:100], labels=data.labels[:100])
-    with pytest.raises(DatasetError, match="13 images of each, got 100 images of 8"):
+    with pytest.raises(DatasetError, match="13 training images of each category, got 100 images of 8"):
         fitted_projection(0, few, tmp_path, precision="fp32")

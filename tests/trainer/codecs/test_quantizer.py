@@ -42,14 +42,14 @@ def test_product_quantizes_each_dimension_once(data: TrainingFeatures, tmp_path:
 
 def test_fit_is_kept_and_bound_to_its_data(data: TrainingFeatures, tmp_path: Path) -> None:
     first = fitted_quantizer("vq", 0, data, tmp_path)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.npz")
     written_ns = path.stat().st_mtime_ns
     again = fitted_quantizer("vq", 0, data, tmp_path)
     assert path.stat().st_mtime_ns == written_ns
     np.testing.assert_array_equal(first.centres, again.centres)
     fitted_quantizer("vq", 1, data, tmp_path)
     fitted_quantizer("vq", 0, replace(data, content_key="another"), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.glob("*.npz"))) == 3
 
 
 def test_too_few_images_are_refused(data: TrainingFeatures, tmp_path: Path) -> None:

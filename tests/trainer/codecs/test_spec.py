@@ -60,3 +60,10 @@ def test_missing_module_is_named_before_the_reference_is_imported(monkeypatch: p
 def test_model_is_the_codecs_own_or_anothers() -> None:
     with pytest.raises(ConfigError, match="uses the model of nested"):
         make_spec(fit=len, model_of="nested")
+
+
+def test_models_for_each_seed_need_a_link_for_each_seed() -> None:
+    with pytest.raises(ConfigError, match=r'is_seeded=False.*must not name "seed"'):
+        make_spec(fit=print, is_seeded=False)
+    assert make_spec(fit=print, is_seeded=False, fitted_for=("rate",)).fitted_for == ("rate",)
+    assert not make_spec(is_seeded=False).is_seeded

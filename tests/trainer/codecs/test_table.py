@@ -11,7 +11,7 @@ from semlink.errors import ConfigError
 from tests.support.codec_packages import install_codec_package
 from tests.support.processes import run_python
 from trainer.codecs.spec import CodecSpec
-from trainer.codecs.table import BUILTIN_CODECS, codec_names, find_codec
+from trainer.codecs.table import BUILTIN_CODECS, codec_names, find_codec, trainable_codecs
 
 BLOCK_TORCH = """
 import sys
@@ -73,6 +73,15 @@ def test_package_adds_a_codec_by_entry_point(their_package: str) -> None:
     assert codec_names()[-3:] == ("misnamed", "missing", "their-own")
     assert their_package not in sys.modules
     assert find_codec("their-own").summary == "theirs"
+
+
+def test_trainable_codecs_are_those_of_packages_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (
+        "from trainer.codecs.spec import CodecSpec\n"
+        'SPEC = CodecSpec(name="theirs", summary="", links="os.path:join", fit="os.path:join", is_trainable=True)\n'
+    )
+    install_codec_package(tmp_path, monkeypatch, source, theirs="SPEC")
+    assert trainable_codecs() == ("nested", "nested-labels", "label", "kbsc", "theirs")
 
 
 @pytest.mark.usefixtures("their_package")

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, MissingDependencyError
+from semlink.files import try_lock
 from tests.support.codec_packages import install_codec_package
 from tests.support.encoders import FEATURE_DIM, write_image_graph
 from trainer.encoders.callable_encoder import CallableEncoder
@@ -33,15 +35,18 @@ corners = CallableEncoder(
 def graph():
     return OnnxEncoder(name="graph", graph=Path(__file__).with_name("graph.onnx"), licence="none")
 
+def broken():
+    raise ValueError("no weights here")
+
 number = 42
 """
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package with an encoder that is a function, one that is a graph, and two that are none."""
+    """A package with an encoder that is a function, one that is a graph, and three that are none."""
     write_image_graph(tmp_path / "graph.onnx", dtype="uint8")
-    parts = {"corners": "corners", "graph": "graph", "number": "number", "missing": "missing"}
+    parts = {"broken": "broken", "corners": "corners", "graph": "graph", "number": "number", "missing": "missing"}
     install_codec_package(tmp_path, monkeypatch, SOURCE, group=ENTRY_POINT_GROUP, **parts)
     return tmp_path
 
@@ -62,12 +67,33 @@ def test_a_found_encoder_encodes(package: Path, name: str) -> None:
     assert len(encoder.fingerprint) == 64
 
 
+def test_graph_in_the_cache_is_locked_until_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two encoders of one name have one folder, so a second process waits until the first has loaded its graph."""
+    monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "cache"))
+    write_image_graph(tmp_path / "graph.onnx", dtype="uint8")
+    write, is_locked = OnnxEncoder.write, []
+
+    def write_and_try(self: OnnxEncoder, folder: Path) -> ModelSet:
+        models = write(self, folder)
+        with (folder / "lock").open("wb") as file:
+            is_locked.append(not try_lock(file.fileno()))
+        return models
+
+    monkeypatch.setattr(OnnxEncoder, "write", write_and_try)
+    open_encoder(OnnxEncoder(name="vendor/graph", graph=tmp_path / "graph.onnx", licence="none"))
+    assert is_locked == [True]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("number", 'encoder "number": expected an EncoderNetwork, OnnxEncoder or CallableEncoder, .*got int'),
-        ("missing", 'encoder "missing": .*:missing cannot be imported: '),
-        ("resnet", r'encoder "resnet" is unknown; choose from: builtin, clip-vit-b32, .*, corners, graph, missing'),
+        ("missing", 'encoder "missing": .*:missing cannot be loaded: '),
+        ("broken", 'encoder "broken": .*:broken cannot be loaded: no weights here'),
+        (
+            "resnet",
+            r'encoder "resnet" is unknown; choose from: builtin, clip-vit-b32, .*, broken, corners, graph, missing',
+        ),
     ],
 )
 def test_names_that_are_no_encoder(package: Path, name: str, message: str) -> None:

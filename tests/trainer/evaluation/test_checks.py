@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="needs semlink[train]")
@@ -13,12 +16,21 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from semlink.channel import ChannelModel, CustomChannel, apply_channel
 from semlink.constellation import Constellation
-from semlink.errors import ConfigError, MissingDependencyError
+from semlink.errors import ConfigError, DatasetError, MissingDependencyError
 from semlink.rates import parse_rate
 from tests.support.evaluation import SYNTHETIC, make_grid
 from tests.support.model_sets import make_model_set
+from trainer.codecs.spec import CodecSpec
 from trainer.codecs.table import find_codec
-from trainer.evaluation.checks import check_grid, check_model_set, check_packages, model_owner
+from trainer.datasets.base import ImageList
+from trainer.evaluation.checks import (
+    check_grid,
+    check_model_set,
+    check_packages,
+    check_training_set,
+    image_sizes,
+    model_owner,
+)
 from trainer.links.conditions import Csi
 
 FADING = {"channels": (ChannelModel.RAYLEIGH,)}
@@ -42,6 +54,8 @@ def rates(*num_symbols: int) -> dict[str, Any]:
     ("codecs", "changes", "words"),
     [
         (("nested",), {"snr_db": (200.0,)}, "-100 to 100 dB"),
+        (("nested",), {"snr_db": (float("nan"),)}, "-100 to 100 dB"),
+        (("kbsc-reference",), {"constellation": Constellation.QPSK}, "without a constellation; leave out"),
         (("kbsc", "nested"), {**FADING, "num_pilots": 1}, "^nested needs 2 pilots or more"),
         (("kbsc-reference",), FAST, 'kbsc-reference is published for awgn, rayleigh only, not for "rayleigh-fast"'),
         (("nested-feedback",), {**FADING, "csi": Csi.GENIE}, "a genie does neither"),
@@ -84,6 +98,71 @@ def test_knowledge_base_too_small_for_a_polar_code_is_refused() -> None:
     check_grid(make_grid("index-polar"), feature_dim=16, num_entries=2049)
     with pytest.raises(ConfigError, match="2,049 entries or more, not 40"):
         check_grid(make_grid("index-polar"), feature_dim=16, num_entries=40)
+
+
+def test_what_is_unknown_refuses_nothing() -> None:
+    check_grid(make_grid("uncoded", "index-polar", "bpg-ldpc", "deepjscc", **rates(64)))
+
+
+@pytest.mark.parametrize(
+    ("codec", "sizes_px", "words"),
+    [
+        ("deepjscc", {(32, 32), (48, 64)}, "deepjscc is made for 32 x 32 pictures, not for 64 x 48"),
+        ("bpg-ldpc", {(32, 32), (48, 64)}, "bpg-ldpc needs pictures of one size, got 32 x 32 and 64 x 48"),
+        ("bpg-ldpc", {(32, 33)}, "even sides of 16 or more, got 33 x 32"),
+        ("bpg-ldpc", {(8, 8)}, "even sides of 16 or more, got 8 x 8"),
+    ],
+)
+def test_pictures_of_a_size_that_a_codec_cannot_send_are_refused(
+    codec: str, sizes_px: set[tuple[int, int]], words: str
+) -> None:
+    sizes = frozenset(sizes_px)
+    with pytest.raises(ConfigError, match=words):
+        check_grid(make_grid(codec, **rates(64)), image_sizes_px=sizes)
+    with pytest.raises(DatasetError, match=words):
+        check_training_set([find_codec(codec)], images_of(sizes_px, num_images=200))
+    check_grid(make_grid("nested", codec, **rates(64)), image_sizes_px=frozenset({(32, 32)}))
+
+
+def images_of(sizes_px: Iterable[tuple[int, int]], *, num_images: int, num_categories: int = 2) -> ImageList:
+    """Black pictures of the sizes in turn, and of the categories in turn."""
+    pictures = itertools.cycle([np.zeros((*size, 3), np.uint8) for size in sizes_px])
+    labels = [str(number % num_categories) for number in range(num_images)]
+    return ImageList.of_arrays(
+        list(itertools.islice(pictures, num_images)), [str(number) for number in range(num_images)], labels
+    )
+
+
+@pytest.mark.parametrize(
+    ("codec", "min_images"),
+    [("nested", 12), ("vq", 24), ("vq-product", 24), ("kbsc", 1280), ("deepjscc", 158), ("bpg-ldpc", 10)],
+)
+def test_training_set_of_too_few_images_is_refused(codec: str, min_images: int) -> None:
+    check_training_set([find_codec(codec)], images_of([(32, 32)], num_images=min_images))
+    few = images_of([(32, 32)], num_images=min_images - 1)
+    with pytest.raises(DatasetError, match=rf"{codec} needs {min_images:,} training images or more, got"):
+        check_training_set([find_codec("index"), find_codec(codec)], few)
+
+
+@pytest.mark.parametrize("codec", ["nested-labels", "label"])
+def test_training_set_of_too_few_images_of_each_category_is_refused(codec: str) -> None:
+    check_training_set([find_codec(codec)], images_of([(1, 1)], num_images=39, num_categories=3))
+    with pytest.raises(DatasetError, match=f"{codec} needs 13 training images of each category, got 38 images of 3"):
+        check_training_set([find_codec(codec)], images_of([(1, 1)], num_images=38, num_categories=3))
+    with pytest.raises(DatasetError, match=f"{codec} needs training images of at least 2 categories, got 1"):
+        check_training_set([find_codec(codec)], images_of([(1, 1)], num_images=38, num_categories=1))
+
+
+def test_pictures_are_read_for_the_codecs_that_need_them_alone() -> None:
+    images = images_of([(2, 4), (6, 8)], num_images=4)
+    assert image_sizes([find_codec("nested"), find_codec("bpg-ldpc")], images) == {(2, 4), (6, 8)}
+    assert image_sizes([find_codec("nested"), find_codec("kbsc")], images) is None
+
+
+def test_codec_without_seeds_on_a_model_for_each_seed_is_refused() -> None:
+    spec = CodecSpec(name="mine", summary="", links=print, model_of="nested", is_seeded=False)
+    with pytest.raises(ConfigError, match="mine has is_seeded=False, but uses the model of nested"):
+        check_grid(make_grid(spec))
 
 
 def test_model_that_the_set_lacks_is_refused(tmp_path: Path) -> None:

@@ -97,6 +97,10 @@ def test_report_that_cannot_be_written_is_refused_first(settings: list[Evaluatio
     (tmp_path / "file").touch()
     with pytest.raises(ResultsError):
         invoke("--out", tmp_path / "file" / "out.json")
+    with pytest.raises(ResultsError):
+        invoke("--plot", tmp_path / "file" / "plot.png")
+    with pytest.raises(ConfigError, match="a plot is a file of one of the kinds"):
+        invoke("--plot", tmp_path / "plot.txt")
     assert settings == []
 
 
@@ -132,5 +136,6 @@ def test_help_names_every_codec_and_choice() -> None:
         assert codec.name in help_text
     for choices in ("pilots|genie|none", "auto|trained|model-set", "bf16|fp32", "awgn|rayleigh"):
         assert choices in help_text
+    assert "Largest number of images to send; knowledge base and training images are always used whole." in help_text
     for panel in ("Source", "Link", "Models", "Engine", "Output"):
         assert f"─ {panel} ─" in help_text

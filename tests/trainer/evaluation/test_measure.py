@@ -91,7 +91,7 @@ def test_codecs_of_a_model_set_are_measured(noiseless: NoiselessRetrieval, tmp_p
         held = models.codec(owner.name)
         assert isinstance(held, NestedCodec)
         keys = owner.fit_keys(grid.rates, grid.seeds, grid.training_channels)
-        fitted = dict.fromkeys(keys, FittedModel(NestedModel.of(held), trained_on="random numbers"))
+        fitted = dict.fromkeys(keys, FittedModel(NestedModel.of(held), trained_on="random numbers", key=""))
         records += measurement.codec(codec, fitted, codec.load_links()(inputs))
     assert [(r.codec, r.snr_db) for r in records] == [(c, s) for c in names for s in (-10.0, 20.0)]
     high_snr = {r.codec: r for r in records if r.snr_db == 20.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ from matplotlib.figure import Figure
 
 pytest.importorskip("scipy", reason="needs semlink[train]")
 
-from semlink.errors import ResultsError
+from semlink.errors import ConfigError, MissingDependencyError
 from tests.support.reports import record, report_of
 from trainer.codecs.table import find_codec
-from trainer.evaluation.plot import plot_report
+from trainer.evaluation.plot import plot_report, require_plottable
 from trainer.evaluation.record import Record
 
 
@@ -25,9 +26,9 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return saved
 
 
-def lines_of(figures: list[Figure], *records: Record) -> dict[str, str]:
+def lines_of(figures: list[Figure], tmp_path: Path, *records: Record) -> dict[str, str]:
     """Format of each labelled line of a plot of the records: its style by label."""
-    plot_report(report_of(*records), Path("unused.png"))
+    plot_report(report_of(*records), tmp_path / "unused.png")
     panel = figures[-1].axes[0]
     handles, labels = panel.get_legend_handles_labels()
     return {
@@ -42,8 +43,14 @@ def test_report_becomes_a_picture(tmp_path: Path) -> None:
 
 
 def test_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="PNG, SVG and PDF"):
+    with pytest.raises(ConfigError, match=r"a plot is a file of one of the kinds \.png, \.svg, \.pdf"):
         plot_report(report_of(record(0, 0.4)), tmp_path / "plot.doc")
+
+
+def test_missing_matplotlib_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"a plot needs matplotlib; .*train"):
+        require_plottable(tmp_path / "plot.png")
 
 
 def test_interval_is_drawn_within_the_scale(figures: list[Figure], tmp_path: Path) -> None:
@@ -56,8 +63,10 @@ def test_interval_is_drawn_within_the_scale(figures: list[Figure], tmp_path: Pat
     assert figures[0].axes[0].get_ylim()[1] >= 1.0
 
 
-def test_line_styles_are_those_of_the_table(figures: list[Figure]) -> None:
-    found = lines_of(figures, record(0, 0.4, codec="kbsc-reference"), record(0, 0.4, codec="from another installation"))
+def test_line_styles_are_those_of_the_table(figures: list[Figure], tmp_path: Path) -> None:
+    found = lines_of(
+        figures, tmp_path, record(0, 0.4, codec="kbsc-reference"), record(0, 0.4, codec="from another installation")
+    )
     assert find_codec("kbsc-reference").line_style.endswith("--")
     assert found["kbsc-reference"] == "--"
     assert found["from another installation"] == "-"
@@ -67,6 +76,8 @@ def test_line_styles_are_those_of_the_table(figures: list[Figure]) -> None:
     ("codec", "bounds"),
     [("index", ["an entry's"]), ("label", ["a category's"]), ("nested", []), ("from another installation", [])],
 )
-def test_bounds_are_those_of_what_codecs_send(figures: list[Figure], codec: str, bounds: list[str]) -> None:
-    labels = lines_of(figures, record(0, 0.4, codec=codec), record(0, 0.5, codec=codec, snr_db=10.0))
+def test_bounds_are_those_of_what_codecs_send(
+    figures: list[Figure], tmp_path: Path, codec: str, bounds: list[str]
+) -> None:
+    labels = lines_of(figures, tmp_path, record(0, 0.4, codec=codec), record(0, 0.5, codec=codec, snr_db=10.0))
     assert [label.split("bound of ")[1].split(" number")[0] for label in labels if "bound of" in label] == bounds

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs semlink[train]")
@@ -18,6 +19,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engines.models.model_set import ModelSet
+from semlink.channel import ChannelOutput, CustomChannel
+from semlink.iq import Symbols
+from trainer.codecs.spec import CodecSpec
 from trainer.evaluation import EvaluationReport, measure
 from trainer.evaluation.record import Record
 
@@ -79,6 +83,45 @@ def test_changed_training_images_are_measured_again(
     journal.write_bytes(kept)
     next((folder / "train").rglob("*.png")).unlink()
     assert "continuing" not in messages_of(evaluated, **settings)
+
+
+def test_interrupted_evaluation_of_a_channel_of_your_own_continues(
+    evaluated: Evaluated, model_set: ModelSet, own_cache: Path
+) -> None:
+    """The channel is another object each time, as it is in another process."""
+
+    def settings() -> dict[str, Any]:
+        channel = CustomChannel("mine", lambda *arguments: half(*arguments))
+        return {"codecs": ["index"], "channels": [channel], "model_set": str(model_set.folder)}
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(deliver=interrupt, **settings())
+    assert "continuing" in messages_of(evaluated, **settings())
+
+
+def half(symbols: Symbols, snr_db: float, rng: np.random.Generator) -> ChannelOutput:
+    """Receive every symbol at half of its amplitude."""
+    return ChannelOutput(symbols / 2, np.full((len(symbols), 1), 0.5, np.complex64), 0.0)
+
+
+def test_changed_fit_of_your_own_codec_is_measured_again(
+    evaluated: Evaluated, model_set: ModelSet, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key is the same, but the file of its fit is not."""
+    source = (
+        "from trainer.codecs.spec import FittedModel\n"
+        "def fit(keys, context):\n"
+        "    return dict.fromkeys(keys, FittedModel(None, trained_on='nothing', key='theirs'))\n"
+    )
+    (tmp_path / "their_fit.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = CodecSpec(name="theirs", summary="", links="trainer.links.signal_link:index_links", fit="their_fit:fit")
+    settings = {"codecs": [spec], "model_set": str(model_set.folder)}
+    for text, is_continued in ((source, True), (f"{source}# changed\n", False)):
+        with pytest.raises(KeyboardInterrupt):
+            evaluated(deliver=interrupt, **settings)
+        (tmp_path / "their_fit.py").write_text(text)
+        assert ("continuing" in messages_of(evaluated, **settings)) is is_continued
 
 
 def test_report_that_cannot_be_stored_costs_no_measurement(
