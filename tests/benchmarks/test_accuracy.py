@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +16,7 @@ from benchmarks.cli import run_command
 def test_a_failed_evaluation_is_one_line_and_its_exit_code(
     returncode: int, exit_code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, returncode))
+    monkeypatch.setattr("subprocess.run", lambda command, **_: SimpleNamespace(returncode=returncode))
     with pytest.raises(SystemExit) as stopped:
         run_command(accuracy.main, "benchmarks.accuracy", ["digits"])
     assert stopped.value.code == exit_code
