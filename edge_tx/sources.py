@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from semlink.errors import ConfigError, ImageError, MissingDependencyError
+from semlink.errors import ConfigError, ImageError, packages_of
 from semlink.image import IMAGE_SUFFIXES, LoadedImage, image_files, read_image
 
 __all__ = [
@@ -123,10 +123,8 @@ def watched_images(
     ----------
     stop : ends the iteration when set
     """
-    try:
+    with packages_of("tx", purpose="watching a folder"):
         import watchfiles
-    except ImportError:
-        raise MissingDependencyError.of("watchfiles", extra="tx", purpose="watching a folder") from None
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
 
@@ -170,10 +168,8 @@ def video_images(source: str) -> Iterator[SourceImage]:
     ImageError
         From the iterator, if a live source fails.
     """
-    try:
+    with packages_of("video", purpose=f'reading "{source}"', package="OpenCV"):
         import cv2
-    except ImportError:
-        raise MissingDependencyError.of("OpenCV", extra="video", purpose=f'reading "{source}"') from None
     if "!" in source:
         capture = cv2.VideoCapture(source, cv2.CAP_GSTREAMER)
     else:

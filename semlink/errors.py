@@ -6,6 +6,9 @@ where there is one, the fix. Any other exception that reaches a user is a bug in
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "ConfigError",
     "DatasetError",
@@ -20,6 +23,7 @@ __all__ = [
     "SemlinkError",
     "TransportError",
     "install_command",
+    "packages_of",
 ]
 
 
@@ -98,6 +102,34 @@ class ResultsError(SemlinkError):
     """Results cannot be written; what was acknowledged before is safe on disk."""
 
     exit_code = 8
+
+
+@contextmanager
+def packages_of(extra: str, *, purpose: str, package: str | None = None) -> Iterator[None]:
+    """Guard imports of an extra's packages, which may not be installed.
+
+    Parameters
+    ----------
+    purpose : what needs them, for the message
+    package : name for the message; that of the missing module if None
+
+    Raises
+    ------
+    MissingDependencyError
+        In place of an ImportError in the block.
+
+    Examples
+    --------
+    >>> with packages_of("demo", purpose="a chart"):
+    ...     import no_such_package
+    Traceback (most recent call last):
+    ...
+    semlink.errors.MissingDependencyError: a chart needs no_such_package; in semlink's folder run: pip install ...
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingDependencyError.of(package or str(error.name), extra=extra, purpose=purpose) from None
 
 
 def install_command(extra: str) -> str:

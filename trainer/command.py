@@ -11,7 +11,7 @@ from semlink.cli import options
 from semlink.cli.output import notify, stderr_console
 from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile, split_list
-from semlink.errors import MissingDependencyError
+from semlink.errors import packages_of
 from semlink.machine import num_cores
 from semlink.rates import PAPER_RATES, parse_rate
 from trainer.codecs.config import Objective, Precision, ProjectionLoss, TrainingChannel
@@ -78,10 +78,8 @@ def codec(
 
     An interrupted training is continued by the next start of the same command.
     """
-    try:
+    with packages_of("train", purpose="semlink train"):
         from trainer.model_set_training import ModelSetConfig, train_model_set
-    except ImportError as error:
-        raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink train") from None
     console = stderr_console()
     settings = ModelSetConfig(
         out=out,

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from rich.progress import Progress, TaskID
 
-from semlink.errors import MissingDependencyError, SemlinkError
+from semlink.errors import SemlinkError, packages_of
 
 __all__ = ["RemoteFile", "fetch", "verify"]
 
@@ -91,10 +91,8 @@ def verify(path: Path, remote: RemoteFile) -> None:
 
 
 def _import_pooch() -> ModuleType:
-    try:
+    with packages_of("demo", purpose="downloading"):
         import pooch
-    except ImportError:
-        raise MissingDependencyError.of("pooch", extra="demo", purpose="downloading") from None
     # Its own lines on stderr say nothing that the progress bar and the errors do not.
     pooch.get_logger().setLevel(logging.ERROR)
     return pooch

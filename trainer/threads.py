@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from semlink.errors import MissingDependencyError
+from semlink.errors import packages_of
 
 __all__ = ["one_thread"]
 
@@ -17,8 +17,6 @@ def one_thread() -> AbstractContextManager[object]:
     MissingDependencyError
         If threadpoolctl is not installed.
     """
-    try:
+    with packages_of("train", purpose="fitting and evaluating", package="threadpoolctl"):
         from threadpoolctl import threadpool_limits
-    except ImportError:
-        raise MissingDependencyError.of("threadpoolctl", extra="train", purpose="fitting and evaluating") from None
     return threadpool_limits(1)

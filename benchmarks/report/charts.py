@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report.compare import Comparison, Verdict
-from semlink.errors import MissingDependencyError
+from semlink.errors import packages_of
 from semlink.report import Stage
 
 __all__ = ["draw_changes", "draw_stages", "new_figure", "save_figure"]
@@ -25,10 +25,8 @@ def new_figure(width_inches: float, height_inches: float) -> Any:
     MissingDependencyError
         If matplotlib is not installed.
     """
-    try:
+    with packages_of("demo", purpose="a chart", package="matplotlib"):
         from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingDependencyError.of("matplotlib", extra="demo", purpose="a chart") from None
     return Figure(figsize=(width_inches, height_inches), layout="constrained")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.report.page import Chart, Page, Table
-from semlink.errors import ConfigError, MissingDependencyError, ResultsError
+from semlink.errors import ConfigError, ResultsError, packages_of
 from semlink.files import replaced_file
 
 __all__ = ["as_html", "as_markdown", "markdown_table", "write_page"]
@@ -74,10 +74,8 @@ def as_html(page: Page) -> str:
     MissingDependencyError
         If jinja2 or matplotlib is not installed.
     """
-    try:
+    with packages_of("demo", purpose="a page in HTML"):
         import jinja2
-    except ImportError:
-        raise MissingDependencyError.of("jinja2", extra="demo", purpose="a page in HTML") from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )

@@ -13,7 +13,7 @@ from benchmarks.report.facts import commit_text, header_facts, label, value_text
 from benchmarks.report.files import ReportFile
 from benchmarks.report.page import Chart, Section, Table, milliseconds
 from benchmarks.report.peaks import Peaks
-from semlink.errors import MissingDependencyError
+from semlink.errors import packages_of
 from semlink.report import Report, Stage
 
 __all__ = ["comparison_section", "report_section", "stage_table"]
@@ -40,11 +40,8 @@ def report_section(file: ReportFile, peaks: Peaks | None = None) -> Section:
     """
     facts = tuple(header_facts(file.report))
     if file.report.kind in ("evaluation", "study"):
-        try:
+        with packages_of("train", purpose=f"a page of {file.report.kind} results"):
             from benchmarks.report import accuracy
-        except ImportError as error:
-            purpose = f"a page of {file.report.kind} results"
-            raise MissingDependencyError.of(str(error.name), extra="train", purpose=purpose) from None
         return accuracy.section(file, facts)
     peaks = peaks or Peaks()
     stages = sorted(file.report.stages, key=lambda stage: not stage.is_end_to_end)

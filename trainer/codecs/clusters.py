@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.models.arrays import FloatArray
-from semlink.errors import MissingDependencyError
+from semlink.errors import packages_of
 
 __all__ = ["cluster_centres", "cluster_tree", "principal_components"]
 
@@ -22,11 +22,9 @@ def cluster_centres(points: FloatArray, num_cells: int, *, seed: int, max_iterat
     MissingDependencyError
         If scikit-learn is not installed.
     """
-    try:
+    with packages_of("demo", purpose="fitting a codec", package="scikit-learn"):
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
-    except ImportError:
-        raise MissingDependencyError.of("scikit-learn", extra="demo", purpose="fitting a codec") from None
     means = KMeans(num_cells, init="random", n_init=1, max_iter=max_iterations, random_state=seed)
     with warnings.catch_warnings():
         # Points that coincide leave clusters empty. Rounding decides whether they do, and an empty one is never chosen.

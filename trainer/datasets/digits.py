@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from semlink.errors import MissingDependencyError
+from semlink.errors import packages_of
 from trainer.datasets.base import Dataset, ImageList, split_by_halves
 
 __all__ = ["open_digits"]
@@ -27,10 +27,8 @@ def open_digits() -> Dataset:
     -----
     Source: test set of UCI "Optical recognition of handwritten digits", Alpaydin and Kaynak, 1998.
     """
-    try:
+    with packages_of("demo", purpose="the digits dataset", package="scikit-learn"):
         from sklearn.datasets import load_digits
-    except ImportError:
-        raise MissingDependencyError.of("scikit-learn", extra="demo", purpose="the digits dataset") from None
     digits = load_digits()
     grey = np.rint(digits.images * (255 / _MAX_GREY)).astype(np.uint8)
     images = np.repeat(grey[:, :, :, None], 3, axis=3)

@@ -16,7 +16,7 @@ from semlink.cli.progress import progress_bars
 from semlink.cli.results import command_line
 from semlink.cli.summary import print_latency
 from semlink.config import ConfigFile, parse_numbers, split_list
-from semlink.errors import MissingDependencyError
+from semlink.errors import packages_of
 from semlink.rates import parse_rate
 from trainer.demo.config import DEFAULT_DATASETS, DemoConfig
 
@@ -64,11 +64,9 @@ def demo(
     config: ConfigFile = None,
 ) -> None:
     """Send real images through receiver, channel and transmitter as three processes, and report the results."""
-    try:
+    with packages_of("demo", purpose="semlink demo"):
         from trainer.demo.report import cell_latency, summary_table
         from trainer.demo.run import PAGE_FILE, REPORT_FILE, run_demo
-    except ImportError as error:
-        raise MissingDependencyError.of(str(error.name), extra="demo", purpose="semlink demo") from None
     settings = DemoConfig(
         datasets=(data,) if data else DEFAULT_DATASETS,
         model_set=model_set,

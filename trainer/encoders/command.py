@@ -14,7 +14,7 @@ from semlink.cli.output import notify, print_json, stderr_console, stdout_consol
 from semlink.cli.progress import progress_bars
 from semlink.cli.results import command_line, deliver_report
 from semlink.config import ConfigFile, parse_numbers, split_list
-from semlink.errors import ConfigError, MissingDependencyError
+from semlink.errors import ConfigError, packages_of
 from semlink.machine import num_cores
 from semlink.report import require_writable
 from trainer.encoders.registry import EncoderSource, load_encoder
@@ -160,10 +160,8 @@ def report_head(
     config: ConfigFile = None,
 ) -> None:
     """Compare heads of the built-in encoder on categories that they were not fitted to."""
-    try:
+    with packages_of("train", purpose="semlink train encoder"):
         from trainer.encoders.head_report import head_table, report_heads
-    except ImportError as error:
-        raise _missing(error) from None
     if out is not None:
         require_writable(out)
     with _progress() as progress:
@@ -189,10 +187,8 @@ def _write(
     as_json: bool,
 ) -> None:
     """Load an encoder, write and measure it, and print its entry of the manifest."""
-    try:
+    with packages_of("train", purpose="semlink train encoder"):
         from trainer.encoders.measure import measure_model_set
-    except ImportError as error:
-        raise _missing(error) from None
     datasets = split_list(measure, "--measure")
     with _progress() as progress:
         model_set = load(progress).write(out)
@@ -219,7 +215,3 @@ def _channels(text: str | None, option: str) -> tuple[float, float, float] | Non
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return progress_bars(stderr_console(), *columns, transient=True)
-
-
-def _missing(error: ImportError) -> MissingDependencyError:
-    return MissingDependencyError.of(str(error.name), extra="train", purpose="semlink train encoder")

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from torch import nn
 
 from semlink.cache import cache_folder
-from semlink.errors import ConfigError, MissingDependencyError, ModelSetError
+from semlink.errors import ConfigError, ModelSetError, packages_of
 from semlink.image import INTERPOLATIONS
 from trainer.download import RemoteFile, fetch, verify
 from trainer.encoders.export import EncoderNetwork
@@ -152,10 +152,8 @@ def declare_torchvision_operators() -> None:
 
 def _import_open_clip() -> Any:
     declare_torchvision_operators()
-    try:
+    with packages_of("clip", purpose="a CLIP encoder", package="open_clip_torch"):
         import open_clip
-    except ImportError:
-        raise MissingDependencyError.of("open_clip_torch", extra="clip", purpose="a CLIP encoder") from None
     return open_clip
 
 

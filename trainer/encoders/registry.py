@@ -13,7 +13,7 @@ from rich.progress import Progress
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.cache import cache_folder
-from semlink.errors import ConfigError, MissingDependencyError, ResultsError, SemlinkError
+from semlink.errors import ConfigError, ResultsError, SemlinkError, packages_of
 from semlink.files import locked_file
 from trainer.encoders.callable_encoder import CallableEncoder
 from trainer.features import FeatureEncoder
@@ -138,10 +138,8 @@ def open_encoder(source: EncoderSource, *, num_threads: int = 1) -> FeatureEncod
 
 def _torch_function(reference: str, name: str) -> Callable[..., Any]:
     """Import a function by its import string, so that this module is imported without torch."""
-    try:
+    with packages_of("train", purpose=f'encoder "{name}"'):
         function: Callable[..., Any] = pkgutil.resolve_name(reference)
-    except ImportError as error:
-        raise MissingDependencyError.of(str(error.name), extra="train", purpose=f'encoder "{name}"') from None
     return function
 
 

@@ -14,7 +14,7 @@ from semlink.cli.progress import progress_bars
 from semlink.cli.results import command_line
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.constellation import Constellation
-from semlink.errors import MissingDependencyError
+from semlink.errors import packages_of
 from semlink.machine import num_cores
 from semlink.report import require_writable, write_report
 from trainer.codecs.config import Precision, TrainingChannel
@@ -90,13 +90,11 @@ def evaluate(
 
     An interrupted evaluation is continued by the next start of the same command.
     """
-    try:
+    with packages_of("train", purpose="semlink evaluate"):
         from trainer.evaluation.config import EvaluationConfig
         from trainer.evaluation.plot import plot_report, require_plottable
         from trainer.evaluation.report import summary_table
         from trainer.evaluation.run import evaluate as run_evaluation
-    except ImportError as error:
-        raise MissingDependencyError.of(str(error.name), extra="train", purpose="semlink evaluate") from None
     settings = EvaluationConfig(
         data=data,
         codecs=split_list(codec, "--codec"),
