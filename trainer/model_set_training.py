@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from rich.progress import Progress
 from engines.models.image_encoder import ImageEncoder
 from engines.models.manifest import CodecEntry
 from engines.models.model_set import ModelSet
-from semlink.cache import cache_folder
 from semlink.errors import ConfigError, ModelSetError
 from semlink.rates import Rate
 from trainer.codecs.config import Objective, Precision, ProjectionLoss, TrainingChannel
@@ -21,7 +20,7 @@ from trainer.codecs.model_set import copy_file, save_codec
 from trainer.codecs.nested import NestedModel
 from trainer.codecs.spec import CodecSpec, Need
 from trainer.codecs.table import find_codec, trainable_codecs
-from trainer.codecs.training_data import training_features, training_images
+from trainer.codecs.training_data import training_images
 from trainer.datasets import open_dataset
 from trainer.evaluation.checks import check_training_set
 from trainer.evaluation.validation import validation_accuracy
@@ -107,22 +106,14 @@ def train_model_set(config: ModelSetConfig, *, progress: Progress) -> ModelSet:
     for spec in specs:
         spec.load_fit()  # a missing package is found before anything is encoded
     dataset = open_dataset(config.data, progress=progress)
-    images = training_images(dataset, whole=True)
-    check_training_set(specs, images, progress)
+    check_training_set(specs, training_images(dataset, whole=True), progress)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelSetError(f"{out}: {error.strerror}") from None
     encoder = ImageEncoder(source, num_threads=config.num_jobs)
-    context = FittingContext(
-        data=training_features(dataset, encoder, progress, whole=True),
-        images=images,
-        encoder=encoder,
-        runs=config.runs_dir or cache_folder("runs"),
-        progress=progress,
-        num_jobs=config.num_jobs,
-        precision=config.precision,
-        epochs=config.epochs,
+    context = replace(
+        FittingContext.of(dataset, encoder, config, progress, whole=True),
         objective=config.objective,
         projection_loss=config.projection_loss,
     )

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from rich.progress import Progress
 
+from semlink.cache import cache_folder
 from semlink.channel import ChannelModel, default_num_pilots
 from trainer.codecs.config import Objective, Precision, ProjectionLoss
-from trainer.codecs.training_data import TrainingFeatures
+from trainer.codecs.training_data import TrainingFeatures, training_features, training_images
+from trainer.datasets import Dataset
 from trainer.datasets.base import ImageList
 from trainer.features import FeatureEncoder
 
-__all__ = ["FittingContext"]
+__all__ = ["FittingConfig", "FittingContext"]
+
+
+class FittingConfig(Protocol):
+    """Settings of fitting that the configs of an evaluation and of a model set's training both have."""
+
+    @property
+    def runs_dir(self) -> Path | None:
+        """Folder of training runs; the cache if None."""
+        ...
+
+    @property
+    def num_jobs(self) -> int:
+        """Training runs at a time."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """Arithmetic of matrix products in training."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Largest number of epochs of a run of `kbsc`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,3 +73,25 @@ class FittingContext:
     num_pilots: int = default_num_pilots(ChannelModel.RAYLEIGH)
     objective: Objective = "mse"
     projection_loss: ProjectionLoss = "proxy"
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        encoder: FeatureEncoder,
+        config: FittingConfig,
+        progress: Progress,
+        *,
+        whole: bool = False,
+    ) -> FittingContext:
+        """Encode a dataset's training images, see `training_images`; settings of some codecs keep their defaults."""
+        return cls(
+            data=training_features(dataset, encoder, progress, whole=whole),
+            images=training_images(dataset, whole=whole),
+            encoder=encoder,
+            runs=config.runs_dir or cache_folder("runs"),
+            progress=progress,
+            num_jobs=config.num_jobs,
+            precision=config.precision,
+            epochs=config.epochs,
+        )
