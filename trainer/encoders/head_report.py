@@ -9,6 +9,7 @@ chosen only if the 95 % interval of its gain over PCA, on the same held-out cate
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -152,13 +153,11 @@ def _accuracy_by_halves(dataset: Dataset, names: Sequence[str], pooled: Features
 def _scores(name: str, held_out_accuracy: dict[str, list[float]], digits_accuracy: float) -> HeadScores:
     values = held_out_accuracy[name]
     gains = np.subtract(values, held_out_accuracy[_BASELINE]).tolist()
-    accuracy, gain = confidence_interval(values), confidence_interval(gains)
+    gain = confidence_interval(gains)
     return HeadScores(
         head=name,
         held_out_accuracy=values,
-        mean=accuracy.mean,
-        low=accuracy.low,
-        high=accuracy.high,
+        **asdict(confidence_interval(values)),
         gain_mean=gain.mean,
         gain_low=gain.low,
         gain_high=gain.high,
