@@ -14,15 +14,13 @@ import numpy as np
 from edge_rx import Receiver
 from edge_tx import Transmitter
 from semlink import Channel, CustomChannel
-from semlink.channel import ChannelOutput, complex_normal, noise_variance
+from semlink.channel import apply_gains
 
 
 def lose_symbols(symbols, snr_db, rng):
     """Erase each symbol with probability 0.1, then add white Gaussian noise."""
     gains = (rng.random(symbols.shape) >= 0.1).astype(np.complex64)
-    variance = noise_variance(snr_db)
-    noise = complex_normal(symbols.shape, rng) * np.float32(np.sqrt(variance))
-    return ChannelOutput((gains * symbols + noise).astype(np.complex64), gains, variance)
+    return apply_gains(symbols, gains, snr_db=snr_db, rng=rng)
 
 
 dropout = CustomChannel("dropout", lose_symbols)

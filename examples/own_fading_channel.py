@@ -12,7 +12,7 @@ import numpy as np
 from edge_rx import Receiver
 from edge_tx import Transmitter
 from semlink import Channel, CustomChannel
-from semlink.channel import ChannelOutput, complex_normal, noise_variance
+from semlink.channel import apply_gains
 
 SPREAD_DB = 4.0
 
@@ -24,9 +24,7 @@ def shadow(symbols, snr_db, rng):
     mean_power = np.exp((SPREAD_DB * np.log(10.0) / 10.0) ** 2 / 2.0)
     magnitude = np.sqrt(10.0 ** (power_db / 10.0) / mean_power)
     gains = (magnitude * np.exp(2j * np.pi * rng.random(block))).astype(np.complex64)
-    variance = noise_variance(snr_db)
-    noise = complex_normal(symbols.shape, rng) * np.float32(np.sqrt(variance))
-    return ChannelOutput((gains * symbols + noise).astype(np.complex64), gains, variance)
+    return apply_gains(symbols, gains, snr_db=snr_db, rng=rng)
 
 
 shadowing = CustomChannel("shadowing", shadow, is_block_fading=True, rotates_phase=True)

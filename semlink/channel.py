@@ -29,6 +29,7 @@ __all__ = [
     "ChannelOutput",
     "CustomChannel",
     "apply_channel",
+    "apply_gains",
     "complex_normal",
     "default_num_pilots",
     "noise_variance",
@@ -152,6 +153,26 @@ def complex_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Symbols:
     return pairs.view(np.complex64)[..., 0]
 
 
+def apply_gains(symbols: Symbols, gains: Symbols, *, snr_db: float, rng: np.random.Generator) -> ChannelOutput:
+    """Fade symbols and add white Gaussian noise: y = h x + w.
+
+    Parameters
+    ----------
+    symbols : (..., n) complex64, x
+    gains : (..., 1) or (..., n) complex64, h
+    snr_db : Es/N0 for unit Es and E|h|^2 = 1 [dB]
+    rng : source of the noise
+
+    Raises
+    ------
+    ConfigError
+        If `snr_db` is out of range, see `noise_variance`.
+    """
+    variance = noise_variance(snr_db)
+    noise = complex_normal(symbols.shape, rng) * np.float32(np.sqrt(variance))
+    return ChannelOutput(np.asarray(gains * symbols + noise, dtype=np.complex64), gains, variance)
+
+
 def apply_channel(symbols: Symbols, model: AnyChannel, *, snr_db: float, rng: np.random.Generator) -> ChannelOutput:
     """Send symbols through a channel.
 
@@ -180,10 +201,7 @@ def apply_channel(symbols: Symbols, model: AnyChannel, *, snr_db: float, rng: np
         return _checked(model.apply(symbols, snr_db, rng), model.value, symbols.shape)
     if model is ChannelModel.IDEAL:
         return ChannelOutput(symbols, np.ones(block, dtype=np.complex64), 0.0)
-    variance = noise_variance(snr_db)
-    gains = _GAINS[model](symbols.shape, rng)
-    noise = complex_normal(symbols.shape, rng) * np.float32(np.sqrt(variance))
-    return ChannelOutput(np.asarray(gains * symbols + noise, dtype=np.complex64), gains, variance)
+    return apply_gains(symbols, _GAINS[model](symbols.shape, rng), snr_db=snr_db, rng=rng)
 
 
 def _checked(output: ChannelOutput, name: str, shape: tuple[int, ...]) -> ChannelOutput:
