@@ -64,16 +64,10 @@ def every_codec(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
 
 
 @pytest.fixture
-def every_kb(every_codec: ModelSet, built_kb: Path) -> Iterator[KnowledgeBase]:
-    with KnowledgeBase.open(built_kb, every_codec.encoder_fingerprint) as knowledge_base:
-        yield knowledge_base
+def every_decoder(every_codec: ModelSet, knowledge_base: KnowledgeBase) -> Decoders:
+    return Decoders.of(every_codec, knowledge_base)
 
 
 @pytest.fixture
-def every_decoder(every_codec: ModelSet, every_kb: KnowledgeBase) -> Decoders:
-    return Decoders.of(every_codec, every_kb)
-
-
-@pytest.fixture
-def receivers(every_decoder: Decoders, every_kb: KnowledgeBase) -> tuple[Receiver, Receiver]:
-    return Receiver(every_decoder, every_kb), Receiver(every_decoder, every_kb)
+def receivers(every_decoder: Decoders, knowledge_base: KnowledgeBase) -> tuple[Receiver, Receiver]:
+    return Receiver(every_decoder, knowledge_base), Receiver(every_decoder, knowledge_base)

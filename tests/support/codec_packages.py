@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
+
+InstallPackage: TypeAlias = Callable[..., str]
+"""The fixture `install_package`: `install_codec_package` without the folder and the patch."""
 
 
 def install_codec_package(

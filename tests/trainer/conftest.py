@@ -1,14 +1,16 @@
-"""Training pictures, and a server to download from."""
+"""Training pictures, packages that add parts, and a server to download from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.codec_packages import InstallPackage, install_codec_package
 from tests.support.file_server import FileServer, running_file_server
 
 
@@ -24,6 +26,12 @@ def pictures_to_learn(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = rng.integers(0, 40, (8, 8, 3)) + 60 * (index % 4)
             Image.fromarray(pixels.astype(np.uint8)).save(path)
     return folder
+
+
+@pytest.fixture
+def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallPackage:
+    """Install a package in the test's folder; the test gives its source and its entry points."""
+    return partial(install_codec_package, tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from engines.models.codecs import NestedCodec, PerRateCodec
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, DatasetError, ModelSetError
 from semlink.rates import parse_rate
-from tests.support.codec_packages import install_codec_package
+from tests.support.codec_packages import InstallPackage
 from trainer.model_set_training import ModelSetConfig, train_model_set
 
 
@@ -83,7 +83,7 @@ def test_codec_is_added_to_the_encoders_own_set(model_set: ModelSet, pictures_to
 
 
 def test_failed_training_leaves_the_set_as_it_was(
-    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model_set: ModelSet, pictures_to_learn: Path, tmp_path: Path, install_package: InstallPackage
 ) -> None:
     """The second codec's fit fails, when `nested` is fitted already."""
     source = (
@@ -93,7 +93,7 @@ def test_failed_training_leaves_the_set_as_it_was(
         "    raise DatasetError('features that no fit can use')\n"
         'SPEC = CodecSpec(name="theirs", summary="", links="os.path:join", fit=fit, is_trainable=True)\n'
     )
-    install_codec_package(tmp_path / "site", monkeypatch, source, theirs="SPEC")
+    install_package(source, theirs="SPEC")
     own = ModelSet(Path(shutil.copytree(model_set.folder, tmp_path / "own")))
     before = {path.name: path.read_bytes() for path in own.folder.iterdir()}
     with pytest.raises(DatasetError, match="features that no fit can use"):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from semlink.errors import ConfigError
-from tests.support.codec_packages import install_codec_package
+from tests.support.codec_packages import InstallPackage
 from tests.support.processes import run_python
 from trainer.codecs.spec import CodecSpec
 from trainer.codecs.table import BUILTIN_CODECS, codec_names, find_codec, trainable_codecs
@@ -59,14 +58,14 @@ def test_unknown_name_lists_the_known_ones() -> None:
 
 
 @pytest.fixture
-def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def their_package(install_package: InstallPackage) -> str:
     """An installed package with three entry points, of which one holds a spec of its name."""
     source = (
         "from trainer.codecs.spec import CodecSpec\n"
         'SPEC = CodecSpec(name="their-own", summary="theirs", links="os.path:join")\n'
     )
     points = {"their_own": "SPEC", "misnamed": "SPEC", "missing": "NOTHING"}
-    return install_codec_package(tmp_path, monkeypatch, source, **points)
+    return install_package(source, **points)
 
 
 def test_package_adds_a_codec_by_entry_point(their_package: str) -> None:
@@ -75,12 +74,12 @@ def test_package_adds_a_codec_by_entry_point(their_package: str) -> None:
     assert find_codec("their-own").summary == "theirs"
 
 
-def test_trainable_codecs_are_those_of_packages_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trainable_codecs_are_those_of_packages_too(install_package: InstallPackage) -> None:
     source = (
         "from trainer.codecs.spec import CodecSpec\n"
         'SPEC = CodecSpec(name="theirs", summary="", links="os.path:join", fit="os.path:join", is_trainable=True)\n'
     )
-    install_codec_package(tmp_path, monkeypatch, source, theirs="SPEC")
+    install_package(source, theirs="SPEC")
     assert trainable_codecs() == ("nested", "nested-labels", "label", "kbsc", "theirs")
 
 

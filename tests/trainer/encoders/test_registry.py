@@ -11,7 +11,7 @@ import pytest
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, MissingDependencyError
 from semlink.files import try_lock
-from tests.support.codec_packages import install_codec_package
+from tests.support.codec_packages import InstallPackage
 from tests.support.encoders import FEATURE_DIM, write_image_graph
 from trainer.encoders.callable_encoder import CallableEncoder
 from trainer.encoders.onnx_encoder import OnnxEncoder
@@ -43,11 +43,11 @@ number = 42
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path, install_package: InstallPackage) -> Path:
     """A package with an encoder that is a function, one that is a graph, and three that are none."""
     write_image_graph(tmp_path / "graph.onnx", dtype="uint8")
     parts = {"broken": "broken", "corners": "corners", "graph": "graph", "number": "number", "missing": "missing"}
-    install_codec_package(tmp_path, monkeypatch, SOURCE, group=ENTRY_POINT_GROUP, **parts)
+    install_package(SOURCE, group=ENTRY_POINT_GROUP, **parts)
     return tmp_path
 
 

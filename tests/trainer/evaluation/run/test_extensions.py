@@ -19,7 +19,7 @@ from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError
 from semlink.image import Preprocessing
 from semlink.rates import Rate
-from tests.support.codec_packages import install_codec_package
+from tests.support.codec_packages import InstallPackage
 from tests.support.encoders import write_image_graph
 from trainer.codecs.spec import CodecSpec
 from trainer.encoders.callable_encoder import CallableEncoder
@@ -66,19 +66,19 @@ def test_fit_without_a_model_for_every_key_is_named(evaluated: Evaluated, model_
 
 
 def test_codec_of_an_installed_package_is_evaluated_by_name(
-    evaluated: Evaluated, model_set: ModelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: Evaluated, model_set: ModelSet, install_package: InstallPackage
 ) -> None:
     source = (
         "from trainer.codecs.spec import CodecSpec\n"
         'SPEC = CodecSpec(name="theirs", summary="", links="trainer.links.graph_link:uncoded_links")\n'
     )
-    install_codec_package(tmp_path / "site", monkeypatch, source, theirs="SPEC")
+    install_package(source, theirs="SPEC")
     report = evaluated(codecs=["theirs"], rates=[8], model_set=str(model_set.folder))
     assert {record.codec for record in report.records} == {"theirs"}
 
 
 def test_fading_channel_of_an_installed_package_is_evaluated_by_name(
-    evaluated: Evaluated, model_set: ModelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: Evaluated, model_set: ModelSet, install_package: InstallPackage
 ) -> None:
     """Its one gain for each image is estimated from pilots, and its gain for each symbol known to a genie alone."""
     source = (
@@ -92,7 +92,7 @@ def test_fading_channel_of_an_installed_package_is_evaluated_by_name(
         'BLOCK = CustomChannel("block", rotate(lambda x: (len(x), 1)), is_block_fading=True, rotates_phase=True)\n'
         'FAST = CustomChannel("fast", rotate(lambda x: x.shape), rotates_phase=True)\n'
     )
-    install_codec_package(tmp_path / "site", monkeypatch, source, group="semlink.channels", block="BLOCK", fast="FAST")
+    install_package(source, group="semlink.channels", block="BLOCK", fast="FAST")
     report = evaluated(codecs=["index"], channels=["block", "fast"], model_set=str(model_set.folder))
     assert {(record.channel, record.csi, record.num_pilots) for record in report.records} == {
         ("block", "pilots", 8),
@@ -120,7 +120,7 @@ def test_encoder_of_your_own_is_evaluated(evaluated: Evaluated) -> None:
 
 
 def test_encoder_of_an_installed_package_is_evaluated_by_name(
-    evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: Evaluated, tmp_path: Path, install_package: InstallPackage
 ) -> None:
     graph = write_image_graph(tmp_path / "graph.onnx", dtype="uint8")
     source = (
@@ -128,7 +128,7 @@ def test_encoder_of_an_installed_package_is_evaluated_by_name(
         "from trainer.encoders.onnx_encoder import OnnxEncoder\n"
         f"ENCODER = OnnxEncoder(name='theirs', graph=Path({str(graph)!r}), licence='none')\n"
     )
-    install_codec_package(tmp_path / "site", monkeypatch, source, group="semlink.encoders", theirs="ENCODER")
+    install_package(source, group="semlink.encoders", theirs="ENCODER")
     report = evaluated(codecs=["index"], encoder="theirs")
     assert (report.encoder, len(report.records)) == ("theirs", 2)
 
