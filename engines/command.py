@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -25,16 +26,17 @@ from engines.models.model_set import ModelSet
 from engines.options import Backend, EngineOptions, Precision
 from engines.verification import verify_engine
 from semlink.cli import options
+from semlink.cli.option_groups import with_option_groups
 from semlink.cli.output import stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
-from semlink.cli.results import command_line, deliver_report
+from semlink.cli.results import TO_TABLE, ReportOutput, command_line
 from semlink.cli.summary import print_counts, print_latency
 from semlink.config import ConfigFile
 from semlink.errors import ConfigError, EngineError, ImageError
 from semlink.image import Preprocessing, image_files, load_image, preprocess
 from semlink.rates import Rate as SymbolRate
 from semlink.rates import parse_rate
-from semlink.report import Setting, provenance, require_writable
+from semlink.report import Setting, provenance
 
 __all__ = ["app"]
 
@@ -51,34 +53,48 @@ BackendName = Annotated[Backend, options.engine("--backend", help="Backend of th
 EncoderPrecision = Annotated[Precision, options.engine("--precision", help="Arithmetic of the image encoder.")]
 CodecName = Annotated[str | None, options.models("--codec", help="Codec of the model set; its first by default.")]
 
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Options of the commands that build, time and check engines: what is run, and how."""
+
+    rate: options.Rate = "1/48"
+    model_set: options.ModelSetName = "builtin"
+    codec: CodecName = None
+    backend: BackendName = "auto"
+    device: options.Device = "auto"
+    precision: EncoderPrecision = Precision.FP32
+    threads: options.Threads = 2
+    engines: options.EnginesFolder = None
+
+    def engine_options(self) -> EngineOptions:
+        """Backend, device and arithmetic, as the factory takes them."""
+        return EngineOptions(self.backend, self.device, self.precision, num_threads=self.threads, engines=self.engines)
+
+
+_FP32 = EngineChoice()
+_FP16 = EngineChoice(precision=Precision.FP16)
+
 _MOST_IMAGES = 320
 """To calibrate int8 on, and a fifth of them to verify it on."""
 
 
 @app.command(epilog="Example: semlink engine build --precision int8 --calibrate photos")
+@with_option_groups
 def build(
     calibrate: Annotated[
         Path | None,
         options.source(help="Folder of images like those of the link: int8 is calibrated and verified on them."),
     ] = None,
-    rate: options.Rate = "1/48",
-    model_set: options.ModelSetName = "builtin",
-    codec: CodecName = None,
-    backend: BackendName = "auto",
-    device: options.Device = "auto",
-    precision: EncoderPrecision = Precision.FP16,
-    threads: options.Threads = 2,
-    engines: options.EnginesFolder = None,
+    choice: EngineChoice = _FP16,
     force: Annotated[bool, options.engine("--force", help="Rebuild the engine, such as for other images.")] = False,
     config: ConfigFile = None,
 ) -> None:
     """Build and store what `tx` runs: fp16, int8 that is verified on this processor, or TensorRT's engine."""
-    models, parsed = ModelSet.find(model_set), parse_rate(rate)
-    if codec is not None:
-        models.codec(codec)  # an unknown name is refused, though not every backend builds a codec
-    engine_options = EngineOptions(
-        backend=backend, device=device, precision=precision, num_threads=threads, engines=engines
-    )
+    models, rate, precision = ModelSet.find(choice.model_set), parse_rate(choice.rate), choice.precision
+    if choice.codec is not None:
+        models.codec(choice.codec)  # an unknown name is refused, though not every backend builds a codec
+    engine_options = choice.engine_options()
     factory = EngineFactory(models, engine_options)
     if precision is Precision.FP32 and not factory.target.builds:
         raise ConfigError("fp32 is what the model set holds, and ONNX Runtime runs it as it is: nothing to build")
@@ -96,14 +112,16 @@ def build(
         with console.status(f"rewriting {models.name} in {precision.value}"):
             factory.build_encoder(images, rebuild=force)
     if factory.target.builds:
-        _build_engine(factory, parsed, codec, console, rebuild=force)
+        _build_engine(factory, rate, choice.codec, console, rebuild=force)
     # The rewritten graph is what every backend reads; engines and int8 are of one target.
     is_graph_alone = precision is Precision.FP16 and not factory.target.builds
     target = "every backend and device" if is_graph_alone else factory.target
     print(f"{factory.store.folder}: {precision.value} of {models.name} for {target}")
     if held_out:
         with build_progress(console) as on_progress:
-            found = verify_engine(models, engine_options, held_out, rate=parsed, codec=codec, on_progress=on_progress)
+            found = verify_engine(
+                models, engine_options, held_out, rate=rate, codec=choice.codec, on_progress=on_progress
+            )
         _print_verification(found, models, precision)
         _judge(found, models, factory.target, precision)
 
@@ -143,50 +161,37 @@ def info(
 
 
 @app.command(epilog="Example: semlink engine bench --precision int8 --runs 1000 --out bench.json")
+@with_option_groups
 def bench(
     image: Annotated[
         Path | None, options.source(help="Image to encode; noise of 1280 x 720 pixels by default.")
     ] = None,
     runs: Annotated[int, options.source(min=1, help="Number of timed calls, after a warm-up.")] = 200,
-    rate: options.Rate = "1/48",
-    model_set: options.ModelSetName = "builtin",
-    codec: CodecName = None,
-    backend: BackendName = "auto",
-    device: options.Device = "auto",
-    precision: EncoderPrecision = Precision.FP32,
-    threads: options.Threads = 2,
-    engines: options.EnginesFolder = None,
-    as_json: options.AsJson = False,
-    out: options.OutFile = None,
+    choice: EngineChoice = _FP32,
+    report_output: ReportOutput = TO_TABLE,
     config: ConfigFile = None,
 ) -> None:
     """Time an image in memory to codes: p50, p95, p99 and p99.9, one image at a time."""
-    models, parsed = ModelSet.find(model_set), parse_rate(rate)
-    if out is not None:
-        require_writable(out)
-    engine_options = EngineOptions(
-        backend=backend, device=device, precision=precision, num_threads=threads, engines=engines
-    )
-    factory = EngineFactory(models, engine_options)
-    graph = factory.transmitter_graph(parsed, codec=codec)
+    models, rate, precision = ModelSet.find(choice.model_set), parse_rate(choice.rate), choice.precision
+    report_output.require_writable()
+    factory = EngineFactory(models, choice.engine_options())
+    graph = factory.transmitter_graph(rate, codec=choice.codec)
     with build_progress(stderr_console()) as on_progress:
         runner = factory.load(graph.onnx, on_progress=on_progress)
     picture = load_image(image) if image else np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
-    stages = time_transmitter(
-        picture, models.manifest.encoder.preprocessing, runner, graph.slices[parsed], num_runs=runs
-    )
-    if as_json or out is not None:
+    stages = time_transmitter(picture, models.manifest.encoder.preprocessing, runner, graph.slices[rate], num_runs=runs)
+    if report_output.is_wanted:
         settings: dict[str, Setting] = {
             "engine": runner.description,
             "model_set": models.name,
             "codec": graph.codec.name,
-            "num_symbols": parsed.num_symbols,
+            "num_symbols": rate.num_symbols,
             "precision": precision.value,
-            "num_threads": threads,
+            "num_threads": choice.threads,
             "image_px": f"{picture.shape[1]} x {picture.shape[0]}",
         }
-        deliver_report(bench_report(stages, settings, command=command_line()), out, as_json=as_json)
-    if as_json:
+        report_output.deliver(bench_report(stages, settings, command=command_line()))
+    if report_output.as_json:
         return
     print_latency(
         f"{models.name} {graph.codec.name} {precision.value}, {runner.description}", stages, console=stdout_console()
@@ -194,44 +199,34 @@ def bench(
 
 
 @app.command(epilog="Example: semlink engine verify photos --precision int8")
+@with_option_groups
 def verify(
     folder: Annotated[Path, typer.Argument(help="Images like those of the link, others than int8 was calibrated on.")],
     limit: options.Limit = 200,
-    rate: options.Rate = "1/48",
-    model_set: options.ModelSetName = "builtin",
-    codec: CodecName = None,
-    backend: BackendName = "auto",
-    device: options.Device = "auto",
-    precision: EncoderPrecision = Precision.FP16,
-    threads: options.Threads = 2,
-    engines: options.EnginesFolder = None,
-    as_json: options.AsJson = False,
-    out: options.OutFile = None,
+    choice: EngineChoice = _FP16,
+    report_output: ReportOutput = TO_TABLE,
     config: ConfigFile = None,
 ) -> None:
     """Compare a precision with fp32 in ONNX Runtime on the CPU; fail if they do not agree. int8's result is kept."""
-    models, parsed = ModelSet.find(model_set), parse_rate(rate)
-    if out is not None:
-        require_writable(out)
-    engine_options = EngineOptions(
-        backend=backend, device=device, precision=precision, num_threads=threads, engines=engines
-    )
+    models, rate, precision = ModelSet.find(choice.model_set), parse_rate(choice.rate), choice.precision
+    report_output.require_writable()
     console = stderr_console()
+    engine_options = choice.engine_options()
     target = EngineFactory(models, engine_options).target
     images = _images(folder, limit, models, console)
     with build_progress(console) as on_progress:
-        found = verify_engine(models, engine_options, images, rate=parsed, codec=codec, on_progress=on_progress)
-    if as_json or out is not None:
+        found = verify_engine(models, engine_options, images, rate=rate, codec=choice.codec, on_progress=on_progress)
+    if report_output.is_wanted:
         settings: dict[str, Setting] = {
             "engine": str(target),
             "model_set": models.name,
-            "codec": models.codec(codec).name if models.codecs else None,
-            "num_symbols": parsed.num_symbols,
+            "codec": models.codec(choice.codec).name if models.codecs else None,
+            "num_symbols": rate.num_symbols,
             "precision": precision.value,
         }
         report = VerificationReport(**provenance(command_line()), settings=settings, verification=found)
-        deliver_report(report, out, as_json=as_json)
-    if not as_json:
+        report_output.deliver(report)
+    if not report_output.as_json:
         _print_verification(found, models, precision)
     _judge(found, models, target, precision)
 

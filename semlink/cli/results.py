@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
+from dataclasses import dataclass
 
+from semlink.cli import options
 from semlink.cli.output import print_json
-from semlink.report import Report, write_report
+from semlink.report import Report, require_writable, write_report
 
-__all__ = ["command_line", "deliver_report"]
+__all__ = ["TO_TABLE", "ReportOutput", "command_line"]
 
 
 def command_line() -> str:
@@ -17,15 +18,36 @@ def command_line() -> str:
     return shlex.join(["semlink", *sys.argv[1:]])
 
 
-def deliver_report(report: Report, out: Path | None, *, as_json: bool) -> None:
-    """Write a report to the file of `--out`, to standard output for `--json`, or both.
+@dataclass(frozen=True)
+class ReportOutput:
+    """Options of a command that makes a report, as a group of `semlink.cli.option_groups`."""
 
-    Raises
-    ------
-    ResultsError
-        If the file cannot be written.
-    """
-    if out is not None:
-        write_report(report, out)
-    if as_json:
-        print_json(report)
+    as_json: options.AsJson = False
+    out: options.OutFile = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the report is written anywhere."""
+        return self.as_json or self.out is not None
+
+    def require_writable(self) -> None:
+        """Refuse a file that cannot be written, before the measurement; ResultsError then."""
+        if self.out is not None:
+            require_writable(self.out)
+
+    def deliver(self, report: Report) -> None:
+        """Write a report to the file of `--out`, to standard output for `--json`, or both.
+
+        Raises
+        ------
+        ResultsError
+            If the file cannot be written.
+        """
+        if self.out is not None:
+            write_report(report, self.out)
+        if self.as_json:
+            print_json(report)
+
+
+TO_TABLE = ReportOutput()
+"""The default: the command prints its table, and no report is written."""

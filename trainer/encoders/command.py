@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,13 +11,13 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from semlink.cli import options
+from semlink.cli.option_groups import with_option_groups
 from semlink.cli.output import notify, print_json, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
-from semlink.cli.results import command_line, deliver_report
+from semlink.cli.results import TO_TABLE, ReportOutput, command_line
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import ConfigError, packages_of
 from semlink.machine import num_cores
-from semlink.report import require_writable
 from trainer.encoders.registry import EncoderSource, load_encoder
 
 __all__ = ["app"]
@@ -48,6 +49,23 @@ AllThreads = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """Options of the measurement of a new model set."""
+
+    measure: MeasuredDatasets = "digits"
+    data_folder: DataFolder = None
+    threads: AllThreads = None
+
+    @property
+    def num_threads(self) -> int:
+        """CPU threads of one network call."""
+        return self.threads or num_cores()
+
+
+_MEASUREMENT = Measurement()
+
+
 @app.command(
     epilog="""Examples:
 
@@ -57,6 +75,7 @@ semlink train encoder export clip-vit-b32 --out models/clip
 
 semlink train encoder export open_clip:MobileCLIP2-S0 --weights mobileclip2_s0.pt --out models/mobileclip"""
 )
+@with_option_groups
 def export(
     name: Annotated[
         str,
@@ -69,19 +88,22 @@ def export(
     weights: Annotated[
         Path | None, options.models(help="Weights file of a CLIP encoder, in place of a download.")
     ] = None,
-    measure: MeasuredDatasets = "digits",
-    data_folder: DataFolder = None,
-    threads: AllThreads = None,
+    measurement: Measurement = _MEASUREMENT,
     as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
     """Write an encoder by name as a model set without a codec, and measure it."""
-    num_threads = threads or num_cores()
 
     def load(progress: Progress) -> EncoderSource:
-        return load_encoder(name, weights=weights, data_folder=data_folder, num_threads=num_threads, progress=progress)
+        return load_encoder(
+            name,
+            weights=weights,
+            data_folder=measurement.data_folder,
+            num_threads=measurement.num_threads,
+            progress=progress,
+        )
 
-    _write(load, out, measure, data_folder, num_threads, as_json=as_json)
+    _write(load, out, measurement, as_json=as_json)
 
 
 @app.command(
@@ -92,6 +114,7 @@ semlink train encoder import vit.onnx --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --lic
 
 semlink train encoder import mine.onnx --output embedding --licence MIT --measure my-photos/ --out models/mine""",
 )
+@with_option_groups
 def import_graph(
     graph: Annotated[
         Path,
@@ -124,9 +147,7 @@ def import_graph(
     training_data: Annotated[
         str, options.models(help="Training data of the weights, for the manifest.")
     ] = "not stated",
-    measure: MeasuredDatasets = "digits",
-    data_folder: DataFolder = None,
-    threads: AllThreads = None,
+    measurement: Measurement = _MEASUREMENT,
     as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
@@ -147,23 +168,22 @@ def import_graph(
         interpolation=interpolation,
         output=output,
     )
-    _write(lambda _: encoder, out, measure, data_folder, threads or num_cores(), as_json=as_json)
+    _write(lambda _: encoder, out, measurement, as_json=as_json)
 
 
 @app.command("report-head", epilog="Example: semlink train encoder report-head --out head.json")
+@with_option_groups
 def report_head(
     num_seeds: options.NumSeeds = 5,
     data_folder: DataFolder = None,
     threads: AllThreads = None,
-    as_json: options.AsJson = False,
-    out: options.OutFile = None,
+    report_output: ReportOutput = TO_TABLE,
     config: ConfigFile = None,
 ) -> None:
     """Compare heads of the built-in encoder on categories that they were not fitted to."""
     with packages_of("train", purpose="semlink train encoder"):
         from trainer.encoders.head_report import head_table, report_heads
-    if out is not None:
-        require_writable(out)
+    report_output.require_writable()
     with _progress() as progress:
         report = report_heads(
             seeds=range(num_seeds),
@@ -172,28 +192,24 @@ def report_head(
             num_threads=threads or num_cores(),
             progress=progress,
         )
-    deliver_report(report, out, as_json=as_json)
-    if not as_json:
+    report_output.deliver(report)
+    if not report_output.as_json:
         stdout_console().print(head_table(report))
 
 
-def _write(
-    load: Callable[[Progress], EncoderSource],
-    out: Path,
-    measure: str,
-    data_folder: Path | None,
-    num_threads: int,
-    *,
-    as_json: bool,
-) -> None:
+def _write(load: Callable[[Progress], EncoderSource], out: Path, measurement: Measurement, *, as_json: bool) -> None:
     """Load an encoder, write and measure it, and print its entry of the manifest."""
     with packages_of("train", purpose="semlink train encoder"):
         from trainer.encoders.measure import measure_model_set
-    datasets = split_list(measure, "--measure")
+    datasets = split_list(measurement.measure, "--measure")
     with _progress() as progress:
         model_set = load(progress).write(out)
         entry = measure_model_set(
-            model_set, datasets, data_folder=data_folder, num_threads=num_threads, progress=progress
+            model_set,
+            datasets,
+            data_folder=measurement.data_folder,
+            num_threads=measurement.num_threads,
+            progress=progress,
         )
     if as_json:
         print_json(entry)

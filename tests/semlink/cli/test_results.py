@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from semlink.cli.results import command_line, deliver_report
+from semlink.cli.results import ReportOutput, command_line
+from semlink.errors import ResultsError
 from semlink.report import Report, provenance, read_report
 
 
@@ -19,7 +20,9 @@ def test_a_report_goes_where_the_options_say(
 ) -> None:
     report = Report(kind="latency", **provenance("semlink engine bench"))
     out = tmp_path / "folder" / "report.json"
-    deliver_report(report, out if to_file else None, as_json=as_json)
+    output = ReportOutput(as_json=as_json, out=out if to_file else None)
+    assert output.is_wanted is (to_file or as_json)
+    output.deliver(report)
     printed = capsys.readouterr().out
     assert bool(printed) is as_json
     assert out.exists() is to_file
@@ -27,6 +30,13 @@ def test_a_report_goes_where_the_options_say(
         assert msgspec.json.decode(printed, type=Report) == report
     if to_file:
         assert read_report(out, Report) == report
+
+
+def test_a_file_that_cannot_be_written_is_refused_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match=r"report\.json"):
+        ReportOutput(out=tmp_path / "file" / "report.json").require_writable()
+    ReportOutput().require_writable()
 
 
 def test_the_command_line_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
