@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias, TypedDict, TypeVar
 
@@ -31,6 +33,7 @@ __all__ = [
     "read_report_bytes",
     "require_writable",
     "write_report",
+    "writing_results",
 ]
 
 Scalar: TypeAlias = str | int | float | bool
@@ -226,6 +229,16 @@ def decode_report(path: Path, data: bytes, report_type: type[AnyReport]) -> AnyR
         raise ConfigError(f"{path}: not JSON, or cut short: {error}") from None
 
 
+@contextmanager
+def writing_results(path: Path) -> Iterator[None]:
+    """Make the folder of a file of results, and name the file in a ResultsError if the block cannot write it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ResultsError(f"{path}: {error.strerror}") from None
+
+
 def require_writable(path: Path) -> None:
     """Refuse a path where no report can be written; makes its folder.
 
@@ -235,13 +248,10 @@ def require_writable(path: Path) -> None:
         If the folder cannot be made or written.
     """
     check = path.with_name(f"{path.name}.check")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing_results(path):
         with replaced_file(check) as temporary:
             temporary.touch()
         check.unlink()
-    except OSError as error:
-        raise ResultsError(f"{path}: {error.strerror}") from None
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -252,8 +262,5 @@ def write_report(report: Report, path: Path) -> None:
     ResultsError
         If the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing_results(path):
         write_json(path, report)
-    except OSError as error:
-        raise ResultsError(f"{path}: {error.strerror}") from None

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.report.page import Chart, Page, Table
-from semlink.errors import ConfigError, ResultsError, packages_of
+from semlink.errors import ConfigError, packages_of
 from semlink.files import replaced_file
+from semlink.report import writing_results
 
 __all__ = ["as_html", "as_markdown", "markdown_table", "write_page"]
 
@@ -106,13 +107,10 @@ def write_page(page: Page, path: Path) -> None:
     """
     if path.suffix not in (".md", ".html"):
         raise ConfigError(f'--out must end in .md or .html, got "{path}"')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing_results(path):
         text = as_html(page) if path.suffix == ".html" else as_markdown(page, _write_charts(page, path))
         with replaced_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ResultsError(f"{path}: {error.strerror}") from None
 
 
 def _write_charts(page: Page, path: Path) -> list[str]:
