@@ -12,6 +12,7 @@ from semlink.channel import (
     ChannelOutput,
     CustomChannel,
     apply_channel,
+    apply_gains,
     complex_normal,
     noise_variance,
     paper_channel,
@@ -144,6 +145,15 @@ class TestGains:
     def test_awgn_has_gain_one(self) -> None:
         gains = apply_channel(unit_symbols((3, 4)), ChannelModel.AWGN, snr_db=0, rng=generator()).gains
         np.testing.assert_array_equal(gains, np.ones((3, 1)))
+
+    @pytest.mark.parametrize("gains_shape", [(3, 1), (3, 8)])
+    def test_given_gains_and_noise_of_the_generator(self, gains_shape: tuple[int, int]) -> None:
+        sent, gains = unit_symbols((3, 8)), complex_normal(gains_shape, generator(2))
+        output = apply_gains(sent, gains, snr_db=20.0, rng=generator())
+        noise = 0.1 * complex_normal((3, 8), generator())
+        np.testing.assert_allclose(output.symbols, gains * sent + noise, atol=1e-6)
+        np.testing.assert_array_equal(output.gains, gains)
+        assert output.noise_variance == pytest.approx(0.01)
 
 
 class TestModels:
