@@ -1,10 +1,15 @@
-"""Settings of a training run of `kbsc` or `kbsc-reference`, and the result of a finished one."""
+"""What distinguishes codecs that share a `fit`, and settings and result of a training run of `kbsc`'s network.
+
+An entry of the table of codecs has a `KbscConfig`, `LabelsConfig` or `QuantizerConfig` as its `fit_config`, so that no
+module decides by a codec's name.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -12,16 +17,18 @@ from semlink.errors import ConfigError
 from semlink.rates import Rate, parse_rate
 
 __all__ = [
-    "CodecName",
     "CodecTraining",
+    "KbscConfig",
+    "LabelsConfig",
     "Objective",
     "Precision",
     "ProjectionLoss",
+    "QuantizerConfig",
     "TrainedCodec",
     "TrainingChannel",
+    "TrainingRun",
 ]
 
-CodecName = Literal["kbsc", "kbsc-reference"]
 Objective = Literal["mse", "similarity", "both"]
 """Training losses of `kbsc`, see `trainer.codecs.objectives`."""
 Precision = Literal["bf16", "fp32"]
@@ -35,11 +42,59 @@ FIT_VERSION = 1
 """Raise it with every change of the training that changes its result, so that earlier runs are not used."""
 
 
-class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All settings of one training run: the same values give the same codec on one machine.
+@dataclass(frozen=True)
+class KbscConfig:
+    """How a codec trains `kbsc`'s network.
 
     Attributes
     ----------
+    uses_paper_channel : whether its halves are trained over the channel of arXiv 2504.01053 as published, whose
+        receiver knows the gains and needs no pilots
+    objectives : losses by which it may be trained
+    """
+
+    uses_paper_channel: bool = False
+    objectives: tuple[Objective, ...] = get_args(Objective)
+
+    def needs_pilots(self, channel: str) -> bool:
+        """Whether the receiver estimates gains of this channel."""
+        return channel == "rayleigh" and not self.uses_paper_channel
+
+
+@dataclass(frozen=True)
+class LabelsConfig:
+    """What a nested code of projected features sends.
+
+    Attributes
+    ----------
+    label_alone : whether the category's codeword has all of the power, whatever the image's features
+    """
+
+    label_alone: bool = False
+
+
+@dataclass(frozen=True)
+class QuantizerConfig:
+    """Size of a vector quantizer.
+
+    Attributes
+    ----------
+    num_cells : cells of each stage, at most
+    num_stages : stages, at most
+    is_product : whether each stage quantizes its own part of the dimensions, or the error of the stages before it
+    """
+
+    num_cells: int
+    num_stages: int
+    is_product: bool = False
+
+
+class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of a training run as it is stored: with its codec's `KbscConfig`, they decide the result on a machine.
+
+    Attributes
+    ----------
+    codec : name, a part of the run's key and nothing else
     snr_db : values of Es/N0, of which each batch draws one uniformly [dB]
     num_pilots : pilots from which the receiver estimates a fading gain (`kbsc` under Rayleigh)
     patience : epochs without a better validation accuracy after which the run ends
@@ -48,7 +103,7 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loss : what is preserved of the features, see `trainer.codecs.objectives`
     """
 
-    codec: CodecName
+    codec: str
     num_symbols: int
     channel: Literal["ideal", "awgn", "rayleigh"] = "awgn"
     seed: int = 0
@@ -68,10 +123,6 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f" not empty, got {self.epochs}, {self.patience}, {self.batch_size}, {self.learning_rate},"
                 f" {self.snr_db}"
             )
-        if self.codec == "kbsc-reference" and self.loss != "mse":
-            raise ConfigError(f"kbsc-reference is trained as published, by mse; got {self.loss}")
-        if self.codec == "kbsc" and self.channel == "rayleigh" and self.num_pilots < 1:
-            raise ConfigError("a receiver needs pilots to estimate a Rayleigh gain; set num_pilots to 1 or more")
 
     def key(self, content_key: str) -> str:
         """Name of the run's folder: readable, and unique for these values, this version of the code and this data."""
@@ -81,6 +132,27 @@ class CodecTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         parts = (msgspec.json.encode(values), content_key.encode(), str(FIT_VERSION).encode())
         digest = hashlib.sha256(b"\n".join(parts)).hexdigest()[:10]
         return f"{self.codec}-{self.num_symbols}-{self.channel}-seed{self.seed}-{digest}"
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Settings of a run, and what its codec's entry in the table says of the training.
+
+    Raises
+    ------
+    ConfigError
+        If the codec cannot be trained with these settings.
+    """
+
+    settings: CodecTraining
+    config: KbscConfig
+
+    def __post_init__(self) -> None:
+        settings, config = self.settings, self.config
+        if settings.loss not in config.objectives:
+            raise ConfigError(f"{settings.codec} is trained by {', '.join(config.objectives)}, not by {settings.loss}")
+        if config.needs_pilots(settings.channel) and settings.num_pilots < 1:
+            raise ConfigError("a receiver needs pilots to estimate a Rayleigh gain; set num_pilots to 1 or more")
 
 
 class TrainedCodec(msgspec.Struct, frozen=True):

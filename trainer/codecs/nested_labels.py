@@ -11,7 +11,7 @@ import msgspec
 from engines.models.codebook import Codebook
 from engines.models.projection_head import ProjectionHead
 from semlink.errors import DatasetError
-from trainer.codecs.config import Precision, ProjectionLoss
+from trainer.codecs.config import LabelsConfig, Precision, ProjectionLoss
 from trainer.codecs.fitting import FittingContext
 from trainer.codecs.limits import refuse_few_images_per_category
 from trainer.codecs.nested import NestedFit, NestedModel, fitted_codebook
@@ -32,7 +32,10 @@ class FittedProjection:
 
 
 def fit_labelled(keys: Sequence[FitKey], context: FittingContext) -> Mapping[FitKey, FittedModel]:
-    """Fit `nested-labels` and `label`, for each seed a projection head and a codebook around its proxies."""
+    """Fit a projection head for each seed, and for each codec a codebook around its proxies.
+
+    A codec's `fit_config` is a `LabelsConfig`.
+    """
     data, runs, progress = context.data, context.runs, context.progress
     seeds = progress.track(list(dict.fromkeys(key.seed for key in keys)), description="training projection heads")
     projections = {
@@ -41,7 +44,7 @@ def fit_labelled(keys: Sequence[FitKey], context: FittingContext) -> Mapping[Fit
     }
     fitted = {}
     for key in progress.track(keys, description="fitting projected features"):
-        projection, label_alone = projections[key.seed], key.codec == "label"
+        projection, label_alone = projections[key.seed], key.config_of(LabelsConfig).label_alone
         codebook = fitted_nested_labels(key.seed, data, projection, runs, label_alone=label_alone)
         model = NestedModel(codebook, projection.model, projection.graph_path)
         fitted[key] = FittedModel(model, trained_on=data.source, key=model.content_key)

@@ -4,6 +4,8 @@ vq            one cell of k-means
 vq-residual   a cell, then a cell of the quantization error, and so on (Juang, Gray, ICASSP 1982)
 vq-product    principal components divided into equal parts, a cell for each part (Jegou, Douze, Schmid, IEEE
               Trans. PAMI 33(1), 2011)
+
+The size of each is the `QuantizerConfig` of its entry in the table of codecs.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from engines.models.arrays import FloatArray, load_arrays
 from semlink.errors import DatasetError
 from semlink.files import replaced_file
 from trainer.codecs.clusters import cluster_centres, principal_components
+from trainer.codecs.config import QuantizerConfig
 from trainer.codecs.fitting import FittingContext
 from trainer.codecs.run_lock import locked_run
 from trainer.codecs.spec import FitKey, FittedModel
@@ -28,34 +31,10 @@ from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.threads import one_thread
 
-__all__ = ["QUANTIZERS", "QuantizerConfig", "StagedQuantizer", "fit_quantizers", "fitted_quantizer"]
+__all__ = ["StagedQuantizer", "fit_quantizers", "fitted_quantizer"]
 
 FIT_VERSION = 1
-"""Raise it with every change of this code that changes what is fitted."""
-
-
-@dataclass(frozen=True)
-class QuantizerConfig:
-    """Size of a quantizer.
-
-    Attributes
-    ----------
-    num_cells : cells of each stage, at most
-    num_stages : stages, at most
-    is_product : whether each stage quantizes its own part of the dimensions, or the error of the stages before it
-    """
-
-    num_cells: int
-    num_stages: int
-    is_product: bool = False
-
-
-QUANTIZERS = {
-    "vq": QuantizerConfig(num_cells=1536, num_stages=1),
-    "vq-residual": QuantizerConfig(num_cells=256, num_stages=16),
-    "vq-product": QuantizerConfig(num_cells=256, num_stages=16, is_product=True),
-}
-"""Configurations by name of the codec."""
+"""Raise it with every change of this code, or of a built-in codec's `QuantizerConfig`, that changes what is fitted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,38 +68,40 @@ class StagedQuantizer:
 
 
 def fit_quantizers(keys: Sequence[FitKey], context: FittingContext) -> Mapping[FitKey, FittedModel]:
-    """Fit `vq`, `vq-residual` and `vq-product`, a quantizer for each seed."""
+    """Fit a quantizer for each codec and seed; a codec's `fit_config` is a `QuantizerConfig`."""
     fitted = {}
     for key in context.progress.track(keys, description="fitting quantizers"):
-        path = _path(key.codec, key.seed, context.data, context.runs)
-        quantizer = fitted_quantizer(key.codec, key.seed, context.data, context.runs)
+        quantizer = fitted_quantizer(key, context.data, context.runs)
+        path = _path(key, context.data, context.runs)
         fitted[key] = FittedModel(quantizer, trained_on=context.data.source, key=path.name)
     return fitted
 
 
-def fitted_quantizer(name: str, seed: int, data: TrainingFeatures, runs: Path) -> StagedQuantizer:
-    """Fit one of `QUANTIZERS` to the training part of `data`, or read an earlier fit from `runs`.
+def fitted_quantizer(key: FitKey, data: TrainingFeatures, runs: Path) -> StagedQuantizer:
+    """Fit a codec's quantizer to the training part of `data`, or read an earlier fit of this codec from `runs`.
 
     Raises
     ------
+    ConfigError
+        If the codec's entry has no `QuantizerConfig`.
     DatasetError
         If there are too few images.
     """
-    path = _path(name, seed, data, runs)
+    config, path = key.config_of(QuantizerConfig), _path(key, data, runs)
     with locked_run(path):
         if not path.exists():
-            train, *_ = paper_train_split(len(data.features), seed)
+            train, *_ = paper_train_split(len(data.features), key.seed)
             with one_thread():
-                fitted = _fit(QUANTIZERS[name], seed, data.features[train])
+                fitted = _fit(config, key.seed, data.features[train])
             with replaced_file(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, mean=fitted.mean, projection=fitted.projection, centres=fitted.centres)
     stored = load_arrays(path, ("mean", "projection", "centres"), what="a quantizer")
     return StagedQuantizer(stored["mean"], stored["projection"], stored["centres"])
 
 
-def _path(name: str, seed: int, data: TrainingFeatures, runs: Path) -> Path:
-    digest = hashlib.sha256(msgspec.json.encode([name, seed, data.content_key, FIT_VERSION])).hexdigest()[:10]
-    return runs / f"{name}-seed{seed}-{digest}.npz"
+def _path(key: FitKey, data: TrainingFeatures, runs: Path) -> Path:
+    named = msgspec.json.encode([key.codec, key.seed, data.content_key, FIT_VERSION])
+    return runs / f"{key.codec}-seed{key.seed}-{hashlib.sha256(named).hexdigest()[:10]}.npz"
 
 
 def _nearest_cells(residual: npt.NDArray[np.floating], centres: FloatArray) -> npt.NDArray[np.int64]:

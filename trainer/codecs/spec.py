@@ -12,7 +12,7 @@ import itertools
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 from semlink.errors import ConfigError
 from semlink.rates import Rate
@@ -40,6 +40,7 @@ Axis: TypeAlias = Literal["rate", "seed", "channel"]
 """Axis of a grid along which a codec's models differ; "channel" is the channel of training."""
 FitSetting: TypeAlias = Literal["epochs", "objective", "projection_loss"]
 """Setting of `FittingContext` that is for some codecs only."""
+ConfigT = TypeVar("ConfigT")
 SizePx: TypeAlias = tuple[int, int]
 """Height and width of a picture [px]."""
 
@@ -100,12 +101,17 @@ class FitKey:
     """One model to fit: its codec, and its values on the axes along which the codec's models differ.
 
     Values on other axes are those of the class: None, and 0 for the seed.
+
+    Attributes
+    ----------
+    config : the codec's `fit_config`; it follows from the codec, so keys are not compared by it
     """
 
     codec: str
     rate: Rate | None = None
     seed: int = 0
     channel: str | None = None
+    config: object = field(default=None, compare=False, repr=False)
 
     @property
     def num_symbols(self) -> int:
@@ -113,6 +119,12 @@ class FitKey:
         if self.rate is None:
             raise ConfigError(f'codec {self.codec} is fitted for a rate, so its fitted_for must name "rate"')
         return self.rate.num_symbols
+
+    def config_of(self, kind: type[ConfigT]) -> ConfigT:
+        """The codec's `fit_config`; ConfigError if it is not of the kind that its fit needs."""
+        if not isinstance(self.config, kind):
+            raise ConfigError(f"codec {self.codec}: its fit needs fit_config={kind.__name__}(...), got {self.config!r}")
+        return self.config
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +164,8 @@ class CodecSpec:
     links : see `MakeLinks`, or "module:function"
     fit : see `Fit`, or "module:function"; None if nothing is fitted. Codecs with the same `fit` are fitted in one
         call.
+    fit_config : what distinguishes the codec from others with the same `fit`, which finds it in every `FitKey`, such
+        as a `trainer.codecs.config.KbscConfig`; None if there is nothing
     fitted_for : axes along which the fitted models differ
     fit_settings : those that `fit` uses; all by default
     needs : see `Need`
@@ -174,6 +188,7 @@ class CodecSpec:
     summary: str
     links: str | MakeLinks = field(repr=False)
     fit: str | Fit | None = field(default=None, repr=False)
+    fit_config: object = field(default=None, repr=False)
     fitted_for: tuple[Axis, ...] = ("seed",)
     fit_settings: tuple[FitSetting, ...] = get_args(FitSetting)
     needs: tuple[Need, ...] = ()
@@ -220,6 +235,7 @@ class CodecSpec:
             rate if "rate" in self.fitted_for else None,
             seed if "seed" in self.fitted_for else 0,
             channel if "channel" in self.fitted_for else None,
+            config=self.fit_config,
         )
 
     def fit_keys(self, rates: Iterable[Rate], seeds: Iterable[int], channels: Iterable[str]) -> list[FitKey]:

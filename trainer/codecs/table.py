@@ -7,6 +7,7 @@ from functools import partial
 
 from semlink.errors import ConfigError
 from trainer.codecs import limits
+from trainer.codecs.config import KbscConfig, LabelsConfig, QuantizerConfig
 from trainer.codecs.spec import CodecSpec, Need
 
 __all__ = ["BUILTIN_CODECS", "ENTRY_POINT_GROUP", "codec_names", "find_codec", "trainable_codecs"]
@@ -44,6 +45,7 @@ BUILTIN_CODECS = (
             summary=summary,
             links="trainer.links.signal_link:nested_links",
             fit="trainer.codecs.nested_labels:fit_labelled",
+            fit_config=config,
             fit_settings=("projection_loss",),
             needs=(Need.TRAINING_SET, Need.LABELS),
             is_trainable=True,
@@ -52,13 +54,14 @@ BUILTIN_CODECS = (
             fit_refusal=partial(limits.refuse_few_images_per_category, name),
             line_style=line_style,
         )
-        for name, summary, line_style in (
+        for name, summary, config, line_style in (
             (
                 "nested-labels",
                 "nested on projected features: better for known categories, unsuitable for others",
+                LabelsConfig(),
                 "C3^--",
             ),
-            ("label", "the codeword of the category and nothing else", "C4o-"),
+            ("label", "the codeword of the category and nothing else", LabelsConfig(label_alone=True), "C4o-"),
         )
     ),
     CodecSpec(
@@ -83,6 +86,7 @@ BUILTIN_CODECS = (
         summary="the network of arXiv 2504.01053 over honest channels, one for each rate",
         links="trainer.links.graph_link:graph_links",
         fit="trainer.codecs.training_runs:fit_kbsc",
+        fit_config=KbscConfig(),
         fit_settings=("epochs", "objective"),
         fitted_for=("rate", "seed", "channel"),
         needs=(Need.TRAINING_SET,),
@@ -97,6 +101,7 @@ BUILTIN_CODECS = (
         summary="the network of arXiv 2504.01053 over its channel as published",
         links="trainer.links.graph_link:graph_links",
         fit="trainer.codecs.training_runs:fit_kbsc",
+        fit_config=KbscConfig(uses_paper_channel=True, objectives=("mse",)),
         fit_settings=("epochs",),
         fitted_for=("rate", "seed", "channel"),
         needs=(Need.TRAINING_SET,),
@@ -113,16 +118,27 @@ BUILTIN_CODECS = (
             summary=summary,
             links="trainer.links.vq_link:vq_links",
             fit="trainer.codecs.quantizer:fit_quantizers",
+            fit_config=config,
             fit_settings=(),
             needs=(Need.TRAINING_SET,),
             fit_modules=_FITTED_BY_CLUSTERS,
             fit_refusal=partial(limits.refuse_few_images, name, limits.VQ_MIN_IMAGES),
             line_style=line_style,
         )
-        for name, summary, line_style in (
-            ("vq", "the number of one k-means cell", "C1o-"),
-            ("vq-residual", "numbers of cells, each of the error of those before", "C1s--"),
-            ("vq-product", "numbers of cells, each of its own part of the principal components", "C1^:"),
+        for name, summary, config, line_style in (
+            ("vq", "the number of one k-means cell", QuantizerConfig(num_cells=1536, num_stages=1), "C1o-"),
+            (
+                "vq-residual",
+                "numbers of cells, each of the error of those before",
+                QuantizerConfig(num_cells=256, num_stages=16),
+                "C1s--",
+            ),
+            (
+                "vq-product",
+                "numbers of cells, each of its own part of the principal components",
+                QuantizerConfig(num_cells=256, num_stages=16, is_product=True),
+                "C1^:",
+            ),
         )
     ),
     CodecSpec(

@@ -23,7 +23,7 @@ from semlink.errors import DatasetError, ResultsError
 from semlink.files import locked_file, replaced_file, write_json
 from semlink.rates import parse_rate
 from trainer.codecs.channel import honest_channel, paper_channel
-from trainer.codecs.config import CodecTraining, TrainedCodec
+from trainer.codecs.config import TrainedCodec, TrainingRun
 from trainer.codecs.export import export_codec
 from trainer.codecs.kbsc import KbscNetwork
 from trainer.codecs.objectives import SAMPLE_SIZE, objective_loss
@@ -39,25 +39,25 @@ _RESULT, _CHECKPOINT, _LOG, _LOCK = "result.json", "checkpoint.pt", "train.log",
 
 
 def train_codec(
-    training: CodecTraining, data: TrainingFeatures, runs: Path, *, report: EpochReport | None = None
+    training: TrainingRun, data: TrainingFeatures, runs: Path, *, report: EpochReport | None = None
 ) -> TrainedCodec:
     """Train, or continue an interrupted run from its checkpoint, or return a finished run.
 
     Parameters
     ----------
-    training : settings of the run
+    training : settings of the run, and how its codec is trained
     data : training set
     runs : folder that holds a folder for each run
     report : called after every epoch
 
     Raises
     ------
-    ConfigError, DatasetError
-        If the settings are impossible, or the data too small to hold a validation KB.
+    DatasetError
+        If the data is too small to hold a validation KB, or not finite.
     ResultsError
         If the run's folder cannot be written, or holds a damaged checkpoint.
     """
-    folder = runs / training.key(data.content_key)
+    folder = runs / training.settings.key(data.content_key)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Two commands that need the same run share it: the second one waits and finds the run finished.
@@ -90,12 +90,13 @@ def _train(run: _Run, report: EpochReport | None) -> TrainedCodec:
 class _Run:
     """State of one training run between epochs: all of it is in the checkpoint."""
 
-    def __init__(self, training: CodecTraining, data: TrainingFeatures, folder: Path) -> None:
+    def __init__(self, run: TrainingRun, data: TrainingFeatures, folder: Path) -> None:
+        training = run.settings
         if len(data.features) < 10 * training.batch_size:
             raise DatasetError(f"{len(data.features)} images are too few: training needs {10 * training.batch_size}")
         if not np.isfinite(data.features).all():
             raise DatasetError("features to train on hold values that are not finite")
-        self.training, self.source, self.folder = training, data.source, folder
+        self.training, self.config, self.source, self.folder = training, run.config, data.source, folder
         train, queries, kb = paper_train_split(len(data.features), training.seed)
         features, labels = torch.from_numpy(np.ascontiguousarray(data.features)), torch.from_numpy(data.labels)
         self.train_features = features[train]
@@ -227,7 +228,7 @@ class _Run:
         training, model = self.training, ChannelModel(self.training.channel)
         with self._autocast():
             latent = self.network.encoder(features).float()
-        if training.codec == "kbsc-reference":
+        if self.config.uses_paper_channel:
             received = paper_channel(latent, model, snr_db=snr_db, generator=self.generator)
         else:
             received = honest_channel(

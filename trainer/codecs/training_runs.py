@@ -1,4 +1,4 @@
-"""Training runs of `kbsc` and `kbsc-reference`, side by side in processes."""
+"""Training runs of `kbsc` and of codecs with its network, side by side in processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from rich.progress import Progress, TaskID
 
-from trainer.codecs.config import CodecName, CodecTraining, TrainedCodec, TrainingChannel
+from trainer.codecs.config import CodecTraining, KbscConfig, TrainedCodec, TrainingChannel, TrainingRun
 from trainer.codecs.fitting import FittingContext
 from trainer.codecs.spec import FitKey, FittedModel
 from trainer.codecs.training import train_codec
@@ -20,7 +20,7 @@ __all__ = ["fit_kbsc", "train_all", "training_of"]
 
 
 def fit_kbsc(keys: Sequence[FitKey], context: FittingContext) -> Mapping[FitKey, FittedModel]:
-    """Train `kbsc` and `kbsc-reference`, a network for each rate, seed and channel of training."""
+    """Train a network for each codec, rate, seed and channel of training; a codec's `fit_config` is a `KbscConfig`."""
     trained = train_all(
         [training_of(key, context) for key in keys],
         context.data,
@@ -34,23 +34,30 @@ def fit_kbsc(keys: Sequence[FitKey], context: FittingContext) -> Mapping[FitKey,
     }
 
 
-def training_of(key: FitKey, context: FittingContext) -> CodecTraining:
-    """Settings of one run. The published channel needs no pilots: its receiver knows the gains."""
-    needs_pilots = key.codec == "kbsc" and key.channel == "rayleigh"
-    return CodecTraining(
-        codec=cast(CodecName, key.codec),
+def training_of(key: FitKey, context: FittingContext) -> TrainingRun:
+    """Settings of one run, with pilots if its receiver needs them.
+
+    Raises
+    ------
+    ConfigError
+        If the codec's entry has no `KbscConfig`, or excludes one of the context's settings.
+    """
+    config, channel = key.config_of(KbscConfig), cast(TrainingChannel, key.channel)
+    settings = CodecTraining(
+        codec=key.codec,
         num_symbols=key.num_symbols,
-        channel=cast(TrainingChannel, key.channel),
+        channel=channel,
         seed=key.seed,
-        num_pilots=context.num_pilots if needs_pilots else 0,
+        num_pilots=context.num_pilots if config.needs_pilots(channel) else 0,
         epochs=context.epochs,
         precision=context.precision,
         loss=context.objective,
     )
+    return TrainingRun(settings, config)
 
 
 def train_all(
-    trainings: Sequence[CodecTraining], data: TrainingFeatures, runs: Path, *, num_jobs: int, progress: Progress
+    trainings: Sequence[TrainingRun], data: TrainingFeatures, runs: Path, *, num_jobs: int, progress: Progress
 ) -> list[TrainedCodec]:
     """Train what is not trained yet, `num_jobs` runs at a time, each on one core.
 
@@ -58,7 +65,7 @@ def train_all(
     """
     if not trainings:
         return []
-    epochs = sum(training.epochs for training in trainings)
+    epochs = sum(training.settings.epochs for training in trainings)
     task = progress.add_task(f"training {len(trainings)} codecs", total=epochs)
     if num_jobs == 1 or len(trainings) == 1:
         return [_train_reported(training, data, runs, progress, task) for training in trainings]
@@ -68,9 +75,9 @@ def train_all(
 
 
 def _train_reported(
-    training: CodecTraining, data: TrainingFeatures, runs: Path, progress: Progress, task: TaskID
+    training: TrainingRun, data: TrainingFeatures, runs: Path, progress: Progress, task: TaskID
 ) -> TrainedCodec:
     torch.set_num_threads(1)
     trained = train_codec(training, data, runs, report=lambda *_: progress.advance(task))
-    progress.advance(task, training.epochs - len(trained.validation_accuracy))
+    progress.advance(task, training.settings.epochs - len(trained.validation_accuracy))
     return trained

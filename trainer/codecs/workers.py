@@ -20,7 +20,7 @@ import torch
 
 from semlink.errors import EngineError
 from semlink.interrupt import interruptions
-from trainer.codecs.config import CodecTraining, TrainedCodec
+from trainer.codecs.config import TrainedCodec, TrainingRun
 from trainer.codecs.training import train_codec
 from trainer.codecs.training_data import TrainingFeatures
 
@@ -32,7 +32,7 @@ _TERMINATION_S = 1.0
 
 
 def train_in_processes(
-    trainings: Sequence[CodecTraining],
+    trainings: Sequence[TrainingRun],
     data: TrainingFeatures,
     runs: Path,
     *,
@@ -76,7 +76,7 @@ def train_in_processes(
                         case TrainedCodec() as codec:
                             index = busy.pop(connection)
                             trained[index] = codec
-                            advance(trainings[index].epochs - len(codec.validation_accuracy))
+                            advance(trainings[index].settings.epochs - len(codec.validation_accuracy))
                             give_next(connection)
                         case num_epochs:
                             advance(num_epochs)

@@ -52,7 +52,7 @@ def demo(
     codec: Annotated[
         str | None,
         options.models(
-            help="Comma-separated codecs of the model set; by default its first, and the paper's kbsc if it has it."
+            help="Comma-separated codecs of the model set; by default its first and its per-rate ones, such as kbsc."
         ),
     ] = None,
     seed: options.Seed = 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+from engines.models.codecs import PerRateCodec
 from engines.models.model_set import ModelSet
 from semlink.rates import Rate
 from semlink.report import Setting
@@ -13,8 +14,6 @@ __all__ = ["DEFAULT_DATASETS", "DemoConfig", "LinkSettings"]
 
 DEFAULT_DATASETS = ("digits", "photos")
 """One for the figures, one to look at."""
-
-_PAPER_CODEC = "kbsc"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +46,8 @@ class DemoConfig:
     ----------
     datasets : names or folders
     model_set : name of a built-in model set, or folder
-    codecs : names of codecs, each of which must have every rate; empty for the model set's first codec, and `kbsc`
-        besides where the model set has it
+    codecs : names of codecs, each of which must have every rate; empty for the model set's first codec and its
+        networks for single rates, such as `kbsc`
     rates : complex symbols for each image
     snr_db : Es/N0 [dB]
     channel : name of a channel model
@@ -118,5 +117,5 @@ class DemoConfig:
     def _codecs(self, models: ModelSet) -> tuple[str, ...]:
         if self.codecs:
             return self.codecs
-        held = [codec.name for codec in models.codecs]
-        return tuple(dict.fromkeys([models.codec().name, *(name for name in held if name == _PAPER_CODEC)]))
+        per_rate = (codec.name for codec in models.codecs if isinstance(codec, PerRateCodec))
+        return tuple(dict.fromkeys([models.codec().name, *per_rate]))

@@ -12,13 +12,22 @@ pytest.importorskip("torch", reason="needs semlink[train]")
 pytest.importorskip("sklearn", reason="needs semlink[train]")
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
+from rich.console import Console
+from rich.progress import Progress
+
+from engines.models.image_encoder import ImageEncoder
+from engines.models.model_set import ModelSet
 from semlink.errors import DatasetError
 from semlink.rates import parse_rate
 from tests.support.conditions import awgn
 from tests.support.retrieval import eight_categories
 from tests.support.vectors import unit
-from trainer.codecs.nested_labels import FittedProjection, fitted_nested_labels, fitted_projection
+from trainer.codecs.config import LabelsConfig
+from trainer.codecs.fitting import FittingContext
+from trainer.codecs.nested_labels import FittedProjection, fit_labelled, fitted_nested_labels, fitted_projection
+from trainer.codecs.table import find_codec
 from trainer.codecs.training_data import TrainingFeatures
+from trainer.datasets.base import ImageList
 from trainer.links.retrieval import NoiselessRetrieval
 from trainer.links.signal_link import SignalLink
 
@@ -61,6 +70,24 @@ def test_label_alone_sends_one_of_as_many_codewords_as_categories(
     codewords = np.unique(codebook.latent(others)[:, :256], axis=0)
     assert len(codewords) <= 8
     assert set(np.unique(codewords)) == {-1, 1}
+
+
+def test_what_a_codec_sends_is_decided_by_its_config(
+    model_set: ModelSet, data: TrainingFeatures, projection: FittedProjection, runs: Path
+) -> None:
+    codec = replace(find_codec("nested-labels"), name="mine", fit_config=LabelsConfig(label_alone=True))
+    key = codec.fit_key(parse_rate("32"), 0, "awgn")
+    context = FittingContext(
+        data=data,
+        images=ImageList.of_arrays([], [], []),
+        encoder=ImageEncoder(model_set),
+        runs=runs,
+        progress=Progress(console=Console(quiet=True), disable=True),
+        precision="fp32",
+    )
+    fitted = fit_labelled([key], context)[key].model.codebook
+    assert fitted.to_bytes() == fitted_nested_labels(0, data, projection, runs, label_alone=True).to_bytes()
+    assert fitted.to_bytes() != fitted_nested_labels(0, data, projection, runs).to_bytes()
 
 
 def test_too_few_images_of_each_category_are_refused(data: TrainingFeatures, tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ pytest.importorskip("sklearn", reason="needs semlink[train]")
 
 from semlink.errors import ResultsError
 from semlink.files import try_lock
+from semlink.rates import parse_rate
 from trainer.codecs import nested, quantizer
 from trainer.codecs.run_lock import locked_run
+from trainer.codecs.table import find_codec
 from trainer.codecs.training_data import TrainingFeatures
 
 
@@ -35,7 +37,8 @@ def test_other_processes_wait_while_a_fit_is_under_way(tmp_path: Path, monkeypat
 
         monkeypatch.setattr(module, centres, watched)
     nested.fitted_nested(0, data, tmp_path / nested.__name__)
-    quantizer.fitted_quantizer("vq", 0, data, tmp_path / quantizer.__name__)
+    key = find_codec("vq").fit_key(parse_rate("16"), 0, "awgn")
+    quantizer.fitted_quantizer(key, data, tmp_path / quantizer.__name__)
     assert seen == [True, True]
     assert not any(is_locked(folder) for folder in tmp_path.iterdir())
 

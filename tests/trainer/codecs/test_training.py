@@ -13,10 +13,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs semlink[train]")
 
 from semlink.errors import DatasetError, ResultsError  # noqa: E402
-from trainer.codecs.config import CodecTraining  # noqa: E402
+from trainer.codecs.config import CodecTraining, KbscConfig, TrainingRun  # noqa: E402
 from trainer.codecs.kbsc import KbscNetwork  # noqa: E402
 from trainer.codecs.training import train_codec  # noqa: E402
 from trainer.codecs.training_data import TrainingFeatures  # noqa: E402
+
+HONEST, PUBLISHED = KbscConfig(), KbscConfig(uses_paper_channel=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,27 +41,27 @@ def data() -> TrainingFeatures:
     return TrainingFeatures(features.astype(np.float32), labels, "clusters", "key")
 
 
-def training(**changes: object) -> CodecTraining:
-    base = CodecTraining(codec="kbsc", num_symbols=16, epochs=4, learning_rate=1e-3, precision="fp32")
-    return msgspec.structs.replace(base, **changes)
+def training(config: KbscConfig = HONEST, **changes: object) -> TrainingRun:
+    base = CodecTraining(codec="mine", num_symbols=16, epochs=4, learning_rate=1e-3, precision="fp32")
+    return TrainingRun(msgspec.structs.replace(base, **changes), config)
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("config", "changes"),
     [
-        {},
-        {"codec": "kbsc-reference"},
-        {"channel": "rayleigh", "num_pilots": 8},
-        {"precision": "bf16"},
-        {"loss": "similarity"},
-        {"loss": "both", "precision": "bf16"},
+        (HONEST, {}),
+        (PUBLISHED, {}),
+        (HONEST, {"channel": "rayleigh", "num_pilots": 8}),
+        (HONEST, {"precision": "bf16"}),
+        (HONEST, {"loss": "similarity"}),
+        (HONEST, {"loss": "both", "precision": "bf16"}),
     ],
-    ids=["kbsc", "reference", "rayleigh", "bf16", "similarity", "both"],
+    ids=["honest", "published", "rayleigh", "bf16", "similarity", "both"],
 )
-def test_codec_learns(data: TrainingFeatures, tmp_path: Path, changes: dict[str, object]) -> None:
+def test_codec_learns(data: TrainingFeatures, tmp_path: Path, config: KbscConfig, changes: dict[str, object]) -> None:
     epochs_done: list[int] = []
     trained = train_codec(
-        training(epochs=12, **changes), data, tmp_path, report=lambda done, *_: epochs_done.append(done)
+        training(config, epochs=12, **changes), data, tmp_path, report=lambda done, *_: epochs_done.append(done)
     )
     assert epochs_done == list(range(1, len(trained.validation_accuracy) + 1))
     # Guessing one of 20 clusters is right in 5 % of the cases.
@@ -120,7 +122,7 @@ def test_features_that_are_not_finite_are_refused(data: TrainingFeatures, tmp_pa
 
 @pytest.mark.parametrize("lost", ["epoch", "width"])
 def test_checkpoint_of_another_configuration_is_named(data: TrainingFeatures, tmp_path: Path, lost: str) -> None:
-    folder = tmp_path / training().key(data.content_key)
+    folder = tmp_path / training().settings.key(data.content_key)
     folder.mkdir()
     other = KbscNetwork(data.features.shape[1], 64)
     state = {"network": other.state_dict(), "optimizer": {}, "accuracies": []}
@@ -130,7 +132,7 @@ def test_checkpoint_of_another_configuration_is_named(data: TrainingFeatures, tm
 
 
 def test_damaged_checkpoint_is_named(data: TrainingFeatures, tmp_path: Path) -> None:
-    folder = tmp_path / training().key(data.content_key)
+    folder = tmp_path / training().settings.key(data.content_key)
     folder.mkdir()
     (folder / "checkpoint.pt").write_bytes(b"damaged")
     with pytest.raises(ResultsError, match="not a checkpoint"):

@@ -25,7 +25,7 @@ def cells(config: DemoConfig, models: ModelSet) -> list[tuple[str, int, float]]:
     return [(run.codec, run.rate.num_symbols, run.snr_db) for run in config.runs(models)]
 
 
-def test_the_papers_codec_is_shown_beside_the_sets_first(builtin: ModelSet) -> None:
+def test_networks_for_single_rates_are_shown_beside_the_sets_first_codec(builtin: ModelSet) -> None:
     config = DemoConfig(rates=(LONG,), snr_db=(0.0, 10.0))
     assert cells(config, builtin) == [
         ("nested", 64, 0.0),
