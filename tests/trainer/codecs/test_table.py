@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections import ChainMap
+from pathlib import Path
 
 import pytest
 
 from semlink.errors import ConfigError
 from tests.support.codec_packages import InstallPackage
+from tests.support.name_decisions import constants_of, decisions
 from tests.support.processes import run_python
 from trainer.codecs.spec import CodecSpec
 from trainer.codecs.table import BUILTIN_CODECS, codec_names, find_codec, trainable_codecs
+
+ROOT = Path(__file__).parents[3]
+PRODUCT = ("semlink", "engines", "edge_tx", "edge_rx", "trainer")
+NAMES = {spec.name for spec in BUILTIN_CODECS}
+
+DECIDE_BY_A_NAME = {
+    ("engines/models/model_set.py", "index"): "the hint of an error; the layers under trainer do not see the table",
+    ("engines/models/model_set.py", "index-labels"): "the same hint",
+    ("trainer/demo/measure.py", "label"): "a field of a record, and no codec",
+}
+"""Files of the product that decide by a string which is a codec's name, the string, and why they may."""
 
 BLOCK_TORCH = """
 import sys
@@ -32,6 +47,50 @@ def test_model_owners_are_codecs_with_a_model() -> None:
             assert find_codec(spec.model_of).fit is not None
         if spec.is_trainable:
             assert spec.fit is not None
+
+
+def test_only_the_table_decides_by_a_codecs_name() -> None:
+    files = {path.relative_to(ROOT).as_posix(): path for package in PRODUCT for path in (ROOT / package).rglob("*.py")}
+    del files["trainer/codecs/table.py"]
+    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in files.items()}
+    constants = ChainMap(*(constants_of(tree, NAMES) for tree in trees.values()))
+    found = {
+        (name, codec): f"{name}:{line}: {codec}"
+        for name, tree in trees.items()
+        for line, codec in decisions(tree, NAMES, constants)
+    }
+    others = [found[decision] for decision in sorted(found.keys() - DECIDE_BY_A_NAME.keys())]
+    assert not others, "make it a field of CodecSpec, or of the fit_config of the codec's entry"
+    assert DECIDE_BY_A_NAME.keys() <= found.keys(), "exceptions that nothing needs"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'key.codec == "vq"',
+        'name in ("kbsc", "vq")',
+        'match name:\n    case "vq" | "kbsc":\n        pass',
+        'sizes = {"vq": 1}',
+        "sizes = dict(vq=1)",
+        'sizes["vq"]',
+        'sizes.get("vq", 0)',
+        'name.startswith("kbsc")',
+        'Name = Literal["kbsc", "vq"]',
+        'PAPER = "kbsc"\nname == PAPER',
+        'SCALAR: frozenset[str] = frozenset({"vq"})\nname in config.SCALAR',
+    ],
+)
+def test_decision_by_a_name_is_found(code: str) -> None:
+    tree = ast.parse(code)
+    assert list(decisions(tree, NAMES, constants_of(tree, NAMES)))
+
+
+@pytest.mark.parametrize(
+    "code", ['find_codec("vq")', 'def fit(codec="vq"): "vq"', 'refuse(f"{name} == vq")', 'name == "morse"']
+)
+def test_names_in_arguments_defaults_and_texts_are_no_decisions(code: str) -> None:
+    tree = ast.parse(code)
+    assert not list(decisions(tree, NAMES, constants_of(tree, NAMES)))
 
 
 @pytest.mark.parametrize("spec", BUILTIN_CODECS, ids=lambda spec: spec.name)
