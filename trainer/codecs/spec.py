@@ -165,7 +165,8 @@ class CodecSpec:
     fit : see `Fit`, or "module:function"; None if nothing is fitted. Codecs with the same `fit` are fitted in one
         call.
     fit_config : what distinguishes the codec from others with the same `fit`, which finds it in every `FitKey`, such
-        as a `trainer.codecs.config.KbscConfig`; None if there is nothing
+        as a `trainer.codecs.config.KbscConfig`; None if there is nothing. Training runs are kept by the codec's name,
+        so another value needs another name
     fitted_for : axes along which the fitted models differ
     fit_settings : those that `fit` uses; all by default
     needs : see `Need`
