@@ -86,13 +86,20 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def restored_logging() -> Iterator[None]:
     """Undo what a command sets up in this process: handlers and levels of loggers, and where Python's warnings go."""
     root = logging.getLogger()
-    levels = {name: logging.getLogger(name).level for name in ("", *root.manager.loggerDict)}
+
+    def loggers() -> list[logging.Logger]:
+        return [root, *(found for found in root.manager.loggerDict.values() if isinstance(found, logging.Logger))]
+
+    levels = {logger: logger.level for logger in loggers()}
     handlers = list(root.handlers)
     yield
     logging.captureWarnings(False)
     root.handlers[:] = handlers
-    for name in ("", *root.manager.loggerDict):
-        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+    for logger in loggers():
+        level = levels.get(logger, logging.NOTSET)
+        # Each change of a level clears the caches of all loggers, of which the libraries have hundreds.
+        if logger.level != level:
+            logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
