@@ -72,14 +72,15 @@ def test_features_have_unit_norm_and_do_not_know_their_batch(encoder: ImageEncod
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
-def test_digits_are_found(encoder: ImageEncoder, builtin_set: ModelSet, tmp_path: Path) -> None:
+def test_digits_are_found(encoder: ImageEncoder, tmp_path: Path) -> None:
+    """200 to send and 200 entries; tests/trainer/evaluation/run/test_builtin.py has all of them."""
     digits = open_dataset("digits")
+    part = replace(digits, sent=digits.sent.spread(200), knowledge_base=digits.knowledge_base.spread(200))
     sent, knowledge_base = (
-        cached_features(images, encoder, cache=tmp_path) for images in (digits.sent, digits.knowledge_base)
+        cached_features(images, encoder, cache=tmp_path) for images in (part.sent, part.knowledge_base)
     )
-    accuracy = retrieval_accuracy(digits, sent, knowledge_base)
-    assert accuracy > 0.7
-    assert accuracy == pytest.approx(builtin_set.manifest.encoder.measured["digits_1nn_accuracy"], abs=0.02)
+    # The images are always the same; another processor's rounding may change the match of three.
+    assert retrieval_accuracy(part, sent, knowledge_base) == pytest.approx(0.69, abs=0.015)
 
 
 def test_views_of_photographs_find_their_photograph(encoder: ImageEncoder, tmp_path: Path) -> None:

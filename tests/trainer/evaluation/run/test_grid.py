@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, DatasetError
 from tests.support.evaluation import SYNTHETIC
 from tests.support.model_sets import make_model_set
-from trainer.evaluation import EvaluationConfig, EvaluationReport, evaluate
+from trainer.evaluation import EvaluationReport
 
 Evaluated = Callable[..., EvaluationReport]
 
@@ -93,7 +92,7 @@ def test_references_run_from_a_folder_to_a_report(evaluated: Evaluated, model_se
     pytest.importorskip("sionna", reason="needs semlink[references]")
     from tests.support.pictures import smooth_pictures
 
-    for split, num_images in (("train", 400), ("test", 80)):
+    for split, num_images in (("train", 200), ("test", 60)):
         for index, (picture, kind) in enumerate(zip(*smooth_pictures(num_images, num_images), strict=True)):
             path = tmp_path / "pictures" / split / kind / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,18 +107,3 @@ def test_references_run_from_a_folder_to_a_report(evaluated: Evaluated, model_se
     assert modes[20.0].split()[0] in ("QPSK", "16-QAM", "64-QAM")
     assert accuracy["bpg-ldpc", 20.0] > 0.5
     assert accuracy["deepjscc", 20.0] > accuracy["deepjscc", -20.0]
-
-
-@pytest.mark.skipif(
-    not (Path(os.environ.get("SEMLINK_DATA", "nowhere")) / "cifar-100-binary" / "test.bin").is_file(),
-    reason="SEMLINK_DATA has no cifar-100-binary folder",
-)
-def test_the_builtin_codec_reaches_its_accuracy_on_cifar100() -> None:
-    evaluation = evaluate(
-        EvaluationConfig(data="cifar100", weights="model-set", limit=1000, num_seeds=2, snr_db=(-7, 10))
-    )
-    accuracy = {cell.snr_db: cell.semantic_accuracy for cell in evaluation.summary}
-    # docs/results.md: 0.542 without noise, and 0.47 and 0.54 at 64 symbols; four standard errors of 1,000 images.
-    assert evaluation.noiseless_accuracy == pytest.approx(0.542, abs=0.063)
-    assert accuracy[-7.0] == pytest.approx(0.466, abs=0.063)
-    assert accuracy[10.0] == pytest.approx(0.535, abs=0.063)
