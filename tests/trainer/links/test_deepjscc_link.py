@@ -21,7 +21,7 @@ from trainer.links.retrieval import NoiselessRetrieval
 
 @pytest.fixture(scope="module")
 def link(sent_pictures: list[np.ndarray], encoder: ImageEncoder) -> DeepJsccLink:
-    training = DeepJsccTraining(1024, epochs=10, batch_size=32, precision="fp32")
+    training = DeepJsccTraining(1024, epochs=3, batch_size=32, precision="fp32")
     network = train_deepjscc(training, np.stack(smooth_pictures(320, 3)[0]))
     return DeepJsccLink(parse_rate("1024"), network, np.stack(sent_pictures), encoder)
 
