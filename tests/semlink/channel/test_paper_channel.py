@@ -15,6 +15,7 @@ from semlink.errors import ConfigError
 from semlink.iq import Symbols, normalize_power, pair_latent
 
 PAPER = (ChannelModel.AWGN, ChannelModel.RAYLEIGH)
+NOISY = (*PAPER, ChannelModel.RAYLEIGH_FAST)
 
 
 def generator(seed: int = 0) -> np.random.Generator:
