@@ -9,13 +9,13 @@ import onnx
 import onnx.numpy_helper
 import onnx.parser
 
-from engines.models.codebook import ENERGY_SCORE_SHARPNESS, LATENT_DIM, Codebook, num_repeats
+from engines.models.codebook import ENERGY_SCORE_SHARPNESS, LATENT_DIM, Codebook, PowerShare, num_repeats
 from engines.onnx_model import IR_VERSION, OPSET
 
 __all__ = ["nested_encoder"]
 
 
-def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[float] = ()) -> onnx.ModelProto:
+def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[PowerShare] = ()) -> onnx.ModelProto:
     """Features (batch, feature_dim) -> latent (batch, codes * LATENT_DIM), of which every rate sends a prefix.
 
     Parameters
@@ -30,30 +30,25 @@ def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[float] = (
         "centroids": np.ascontiguousarray(codebook.centroids.T.astype(np.float16)),
         "codewords": codebook.codewords,
     }
+    for i, share in enumerate(shares):
+        tensors[f"digital_{i}"] = np.sqrt(np.asarray(share, np.float64)).astype(np.float32)
+        tensors[f"analog_{i}"] = np.sqrt(1.0 - np.asarray(share, np.float64)).astype(np.float32)
     dim, width = codebook.feature_dim, len(shares) * LATENT_DIM
-    amplitudes = ", ".join(
-        f"float digital_{i} = {{{share**0.5!r}}}, float analog_{i} = {{{(1.0 - share) ** 0.5!r}}}"
-        for i, share in enumerate(shares)
-    )
-    superposed = "\n".join(
-        f"""
-            digital_part_{i} = Mul (codeword, digital_{i})
-            analog_part_{i} = Mul (analog, analog_{i})
-            hybrid_{i} = Add (digital_part_{i}, analog_part_{i})
-            code_{i} = Where (sends_codeword, hybrid_{i}, analog)
-            repeated_{i} = Tile (code_{i}, repeats)
-            latent_{i} = Slice (repeated_{i}, start, end, one_image)
-        """
-        for i in range(len(shares))
-    )
+    superposed = "\n".join(_superpose(codebook, i) for i in range(len(shares)))
     latents = ", ".join(f"latent_{i}" for i in range(len(shares)))
+    constants = [
+        "int64[1] one_image = {1}",
+        f"int64[2] repeats = {{1, {num_repeats(codebook.code_dim)}}}",
+        "int64[1] start = {0}",
+        f"int64[1] end = {{{LATENT_DIM}}}",
+        "float floor = {1.17549435e-38}",
+        f"float scale = {{{codebook.analog_scale!r}}}",
+    ]
+    analog, scores, threshold = _analog(codebook, constants), _scores(codebook, tensors), _threshold(codebook, constants)
     model = onnx.parser.parse_model(f"""
         <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
         nested_encoder (float[batch, {dim}] features) => (float[batch, {width}] latent)
-        <int64[1] one_image = {{1}}, int64[2] repeats = {{1, {num_repeats(dim)}}},
-         int64[1] start = {{0}}, int64[1] end = {{{LATENT_DIM}}}, float floor = {{1.17549435e-38}},
-         float sharpness = {{{ENERGY_SCORE_SHARPNESS}}}, float threshold = {{{codebook.energy_score_threshold!r}}},
-         float scale = {{{codebook.analog_scale!r}}}, {amplitudes}>
+        <{", ".join(constants)}>
         {{
             projection_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (projection)
             centroids_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (centroids)
@@ -63,13 +58,11 @@ def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[float] = (
             safe_length = Max (length, floor)
             direction = Div (centred, safe_length)
             projected = MatMul (direction, projection_fp32)
-            analog = Mul (projected, scale)
-            similarity = MatMul (direction, centroids_fp32)
-            cell = ArgMax <axis = 1, keepdims = 0> (similarity)
+            {analog}
+            {scores}
+            cell = ArgMax <axis = 1, keepdims = 0> (score)
             codeword = Gather <axis = 0> (codewords_fp32, cell)
-            sharp = Mul (similarity, sharpness)
-            energy_score = ReduceLogSumExp <keepdims = 1> (sharp, one_image)
-            sends_codeword = GreaterOrEqual (energy_score, threshold)
+            {threshold}
             {superposed}
             latent = Concat <axis = 1> ({latents})
         }}
@@ -77,3 +70,59 @@ def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[float] = (
     model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in tensors.items())
     onnx.checker.check_model(model)
     return model
+
+
+def _analog(codebook: Codebook, constants: list[str]) -> str:
+    """The analog part, repeated if it has fewer reals than a codeword."""
+    analog_dim = codebook.projection.shape[1]
+    if analog_dim == codebook.code_dim:
+        return "analog = Mul (projected, scale)"
+    constants += [
+        f"int64[2] analog_repeats = {{1, {num_repeats(analog_dim, codebook.code_dim)}}}",
+        f"int64[1] code_dim = {{{codebook.code_dim}}}",
+    ]
+    return """
+            scaled = Mul (projected, scale)
+            repeated_analog = Tile (scaled, analog_repeats)
+            analog = Slice (repeated_analog, start, code_dim, one_image)
+    """
+
+
+def _scores(codebook: Codebook, tensors: dict[str, np.ndarray]) -> str:
+    """The score of each cell."""
+    if codebook.offsets is None:
+        return "score = MatMul (direction, centroids_fp32)"
+    tensors["offsets"] = codebook.offsets
+    return """
+            similarity = MatMul (direction, centroids_fp32)
+            score = Add (similarity, offsets)
+    """
+
+
+def _threshold(codebook: Codebook, constants: list[str]) -> str:
+    """Whether the codeword is sent, if that depends on the energy score."""
+    if codebook.energy_score_threshold is None:
+        return ""
+    constants += [
+        f"float sharpness = {{{ENERGY_SCORE_SHARPNESS}}}",
+        f"float threshold = {{{codebook.energy_score_threshold!r}}}",
+    ]
+    return """
+            sharp = Mul (score, sharpness)
+            energy_score = ReduceLogSumExp <keepdims = 1> (sharp, one_image)
+            sends_codeword = GreaterOrEqual (energy_score, threshold)
+    """
+
+
+def _superpose(codebook: Codebook, i: int) -> str:
+    """The code of LATENT_DIM reals with the power share number `i`."""
+    code = "hybrid" if codebook.energy_score_threshold is None else "code"
+    choose = "" if code == "hybrid" else f"code_{i} = Where (sends_codeword, hybrid_{i}, analog)"
+    return f"""
+            digital_part_{i} = Mul (codeword, digital_{i})
+            analog_part_{i} = Mul (analog, analog_{i})
+            hybrid_{i} = Add (digital_part_{i}, analog_part_{i})
+            {choose}
+            repeated_{i} = Tile ({code}_{i}, repeats)
+            latent_{i} = Slice (repeated_{i}, start, end, one_image)
+    """

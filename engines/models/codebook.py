@@ -1,13 +1,14 @@
-"""The code of `nested`: its parameters and its encoder. Every prefix of a codeword is a code of a lower rate.
+"""The code of `nested` and of `adapted`: its parameters and its encoder. Every prefix is a code of a lower rate.
 
     features --centre, unit length--> direction --project--> analog part        (linear, for any image)
-                                               --nearest centroid--> codeword   (digital, above the energy threshold)
+                                               --largest score--> codeword      (digital, above the energy threshold)
 
-A direction whose energy score reaches the threshold resembles the fitting data: it is sent as the codeword of its cell
-with some analog power superposed. Any other direction is sent as the analog part alone. Codewords consist of signs, so
-every prefix of them is a spherical code too; the projection orders principal components by variance, so every prefix
-keeps the strongest ones. The receiver inverts nothing: it compares the observation with the noise-free signals of its
-own entries (`edge_rx.decoders.map_detector`).
+The codeword of `nested` is that of the nearest centroid of a training set, and a direction whose energy score is below
+the threshold is sent as the analog part alone, because it does not resemble that set. The codebook of `adapted` is made
+of a knowledge base (`engines.models.knowledge_base_codebook`): every direction is sent as a codeword, with some analog
+power superposed. Codewords consist of signs, so every prefix of them is a spherical code too; the projection orders
+principal components by variance, so every prefix keeps the strongest ones. The receiver inverts nothing: it compares
+the observation with the noise-free signals of its own entries (`edge_rx.decoders.map_detector`).
 
 The power share of codeword and analog part is chosen for low SNR, because a transmitter does not know the SNR. With an
 SNR report a transmitter can give the analog part more power (`Codebook.for_high_snr`).
@@ -21,7 +22,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,10 @@ import numpy.typing as npt
 from engines.models.arrays import FloatArray, load_arrays
 from semlink.errors import EngineError, ModelSetError
 
-__all__ = ["ENERGY_SCORE_SHARPNESS", "LATENT_DIM", "Codebook", "num_repeats", "repeat"]
+__all__ = ["ENERGY_SCORE_SHARPNESS", "LATENT_DIM", "Codebook", "PowerShare", "num_repeats", "packed", "repeat", "signs"]
+
+PowerShare: TypeAlias = float | FloatArray
+"""A codeword's share of the power: the same for all reals, or (code_dim,) for each."""
 
 LATENT_DIM = 2048
 """Reals of the longest code: 1,024 symbols, rate 1/3."""
@@ -46,18 +50,23 @@ ENERGY_SCORE_SHARPNESS = 10.0
 """Inverse temperature of the energy score."""
 
 
-def repeat(code: FloatArray) -> FloatArray:
-    """Repeat codes (batch, feature_dim) until they fill the longest one, (batch, LATENT_DIM)."""
-    return np.tile(code, num_repeats(code.shape[1]))[:, :LATENT_DIM]
+def repeat(code: FloatArray, length: int = LATENT_DIM) -> FloatArray:
+    """Repeat codes (batch, dim) until they fill the longest one, (batch, length)."""
+    return np.tile(code, num_repeats(code.shape[1], length))[:, :length]
 
 
-def num_repeats(feature_dim: int) -> int:
-    """Number of repetitions of a code of `feature_dim` reals that fill LATENT_DIM; the last one may be partial."""
-    return -(-LATENT_DIM // feature_dim)
+def num_repeats(dim: int, length: int = LATENT_DIM) -> int:
+    """Number of repetitions of a code of `dim` reals that fill `length`; the last one may be partial."""
+    return -(-length // dim)
 
 
-def _signs(bits: npt.NDArray[np.uint8], *, num_reals: int) -> npt.NDArray[np.int8]:
-    """Packed bits to -1 and 1."""
+def packed(codewords: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+    """Pack signs (cells, code_dim) into bits."""
+    return np.packbits(codewords > 0, axis=1)
+
+
+def signs(bits: npt.NDArray[np.uint8], *, num_reals: int) -> npt.NDArray[np.int8]:
+    """Unpack bits (cells, bytes) to -1 and 1, (cells, num_reals)."""
     if bits.dtype != np.uint8 or bits.ndim != 2:
         raise ModelSetError(f"codebook: codewords must be bits in rows, got {bits.dtype} {bits.shape}")
     return 2 * np.unpackbits(bits, axis=1, count=num_reals).astype(np.int8) - 1
@@ -70,14 +79,16 @@ class Codebook:
     Attributes
     ----------
     mean : (feature_dim,) float32, subtracted from features first
-    projection : (feature_dim, feature_dim) float32, orthonormal columns by falling variance
-    centroids : (cells, feature_dim) float32, unit length
-    codewords : (cells, feature_dim) int8, signs
+    projection : (feature_dim, analog_dim) float32, columns by falling variance; the analog part repeats them until it
+        has code_dim reals
+    centroids : (cells, feature_dim) float32; a direction's cell has the largest inner product with it, plus the offset
+    codewords : (cells, code_dim) int8, signs
     cell_shares : (cells,) float32, positive: prior probability of each cell
-    energy_score_threshold : smallest energy score at which the cell's codeword is sent
+    energy_score_threshold : smallest energy score at which the cell's codeword is sent; None sends it always
     digital_power_share : the codeword's share of the power then, 0..1
     high_snr_digital_power_share : the same for a receiver that reports a high SNR
     analog_scale : factor that gives the first reals of the analog part the mean power of a codeword
+    offsets : (cells,) float32; None for zeros
     """
 
     mean: FloatArray
@@ -85,29 +96,52 @@ class Codebook:
     centroids: FloatArray
     codewords: npt.NDArray[np.int8]
     cell_shares: FloatArray
-    energy_score_threshold: float
-    digital_power_share: float
-    high_snr_digital_power_share: float
+    energy_score_threshold: float | None
+    digital_power_share: PowerShare
+    high_snr_digital_power_share: PowerShare
     analog_scale: float
+    offsets: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        cells, dim = self.centroids.shape if self.centroids.ndim == 2 else (0, 0)
-        shapes = (self.mean.shape, self.projection.shape, self.codewords.shape, self.cell_shares.shape)
-        if not cells or shapes != ((dim,), (dim, dim), (cells, dim), (cells,)):
-            raise ModelSetError(f"codebook: shapes do not fit together: {shapes} with centroids {self.centroids.shape}")
+        self._check_shapes()
         for name in ("digital_power_share", "high_snr_digital_power_share"):
-            if not 0.0 < getattr(self, name) <= 1.0:
-                raise ModelSetError(f"codebook: {name} must be in (0, 1], got {getattr(self, name):g}")
-        numbers = (self.mean, self.projection, self.centroids, self.cell_shares, self.energy_score_threshold)
-        if not all(np.isfinite(values).all() for values in numbers):
+            share = np.asarray(getattr(self, name))
+            if not (share.shape in ((), (self.code_dim,)) and ((share > 0.0) & (share <= 1.0)).all()):
+                raise ModelSetError(f"codebook: {name} must be in (0, 1], got {getattr(self, name)}")
+        numbers = (self.mean, self.projection, self.centroids, self.cell_shares)
+        optional = (self.energy_score_threshold, self.offsets)
+        if not all(np.isfinite(values).all() for values in (*numbers, *optional) if values is not None):
             raise ModelSetError("codebook: holds values that are not finite")
         if not (self.cell_shares > 0).all() or not 0.0 < self.analog_scale < np.inf:
             raise ModelSetError("codebook: cell shares and the analog scale must be positive")
+
+    def _check_shapes(self) -> None:
+        shapes = {name: getattr(self, name).shape for name in ("mean", "projection", "centroids", "codewords")}
+        cells, dim = self.centroids.shape if self.centroids.ndim == 2 else (0, 0)
+        code_dim = self.codewords.shape[1] if self.codewords.ndim == 2 else 0
+        analog_dim = self.projection.shape[1] if self.projection.ndim == 2 else 0
+        wanted = {
+            "mean": (dim,),
+            "projection": (dim, analog_dim),
+            "centroids": (cells, dim),
+            "codewords": (cells, code_dim),
+        }
+        fits = shapes == wanted and cells and 0 < analog_dim <= code_dim <= LATENT_DIM
+        per_cell = [self.cell_shares] + ([] if self.offsets is None else [self.offsets])
+        if not fits or any(values.shape != (cells,) for values in per_cell):
+            raise ModelSetError(
+                f"codebook: shapes do not fit together: {shapes} with {[values.shape for values in per_cell]} per cell"
+            )
 
     @property
     def feature_dim(self) -> int:
         """Length of the features."""
         return len(self.mean)
+
+    @property
+    def code_dim(self) -> int:
+        """Length of the codewords; longer codes repeat them."""
+        return self.codewords.shape[1]
 
     @property
     def num_cells(self) -> int:
@@ -117,7 +151,7 @@ class Codebook:
     @property
     def has_high_snr_code(self) -> bool:
         """Whether the power share differs for a receiver that reports a high SNR."""
-        return self.high_snr_digital_power_share != self.digital_power_share
+        return bool(np.any(np.not_equal(self.high_snr_digital_power_share, self.digital_power_share)))
 
     def for_high_snr(self) -> Codebook:
         """The code for a receiver that reports a high SNR."""
@@ -140,8 +174,17 @@ class Codebook:
         return np.asarray(centred / lengths, dtype=np.float32)
 
     def analog(self, directions: FloatArray) -> FloatArray:
-        """The analog part of a code, scaled to the mean power of a codeword; (batch, feature_dim)."""
-        return np.asarray(self.analog_scale * (directions @ self.projection), dtype=np.float32)
+        """The analog part of a code, scaled to the mean power of a codeword; (batch, code_dim)."""
+        projected = np.asarray(self.analog_scale * (directions @ self.projection), dtype=np.float32)
+        return repeat(projected, self.code_dim)
+
+    def cells(self, directions: FloatArray) -> npt.NDArray[np.int64]:
+        """The cell of each direction, (batch,) int64."""
+        return np.asarray(self._scores(directions).argmax(axis=1), dtype=np.int64)
+
+    def _scores(self, directions: FloatArray) -> FloatArray:
+        scores: FloatArray = directions @ self.centroids.T
+        return scores if self.offsets is None else scores + self.offsets
 
     def energy_score(self, similarity: FloatArray) -> FloatArray:
         """Log-sum-exp of the similarities to all cells: high if close to one cell or moderately close to many.
@@ -164,24 +207,29 @@ class Codebook:
         Reference in numpy of the transmitter's graph (`engines.graphs.nested`).
         """
         directions = self.directions(features)
-        similarity = directions @ self.centroids.T
+        scores = self._scores(directions)
         analog = self.analog(directions)
-        hybrid = self.superpose(self.codewords[similarity.argmax(axis=1)], analog)
-        sends_codeword = self.energy_score(similarity) >= self.energy_score_threshold
+        hybrid = self.superpose(self.codewords[scores.argmax(axis=1)], analog)
+        if self.energy_score_threshold is None:
+            return repeat(hybrid)
+        sends_codeword = self.energy_score(scores) >= self.energy_score_threshold
         return repeat(np.where(sends_codeword[:, None], hybrid, analog))
 
     def superpose(self, codewords: npt.NDArray[np.int8], analog: FloatArray) -> FloatArray:
-        """Superpose codewords and analog part, both (batch, feature_dim), each with its share of the power."""
+        """Superpose codewords and analog part, both (batch, code_dim), each with its share of the power."""
         share = self.digital_power_share
         return np.asarray(share**0.5 * codewords + (1.0 - share) ** 0.5 * analog, dtype=np.float32)
 
     def to_bytes(self) -> bytes:
-        """The codebook as an .npz file, the same bytes for the same numbers; matrices in fp16, signs in bits."""
+        """The codebook of a training set as an .npz file, the same bytes for the same numbers.
+
+        Matrices are in fp16, signs in bits.
+        """
         buffer = io.BytesIO()
         values: dict[str, Any] = {stored: np.asarray(getattr(self, name)) for name, stored in _STORED_AS.items()}
         for name in ("projection", "centroids"):
             values[name] = values[name].astype(np.float16)
-        values["codewords"] = np.packbits(values["codewords"] > 0, axis=1)
+        values["codewords"] = packed(self.codewords)
         np.savez(buffer, **values)
         return buffer.getvalue()
 
@@ -197,7 +245,7 @@ class Codebook:
                 mean=mean,
                 projection=values["projection"].astype(np.float32),
                 centroids=values["centroids"].astype(np.float32),
-                codewords=_signs(values["codewords"], num_reals=mean.size),
+                codewords=signs(values["codewords"], num_reals=mean.size),
                 cell_shares=values["cell_shares"].astype(np.float32),
                 energy_score_threshold=float(values["energy_score_threshold"]),
                 digital_power_share=float(values["digital_power_share"]),

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from engines.models.arrays import FloatArray, load_arrays
+from engines.models.arrays import FloatArray, load_arrays, quantize_rows
 from engines.models.codecs import link_fingerprint
 from semlink.errors import EngineError, ModelSetError
 from semlink.rates import Rate
@@ -29,7 +29,6 @@ from semlink.rates import Rate
 __all__ = ["EntryCodebook", "entry_codewords", "index_fingerprint"]
 
 _FIELDS = ("codes", "scales", "knowledge_base", "space")
-_MAX_CODE = 127
 
 
 def entry_codewords(knowledge_base: bytes, entries: npt.NDArray[np.int64], rate: Rate) -> FloatArray:
@@ -96,9 +95,7 @@ class EntryCodebook:
         """Quantize the vectors of a knowledge base, (entries, feature_dim) float32, to 8 bits."""
         if not np.isfinite(features).all():
             raise EngineError("the vectors of an entry codebook must be finite")
-        largest = np.maximum(np.abs(features).max(axis=1), np.finfo(np.float32).tiny)
-        scales = np.asarray(largest / _MAX_CODE, dtype=np.float32)
-        return cls(np.rint(features / scales[:, None]).astype(np.int8), scales, knowledge_base, space)
+        return cls(*quantize_rows(features), knowledge_base, space)
 
     def nearest(self, features: FloatArray) -> npt.NDArray[np.int64]:
         """Number of the entry with the largest cosine for each of (batch, feature_dim) float32.
