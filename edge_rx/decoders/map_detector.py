@@ -24,7 +24,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rx.decoders.base import check_symbols
-from edge_rx.decoders.ranking import NUM_CANDIDATES, RankedEntries, expected_similarity, merge_entries, probabilities
+from edge_rx.decoders.ranking import (
+    NUM_CANDIDATES,
+    RankedEntries,
+    expected_similarity,
+    in_likeliest_group,
+    merge_entries,
+    probabilities,
+)
 from edge_rx.decoders.templates import SignalTemplates
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.index import InnerProductIndex
@@ -63,12 +70,13 @@ class MapDetector:
         self._num_candidates = num_candidates
         # Not the templates themselves, whose signals at the longest rate would stay in memory.
         self._entries, self._similarity = templates.entries, templates.similarity
-        self._log_priors, self._unexplained = templates.log_priors, templates.unexplained
-        self._vectors = templates.vectors
+        self._log_priors = templates.log_priors
+        self._vectors, self._groups = templates.vectors, templates.groups
         self._dim, self._num_repeats = _reals_and_repetitions(rate, templates.signals.shape[1])
         # Repetitions are stored only for rates that are not a whole number of them.
         longest = templates.signals if self._dim <= templates.signals.shape[1] else repeat(templates.signals)
-        signals = _unit_power(longest[:, : self._dim]) * templates.scale[:, None]
+        self._unexplained = templates.unexplained(self._dim)
+        signals = _unit_power(longest[:, : self._dim]) * templates.scale(self._dim)[:, None]
         self._half_energy = np.sum(signals**2, axis=1) / 2
         vectors = np.column_stack([signals, self._half_energy, templates.log_priors]).astype(np.float32)
         self._index = InnerProductIndex(vectors, num_threads=num_threads, gpu=gpu)
@@ -131,7 +139,7 @@ class MapDetector:
             signal_ids, log_likelihoods = self.top_hypotheses(
                 queries[start : start + _IMAGES_AT_A_TIME], num_matches=self._num_candidates
             )
-            order = np.argsort(-self._expected_similarity(signal_ids, log_likelihoods), axis=1, kind="stable")
+            order = np.argsort(-self._preference(signal_ids, log_likelihoods), axis=1, kind="stable")
             entries = self._entries[np.take_along_axis(signal_ids, order, axis=1)]
             weights = np.take_along_axis(probabilities(log_likelihoods), order, axis=1)
             ranked += map(merge_entries, entries, weights)
@@ -150,7 +158,7 @@ class MapDetector:
             correlation of observation and signal, which have known power, times the similarity of entry and signal
         """
         signal_ids, log_likelihoods = self.top_hypotheses(queries, num_matches=self._num_candidates)
-        columns = self._expected_similarity(signal_ids, log_likelihoods).argmax(axis=1).tolist()
+        columns = self._preference(signal_ids, log_likelihoods).argmax(axis=1).tolist()
         chosen = enumerate(columns)
         return [
             self._scored(int(signal_ids[at]), float(log_likelihoods[at]), float(queries[at[0], -1])) for at in chosen
@@ -164,10 +172,16 @@ class MapDetector:
         similarity = float(self._similarity[signal_id])
         return int(self._entries[signal_id]), min(1.0, max(-1.0, correlation)) * similarity
 
-    def _expected_similarity(
-        self, signal_ids: npt.NDArray[np.int64], log_likelihoods: FloatArray
-    ) -> npt.NDArray[np.float32]:
-        return expected_similarity(self._vectors[self._entries[signal_ids]], log_likelihoods)
+    def _preference(self, signal_ids: npt.NDArray[np.int64], log_likelihoods: FloatArray) -> FloatArray:
+        """Expected similarity of each candidate's entry; entries outside the most probable group come last."""
+        entries = self._entries[signal_ids]
+        if self._groups is None:
+            return expected_similarity(self._vectors[entries], log_likelihoods)
+        is_preferred = in_likeliest_group(self._groups[entries], log_likelihoods)
+        within = np.where(is_preferred, log_likelihoods, -np.inf)
+        similarity = expected_similarity(self._vectors[entries], within)
+        # Vectors have bounded lengths, so that this separates the two kinds.
+        return np.where(is_preferred, similarity, similarity - 2.0 * np.abs(similarity).max() - 1.0)
 
 
 def _reals_and_repetitions(rate: Rate, feature_dim: int) -> tuple[int, int]:

@@ -17,7 +17,14 @@ import numpy.typing as npt
 from edge_rx.kb.index import EntryIds
 from engines.models.arrays import FloatArray
 
-__all__ = ["NUM_CANDIDATES", "RankedEntries", "expected_similarity", "merge_entries", "probabilities"]
+__all__ = [
+    "NUM_CANDIDATES",
+    "RankedEntries",
+    "expected_similarity",
+    "in_likeliest_group",
+    "merge_entries",
+    "probabilities",
+]
 
 NUM_CANDIDATES = 64
 """Hypotheses that the answer is chosen from; more of them, also at low SNR, do not improve the choice."""
@@ -38,8 +45,8 @@ class RankedEntries(NamedTuple):
 
 
 def probabilities(log_likelihoods: FloatArray) -> npt.NDArray[np.float32]:
-    """Softmax of log-likelihoods (batch, m) that are sorted with the largest first; rows sum to 1."""
-    weights = np.exp(log_likelihoods - log_likelihoods[:, :1])
+    """Softmax of log-likelihoods (batch, m), at least one of which is finite; rows sum to 1."""
+    weights = np.exp(log_likelihoods - log_likelihoods.max(axis=1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
@@ -53,6 +60,20 @@ def expected_similarity(vectors: FloatArray, log_likelihoods: FloatArray) -> npt
     """
     expected = probabilities(log_likelihoods)[:, None, :] @ vectors
     return np.asarray((vectors @ expected.swapaxes(1, 2))[:, :, 0], dtype=np.float32)
+
+
+def in_likeliest_group(groups: npt.NDArray[np.int64], log_likelihoods: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which candidates are of the group that together is the most probable, (batch, m).
+
+    Parameters
+    ----------
+    groups : (batch, m) int64, group of each candidate's entry, such as its label
+    log_likelihoods : (batch, m) float32, largest first
+    """
+    is_same = groups[:, :, None] == groups[:, None, :]
+    group_probabilities = (is_same @ probabilities(log_likelihoods)[:, :, None])[:, :, 0]
+    likeliest = np.take_along_axis(groups, group_probabilities.argmax(axis=1)[:, None], axis=1)
+    return np.asarray(groups == likeliest)
 
 
 def merge_entries(entries: EntryIds, weights: npt.NDArray[np.float32]) -> RankedEntries:

@@ -49,22 +49,37 @@ class SignalTemplates:
 
     Attributes
     ----------
-    signals : (signals, feature_dim) float32: codewords with analog parts, then analog parts alone
-    scale : (signals,) float32, expected correlation of a received prefix of unit power with the signal's
+    signals : (signals, code_dim) float32: codewords with analog parts, then analog parts alone if the code sends them
+    correlation : (signals,) float32, expected correlation of a received prefix of unit power with the signal's; None
+        if it is what the unexplained variance leaves
     entries : (signals,) int64, entry of each signal
     similarity : (signals,) float32, cosine of the entry and the origin of the signal: a cell's centroid, or the entry
     log_priors : (signals,) float64
-    unexplained : variance of each real that is neither signal nor noise
-    vectors : (entries, feature_dim) float32 of equal length, by which entries are compared
+    residual_variance : variance that is neither signal nor noise, of each real (code_dim,) or of all
+    vectors : (entries, dim) float32 of similar length, by which entries are compared
+    groups : (entries,) int64, such as the entries' labels: an answer is of the most probable group. None for the most
+        probable entry
     """
 
     signals: FloatArray
-    scale: FloatArray
+    correlation: FloatArray | None
     entries: npt.NDArray[np.int64]
     similarity: FloatArray
     log_priors: npt.NDArray[np.float64]
-    unexplained: float
+    residual_variance: float | FloatArray
     vectors: FloatArray
+    groups: npt.NDArray[np.int64] | None = None
+
+    def unexplained(self, dim: int) -> float:
+        """Mean variance of the first `dim` reals that is neither signal nor noise."""
+        return float(np.mean(np.atleast_1d(self.residual_variance)[:dim]))
+
+    def scale(self, dim: int) -> FloatArray:
+        """Expected correlation of a received prefix of `dim` reals and unit power with each signal's, (signals,)."""
+        if self.correlation is not None:
+            return self.correlation
+        # A real has a mean square of one half, of which the unexplained variance is a part.
+        return np.full(len(self.signals), np.sqrt(1.0 - 2.0 * self.unexplained(dim)), np.float32)
 
     @classmethod
     def of(cls, codebook: Codebook, features: FloatArray, priors: SignalPriors | None = None) -> SignalTemplates:
@@ -97,14 +112,55 @@ class SignalTemplates:
         signals = [np.concatenate([code.superpose(code.codewords[cells], refinement), analog]) for code in codebooks]
         templates = cls(
             signals=signals[0],
-            scale=np.concatenate([np.ones(len(cells), np.float32), priors.agreement * ones]),
+            correlation=np.concatenate([np.ones(len(cells), np.float32), priors.agreement * ones]),
             entries=np.concatenate([nearest, np.arange(len(features))]),
             similarity=np.concatenate([similarity, ones]),
             log_priors=np.concatenate([log_priors, np.full(len(features), analog_prior)]),
-            unexplained=(1.0 - priors.agreement**2) / 2,
+            residual_variance=(1.0 - priors.agreement**2) / 2,
             vectors=analog,
         )
         return [replace(templates, signals=each) for each in signals]
+
+    @classmethod
+    def of_cells(
+        cls,
+        code: Codebook,
+        features: FloatArray,
+        cells: npt.NDArray[np.int64],
+        *,
+        agreement: float,
+        groups: npt.NDArray[np.int64] | None = None,
+    ) -> SignalTemplates:
+        """Compute the signals of entries that have a cell each: a codebook that was made of the knowledge base.
+
+        Parameters
+        ----------
+        features : (entries, feature_dim) float32
+        cells : (entries,) int64, cell of each entry
+        agreement : correlation of an image's analog part with that of the nearest entry
+        groups : see the attribute
+
+        Raises
+        ------
+        KnowledgeBaseError
+            If there are no entries.
+        EngineError
+            If the features have another width than the code.
+        """
+        if not len(features):
+            raise KnowledgeBaseError("a knowledge base without entries answers nothing")
+        directions = code.directions(features)
+        analog_share = 1.0 - np.asarray(code.digital_power_share)
+        return cls(
+            signals=code.superpose(code.codewords[cells], agreement * code.analog(directions)),
+            correlation=None,
+            entries=np.arange(len(features)),
+            similarity=np.ones(len(features), np.float32),
+            log_priors=np.full(len(features), -np.log(len(features))),
+            residual_variance=np.asarray(analog_share * (1.0 - agreement**2) / 2, dtype=np.float32),
+            vectors=directions,
+            groups=groups,
+        )
 
 
 def _cell_entries(

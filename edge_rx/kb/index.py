@@ -23,7 +23,15 @@ from engines.backends.runner import DeviceView
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, MissingDependencyError, install_command
 from semlink.files import replaced_file
 
-__all__ = ["INDEX_KIND", "EntryIds", "FlatIndex", "InnerProductIndex", "Vectors", "open_search_device"]
+__all__ = [
+    "INDEX_KIND",
+    "EntryIds",
+    "FlatIndex",
+    "InnerProductIndex",
+    "Vectors",
+    "import_faiss",
+    "open_search_device",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +80,7 @@ class FlatIndex:
             raise KnowledgeBaseError(
                 f"feature_dim and num_threads must be at least 1, got {feature_dim} and {num_threads}"
             )
-        self._faiss = _import_faiss()
+        self._faiss = import_faiss()
         self._index = self._faiss.IndexFlatIP(feature_dim)
         self.feature_dim = feature_dim
         self.num_threads = num_threads
@@ -243,7 +251,7 @@ class InnerProductIndex:
     """
 
     def __init__(self, vectors: Vectors, *, num_threads: int = 1, gpu: GpuSearch | None = None) -> None:
-        self._faiss = _import_faiss()
+        self._faiss = import_faiss()
         index = self._faiss.IndexFlatIP(vectors.shape[1])
         index.add(np.ascontiguousarray(vectors))
         self._num_threads = num_threads
@@ -268,10 +276,11 @@ def open_search_device(
     kind: SearchIndex = SearchIndex.FLAT,
 ) -> GpuSearch | None:
     """The GPU to search on, or None for the CPU; see `edge_rx.kb.gpu_search.choose_gpu_search`."""
-    return choose_gpu_search(_import_faiss, device, precision, kind)
+    return choose_gpu_search(import_faiss, device, precision, kind)
 
 
-def _import_faiss() -> Any:
+def import_faiss() -> Any:
+    """Import faiss; MissingDependencyError if it is missing or does not load."""
     try:
         import faiss
     except ImportError as error:

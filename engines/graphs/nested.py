@@ -44,7 +44,11 @@ def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[PowerShare
         "float floor = {1.17549435e-38}",
         f"float scale = {{{codebook.analog_scale!r}}}",
     ]
-    analog, scores, threshold = _analog(codebook, constants), _scores(codebook, tensors), _threshold(codebook, constants)
+    analog, scores, threshold = (
+        _analog(codebook, constants),
+        _scores(codebook, tensors),
+        _threshold(codebook, constants),
+    )
     model = onnx.parser.parse_model(f"""
         <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
         nested_encoder (float[batch, {dim}] features) => (float[batch, {width}] latent)

@@ -141,7 +141,7 @@ class Codebook:
     @property
     def code_dim(self) -> int:
         """Length of the codewords; longer codes repeat them."""
-        return self.codewords.shape[1]
+        return int(self.codewords.shape[1])
 
     @property
     def num_cells(self) -> int:

@@ -212,9 +212,7 @@ class KnowledgeBaseCodebook:
         if len(content) > MAX_CODEBOOK_BYTES:
             raise ModelSetError(f"{source}: more than {MAX_CODEBOOK_BYTES} bytes, which no codebook has")
         what = "a knowledge base's codebook"
-        stored = read_arrays(
-            content, ("format", *_DTYPES), source=source, what=what, max_bytes=MAX_CODEBOOK_BYTES
-        )
+        stored = read_arrays(content, ("format", *_DTYPES), source=source, what=what, max_bytes=MAX_CODEBOOK_BYTES)
         if stored["format"].shape != () or stored["format"] != _FORMAT:
             raise ModelSetError(f"{source}: codebook format {stored['format']}, this version reads {_FORMAT}")
         try:
@@ -226,9 +224,7 @@ class KnowledgeBaseCodebook:
         return codebook
 
 
-_DTYPES: dict[str, Any] = {
-    field.name: np.float32 for field in fields(KnowledgeBaseCodebook)
-} | {
+_DTYPES: dict[str, Any] = {field.name: np.float32 for field in fields(KnowledgeBaseCodebook)} | {
     "projection": np.int8,
     "centroids": np.int8,
     "codewords": np.uint8,

@@ -50,6 +50,7 @@ def test_projection_is_orthonormal_and_its_columns_fall_in_power(codebook: Codeb
 def test_share_of_held_out_images_below_the_threshold(codebook: Codebook) -> None:
     def share(features: np.ndarray) -> float:
         similarity = codebook.directions(features) @ codebook.centroids.T
+        assert codebook.energy_score_threshold is not None
         return float(np.mean(codebook.energy_score(similarity) < codebook.energy_score_threshold))
 
     assert share(clustered(500, 2)[0]) == pytest.approx(0.1, abs=0.01)

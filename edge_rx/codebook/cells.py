@@ -1,0 +1,88 @@
+"""Cells of a knowledge base: one for each label, k-means cells for entries without one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_rx.kb.clusters import cluster_centres
+from engines.models.arrays import FloatArray
+
+__all__ = ["MOST_CELLS", "Cells", "cells_of"]
+
+MOST_CELLS = 1024
+"""Largest number of cells: 64 symbols at -7 dB carry 16.8 bits, of which a cell's number takes 10."""
+
+_ENTRIES_PER_CELL = 4
+"""Entries of a k-means cell, on average."""
+
+CellIds = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """A partition of a knowledge base's entries.
+
+    Attributes
+    ----------
+    of_entries : (entries,) int64, cell of each entry
+    labels : label of each cell; "" for a k-means cell
+    """
+
+    of_entries: CellIds
+    labels: tuple[str, ...]
+
+    @property
+    def num_cells(self) -> int:
+        """Number of cells; each has at least one entry."""
+        return len(self.labels)
+
+    @property
+    def are_labels(self) -> bool:
+        """Whether every cell is the entries of one label."""
+        return all(self.labels)
+
+    def counts(self) -> CellIds:
+        """Number of entries of each cell, (cells,)."""
+        return np.bincount(self.of_entries, minlength=self.num_cells)
+
+    def means(self, vectors: FloatArray) -> FloatArray:
+        """Mean of the vectors (entries, dim) of each cell, (cells, dim) float32."""
+        order = np.argsort(self.of_entries, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(self.counts())[:-1]])
+        sums = np.add.reduceat(vectors[order].astype(np.float64), starts, axis=0)
+        return np.asarray(sums / self.counts()[:, None], dtype=np.float32)
+
+
+def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_CELLS, num_threads: int = 1) -> Cells:
+    """Divide entries into cells.
+
+    Parameters
+    ----------
+    directions : (entries, feature_dim) float32, unit length
+    labels : label of each entry, "" without one; k-means is used for all entries if there are more than `most` labels
+    most : largest number of cells
+
+    Returns
+    -------
+    cells : labels first, in alphabetical order
+    """
+    names = sorted({label for label in labels if label})
+    if len(names) > most:
+        names = []
+    number = {name: cell for cell, name in enumerate(names)}
+    of_entries = np.array([number.get(label, -1) for label in labels], np.int64)
+    unlabelled = np.flatnonzero(of_entries < 0)
+    if not len(unlabelled):
+        return Cells(of_entries, tuple(names))
+    wanted = min(max(1, len(unlabelled) // _ENTRIES_PER_CELL), most - len(names))
+    if wanted < 1:  # labels take all cells
+        return cells_of(directions, [""] * len(labels), most=most, num_threads=num_threads)
+    centres = cluster_centres(directions[unlabelled], wanted, num_threads=num_threads)
+    nearest = (directions[unlabelled] @ centres.T).argmax(axis=1)
+    _, of_entries[unlabelled] = np.unique(nearest, return_inverse=True)
+    of_entries[unlabelled] += len(names)
+    return Cells(of_entries, (*names, *[""] * (int(of_entries.max()) + 1 - len(names))))
