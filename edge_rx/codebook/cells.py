@@ -16,8 +16,11 @@ __all__ = ["MOST_CELLS", "Cells", "cells_of"]
 MOST_CELLS = 1024
 """Largest number of cells: 64 symbols at -7 dB carry 16.8 bits, of which a cell's number takes 10."""
 
-_ENTRIES_PER_CELL = 4
+_ENTRIES_PER_CELL = 2
 """Entries of a k-means cell, on average."""
+
+_CELLS_OF_THEIR_OWN = 128
+"""Number of entries up to which each has a cell of its own."""
 
 CellIds = npt.NDArray[np.int64]
 
@@ -78,7 +81,8 @@ def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_
     unlabelled = np.flatnonzero(of_entries < 0)
     if not len(unlabelled):
         return Cells(of_entries, tuple(names))
-    wanted = min(max(1, len(unlabelled) // _ENTRIES_PER_CELL), most - len(names))
+    wanted = max(len(unlabelled) // _ENTRIES_PER_CELL, min(len(unlabelled), _CELLS_OF_THEIR_OWN))
+    wanted = min(wanted, most - len(names))
     if wanted < 1:  # labels take all cells
         return cells_of(directions, [""] * len(labels), most=most, num_threads=num_threads)
     centres = cluster_centres(directions[unlabelled], wanted, num_threads=num_threads)

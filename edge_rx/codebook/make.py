@@ -29,15 +29,19 @@ _SHORT_REALS = 32
 _SHORT_DIGITAL_SHARE = 0.95
 """At 16 symbols and below, noise leaves nothing of an analog part."""
 _HIGH_SNR_DIGITAL_SHARE = 0.5
-_DEFAULT_DIGITAL_SHARE = 0.8
-_DIGITAL_SHARES = (0.6, 0.7, 0.8, 0.9)
+_LABELLED_SHARES = (0.6, 0.7, 0.8, 0.9)
+_DEFAULT_LABELLED_SHARE = 0.8
+_UNLABELLED_SHARE = 0.9
+"""Nothing in a knowledge base without labels tells what a wrong cell costs, so that this one is not measured."""
 _CHOICE_RATE = parse_rate("64")
 _CHOICE_SNR_DB = (-7.0, 0.0, 10.0)
 _MOST_SENT = 256
 _LEAST_ENTRIES = 10
 """Entries below which nothing is held out to choose a shape by."""
 _TOLERANCE = 0.01
-"""Loss of accuracy, or of cosine, that more analog power may cost."""
+"""Loss of accuracy that more analog power may cost."""
+_LABELS_TOLERANCE = 0.03
+"""Loss of accuracy that cells of labels may have against k-means cells: they take fewer bits, and so shorter codes."""
 _MOST_PAIRS = 2048
 _BYTES_BESIDES_CELLS = 20_000
 """Of a codebook's file: names, headers, mean and power shares, with a margin."""
@@ -99,19 +103,24 @@ class _Maker:
     def choose_shape(self, features: FloatArray, labels: Sequence[str]) -> Shape:
         """Hold out entries, send them to the rest with every shape, and take the best; see `_best_shape`."""
         if len(features) < _LEAST_ENTRIES:
-            return Shape(any(labels), _DEFAULT_DIGITAL_SHARE)
+            return Shape(any(labels), _DEFAULT_LABELLED_SHARE if any(labels) else _UNLABELLED_SHARE)
         num_sent = min(_MOST_SENT, len(features) // 5)
         held_out = HeldOut.of(features, labels, num_sent=num_sent, rng=np.random.default_rng(self.seed))
-        measured: dict[Shape, list[float]] = {}
-        for uses_labels in dict.fromkeys([any(held_out.kept_labels), False]):
-            parts = self._parts(held_out.kept, held_out.kept_labels, uses_labels=uses_labels)
-            for share in _DIGITAL_SHARES:
-                codebook = self._codebook(parts, share)
-                found = simulate(codebook, held_out, _CHOICE_RATE, _CHOICE_SNR_DB, seed=self.seed)
-                measured[Shape(uses_labels, share)] = [
-                    each.match_cosine if each.accuracy is None else each.accuracy for each in found
-                ]
-        return _best_shape(measured)
+        if not (any(held_out.kept_labels) and any(held_out.sent_labels)):
+            return Shape(False, _UNLABELLED_SHARE)
+        unlabelled = self._accuracies(held_out, [Shape(False, _UNLABELLED_SHARE)])
+        labelled = self._accuracies(held_out, [Shape(True, share) for share in _LABELLED_SHARES])
+        return _best_shape(labelled, unlabelled)
+
+    def _accuracies(self, held_out: HeldOut, shapes: Sequence[Shape]) -> dict[Shape, list[float]]:
+        """Accuracy of each shape at each SNR; all shapes have the same cells."""
+        parts = self._parts(held_out.kept, held_out.kept_labels, uses_labels=shapes[0].uses_labels)
+        found = {}
+        for shape in shapes:
+            codebook = self._codebook(parts, shape.digital_power_share)
+            retrievals = simulate(codebook, held_out, _CHOICE_RATE, _CHOICE_SNR_DB, seed=self.seed)
+            found[shape] = [each.accuracy for each in retrievals if each.accuracy is not None]
+        return found
 
     def make(self, features: FloatArray, labels: Sequence[str], shape: Shape) -> KnowledgeBaseCodebook:
         """Make the codebook of a shape."""
@@ -174,19 +183,20 @@ class _Parts:
     agreement: float
 
 
-def _best_shape(measured: dict[Shape, list[float]]) -> Shape:
-    """The shape with the best mean over the SNRs, with as much analog power as costs it next to nothing.
+def _best_shape(labelled: dict[Shape, list[float]], unlabelled: dict[Shape, list[float]]) -> Shape:
+    """The shape with the best mean accuracy, with as much analog power as costs it next to nothing.
 
     Parameters
     ----------
-    measured : accuracy, or cosine of the answer, at each SNR
+    labelled, unlabelled : accuracies at each SNR, of shapes with cells of labels and without
     """
-    best = max(measured, key=lambda shape: float(np.mean(measured[shape])))
+    best, best_unlabelled = (max(each, key=lambda shape: np.mean(each[shape])) for each in (labelled, unlabelled))
+    if np.mean(unlabelled[best_unlabelled]) > np.mean(labelled[best]) + _LABELS_TOLERANCE:
+        return best_unlabelled
     alike = [
         shape
-        for shape, values in measured.items()
-        if shape.uses_labels == best.uses_labels
-        and all(value >= most - _TOLERANCE for value, most in zip(values, measured[best], strict=True))
+        for shape, values in labelled.items()
+        if all(value >= most - _TOLERANCE for value, most in zip(values, labelled[best], strict=True))
     ]
     return min(alike, key=lambda shape: shape.digital_power_share)
 

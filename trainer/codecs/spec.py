@@ -54,6 +54,7 @@ class Need(str, enum.Enum):
     PICTURES = "pictures"
     """The images themselves, not only their features."""
     KNOWLEDGE_BASE = "KB at transmitter"
+    CODEBOOK = "KB's codebook at transmitter"
     REPORTS = "receiver reports"
 
 

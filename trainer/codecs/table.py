@@ -64,6 +64,25 @@ BUILTIN_CODECS = (
             ("label", "the codeword of the category and nothing else", LabelsConfig(label_alone=True), "C4o-"),
         )
     ),
+    *(
+        CodecSpec(
+            name=name,
+            summary=summary,
+            links=f"trainer.links.adapted_link:{links}",
+            needs=needs,
+            line_style=line_style,
+        )
+        for name, summary, links, needs, line_style in (
+            (
+                "adapted",
+                "the code that the KB makes of its entries and their labels; one for every rate and SNR",
+                "adapted_links",
+                (Need.CODEBOOK, Need.LABELS),
+                "C9o-",
+            ),
+            ("adapted-unlabelled", "adapted without the labels", "unlabelled_links", (Need.CODEBOOK,), "C9^--"),
+        )
+    ),
     CodecSpec(
         name="index",
         summary="the codeword of the nearest entry, by a transmitter that holds every entry's vector",
