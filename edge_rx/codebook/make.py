@@ -11,14 +11,14 @@ import numpy as np
 from edge_rx.codebook.cells import MOST_CELLS, Cells, cells_of
 from edge_rx.codebook.codewords import CODE_DIM, separated_codewords, similar_codewords
 from edge_rx.codebook.discriminants import Discriminants, fit_discriminants, nearest_centroids
-from edge_rx.codebook.simulate import HeldOut, simulate
+from edge_rx.codebook.simulate import HeldOut, SimulatedCode, simulate
 from engines.models.arrays import FloatArray
 from engines.models.codebook import Codebook
 from engines.models.knowledge_base_codebook import MAX_CODEBOOK_BYTES, KnowledgeBaseCodebook
 from semlink.errors import KnowledgeBaseError
 from semlink.rates import parse_rate
 
-__all__ = ["Shape", "make_codebook"]
+__all__ = ["Shape", "choose_shape", "make_codebook"]
 
 _ANALOG_DIM = 96
 """Most principal components of the analog part, which repeats them: the strongest, which the first reals carry with
@@ -87,10 +87,20 @@ def make_codebook(
     KnowledgeBaseError
         If there are no entries, or the features are not finite.
     """
-    if not len(features) or not np.isfinite(features).all():
-        raise KnowledgeBaseError("a codebook is made of at least one entry, with finite features")
+    _require_entries(features)
     maker = _Maker(knowledge_base, space, seed, num_threads)
     return maker.make(features, labels, shape or maker.choose_shape(features, labels))
+
+
+def choose_shape(features: FloatArray, labels: Sequence[str], *, seed: int = 0, num_threads: int = 1) -> Shape:
+    """Choose the shape of a codebook by measuring; see `make_codebook` for parameters and errors."""
+    _require_entries(features)
+    return _Maker(bytes(32), "0" * 64, seed, num_threads).choose_shape(features, labels)
+
+
+def _require_entries(features: FloatArray) -> None:
+    if not len(features) or not np.isfinite(features).all():
+        raise KnowledgeBaseError("a codebook is made of at least one entry, with finite features")
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,8 @@ class _Maker:
         if len(features) < _LEAST_ENTRIES:
             return Shape(any(labels), _DEFAULT_LABELLED_SHARE if any(labels) else _UNLABELLED_SHARE)
         num_sent = min(_MOST_SENT, len(features) // 5)
-        held_out = HeldOut.of(features, labels, num_sent=num_sent, rng=np.random.default_rng(self.seed))
+        order = np.random.default_rng(self.seed).permutation(len(features))
+        held_out = HeldOut.of(features, labels, order[:num_sent])
         if not (any(held_out.kept_labels) and any(held_out.sent_labels)):
             return Shape(False, _UNLABELLED_SHARE)
         unlabelled = self._accuracies(held_out, [Shape(False, _UNLABELLED_SHARE)])
@@ -118,8 +129,9 @@ class _Maker:
         found = {}
         for shape in shapes:
             codebook = self._codebook(parts, shape.digital_power_share)
-            retrievals = simulate(codebook, held_out, _CHOICE_RATE, _CHOICE_SNR_DB, seed=self.seed)
-            found[shape] = [each.accuracy for each in retrievals if each.accuracy is not None]
+            code = SimulatedCode.adapted(codebook, held_out.kept, held_out.kept_labels)
+            retrievals = simulate(code, held_out, _CHOICE_RATE, _CHOICE_SNR_DB, seed=self.seed)
+            found[shape] = [each.accuracy for each in retrievals]
         return found
 
     def make(self, features: FloatArray, labels: Sequence[str], shape: Shape) -> KnowledgeBaseCodebook:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from edge_rx.decoders.adapted import adapted_templates
 from edge_rx.decoders.map_detector import MapDetector
+from edge_rx.decoders.ranking import SymbolSearch
 from edge_rx.noise import NoiseEstimator, equalize_and_estimate
 from engines.models.arrays import FloatArray
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
@@ -17,7 +18,27 @@ from semlink.channel import ChannelModel, apply_channel
 from semlink.iq import CodesFormat, Symbols, dequantize, normalize_power, pair_latent, quantize
 from semlink.rates import Rate
 
-__all__ = ["HeldOut", "Retrieval", "simulate"]
+__all__ = ["HeldOut", "Retrieval", "SimulatedCode", "simulate"]
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedCode:
+    """A code with its detector over the entries that remain.
+
+    Attributes
+    ----------
+    encode : features (batch, feature_dim) and a rate -> latent (batch, 2 n or more)
+    search : a rate -> symbols to entries
+    """
+
+    encode: Callable[[FloatArray, Rate], FloatArray]
+    search: Callable[[Rate], SymbolSearch]
+
+    @classmethod
+    def adapted(cls, codebook: KnowledgeBaseCodebook, features: FloatArray, labels: Sequence[str]) -> SimulatedCode:
+        """`adapted`, with the blind power shares."""
+        templates, _ = adapted_templates(codebook, features, labels)
+        return cls(lambda sent, _rate: codebook.code.latent(sent), lambda rate: MapDetector(templates, rate))
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,44 +57,54 @@ class HeldOut:
     kept_labels: Sequence[str]
 
     @classmethod
-    def of(cls, features: FloatArray, labels: Sequence[str], *, num_sent: int, rng: np.random.Generator) -> HeldOut:
-        """Hold out entries at random."""
-        order = rng.permutation(len(features))
-        sent, kept = np.sort(order[:num_sent]), np.sort(order[num_sent:])
+    def of(cls, features: FloatArray, labels: Sequence[str], sent: npt.NDArray[np.int64]) -> HeldOut:
+        """Hold out the entries of these numbers."""
+        kept = np.setdiff1d(np.arange(len(features)), sent)
         return cls(features[sent], [labels[at] for at in sent], features[kept], [labels[at] for at in kept])
 
-    @property
-    def best_cosine(self) -> float:
-        """Mean cosine of a sent entry and the nearest one that remains."""
-        return float((_unit(self.sent) @ _unit(self.kept).T).max(axis=1).mean())
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Retrieval:
-    """Means over the sent entries.
+    """Answers to the sent entries.
 
     Attributes
     ----------
-    accuracy : share of the labelled ones whose answer has their label, 0..1; None if none has a label
-    match_cosine : cosine of the features of answer and sent entry, -1..1
+    answers : (n,) int64, numbers among the entries that remain
+    is_right : (k,) whether the answer has the label, for each of the k sent entries with a label
+    cosines : (n,) float32, of the features of answer and sent entry
     """
 
-    accuracy: float | None
-    match_cosine: float
+    answers: npt.NDArray[np.int64]
+    is_right: npt.NDArray[np.bool_]
+    cosines: FloatArray
+
+    @classmethod
+    def of(cls, answers: npt.NDArray[np.int64], held_out: HeldOut) -> Retrieval:
+        """Compare answers with what was sent."""
+        pairs = zip(held_out.sent_labels, answers.tolist(), strict=True)
+        is_right = [held_out.kept_labels[answer] == label for label, answer in pairs if label]
+        matched = held_out.kept[answers]
+        lengths = np.linalg.norm(matched, axis=1) * np.linalg.norm(held_out.sent, axis=1)
+        cosines = np.sum(matched * held_out.sent, axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return cls(answers, np.array(is_right, np.bool_), np.asarray(cosines, dtype=np.float32))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the labelled ones whose answer has their label, 0..1; NaN if none has a label."""
+        return float(self.is_right.mean()) if len(self.is_right) else float("nan")
 
 
 def simulate(
-    codebook: KnowledgeBaseCodebook, held_out: HeldOut, rate: Rate, snr_db: Sequence[float], *, seed: int = 0
+    code: SimulatedCode, held_out: HeldOut, rate: Rate, snr_db: Sequence[float], *, seed: int = 0
 ) -> list[Retrieval]:
-    """Send every held-out entry at each SNR, as one stream without pilots, and score the answers.
+    """Send every held-out entry at each SNR, as one stream without pilots.
 
     Parameters
     ----------
     snr_db : Es/N0 of the white noise [dB]
     """
-    templates, _ = adapted_templates(codebook, held_out.kept, held_out.kept_labels)
-    detector = MapDetector(templates, rate)
-    latent = codebook.code.latent(held_out.sent)[:, : rate.latent_dim]
+    search = code.search(rate)
+    latent = code.encode(held_out.sent, rate)[:, : rate.latent_dim]
     sent = _through_codes(normalize_power(pair_latent(latent)))
     retrievals = []
     for each in snr_db:
@@ -83,22 +114,10 @@ def simulate(
             equalize_and_estimate(image, num_pilots=0, estimator=estimator) for image in _through_codes(output.symbols)
         ]
         symbols, noise_variance = np.stack([data for data, _ in equalized]), np.array([noise for _, noise in equalized])
-        answers = np.array([found.entries[0] for found in detector.ranked(symbols, noise_variance)])
-        retrievals.append(_score(answers, held_out))
+        answers = np.array([found.entries[0] for found in search.ranked(symbols, noise_variance)], np.int64)
+        retrievals.append(Retrieval.of(answers, held_out))
     return retrievals
-
-
-def _score(answers: npt.NDArray[np.int64], held_out: HeldOut) -> Retrieval:
-    cosines = np.sum(_unit(held_out.kept)[answers] * _unit(held_out.sent), axis=1)
-    pairs = zip(held_out.sent_labels, answers.tolist(), strict=True)
-    hits = [held_out.kept_labels[answer] == label for label, answer in pairs if label]
-    return Retrieval(float(np.mean(hits)) if hits else None, float(cosines.mean()))
 
 
 def _through_codes(symbols: Symbols) -> Symbols:
     return dequantize(quantize(symbols, CodesFormat.SC8), CodesFormat.SC8)
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)

@@ -9,17 +9,19 @@ docs/results.md, "Decision among the candidates".
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_rx.kb.index import EntryIds
 from engines.models.arrays import FloatArray
+from semlink.iq import Symbols
 
 __all__ = [
     "NUM_CANDIDATES",
     "RankedEntries",
+    "SymbolSearch",
     "expected_similarity",
     "in_likeliest_group",
     "merge_entries",
@@ -42,6 +44,14 @@ class RankedEntries(NamedTuple):
 
     entries: EntryIds
     probabilities: npt.NDArray[np.float32]
+
+
+class SymbolSearch(Protocol):
+    """A detector of knowledge base entries in received symbols."""
+
+    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[RankedEntries]:
+        """Candidates for each image, best first: see `edge_rx.decoders.map_detector.MapDetector.ranked`."""
+        ...
 
 
 def probabilities(log_likelihoods: FloatArray) -> npt.NDArray[np.float32]:

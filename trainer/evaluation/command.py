@@ -91,8 +91,9 @@ def evaluate(
     An interrupted evaluation is continued by the next start of the same command.
     """
     with packages_of("train", purpose="semlink evaluate"):
+        from semlink.plot_files import require_plottable
         from trainer.evaluation.config import EvaluationConfig
-        from trainer.evaluation.plot import plot_report, require_plottable
+        from trainer.evaluation.plot import plot_report
         from trainer.evaluation.report import summary_table
         from trainer.evaluation.run import evaluate as run_evaluation
     settings = EvaluationConfig(

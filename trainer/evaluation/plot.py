@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from semlink.channel import ChannelModel
-from semlink.errors import ConfigError, MissingDependencyError, ResultsError
+from semlink.errors import ConfigError
+from semlink.plot_files import require_plottable, save_figure
 from semlink.rates import parse_rate
-from semlink.report import require_writable
 from trainer.codecs.spec import CodecSpec
 from trainer.codecs.table import find_codec
 from trainer.evaluation.bounds import message_error_rate
 from trainer.evaluation.report import CellSummary, EvaluationReport
 
-__all__ = ["plot_report", "require_plottable"]
+__all__ = ["plot_report"]
 
 _OTHER_STYLE = "o-"
 """Line style of a codec that is not installed here."""
-_SUFFIXES = (".png", ".svg", ".pdf")
 _PANEL_INCHES = (3.6, 3.6)
-
-
-def require_plottable(path: Path) -> None:
-    """Refuse a path where no plot can be written; makes its folder.
-
-    Raises
-    ------
-    ConfigError
-        If it is no PNG, SVG or PDF file.
-    MissingDependencyError
-        If matplotlib is not installed.
-    ResultsError
-        If the folder cannot be made or written.
-    """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise ConfigError(f"{path}: a plot is a file of one of the kinds {', '.join(_SUFFIXES)}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError.of("matplotlib", extra="train", purpose="a plot")
-    require_writable(path)
 
 
 def plot_report(report: EvaluationReport, path: Path) -> None:
@@ -50,7 +29,7 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
     Raises
     ------
     ConfigError, MissingDependencyError, ResultsError
-        See `require_plottable`.
+        See `semlink.plot_files.require_plottable`.
     """
     require_plottable(path)
     from matplotlib.figure import Figure
@@ -74,10 +53,7 @@ def plot_report(report: EvaluationReport, path: Path) -> None:
         handles |= dict(zip(labels, found, strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
     figure.suptitle(f"{report.dataset}: {report.num_sent:,} images sent, KB of {report.num_kb_entries:,}")
-    try:
-        figure.savefig(path, dpi=120)
-    except OSError as error:
-        raise ResultsError(f"{path}: the plot cannot be written: {error.strerror or error}") from None
+    save_figure(figure, path)
 
 
 def _draw(panel: Any, report: EvaluationReport, cells: list[CellSummary]) -> None:

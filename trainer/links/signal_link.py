@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_rx.decoders.codeword_search import CodewordSearch
 from edge_rx.decoders.map_detector import MapDetector
-from edge_rx.decoders.ranking import NUM_CANDIDATES, RankedEntries
+from edge_rx.decoders.ranking import NUM_CANDIDATES, SymbolSearch
 from edge_rx.decoders.templates import SignalTemplates
 from engines.models.arrays import FloatArray
 from engines.models.codebook import Codebook
 from engines.models.entry_codebook import EntryCodebook, entry_codewords
 from engines.models.projection_head import ProjectionHead
-from semlink.iq import Symbols, normalize_power, pair_latent
+from semlink.iq import normalize_power, pair_latent
 from semlink.rates import Rate
 from trainer.codecs.nested import NestedModel
 from trainer.links.base import Link, LinkInputs, MakeLink
@@ -25,15 +23,7 @@ from trainer.links.conditions import LinkConditions
 from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores, score_ranked
 from trainer.links.transmission import transmit_and_equalize
 
-__all__ = ["SignalLink", "SymbolSearch", "index_links", "nested_links"]
-
-
-class SymbolSearch(Protocol):
-    """A detector of knowledge base entries in received symbols."""
-
-    def ranked(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> list[RankedEntries]:
-        """See `edge_rx.decoders.map_detector.MapDetector.ranked`."""
-        ...
+__all__ = ["SignalLink", "index_links", "nested_links"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,9 @@ from matplotlib.figure import Figure
 
 pytest.importorskip("scipy", reason="needs semlink[train]")
 
-from semlink.errors import ConfigError, MissingDependencyError
 from tests.support.reports import record, report_of
 from trainer.codecs.table import find_codec
-from trainer.evaluation.plot import plot_report, require_plottable
+from trainer.evaluation.plot import plot_report
 from trainer.evaluation.record import Record
 
 
@@ -40,17 +38,6 @@ def lines_of(figures: list[Figure], tmp_path: Path, *records: Record) -> dict[st
 def test_report_becomes_a_picture(tmp_path: Path) -> None:
     plot_report(report_of(record(0, 0.4), record(1, 0.5)), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"a plot is a file of one of the kinds \.png, \.svg, \.pdf"):
-        plot_report(report_of(record(0, 0.4)), tmp_path / "plot.doc")
-
-
-def test_missing_matplotlib_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"a plot needs matplotlib; .*train"):
-        require_plottable(tmp_path / "plot.png")
 
 
 def test_interval_is_drawn_within_the_scale(figures: list[Figure], tmp_path: Path) -> None:

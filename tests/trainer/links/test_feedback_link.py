@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from edge_rx.decoders.ranking import RankedEntries
+from edge_rx.decoders.ranking import RankedEntries, SymbolSearch
 from semlink.rates import parse_rate
 from tests.support.conditions import awgn
 from tests.support.model_sets import make_codebook
 from trainer.links.feedback_link import FeedbackLink
 from trainer.links.retrieval import NoiselessRetrieval
-from trainer.links.signal_link import SignalLink, SymbolSearch
+from trainer.links.signal_link import SignalLink
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,230 @@
+"""The accuracy to expect of a knowledge base by code, rate and SNR, before anything is deployed.
+
+Every entry that is drawn is sent once, through quantized I/Q codes and white noise, to a knowledge base without it and
+without the others of its fold. What a forecast cannot know is how images that will be sent differ from the entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import msgspec
+import numpy as np
+
+from edge_rx.codebook.make import Shape, choose_shape, make_codebook
+from edge_rx.codebook.simulate import HeldOut, Retrieval, SimulatedCode, simulate
+from edge_rx.decoders.codeword_search import CodewordSearch
+from edge_rx.decoders.map_detector import MapDetector
+from edge_rx.decoders.templates import SignalTemplates
+from engines.models.arrays import FloatArray
+from engines.models.codebook import Codebook
+from engines.models.entry_codebook import EntryCodebook, entry_codewords
+from engines.models.knowledge_base_codebook import ADAPTED
+from semlink.errors import ConfigError, KnowledgeBaseError
+from semlink.rates import Rate
+from semlink.report import Report, provenance
+
+__all__ = ["CODES", "ForecastCell", "ForecastConfig", "ForecastReport", "forecast"]
+
+CODES = (ADAPTED, "index", "nested")
+"""Codes that a forecast is made for."""
+_NUM_FOLDS = 10
+_LEAST_ENTRIES = 10
+_FINGERPRINT = b"forecast".ljust(32)
+_SPACE = "0" * 64
+"""Stand for the fingerprints of knowledge base and encoder, which nothing here compares."""
+
+
+class ForecastCell(msgspec.Struct, frozen=True, kw_only=True):
+    """What to expect of one code at one rate and SNR.
+
+    Attributes
+    ----------
+    accuracy : share of the sent entries with a label whose answer has it, 0..1; None without labels
+    accuracy_half_width : half of its 95 % interval, normal approximation
+    recall : share of the answers that are the nearest entry without codec and channel, 0..1
+    answer_cosine : mean cosine of the features of answer and sent entry, -1..1
+    """
+
+    codec: str
+    num_symbols: int
+    snr_db: float
+    accuracy: float | None
+    accuracy_half_width: float | None
+    recall: float
+    answer_cosine: float
+
+
+class ForecastReport(Report, frozen=True, kw_only=True):
+    """A forecast.
+
+    Attributes
+    ----------
+    knowledge_base : fingerprint of the knowledge base, in hex
+    num_sent : entries that were sent, each once
+    noiseless_accuracy : accuracy of the nearest entry without codec and channel; None without labels
+    noiseless_cosine : mean cosine of a sent entry and the nearest one that remains
+    """
+
+    kind: str = "forecast"
+    knowledge_base: str
+    num_entries: int
+    num_labels: int
+    num_sent: int
+    noiseless_accuracy: float | None
+    noiseless_cosine: float
+    cells: list[ForecastCell]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastConfig:
+    """What to forecast.
+
+    Attributes
+    ----------
+    rates, snr_db, codes : the grid; codes are some of `CODES`
+    limit : largest number of entries that are sent
+    seed : of what is held out, of noise, and of a codebook's k-means and codewords
+    """
+
+    rates: Sequence[Rate]
+    snr_db: Sequence[float]
+    codes: Sequence[str] = CODES
+    limit: int = 1000
+    seed: int = 0
+    num_threads: int = 1
+
+    def __post_init__(self) -> None:
+        unknown = [code for code in self.codes if code not in CODES]
+        if unknown or not self.codes:
+            raise ConfigError(f"a forecast is made for {', '.join(CODES)}; got {', '.join(unknown) or 'none'}")
+        if not self.rates or not self.snr_db:
+            raise ConfigError("a forecast needs at least one rate and one SNR")
+
+
+def forecast(
+    features: FloatArray,
+    labels: Sequence[str],
+    config: ForecastConfig,
+    *,
+    nested: Codebook | None = None,
+    knowledge_base: str = "",
+    command: str = "edge_rx.codebook.forecast.forecast",
+    track: Callable[[Sequence[HeldOut]], Iterable[HeldOut]] = iter,
+) -> ForecastReport:
+    """Forecast what a knowledge base answers.
+
+    Parameters
+    ----------
+    features : (entries, feature_dim) float32, of the image encoder
+    labels : label of each entry, "" without one
+    nested : codebook of the model set's `nested` codec, where that is forecast
+    knowledge_base : fingerprint of the knowledge base in hex, for the report
+    track : shows progress over the folds
+
+    Raises
+    ------
+    KnowledgeBaseError
+        If there are too few entries to hold some out.
+    ConfigError
+        If `nested` is to be forecast and its codebook is not given.
+    """
+    if len(features) < _LEAST_ENTRIES:
+        raise KnowledgeBaseError(
+            f"a forecast holds entries out, which takes at least {_LEAST_ENTRIES} of them; there are {len(features)}"
+        )
+    if "nested" in config.codes and nested is None:
+        raise ConfigError("the model set has no nested codec of features; name other codecs")
+    shape = choose_shape(features, labels, seed=config.seed, num_threads=config.num_threads)
+    collected: dict[tuple[str, int, float], list[Retrieval]] = {}
+    noiseless: list[Retrieval] = []
+    for held_out in track(_folds(features, labels, config)):
+        noiseless.append(_nearest(held_out))
+        for name, code in _codes(held_out, nested, shape, config).items():
+            for rate in config.rates:
+                found = simulate(code, held_out, rate, config.snr_db, seed=config.seed)
+                for snr_db, retrieval in zip(config.snr_db, found, strict=True):
+                    collected.setdefault((name, rate.num_symbols, snr_db), []).append(retrieval)
+    return ForecastReport(
+        **provenance(command),
+        knowledge_base=knowledge_base,
+        num_entries=len(features),
+        num_labels=len(set(filter(None, labels))),
+        num_sent=sum(len(each.answers) for each in noiseless),
+        noiseless_accuracy=_accuracy(noiseless)[0],
+        noiseless_cosine=_mean([each.cosines for each in noiseless]),
+        cells=[_cell(*key, retrievals, noiseless) for key, retrievals in collected.items()],
+    )
+
+
+def _folds(features: FloatArray, labels: Sequence[str], config: ForecastConfig) -> list[HeldOut]:
+    order = np.random.default_rng(config.seed).permutation(len(features))
+    folds = np.array_split(order, _NUM_FOLDS)
+    each = -(-min(config.limit, len(features)) // _NUM_FOLDS)
+    return [HeldOut.of(features, labels, fold[:each]) for fold in folds]
+
+
+def _codes(
+    held_out: HeldOut, nested: Codebook | None, shape: Shape, config: ForecastConfig
+) -> dict[str, SimulatedCode]:
+    """Every code over the entries that remain."""
+    kept, labels = held_out.kept, held_out.kept_labels
+    codes = {}
+    if ADAPTED in config.codes:
+        codebook = make_codebook(
+            kept,
+            labels,
+            knowledge_base=_FINGERPRINT,
+            space=_SPACE,
+            shape=shape,
+            seed=config.seed,
+            num_threads=config.num_threads,
+        )
+        codes[ADAPTED] = SimulatedCode.adapted(codebook, kept, labels)
+    if "index" in config.codes:
+        entries = EntryCodebook.of(kept, _FINGERPRINT, space=_SPACE)
+        codes["index"] = SimulatedCode(
+            lambda sent, rate: entry_codewords(_FINGERPRINT, entries.nearest(sent), rate),
+            lambda rate: CodewordSearch(_FINGERPRINT, len(kept), rate),
+        )
+    if "nested" in config.codes and nested is not None:
+        templates = SignalTemplates.of(nested, kept)
+        codes["nested"] = SimulatedCode(
+            lambda sent, _rate: nested.latent(sent), lambda rate: MapDetector(templates, rate)
+        )
+    return codes
+
+
+def _nearest(held_out: HeldOut) -> Retrieval:
+    """The answers without codec and channel."""
+    return Retrieval.of((held_out.sent @ held_out.kept.T).argmax(axis=1), held_out)
+
+
+def _cell(
+    codec: str, num_symbols: int, snr_db: float, retrievals: Sequence[Retrieval], noiseless: Sequence[Retrieval]
+) -> ForecastCell:
+    accuracy, half_width = _accuracy(retrievals)
+    recall = [found.answers == ideal.answers for found, ideal in zip(retrievals, noiseless, strict=True)]
+    return ForecastCell(
+        codec=codec,
+        num_symbols=num_symbols,
+        snr_db=snr_db,
+        accuracy=accuracy,
+        accuracy_half_width=half_width,
+        recall=_mean(recall),
+        answer_cosine=_mean([each.cosines for each in retrievals]),
+    )
+
+
+def _accuracy(retrievals: Sequence[Retrieval]) -> tuple[float | None, float | None]:
+    is_right = np.concatenate([each.is_right for each in retrievals])
+    if not len(is_right):
+        return None, None
+    accuracy = float(is_right.mean())
+    return accuracy, NormalDist().inv_cdf(0.975) * float(np.sqrt(accuracy * (1.0 - accuracy) / len(is_right)))
+
+
+def _mean(parts: Sequence[np.ndarray]) -> float:
+    return float(np.concatenate(parts).mean())
