@@ -49,7 +49,40 @@ _FOUR = "kbsc,nested,index,nested-labels"
 _OTHER_DOMAINS = "kbsc,nested,index,nested-feedback,nested-labels,index-labels"
 _TRAINED_ON_CIFAR100 = ("--train-data", "cifar100", "--weights", "trained")
 
+_OF_THE_KB = "adapted,adapted-unlabelled,index,nested,kbsc"
+_OF_THE_KB_SHORT = "adapted,adapted-unlabelled,index,nested"
+_AS_SHIPPED = ("--weights", "model-set")
+_SETS = {
+    "cifar100": "CIFAR-100, KB of 5,000",
+    "cifar10-test": "CIFAR-10's test images",
+    "flowers12": "Flowers, 12 species",
+    "imagenet-sample-1000": "ImageNet, views of 1,000 photographs",
+    "digits": "Digits",
+    "photos": "Photographs, views of 21",
+}
+"""Sets that the built-in model set is evaluated on as it is shipped; its `nested` and `kbsc` were fitted to the first."""
+
 EVALUATIONS = (
+    *(
+        Evaluation(
+            f"kb-{data}", f"{title}: codes as shipped", data, _OF_THE_KB, "64", "awgn,rayleigh", _AS_SHIPPED, snr
+        )
+        for data, title in _SETS.items()
+        for snr in ("-7,0,10",)
+    ),
+    *(
+        Evaluation(
+            f"kb-{data}-short",
+            f"{title}: codes as shipped, fewer than 64 symbols",
+            data,
+            _OF_THE_KB_SHORT,
+            "8,16,32",
+            "awgn",
+            _AS_SHIPPED,
+            "-7,0,10",
+        )
+        for data, title in _SETS.items()
+    ),
     Evaluation("cifar100-awgn", "CIFAR-100, AWGN", "cifar100", f"{_KBSC},{_GENERAL}", PAPER_RATES, "awgn"),
     Evaluation(
         "cifar100-rayleigh", "CIFAR-100, block Rayleigh", "cifar100", f"{_KBSC},{_GENERAL}", PAPER_RATES, "rayleigh"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich.progress import Progress
@@ -16,7 +17,7 @@ from trainer.datasets.photos import DEFAULT_NUM_VIEWS, open_photos
 __all__ = ["DATASETS", "open_dataset"]
 
 DATASETS = ("digits", "photos", "cifar100")
-"""Names of datasets; any other name is a folder."""
+"""Names of datasets; any other name is a folder, or one in the folder that $SEMLINK_DATA names."""
 
 
 def open_dataset(
@@ -31,7 +32,8 @@ def open_dataset(
 
     Parameters
     ----------
-    name_or_folder : "digits", "photos", "cifar100", or a folder (`./digits` for a folder of such a name)
+    name_or_folder : "digits", "photos", "cifar100", a folder (`./digits` for a folder of such a name), or the name of a
+        folder in $SEMLINK_DATA
     data_folder : first place to search for cifar100; see `trainer.datasets.cifar100.find_or_fetch`
     seed, num_views : of the views that are sent of `photos` and flat folders
     progress : display for the bar of a download, or of the check of a folder's images
@@ -52,7 +54,17 @@ def open_dataset(
             return open_photos(seed=seed, num_views=num_views)
         case "cifar100":
             return open_cifar100(data_folder, progress=progress)
-    folder = Path(name_or_folder)
-    if not folder.is_dir():
-        raise ConfigError(f'dataset "{name_or_folder}" is neither a folder nor one of: {", ".join(DATASETS)}')
-    return open_folder(folder, seed=seed, num_views=num_views, progress=progress)
+    return open_folder(_find_folder(name_or_folder), seed=seed, num_views=num_views, progress=progress)
+
+
+def _find_folder(name_or_folder: str | Path) -> Path:
+    places = [Path(name_or_folder)]
+    if data := os.environ.get("SEMLINK_DATA"):
+        places.append(Path(data, name_or_folder))
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        raise ConfigError(
+            f'dataset "{name_or_folder}" is neither a folder, here or in $SEMLINK_DATA, nor one of:'
+            f" {', '.join(DATASETS)}"
+        )
+    return found

@@ -33,7 +33,9 @@ semlink evaluate --data cifar100 --codec kbsc,kbsc-reference --rate 64,256 --num
 
 @app.command(short_help="Measure codecs over rates, SNRs, channels and seeds.", epilog=_EPILOG)
 def evaluate(
-    data: Annotated[str, options.source(help="Dataset: digits, photos, cifar100, or a folder.")] = "digits",
+    data: Annotated[
+        str, options.source(help="Dataset: digits, photos, cifar100, a folder, or one in $SEMLINK_DATA.")
+    ] = "digits",
     limit: Annotated[
         int | None,
         options.source(

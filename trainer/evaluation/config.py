@@ -32,7 +32,7 @@ class EvaluationConfig:
 
     Attributes
     ----------
-    data : dataset: "digits", "photos", "cifar100", or a folder
+    data : dataset: "digits", "photos", "cifar100", a folder, or the name of a folder in $SEMLINK_DATA
     codecs : names of `trainer.codecs.table`, or specs of your own
     rates : complex symbols for each image, or CBRs such as "1/48"
     snr_db : Es/N0 [dB]

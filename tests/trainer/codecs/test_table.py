@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[3]
 PRODUCT = ("semlink", "engines", "edge_tx", "edge_rx", "trainer")
 NAMES = {spec.name for spec in BUILTIN_CODECS}
 
+_FORECASTS = "which codes a knowledge base forecasts; the receiver does not see the table"
 DECIDE_BY_A_NAME = {
+    **{("edge_rx/codebook/forecast.py", codec): _FORECASTS for codec in ("adapted", "index", "nested")},
     ("engines/models/model_set.py", "index"): "the hint of an error; the layers under trainer do not see the table",
     ("engines/models/model_set.py", "index-labels"): "the same hint",
     ("trainer/demo/measure.py", "label"): "a field of a record, and no codec",

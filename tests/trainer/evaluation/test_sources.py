@@ -33,7 +33,7 @@ def refused_before_the_encoder(evaluated: Evaluated, monkeypatch: pytest.MonkeyP
         ({"codecs": ["kbsc-reference"], "channels": ["rician"]}, ConfigError, "published for awgn, rayleigh only"),
         ({"codecs": ["index-polar"], "rates": [64]}, ConfigError, "2,049 entries or more"),
         ({"codecs": ["nested"], "data": "digits"}, DatasetError, "has no training images"),
-        ({"codecs": ["nested"], "data": "nowhere"}, ConfigError, "neither a folder nor one of"),
+        ({"codecs": ["nested"], "data": "nowhere"}, ConfigError, "neither a folder, here or in"),
         ({"codecs": ["deepjscc"], "rates": [64]}, ConfigError, "made for 32 x 32 pictures, not for 8 x 8"),
     ],
 )
