@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,6 @@ _TRAINED_ON_CIFAR100 = ("--train-data", "cifar100", "--weights", "trained")
 
 _OF_THE_KB = "adapted,adapted-unlabelled,index,nested,kbsc"
 _OF_THE_KB_SHORT = "adapted,adapted-unlabelled,index,nested"
-_AS_SHIPPED = ("--weights", "model-set")
 _SETS = {
     "cifar100": "CIFAR-100, KB of 5,000",
     "cifar10-test": "CIFAR-10's test images",
@@ -60,17 +60,14 @@ _SETS = {
     "digits": "Digits",
     "photos": "Photographs, views of 21",
 }
-"""Sets that the built-in model set is evaluated on as it is shipped; its `nested` and `kbsc` were fitted to the first."""
+"""Sets for the built-in model set as it is shipped, whose `nested` and `kbsc` were fitted to the first of them."""
 
-EVALUATIONS = (
-    *(
-        Evaluation(
-            f"kb-{data}", f"{title}: codes as shipped", data, _OF_THE_KB, "64", "awgn,rayleigh", _AS_SHIPPED, snr
-        )
-        for data, title in _SETS.items()
-        for snr in ("-7,0,10",)
-    ),
-    *(
+
+def _as_shipped(data: str, title: str) -> tuple[Evaluation, Evaluation]:
+    """The codes as shipped on one set, at 64 symbols and at fewer."""
+    rest, snr_db = ("--weights", "model-set"), "-7,0,10"
+    return (
+        Evaluation(f"kb-{data}", f"{title}: codes as shipped", data, _OF_THE_KB, "64", "awgn,rayleigh", rest, snr_db),
         Evaluation(
             f"kb-{data}-short",
             f"{title}: codes as shipped, fewer than 64 symbols",
@@ -78,11 +75,14 @@ EVALUATIONS = (
             _OF_THE_KB_SHORT,
             "8,16,32",
             "awgn",
-            _AS_SHIPPED,
-            "-7,0,10",
-        )
-        for data, title in _SETS.items()
-    ),
+            rest,
+            snr_db,
+        ),
+    )
+
+
+EVALUATIONS = (
+    *itertools.chain.from_iterable(_as_shipped(data, title) for data, title in _SETS.items()),
     Evaluation("cifar100-awgn", "CIFAR-100, AWGN", "cifar100", f"{_KBSC},{_GENERAL}", PAPER_RATES, "awgn"),
     Evaluation(
         "cifar100-rayleigh", "CIFAR-100, block Rayleigh", "cifar100", f"{_KBSC},{_GENERAL}", PAPER_RATES, "rayleigh"
