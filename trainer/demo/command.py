@@ -52,7 +52,7 @@ def demo(
     codec: Annotated[
         str | None,
         options.models(
-            help="Comma-separated codecs of the model set; by default its first and its per-rate ones, such as kbsc."
+            help="Comma-separated codecs; by default adapted and the model set's per-rate ones, such as kbsc."
         ),
     ] = None,
     seed: options.Seed = 0,

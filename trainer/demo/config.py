@@ -6,14 +6,17 @@ import itertools
 from dataclasses import dataclass
 
 from engines.models.codecs import PerRateCodec
+from engines.models.knowledge_base_codebook import ADAPTED
 from engines.models.model_set import ModelSet
-from semlink.rates import Rate
+from semlink.rates import RATES, Rate
 from semlink.report import Setting
 
 __all__ = ["DEFAULT_DATASETS", "DemoConfig", "LinkSettings"]
 
 DEFAULT_DATASETS = ("digits", "photos")
 """One for the figures, one to look at."""
+_MADE_BY_THE_KB = (ADAPTED,)
+"""Codecs that are in no model set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,7 @@ class LinkSettings:
     Attributes
     ----------
     model_set : name of a built-in model set, or folder
-    codec, rate : codec of the model set, and complex symbols for each image
+    codec, rate : `adapted` or a codec of the model set, and complex symbols for each image
     channel, snr_db : name of a channel model, and Es/N0 [dB]
     num_pilots : pilots in front of each image
     seed : of noise and gains
@@ -37,6 +40,11 @@ class LinkSettings:
     num_pilots: int
     seed: int
 
+    @property
+    def needs_codebook(self) -> bool:
+        """Whether the transmitter needs the codebook of the knowledge base."""
+        return self.codec in _MADE_BY_THE_KB
+
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
@@ -46,8 +54,8 @@ class DemoConfig:
     ----------
     datasets : names or folders
     model_set : name of a built-in model set, or folder
-    codecs : names of codecs, each of which must have every rate; empty for the model set's first codec and its
-        networks for single rates, such as `kbsc`
+    codecs : names of codecs, each of which must have every rate; empty for `adapted` and the model set's networks for
+        single rates, such as `kbsc`
     rates : complex symbols for each image
     snr_db : Es/N0 [dB]
     channel : name of a channel model
@@ -74,13 +82,13 @@ class DemoConfig:
         ConfigError
             If the model set lacks a codec.
         ModelSetError
-            If a named codec lacks a rate, or the model set's first codec does.
+            If a named codec lacks a rate.
         """
-        first, *others = self._codecs(models)
-        for codec in self.codecs or (first,):
-            for rate in self.rates:
-                models.codec(codec).fingerprint(rate)  # raises if the codec lacks the rate
-        every = itertools.product((first, *others), self.rates, self.snr_db)
+        for codec in self.codecs:
+            if codec not in _MADE_BY_THE_KB:
+                for rate in self.rates:
+                    models.codec(codec).fingerprint(rate)  # raises if the codec lacks the rate
+        every = itertools.product(self._codecs(models), self.rates, self.snr_db)
         return tuple(
             LinkSettings(
                 model_set=self.model_set,
@@ -92,7 +100,7 @@ class DemoConfig:
                 seed=self.seed,
             )
             for codec, rate, snr_db in every
-            if rate in models.codec(codec).rates
+            if rate in _rates(codec, models)
         )
 
     def settings(self) -> dict[str, Setting]:
@@ -109,7 +117,7 @@ class DemoConfig:
     def left_out(self, models: ModelSet) -> dict[str, tuple[Rate, ...]]:
         """By name of a codec, the rates at which it is left out because the model set does not have them."""
         missing = {
-            codec: tuple(rate for rate in self.rates if rate not in models.codec(codec).rates)
+            codec: tuple(rate for rate in self.rates if rate not in _rates(codec, models))
             for codec in self._codecs(models)
         }
         return {codec: rates for codec, rates in missing.items() if rates}
@@ -118,4 +126,8 @@ class DemoConfig:
         if self.codecs:
             return self.codecs
         per_rate = (codec.name for codec in models.codecs if isinstance(codec, PerRateCodec))
-        return tuple(dict.fromkeys([models.codec().name, *per_rate]))
+        return (*_MADE_BY_THE_KB, *per_rate)
+
+
+def _rates(codec: str, models: ModelSet) -> tuple[Rate, ...]:
+    return RATES if codec in _MADE_BY_THE_KB else models.codec(codec).rates

@@ -30,7 +30,9 @@ class LinkRun:
     results_log: Path
 
 
-def run_link(images: Path, knowledge_base: Path, folder: Path, settings: LinkSettings) -> LinkRun:
+def run_link(
+    images: Path, knowledge_base: Path, folder: Path, settings: LinkSettings, *, codebook: Path | None = None
+) -> LinkRun:
     """Send a list of images once.
 
     Parameters
@@ -38,6 +40,7 @@ def run_link(images: Path, knowledge_base: Path, folder: Path, settings: LinkSet
     images : text file with a path in each line
     knowledge_base : folder of the receiver's
     folder : folder for logs and results
+    codebook : file of the knowledge base's codebook, for settings that need one
 
     Raises
     ------
@@ -56,7 +59,8 @@ def run_link(images: Path, knowledge_base: Path, folder: Path, settings: LinkSet
             "channel", "--listen", _ANY_PORT, "--connect", rx.endpoint(), *noise, "--until-end", "--json"
         ) as channel,
     ):
-        send = ("tx", str(images), "--connect", channel.endpoint(), "--codec", settings.codec, *rate, *models)
+        code = ("--codebook", str(codebook)) if codebook else ("--codec", settings.codec)
+        send = ("tx", str(images), "--connect", channel.endpoint(), *code, *rate, *models)
         pilots, threads = ("--pilots", str(settings.num_pilots)), ("--threads", str(NUM_ENCODER_THREADS))
         with CommandProcess(*send, *pilots, *threads, "--log", str(sent_log)) as tx:
             wait_for_all(rx, channel, tx)

@@ -88,12 +88,15 @@ def _run_dataset(
     notify(progress.console, f"{dataset.name}: building a KB of {len(kb_images)} images, sending {len(paths)}")
     model_set = ("--model-set", config.model_set)
     run_command("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), *model_set, "--json")
+    codebook = work / "codebook.npz"
+    if any(each.needs_codebook for each in settings):
+        run_command("kb", "export-codebook", str(knowledge_base), "--out", str(codebook), "--json")
     labels = {str(path): path.parent.name for path in paths}
     cells: list[CellReport] = []
     retrievals: list[tuple[Retrieval, ...]] = []
     for each in settings:
         folder = work / f"run-{each.codec}-{each.rate.num_symbols}-{each.snr_db:g}-db"
-        run = run_link(image_list, knowledge_base, folder, each)
+        run = run_link(image_list, knowledge_base, folder, each, codebook=codebook if each.needs_codebook else None)
         found = read_retrievals(run, labels)
         cells.append(measure_cell(run, found, each))
         retrievals.append(tuple(found))

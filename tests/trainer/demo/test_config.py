@@ -25,11 +25,11 @@ def cells(config: DemoConfig, models: ModelSet) -> list[tuple[str, int, float]]:
     return [(run.codec, run.rate.num_symbols, run.snr_db) for run in config.runs(models)]
 
 
-def test_networks_for_single_rates_are_shown_beside_the_sets_first_codec(builtin: ModelSet) -> None:
+def test_networks_for_single_rates_are_shown_beside_the_code_of_the_kb(builtin: ModelSet) -> None:
     config = DemoConfig(rates=(LONG,), snr_db=(0.0, 10.0))
     assert cells(config, builtin) == [
-        ("nested", 64, 0.0),
-        ("nested", 64, 10.0),
+        ("adapted", 64, 0.0),
+        ("adapted", 64, 10.0),
         ("kbsc", 64, 0.0),
         ("kbsc", 64, 10.0),
     ]
@@ -38,7 +38,7 @@ def test_networks_for_single_rates_are_shown_beside_the_sets_first_codec(builtin
 
 def test_a_codec_that_nobody_named_is_left_out_at_rates_that_it_lacks(builtin: ModelSet) -> None:
     config = DemoConfig(rates=(SHORT, LONG), snr_db=(0.0,))
-    assert cells(config, builtin) == [("nested", 16, 0.0), ("nested", 64, 0.0), ("kbsc", 64, 0.0)]
+    assert cells(config, builtin) == [("adapted", 16, 0.0), ("adapted", 64, 0.0), ("kbsc", 64, 0.0)]
     assert config.left_out(builtin) == {"kbsc": (SHORT,)}
 
 
@@ -49,11 +49,13 @@ def test_a_named_codec_must_have_every_rate(builtin: ModelSet) -> None:
         DemoConfig(rates=(SHORT,), codecs=("unknown",)).runs(builtin)
 
 
-def test_a_set_without_the_papers_codec_shows_its_first(tmp_path: Path) -> None:
+def test_the_code_of_the_kb_has_every_rate_and_other_networks_their_own(tmp_path: Path) -> None:
     models = make_model_set(tmp_path, rates=(16,))
-    assert cells(DemoConfig(rates=(SHORT,), snr_db=(0.0,)), models) == [("synthetic-codec", 16, 0.0)]
+    config = DemoConfig(rates=(SHORT, LONG), snr_db=(0.0,))
+    assert cells(config, models) == [("adapted", 16, 0.0), ("adapted", 64, 0.0), ("synthetic-codec", 16, 0.0)]
+    assert [run.needs_codebook for run in config.runs(models)] == [True, True, False]
     with pytest.raises(ModelSetError, match="has no rate of 64 symbols"):
-        DemoConfig(rates=(LONG,)).runs(models)
+        DemoConfig(rates=(LONG,), codecs=("synthetic-codec",)).runs(models)
 
 
 def test_every_run_has_the_settings(builtin: ModelSet) -> None:
