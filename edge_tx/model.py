@@ -1,15 +1,15 @@
 """Models of a transmitter: from a preprocessed image to I/Q codes.
 
-GraphModel   image --composed graph--> codes of all its rates               kbsc, nested
+GraphModel   image --composed graph--> codes of all its rates               kbsc, nested, adapted
 IndexModel   image --encoder--> vector --nearest entry--> codeword          index
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from engines.backends.runner import BuildProgress, GraphRunner
 from engines.models.codecs import NestedCodec
 from engines.models.entry_codebook import EntryCodebook, entry_codewords, index_fingerprint
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
 from engines.options import DEFAULT_OPTIONS, EngineOptions
 from semlink.errors import EngineError, ModelSetError
@@ -24,7 +25,21 @@ from semlink.image import Preprocessing
 from semlink.iq import CodesFormat, IQCodes, pair_latent, quantize
 from semlink.rates import RATES, Rate
 
-__all__ = ["GraphModel", "IndexModel", "TransmitterModel", "load_index_model", "load_transmitter_model"]
+if TYPE_CHECKING:
+    from engines.graphs.transmitter import GraphCode
+
+__all__ = [
+    "EXPORT_CODEBOOK",
+    "GraphModel",
+    "IndexModel",
+    "TransmitterModel",
+    "load_codebook",
+    "load_index_model",
+    "load_transmitter_model",
+]
+
+EXPORT_CODEBOOK = "semlink kb export-codebook KB --out FILE"
+"""Command that makes the file of `load_codebook`."""
 
 Tensor: TypeAlias = npt.NDArray[np.uint8]
 """(size, size, 3): input of the image encoder."""
@@ -56,6 +71,11 @@ class TransmitterModel(Protocol):
     @property
     def weighs_noise(self) -> bool:
         """Whether the receiver estimates the noise variance, which needs no pilots or at least two."""
+        ...
+
+    @property
+    def for_high_snr(self) -> TransmitterModel | None:
+        """The high-SNR code, for receivers that report a high SNR; None if the codec has none."""
         ...
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
@@ -111,6 +131,7 @@ class IndexModel:
     preprocessing: Preprocessing
     codes_format: CodesFormat
     weighs_noise: bool = True
+    for_high_snr: None = None
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
         """See `TransmitterModel`: the codeword of the nearest entry, with unit power in each symbol."""
@@ -124,19 +145,23 @@ def load_transmitter_model(
     rate: Rate,
     options: EngineOptions = DEFAULT_OPTIONS,
     *,
-    codec: str | None = None,
+    codec: str | KnowledgeBaseCodebook | None = None,
     codes_format: CodesFormat = CodesFormat.SC8,
     on_progress: BuildProgress | None = None,
 ) -> GraphModel:
-    """Compose and load a codec: `nested` with all its rates, which one engine serves, others with one rate.
+    """Compose and load a codec: a nested code with all its rates, which one engine serves, others with one rate.
+
+    Parameters
+    ----------
+    codec : name of a codec of the set, or the codebook of `adapted`; the set's first codec if None
 
     Raises
     ------
     ConfigError
         If the set has no codec of that name.
     ModelSetError, EngineError
-        If a file is missing or altered, the codec lacks the rate, the backend cannot run it, or int8 was not built or
-        not verified on this processor.
+        If a file is missing or altered, the codec lacks the rate, the codebook is for another image encoder, the
+        backend cannot run it, or int8 was not built or not verified on this processor.
     """
     # onnx takes longer to import than all other modules here together, and is needed once.
     from engines.factory import EngineFactory
@@ -144,25 +169,38 @@ def load_transmitter_model(
     factory = EngineFactory(model_set, options, codes_format=codes_format)
     factory.require_verified()
     composed = factory.transmitter_graph(rate, codec=codec)
-    chosen = composed.codec
-    model = GraphModel(
-        codec=chosen.name,
-        graph=factory.load(composed.onnx, on_progress=on_progress),
-        slices=composed.slices,
-        fingerprints={rate: chosen.fingerprint(rate) for rate in composed.slices},
-        preprocessing=model_set.manifest.encoder.preprocessing,
-        codes_format=codes_format,
-        weighs_noise=isinstance(chosen, NestedCodec),
-    )
-    if not composed.high_snr_slices or not isinstance(chosen, NestedCodec):
-        return model
-    fingerprints = {rate: chosen.fingerprint(rate, is_high_snr=True) for rate in composed.high_snr_slices}
-    return replace(
-        model,
-        for_high_snr=replace(
-            model, codec=chosen.high_snr_name, slices=composed.high_snr_slices, fingerprints=fingerprints
-        ),
-    )
+    graph = factory.load(composed.onnx, on_progress=on_progress)
+
+    def model_of(code: GraphCode, for_high_snr: GraphModel | None) -> GraphModel:
+        return GraphModel(
+            codec=code.codec,
+            graph=graph,
+            slices=code.slices,
+            fingerprints=code.fingerprints,
+            preprocessing=model_set.manifest.encoder.preprocessing,
+            codes_format=codes_format,
+            weighs_noise=composed.weighs_noise,
+            for_high_snr=for_high_snr,
+        )
+
+    high_snr = model_of(composed.high_snr_code, None) if composed.high_snr_code else None
+    return model_of(composed.code, high_snr)
+
+
+def load_codebook(path: Path, model_set: ModelSet) -> KnowledgeBaseCodebook:
+    """Read the codebook of `adapted`.
+
+    Raises
+    ------
+    ModelSetError
+        If the file is missing, damaged or oversized, or the codebook is for another image encoder than the set's.
+    """
+    try:
+        codebook = KnowledgeBaseCodebook.load(path)
+    except ModelSetError as error:
+        raise ModelSetError(f"{error}; export it from the knowledge base: {EXPORT_CODEBOOK}") from None
+    codebook.require_encoder(model_set.encoder_fingerprint, source=str(path))
+    return codebook
 
 
 def load_index_model(

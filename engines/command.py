@@ -179,12 +179,14 @@ def bench(
     with build_progress(stderr_console()) as on_progress:
         runner = factory.load(graph.onnx, on_progress=on_progress)
     picture = load_image(image) if image else np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
-    stages = time_transmitter(picture, models.manifest.encoder.preprocessing, runner, graph.slices[rate], num_runs=runs)
+    stages = time_transmitter(
+        picture, models.manifest.encoder.preprocessing, runner, graph.code.slices[rate], num_runs=runs
+    )
     if report_output.is_wanted:
         settings: dict[str, Setting] = {
             "engine": runner.description,
             "model_set": models.name,
-            "codec": graph.codec.name,
+            "codec": graph.code.codec,
             "num_symbols": rate.num_symbols,
             "precision": precision.value,
             "num_threads": choice.threads,
@@ -194,7 +196,7 @@ def bench(
     if report_output.as_json:
         return
     print_latency(
-        f"{models.name} {graph.codec.name} {precision.value}, {runner.description}", stages, console=stdout_console()
+        f"{models.name} {graph.code.codec} {precision.value}, {runner.description}", stages, console=stdout_console()
     )
 
 

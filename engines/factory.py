@@ -21,6 +21,7 @@ from engines.encoder_precision import (
 from engines.graphs.compose import Stage, compose_features
 from engines.graphs.quantize import Tensor
 from engines.graphs.transmitter import TransmitterGraph, transmitter_graph
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions, Precision
 from semlink.errors import ConfigError
@@ -93,7 +94,7 @@ class EngineFactory:
         if self._options.precision is Precision.INT8:
             self.store.record(encoder_key(self._model_set, Precision.INT8, self.target), verification)
 
-    def transmitter_graph(self, rate: Rate, *, codec: str | None = None) -> TransmitterGraph:
+    def transmitter_graph(self, rate: Rate, *, codec: str | KnowledgeBaseCodebook | None = None) -> TransmitterGraph:
         """Compose a codec behind the encoder; see `engines.graphs.transmitter`."""
         return transmitter_graph(
             self._model_set,

@@ -100,7 +100,7 @@ def verify_engine(
         if not model_set.codecs:
             return LoadedEncoder(encoder)
         graph = factory.transmitter_graph(rate, codec=codec)
-        return LoadedEncoder(encoder, factory.load(graph.onnx, on_progress=on_progress), graph.slices[rate])
+        return LoadedEncoder(encoder, factory.load(graph.onnx, on_progress=on_progress), graph.code.slices[rate])
 
     loaded, of_cpu = load(tested), load(reference)
     # A gain is one over what the same backend would run in place of the tested precision.

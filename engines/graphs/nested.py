@@ -9,6 +9,7 @@ import onnx
 import onnx.numpy_helper
 import onnx.parser
 
+from engines.models.arrays import FloatArray
 from engines.models.codebook import ENERGY_SCORE_SHARPNESS, LATENT_DIM, Codebook, PowerShare, num_repeats
 from engines.onnx_model import IR_VERSION, OPSET
 
@@ -26,8 +27,8 @@ def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[PowerShare
     shares = tuple(digital_power_shares) or (codebook.digital_power_share,)
     tensors: dict[str, np.ndarray] = {
         "mean": codebook.mean,
-        "projection": codebook.projection.astype(np.float16),
-        "centroids": np.ascontiguousarray(codebook.centroids.T.astype(np.float16)),
+        "projection": _exact(codebook.projection),
+        "centroids": _exact(codebook.centroids.T),
         "codewords": codebook.codewords,
     }
     for i, share in enumerate(shares):
@@ -74,6 +75,13 @@ def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[PowerShare
     model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in tensors.items())
     onnx.checker.check_model(model)
     return model
+
+
+def _exact(values: FloatArray) -> np.ndarray:
+    """In fp16 where that changes no number, as with a training set's codebook; 8-bit rows with scales need fp32."""
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return np.ascontiguousarray(half if np.array_equal(half, values) else values)
 
 
 def _analog(codebook: Codebook, constants: list[str]) -> str:

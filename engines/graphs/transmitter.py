@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,30 @@ import onnx
 
 from engines.graphs.compose import compose_transmitter
 from engines.graphs.nested import nested_encoder
-from engines.models.codecs import Codec, NestedCodec
+from engines.models.codecs import PerRateCodec
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
+from engines.models.nested_code import NestedCode
 from semlink.iq import CodesFormat
 from semlink.rates import Rate
 
-__all__ = ["TransmitterGraph", "transmitter_graph"]
+__all__ = ["GraphCode", "TransmitterGraph", "transmitter_graph"]
+
+
+@dataclass(frozen=True)
+class GraphCode:
+    """One code among the outputs of a graph.
+
+    Attributes
+    ----------
+    codec : name in logs and results
+    slices : position of each rate's codes along the second axis of the output
+    fingerprints : fingerprint of frames at each rate
+    """
+
+    codec: str
+    slices: Mapping[Rate, slice]
+    fingerprints: Mapping[Rate, bytes]
 
 
 @dataclass(frozen=True)
@@ -25,31 +43,31 @@ class TransmitterGraph:
 
     Attributes
     ----------
-    codec : codec that the graph ends in
     onnx : serialised model from `image` (batch, size, size, 3) uint8 to `codes` (batch, sum of n, 2)
-    slices : position of each rate's codes along the second axis
-    high_snr_slices : the same for the high-SNR code; empty if the codec has none
+    code : code for any SNR
+    high_snr_code : code for receivers that report a high SNR; None if the codec has none
+    weighs_noise : whether the receiver estimates the noise variance
     """
 
-    codec: Codec
     onnx: bytes
-    slices: Mapping[Rate, slice]
-    high_snr_slices: Mapping[Rate, slice]
+    code: GraphCode
+    high_snr_code: GraphCode | None
+    weighs_noise: bool
 
 
 def transmitter_graph(
     model_set: ModelSet,
     rate: Rate,
     *,
-    codec: str | None = None,
+    codec: str | KnowledgeBaseCodebook | None = None,
     codes_format: CodesFormat = CodesFormat.SC8,
     encoder: Path | onnx.ModelProto | None = None,
 ) -> TransmitterGraph:
-    """Compose a codec: one graph for all rates of `nested`, one graph a rate for others.
+    """Compose a codec: one graph for all rates of a nested code, one graph a rate for others.
 
     Parameters
     ----------
-    codec : its name; the set's first if None
+    codec : name of a codec of the set, or the codebook of `adapted`; the set's first codec if None
     encoder : the set's image encoder at another precision; the set's own file if None
 
     Raises
@@ -57,33 +75,49 @@ def transmitter_graph(
     ConfigError
         If the set has no codec of that name.
     ModelSetError, EngineError
-        If a file is missing or altered, the codec lacks the rate, or the graphs do not fit together.
+        If a file is missing or altered, the codec lacks the rate, the codebook is for another image encoder, or the
+        graphs do not fit together.
     """
-    chosen = model_set.codec(codec)
-    chosen.fingerprint(rate)  # raises before anything is loaded if the codec lacks the rate
     first = encoder or model_set.encoder_path
-    if isinstance(chosen, NestedCodec):
-        rates = chosen.rates
-        shares = [chosen.codebook.digital_power_share]
-        if chosen.codebook.has_high_snr_code:
-            shares.append(chosen.codebook.high_snr_digital_power_share)
-        num_codes = len(shares)
-        stages = [first, chosen.projection_path, nested_encoder(chosen.codebook, shares)]
-    else:
-        rates, num_codes = (rate,), 1
-        stages = [first, chosen.encoder_path(rate)]
+    if isinstance(codec, KnowledgeBaseCodebook):
+        codec.require_encoder(model_set.encoder_fingerprint, source="adapted")
+        return _nested_graph(first, codec.nested_code, codes_format)
+    chosen = model_set.codec(codec)
+    if isinstance(chosen, PerRateCodec):
+        return _per_rate_graph(first, chosen, rate, codes_format)
+    return _nested_graph(first, chosen.nested_code, codes_format)
+
+
+def _per_rate_graph(
+    encoder: Path | onnx.ModelProto, codec: PerRateCodec, rate: Rate, codes_format: CodesFormat
+) -> TransmitterGraph:
+    composed = compose_transmitter([encoder, codec.encoder_path(rate)], [rate], codes_format)
+    code = GraphCode(codec.name, _slices([rate]), {rate: codec.fingerprint(rate)})
+    return TransmitterGraph(composed, code, high_snr_code=None, weighs_noise=False)
+
+
+def _nested_graph(encoder: Path | onnx.ModelProto, code: NestedCode, codes_format: CodesFormat) -> TransmitterGraph:
+    codebook, rates = code.codebook, list(code.fingerprints)
+    shares = [codebook.digital_power_share]
+    if code.high_snr_fingerprints:
+        shares.append(codebook.high_snr_digital_power_share)
+    stages = [encoder, code.projection_path, nested_encoder(codebook, shares)]
     composed = compose_transmitter(
-        [stage for stage in stages if stage is not None], rates, codes_format, num_codes=num_codes
+        [stage for stage in stages if stage is not None], rates, codes_format, num_codes=len(shares)
     )
-    ends = np.cumsum([rate.num_symbols for rate in rates]).tolist()
-    slices = {rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)}
-    # All rates of the blind code, then all of the high-SNR code.
-    high_snr_slices = {
-        rate: slice(ends[-1] + codes_slice.start, ends[-1] + codes_slice.stop) for rate, codes_slice in slices.items()
-    }
+    slices = _slices(rates)
+    # All rates of the low-SNR code, then all of the high-SNR code.
+    high_snr_slices = _slices(rates, start=slices[rates[-1]].stop)
     return TransmitterGraph(
-        codec=chosen,
-        onnx=composed,
-        slices=slices,
-        high_snr_slices=high_snr_slices if num_codes == 2 else {},
+        composed,
+        GraphCode(code.name, slices, code.fingerprints),
+        GraphCode(code.high_snr_name, high_snr_slices, code.high_snr_fingerprints)
+        if code.high_snr_fingerprints
+        else None,
+        weighs_noise=True,
     )
+
+
+def _slices(rates: Sequence[Rate], *, start: int = 0) -> dict[Rate, slice]:
+    ends = (start + np.cumsum([rate.num_symbols for rate in rates])).tolist()
+    return {rate: slice(end - rate.num_symbols, end) for rate, end in zip(rates, ends, strict=True)}

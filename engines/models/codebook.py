@@ -107,7 +107,10 @@ class Codebook:
         for name in ("digital_power_share", "high_snr_digital_power_share"):
             share = np.asarray(getattr(self, name))
             if not (share.shape in ((), (self.code_dim,)) and ((share > 0.0) & (share <= 1.0)).all()):
-                raise ModelSetError(f"codebook: {name} must be in (0, 1], got {getattr(self, name)}")
+                raise ModelSetError(
+                    f"codebook: {name} must be in (0, 1], one or one for each real, got {np.unique(share)[:4].tolist()}"
+                    f" of shape {share.shape}"
+                )
         numbers = (self.mean, self.projection, self.centroids, self.cell_shares)
         optional = (self.energy_score_threshold, self.offsets)
         if not all(np.isfinite(values).all() for values in (*numbers, *optional) if values is not None):

@@ -15,6 +15,7 @@ from engines.backends.runner import GraphRunner
 from engines.models.codebook import Codebook
 from engines.models.manifest import CodecRateEntry, NestedCodecEntry, PerRateCodecEntry
 from engines.models.model_files import ModelFiles
+from engines.models.nested_code import NestedCode
 from engines.models.projection_head import ProjectionHead, load_proxies
 from semlink.errors import ModelSetError
 from semlink.frame import FINGERPRINT_BYTES
@@ -102,6 +103,19 @@ class NestedCodec:
         """Fingerprint of frames at a rate; the high-SNR code has another one."""
         parts = (self._files.encoder_fingerprint, *(file.sha256 for file in self.entry.files), str(rate.num_symbols))
         return link_fingerprint(f"semlink nested{', clear channel' if is_high_snr else ''}", *parts)
+
+    @property
+    def nested_code(self) -> NestedCode:
+        """The code as a transmitter sends it; ModelSetError as for `codebook` and `projection_path`."""
+        high_snr_rates = self.rates if self.codebook.has_high_snr_code else ()
+        return NestedCode(
+            name=self.name,
+            high_snr_name=self.high_snr_name,
+            codebook=self.codebook,
+            fingerprints={rate: self.fingerprint(rate) for rate in self.rates},
+            high_snr_fingerprints={rate: self.fingerprint(rate, is_high_snr=True) for rate in high_snr_rates},
+            projection_path=self.projection_path,
+        )
 
     @property
     def projection_path(self) -> Path | None:

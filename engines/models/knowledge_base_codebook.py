@@ -26,6 +26,7 @@ from typing_extensions import Self
 from engines.models.arrays import FloatArray, quantize_rows, read_arrays
 from engines.models.codebook import Codebook, packed, signs
 from engines.models.codecs import link_fingerprint
+from engines.models.nested_code import NestedCode
 from semlink.errors import ModelSetError
 from semlink.rates import RATES, Rate
 
@@ -86,14 +87,25 @@ class KnowledgeBaseCodebook:
         for name, dtype in _DTYPES.items():
             if getattr(self, name).dtype != dtype:
                 raise ModelSetError(f"codebook: {name} must be {np.dtype(dtype)}, got {getattr(self, name).dtype}")
-        sizes = (self.agreement.shape, self.knowledge_base.shape, self.space.shape, self.cell_labels.shape)
-        if sizes != ((1,), (_FINGERPRINT_BYTES,), (_SPACE,), self.cell_shares.shape):
+        num_reals = self.digital_power_share.size
+        expected = {
+            "agreement": (1,),
+            "knowledge_base": (_FINGERPRINT_BYTES,),
+            "space": (_SPACE,),
+            "cell_labels": self.cell_shares.shape,
+            "digital_power_share": (num_reals,),
+            "high_snr_digital_power_share": (num_reals,),
+        }
+        sizes = {name: getattr(self, name).shape for name in expected}
+        if sizes != expected:
             raise ModelSetError(f"codebook: shapes do not fit together: {sizes}")
+        if not set(self.space.tobytes()) <= set(b"0123456789abcdef"):
+            raise ModelSetError("codebook: the fingerprint of its image encoder is not in hex digits")
         if not 0.0 <= self.agreement[0] < 1.0:
             raise ModelSetError(f"codebook: agreement must be in [0, 1), got {self.agreement[0]:g}")
         try:
             _ = self.code  # checks the rest
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, TypeError) as error:
             raise ModelSetError(f"codebook: shapes do not fit together: {error}") from None
 
     @classmethod
@@ -133,11 +145,14 @@ class KnowledgeBaseCodebook:
 
     @cached_property
     def code(self) -> Codebook:
-        """The code with the quantized numbers, as both ends compute it; ModelSetError if shapes do not fit."""
+        """The code with the quantized numbers, as both ends compute it; ModelSetError if they do not fit."""
+        with np.errstate(over="ignore"):  # an infinite product is refused below
+            projection = (self.projection * self.projection_scales[:, None]).T
+            centroids = self.centroids * self.centroid_scales[:, None]
         return Codebook(
             mean=self.mean,
-            projection=np.ascontiguousarray((self.projection * self.projection_scales[:, None]).T, dtype=np.float32),
-            centroids=np.asarray(self.centroids * self.centroid_scales[:, None], dtype=np.float32),
+            projection=np.ascontiguousarray(projection, dtype=np.float32),
+            centroids=np.asarray(centroids, dtype=np.float32),
             codewords=signs(self.codewords, num_reals=len(self.digital_power_share)),
             cell_shares=self.cell_shares,
             energy_score_threshold=None,
@@ -159,7 +174,7 @@ class KnowledgeBaseCodebook:
 
     @cached_property
     def content(self) -> bytes:
-        """The codebook as an .npz file, the same bytes for the same numbers."""
+        """The codebook as an .npz file: the bytes that were read, or the same ones for the same numbers."""
         buffer = io.BytesIO()
         np.savez(buffer, format=np.array(_FORMAT), **{name: getattr(self, name) for name in _DTYPES})
         return buffer.getvalue()
@@ -177,6 +192,17 @@ class KnowledgeBaseCodebook:
     def fingerprints(self, rates: Sequence[Rate] = RATES, *, is_high_snr: bool = False) -> dict[Rate, bytes]:
         """Fingerprint of frames at each rate."""
         return {rate: self.fingerprint(rate, is_high_snr=is_high_snr) for rate in rates}
+
+    @property
+    def nested_code(self) -> NestedCode:
+        """The code as a transmitter sends it."""
+        return NestedCode(
+            name=ADAPTED,
+            high_snr_name=ADAPTED_HIGH_SNR,
+            codebook=self.code,
+            fingerprints=self.fingerprints(),
+            high_snr_fingerprints=self.fingerprints(is_high_snr=True) if self.code.has_high_snr_code else {},
+        )
 
     def require_encoder(self, encoder_fingerprint: str, *, source: str) -> None:
         """ModelSetError unless the codebook is for features of this image encoder."""
@@ -207,20 +233,23 @@ class KnowledgeBaseCodebook:
         Raises
         ------
         ModelSetError
-            If they are more than `MAX_CODEBOOK_BYTES`, cut short, of another format, or no codebook.
+            If they are more than `MAX_CODEBOOK_BYTES`, cut short, of another format, or no codebook. Changed bytes that
+            are a codebook are another one: `sha256` differs, and no receiver decodes its frames.
         """
         if len(content) > MAX_CODEBOOK_BYTES:
             raise ModelSetError(f"{source}: more than {MAX_CODEBOOK_BYTES} bytes, which no codebook has")
         what = "a knowledge base's codebook"
         stored = read_arrays(content, ("format", *_DTYPES), source=source, what=what, max_bytes=MAX_CODEBOOK_BYTES)
-        if stored["format"].shape != () or stored["format"] != _FORMAT:
+        if stored["format"].dtype.kind != "i" or stored["format"].shape != ():
+            raise ModelSetError(f"{source}: does not hold {what} (its format is no number)")
+        if stored["format"] != _FORMAT:
             raise ModelSetError(f"{source}: codebook format {stored['format']}, this version reads {_FORMAT}")
         try:
             codebook = cls(**{name: stored[name] for name in _DTYPES})
         except ModelSetError as error:
             raise ModelSetError(f"{source}: {error}") from None
-        if codebook.content != content:
-            raise ModelSetError(f"{source}: altered, or not written by this version; export the codebook again")
+        # Versions of Python write different bytes for the same arrays, and the hash must be that of the sender.
+        vars(codebook)["content"] = content
         return codebook
 
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from engines.backends.runner import GraphRunner, TensorSpec
 from engines.models.codecs import Codec, NestedCodec, PerRateCodec
+from engines.models.knowledge_base_codebook import ADAPTED
 from engines.models.manifest import PerRateCodecEntry
 from engines.models.model_files import ModelFiles
 from semlink.errors import ConfigError, ModelSetError
@@ -32,6 +33,9 @@ __all__ = ["BUILTIN_MODEL_SETS", "ModelSet"]
 
 BUILTIN_MODEL_SETS = Path(__file__).parents[1] / "modelsets"
 """Folder of the model sets that come with the package and are opened by name."""
+
+_OPTIONS = {"index": "--entries", "index-labels": "--entries", ADAPTED: "--codebook"}
+"""Option of `semlink tx` for each codec that is of a knowledge base, not of a model set."""
 
 
 class ModelSet(ModelFiles):
@@ -82,7 +86,7 @@ class ModelSet(ModelFiles):
             raise ModelSetError(f'model set "{self.name}" has no codec; a link needs a set with one')
         held = ", ".join(codec.name for codec in self.codecs)
         hint = (
-            "; index needs an entry codebook instead: semlink tx --entries" if name in ("index", "index-labels") else ""
+            f"; it is sent with a file of the knowledge base: semlink tx {_OPTIONS[name]}" if name in _OPTIONS else ""
         )
         raise ConfigError(f'model set "{self.name}" has no codec {name}; it has: {held}{hint}')
 
