@@ -2,8 +2,9 @@
 
     sources --image--> pipeline: preprocess -> encode -> pack --bytes--> semlink.transport
 
-- pipeline: the data path; model: encoder, codec and quantization as one call; adaptation: its plan from reports
-- session, stream, summary: a transmitter that runs until its source ends
+- pipeline: the data path; model: encoder, codec and quantization as one call
+- candidates, adaptation: which model and rate the next image is sent with, by the receiver's reports
+- config, loading, session, stream, summary: a transmitter that runs until its source ends
 - command: `semlink tx`
 
 Runs on numpy, Pillow and an inference engine; torch and faiss are never imported from here.

@@ -2,7 +2,8 @@
 
 Three rules:
 
-codec   `index` while the reported knowledge base is that of the entry codebook; otherwise the codec for any receiver.
+codec   the first of the preferred codecs that the receiver decodes: `index` while its knowledge base is that of the
+        entry codebook, `adapted` while it has the codebook. Otherwise the codec for any receiver.
 rate    the smallest rate at which the channel carries `BITS_PER_IMAGE` at the reported SNR.
 power   the high-SNR code where the channel carries `HIGH_SNR_BITS_PER_IMAGE`: its codeword has less power, its analog
         part more. A frame's fingerprint identifies the code. For a stream with pilots the reported SNR is the mean over
@@ -16,10 +17,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from edge_tx.model import GraphModel, IndexModel
+from edge_tx.candidates import Candidate
+from edge_tx.model import TransmitterModel
 from edge_tx.pipeline import Plan
 from semlink.rates import Rate
 from semlink.receiver_report import ReceiverReport
@@ -97,17 +99,19 @@ class Adaptation:
 
     Parameters
     ----------
-    model : codec for any receiver, with its high-SNR code if it has one
-    index : codec that sends entry numbers; None without an entry codebook
+    fallback : codec for any receiver, with its high-SNR code if it has one
     rate : initial rate, kept unless `adapts_rate`
+    preferred : codecs that only some receivers decode, the most preferred first
     adapts_rate : follow the reported SNR
     """
 
-    def __init__(self, model: GraphModel, index: IndexModel | None, rate: Rate, *, adapts_rate: bool) -> None:
-        self._model, self._index, self._rate, self._adapts_rate = model, index, rate, adapts_rate
+    def __init__(
+        self, fallback: TransmitterModel, rate: Rate, preferred: Sequence[Candidate] = (), *, adapts_rate: bool
+    ) -> None:
+        self._fallback, self._rate, self._preferred, self._adapts_rate = fallback, rate, preferred, adapts_rate
         self._start_s = time.monotonic()
-        self._logged_reason: str | None = None
-        self._logged_plan = Plan(model, rate)
+        self._logged_advice: list[str] = []
+        self._logged_plan = Plan(fallback, rate)
         self._report: ReceiverReport | None = None
         self._received_s = -math.inf
 
@@ -124,59 +128,49 @@ class Adaptation:
         stream_id : the transmitter's stream, whose SNR the report holds
         expects_fades : whether the stream has pilots
         """
-        if (report := reports.newest()) is not None:
-            self._report, self._received_s = report, time.monotonic()
-        snr_db = self._reported_snr_db(stream_id)
-        rate = self._choose_rate(snr_db)
-        plan = Plan(self._choose_model(rate, snr_db, expects_fades=expects_fades), rate)
-        self._log(plan)
+        if (newest := reports.newest()) is not None:
+            self._report, self._received_s = newest, time.monotonic()
+        report = self._fresh_report
+        model, advice = self._choose_codec(report)
+        snr_db = None if report is None else report.snr_db.get(f"{stream_id:016x}")
+        rate = self._rate
+        if snr_db is not None:
+            rate = smallest_rate(model.fingerprints, snr_db) if self._adapts_rate else rate
+            if model.for_high_snr is not None and is_high_snr(rate, snr_db, expects_fades=expects_fades):
+                model = model.for_high_snr
+        plan = Plan(model, rate)
+        self._log(plan, advice)
         return plan
-
-    def _log(self, plan: Plan) -> None:
-        if plan.model is not self._logged_plan.model:
-            _log.info("sending with %s", plan.model.codec)
-        if plan.rate != self._logged_plan.rate:
-            _log.info("sending %d symbols an image", plan.rate.num_symbols)
-        self._logged_plan = plan
-        reason = self._fallback_reason()
-        if reason != self._logged_reason:
-            is_fallback = reason is not None and plan.model is not self._index
-            level = logging.WARNING if is_fallback else logging.INFO
-            _log.log(level, "%s: %s", plan.model.codec, reason or "as configured")
-            self._logged_reason = reason
 
     @property
     def _fresh_report(self) -> ReceiverReport | None:
         return None if time.monotonic() - self._received_s > MAX_AGE_S else self._report
 
-    def _reported_snr_db(self, stream_id: int) -> float | None:
-        report = self._fresh_report
-        return None if report is None else report.snr_db.get(f"{stream_id:016x}")
-
-    def _choose_rate(self, snr_db: float | None) -> Rate:
-        if not self._adapts_rate or snr_db is None:
-            return self._rate
-        return smallest_rate(self._model.fingerprints, snr_db)
-
-    def _choose_model(self, rate: Rate, snr_db: float | None, *, expects_fades: bool) -> GraphModel | IndexModel:
-        report = self._fresh_report
-        if self._index is not None and report is not None and self._fits_entries(report):
-            return self._index
-        high_snr = self._model.for_high_snr
-        if high_snr is None or snr_db is None or not is_high_snr(rate, snr_db, expects_fades=expects_fades):
-            return self._model
-        return high_snr
-
-    def _fits_entries(self, report: ReceiverReport) -> bool:
-        return self._index is not None and report.knowledge_base == self._index.entries.knowledge_base.hex()
-
-    def _fallback_reason(self) -> str | None:
-        """Why the next image is not sent as configured; None if it is, or if no report can have arrived yet."""
-        report = self._fresh_report
+    def _choose_codec(self, report: ReceiverReport | None) -> tuple[TransmitterModel, list[str]]:
+        """The codec of the next image, and advice for the user about it and about those that are preferred to it."""
         if report is None:
             is_early = time.monotonic() - max(self._received_s, self._start_s) <= MAX_AGE_S
             lost = f"no report arrived for {MAX_AGE_S:g} s; does --feedback name the address of rx --feedback?"
-            return None if is_early else lost
-        if self._index is None or self._fits_entries(report):
-            return None
-        return "the entry codebook is not of the receiver's knowledge base; export it again: semlink kb export-entries"
+            return self._fallback, [] if is_early else [lost]
+        advice: list[str] = []
+        for candidate in self._preferred:
+            fit = candidate.fit(report)
+            advice += [fit.advice] if fit.advice else []
+            if fit.is_decoded:
+                return candidate.model, advice
+        return self._fallback, advice
+
+    def _log(self, plan: Plan, advice: list[str]) -> None:
+        if plan.model is not self._logged_plan.model:
+            _log.info("sending with %s", plan.model.codec)
+        if plan.rate != self._logged_plan.rate:
+            _log.info("sending %d symbols an image", plan.rate.num_symbols)
+        self._logged_plan = plan
+        if advice == self._logged_advice:
+            return
+        for line in advice:
+            if line not in self._logged_advice:
+                _log.warning("%s: %s", plan.model.codec, line)
+        if not advice:
+            _log.info("%s: as configured", plan.model.codec)
+        self._logged_advice = advice

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from edge_tx.session import SourceConfig, TransmitterConfig, run_transmitter
+from edge_tx.config import SourceConfig, TransmitterConfig
+from edge_tx.session import run_transmitter
 from edge_tx.summary import print_summary
 from engines.options import Backend, EngineOptions, Precision
 from semlink.cli import options
@@ -29,6 +30,8 @@ _EPILOG = """Examples:
 semlink tx photos/ --connect tcp://192.168.1.20:5555
 
 semlink tx photos/ --watch --rate 1/24
+
+semlink tx photos/ --codebook codebook.npz
 
 semlink tx photos/ --entries entries.npz --rate 16 --feedback tcp://192.168.1.20:5557
 
@@ -65,6 +68,12 @@ def tx(
         Path | None,
         options.models(help="Entry codebook of the receiver, to send entry numbers: semlink kb export-entries."),
     ] = None,
+    codebook: Annotated[
+        Path | None,
+        options.models(
+            help="Codebook of the receiver's knowledge base, to send with adapted: semlink kb export-codebook."
+        ),
+    ] = None,
     backend: Annotated[Backend, options.engine(help="Backend of the image encoder and the codec.")] = "auto",
     device: options.Device = "auto",
     precision: Annotated[
@@ -89,6 +98,7 @@ def tx(
             rate=None if rate == "auto" else parse_rate(rate),
             codec=codec,
             entries=entries,
+            codebook=codebook,
             feedback=feedback,
             model_set=model_set,
             fps=fps,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_tx.model import TransmitterModel, load_transmitter_model
+from edge_tx.model import TransmitterModel, load_codebook, load_transmitter_model
 from engines.models.model_set import ModelSet
 from engines.options import DEFAULT_OPTIONS, EngineOptions
 from semlink.channel import pilot_symbols
@@ -112,6 +112,7 @@ class Transmitter:
         *,
         rate: str | int = "1/48",
         codec: str | None = None,
+        codebook: Path | str | None = None,
         num_pilots: int = 0,
         options: EngineOptions = DEFAULT_OPTIONS,
     ) -> Transmitter:
@@ -122,15 +123,20 @@ class Transmitter:
         model_set : name of a built-in model set, or a folder
         rate : symbols of an image, or a CBR such as "1/48"
         codec : codec of the set; its first by default
+        codebook : file of a knowledge base's codebook, for `adapted` in place of a codec of the set
         options : backend, device, precision and threads of the image encoder
 
         Raises
         ------
         ConfigError, ModelSetError, EngineError
-            If the rate or the codec is unknown, the set is missing or damaged, or the options cannot be had here.
+            If the rate or the codec is unknown, both a codec and a codebook are named, the set or the codebook is
+            missing or damaged, they are for different image encoders, or the options cannot be had here.
         """
-        parsed = parse_rate(str(rate))
-        model = load_transmitter_model(ModelSet.find(model_set), parsed, options, codec=codec)
+        if codec is not None and codebook is not None:
+            raise ConfigError(f"a codebook is sent with adapted, and not with {codec}: name a codec or a codebook")
+        parsed, models = parse_rate(str(rate)), ModelSet.find(model_set)
+        chosen = codec if codebook is None else load_codebook(Path(codebook), models)
+        model = load_transmitter_model(models, parsed, options, codec=chosen)
         return cls(model, parsed, num_pilots=num_pilots)
 
     def run_once(

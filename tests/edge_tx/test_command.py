@@ -71,7 +71,7 @@ def test_ctrl_c_while_it_loads_ends_it_there(
         on_progress("Building", 0.5)
         raise EngineError("was built to the end")
 
-    monkeypatch.setattr("edge_tx.session.load_transmitter_model", load)
+    monkeypatch.setattr("edge_tx.loading.load_transmitter_model", load)
     done = CliRunner().invoke(app, [str(photos), "--model-set", str(model_set.folder), "--rate", "16"])
     assert done.exit_code == EXIT_INTERRUPTED
 

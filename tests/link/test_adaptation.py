@@ -14,6 +14,7 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.pipeline import Receiver
 from edge_rx.reporter import Reporter
 from edge_tx.adaptation import MAX_AGE_S, Adaptation
+from edge_tx.candidates import AdaptedCandidate, IndexCandidate
 from edge_tx.model import load_index_model, load_transmitter_model
 from edge_tx.pipeline import Plan, Transmitter
 from engines.models.model_set import ModelSet
@@ -21,6 +22,7 @@ from semlink.image import RGBImage
 from semlink.rates import parse_rate
 from semlink.receiver_report import ReceiverReport
 from semlink.transport import ReportPublisher, ReportSubscriber
+from tests.support.codebooks import small_codebook
 from tests.support.deadlines import wait_until
 from tests.support.link import RATE, answers, entries_of
 
@@ -34,6 +36,11 @@ class Reports:
     def newest(self) -> ReceiverReport | None:
         report, self.next = self.next, None
         return report
+
+
+def adapted_of(models: ModelSet) -> AdaptedCandidate:
+    codebook = small_codebook(models.encoder_fingerprint)
+    return AdaptedCandidate(load_transmitter_model(models, RATE, codec=codebook), codebook.sha256)
 
 
 def adapt(adaptation: Adaptation, reports: Reports, transmitter: Transmitter) -> Plan:
@@ -53,7 +60,7 @@ class TestAdaptation:
     ) -> None:
         nested = transmitter.plan.model
         index, reports = load_index_model(models, entries_of(kb, models)), Reports()
-        adaptation = Adaptation(nested, index, RATE, adapts_rate=False)
+        adaptation = Adaptation(nested, RATE, [IndexCandidate(index)], adapts_rate=False)
         assert adapt(adaptation, reports, transmitter).model is nested, "nothing is known of the receiver yet"
         reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
         adapt(adaptation, reports, transmitter)
@@ -67,9 +74,8 @@ class TestAdaptation:
     ) -> None:
         """At the level that a user sees without --verbose."""
         reports = Reports()
-        adaptation = Adaptation(
-            transmitter.plan.model, load_index_model(models, entries_of(kb, models)), RATE, adapts_rate=False
-        )
+        index = IndexCandidate(load_index_model(models, entries_of(kb, models)))
+        adaptation = Adaptation(transmitter.plan.model, RATE, [index], adapts_rate=False)
         adapt(adaptation, reports, transmitter)
         assert not adaptation.has_report
         reports.next = ReceiverReport(knowledge_base="0" * 64)
@@ -82,7 +88,7 @@ class TestAdaptation:
         self, transmitter: Transmitter, models: ModelSet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reports = Reports()
-        adaptation = Adaptation(transmitter.plan.model, None, parse_rate("256"), adapts_rate=True)
+        adaptation = Adaptation(transmitter.plan.model, parse_rate("256"), adapts_rate=True)
         rates = []
         for snr_db in (None, -7.0, 0.0, 10.0):
             stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
@@ -109,7 +115,7 @@ class TestAdaptation:
         caplog.set_level("INFO")
         blind, reports = load_transmitter_model(models, RATE, codec="nested"), Reports()
         transmitter = Transmitter(blind, RATE, lambda data: None, num_pilots=num_pilots)
-        adaptation, chosen = Adaptation(blind, None, RATE, adapts_rate=False), []
+        adaptation, chosen = Adaptation(blind, RATE, adapts_rate=False), []
         for snr_db in (None, -4.0, 4.0, 12.0, -4.0, 0.0):
             stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
             reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
@@ -124,6 +130,91 @@ class TestAdaptation:
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
         assert adapt(adaptation, reports, transmitter).model is blind
 
+    def test_adapted_only_while_the_receiver_decodes_the_codebook(
+        self, models: ModelSet, transmitter: Transmitter, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A receiver without the codebook receives the codec for any receiver, and the log names the fix once."""
+        nested, adapted, reports = transmitter.plan.model, adapted_of(models), Reports()
+        caplog.set_level("INFO")
+        caplog.clear()
+        adaptation = Adaptation(nested, RATE, [adapted], adapts_rate=False)
+        assert adapt(adaptation, reports, transmitter).model is nested, "nothing is known of the receiver yet"
+        chosen = []
+        for codebooks in ((), (adapted.sha256,), ("0" * 64, adapted.sha256), ("0" * 64,), (adapted.sha256,)):
+            reports.next = ReceiverReport(knowledge_base="0" * 64, codebooks=codebooks)
+            adapt(adaptation, reports, transmitter)
+            chosen.append(adapt(adaptation, reports, transmitter).model is adapted.model)
+        assert chosen == [False, True, True, False, True]
+        fix = "semlink kb export-codebook KB --out FILE"
+        hint = adapted.sha256[:12]
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            (
+                "WARNING",
+                f"nested: the receiver does not decode the codebook {hint} (it decodes: none); export it again from the"
+                f" receiver's knowledge base: {fix}",
+            ),
+            ("INFO", "sending with adapted"),
+            ("INFO", "adapted: as configured"),
+            (
+                "WARNING",
+                f"adapted: the receiver's knowledge base has a newer codebook than {hint}; export it again: {fix}",
+            ),
+            ("INFO", "sending with nested"),
+            (
+                "WARNING",
+                f"nested: the receiver does not decode the codebook {hint} (it decodes: 000000000000); export it again"
+                f" from the receiver's knowledge base: {fix}",
+            ),
+            ("INFO", "sending with adapted"),
+            ("INFO", "adapted: as configured"),
+        ]
+
+    def test_index_before_adapted_before_the_codec_for_any_receiver(
+        self, models: ModelSet, kb: KnowledgeBase, transmitter: Transmitter, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        nested, index, adapted = (
+            transmitter.plan.model,
+            IndexCandidate(load_index_model(models, entries_of(kb, models))),
+            adapted_of(models),
+        )
+        adaptation, reports = Adaptation(nested, RATE, [index, adapted], adapts_rate=False), Reports()
+        chosen = []
+        for knowledge_base, codebooks in (
+            (kb.fingerprint.hex(), (adapted.sha256,)),
+            (kb.fingerprint.hex(), ()),
+            ("0" * 64, (adapted.sha256,)),
+            ("0" * 64, ()),
+        ):
+            reports.next = ReceiverReport(knowledge_base=knowledge_base, codebooks=codebooks)
+            chosen.append(adapt(adaptation, reports, transmitter).model)
+        assert chosen == [index.model, index.model, adapted.model, nested]
+        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert len(warnings) == 2
+        assert "adapted: the entry codebook is not of the receiver's knowledge base" in warnings[0]
+        assert "nested: the receiver does not decode the codebook" in warnings[1]
+
+    def test_adapted_follows_the_snr(self, models: ModelSet, transmitter: Transmitter) -> None:
+        adapted, reports = adapted_of(models), Reports()
+        adaptation = Adaptation(transmitter.plan.model, parse_rate("256"), [adapted], adapts_rate=True)
+        plans = []
+        for snr_db in (-7.0, 0.0, 20.0):
+            stream = {f"{transmitter.stream_id:016x}": snr_db}
+            reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream, codebooks=(adapted.sha256,))
+            plan = adapt(adaptation, reports, transmitter)
+            plans.append((plan.model.codec, plan.rate.num_symbols))
+        assert plans == [("adapted-high-snr", 256), ("adapted-high-snr", 64), ("adapted", 8)]
+
+    def test_adapted_ends_when_reports_do(
+        self, models: ModelSet, transmitter: Transmitter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        adapted, reports = adapted_of(models), Reports()
+        adaptation = Adaptation(transmitter.plan.model, RATE, [adapted], adapts_rate=False)
+        reports.next = ReceiverReport(knowledge_base="0" * 64, codebooks=(adapted.sha256,))
+        assert adapt(adaptation, reports, transmitter).model is adapted.model
+        now_s = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
+        assert adapt(adaptation, reports, transmitter).model is transmitter.plan.model
+
     def test_index_ends_when_reports_do(
         self,
         models: ModelSet,
@@ -133,7 +224,8 @@ class TestAdaptation:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         nested, reports = transmitter.plan.model, Reports()
-        adaptation = Adaptation(nested, load_index_model(models, entries_of(kb, models)), RATE, adapts_rate=False)
+        index = IndexCandidate(load_index_model(models, entries_of(kb, models)))
+        adaptation = Adaptation(nested, RATE, [index], adapts_rate=False)
         reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
         assert adapt(adaptation, reports, transmitter).model is not nested
         now_s = time.monotonic()

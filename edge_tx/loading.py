@@ -1,0 +1,112 @@
+"""Loads the models that the options ask for: the codec for any receiver, and those of a knowledge base."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+
+from edge_tx.adaptation import Adaptation
+from edge_tx.candidates import AdaptedCandidate, Candidate, IndexCandidate
+from edge_tx.config import TransmitterConfig
+from edge_tx.model import GraphModel, TransmitterModel, load_codebook, load_index_model, load_transmitter_model
+from edge_tx.pipeline import check_pilots
+from engines.build_progress import build_progress
+from engines.models.codecs import NestedCodec
+from engines.models.entry_codebook import EntryCodebook
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
+from engines.models.model_set import ModelSet
+from engines.options import EngineOptions
+from semlink.errors import ConfigError
+from semlink.rates import Rate, parse_rate
+
+__all__ = ["LinkModels", "load_models"]
+
+_CONSERVATIVE_RATE = parse_rate("256")
+"""Initial rate of `--rate auto`, before a report: enough at -7 dB."""
+
+
+@dataclass(frozen=True)
+class LinkModels:
+    """The models of a transmitter.
+
+    Attributes
+    ----------
+    fallback : codec for any receiver; None where the user's choice needs no report, and is the only one of `preferred`
+    preferred : codecs of a knowledge base, the most preferred first
+    rate : initial rate
+    precision : of the image encoder, with the reason if it was chosen here
+    """
+
+    fallback: GraphModel | None
+    preferred: tuple[Candidate, ...]
+    rate: Rate
+    precision: str
+
+    @property
+    def initial(self) -> TransmitterModel:
+        """Codec of the first image, if no report arrives before it."""
+        return self.fallback or self.preferred[0].model
+
+    def adaptation(self, *, adapts_rate: bool) -> Adaptation | None:
+        """Make what plans each image by reports; None where nothing depends on them."""
+        if self.fallback is None:
+            return None
+        return Adaptation(self.fallback, self.rate, self.preferred, adapts_rate=adapts_rate)
+
+
+def load_models(config: TransmitterConfig, console: Console) -> LinkModels:
+    """Load the models of a transmitter, with progress where an engine is built.
+
+    Without reports, a codec of a knowledge base is the user's word that the receiver has it, and is loaded alone.
+
+    Raises
+    ------
+    SemlinkError
+        If one of them is not there, does not fit the options, or cannot run.
+    """
+    models = ModelSet.find(config.model_set)
+    rate, codec = config.rate or _CONSERVATIVE_RATE, _codec_for_any_receiver(config, models)
+    # Files are read before an engine is built, which can take minutes.
+    entries = EntryCodebook.load(config.entries) if config.entries else None
+    codebook = load_codebook(config.codebook, models) if config.codebook else None
+    engine, precision = _engine_options(config, models)
+    codes_format = config.codes_format
+    preferred: list[Candidate] = []
+    with build_progress(console) as on_progress:
+        if entries is not None:
+            index = load_index_model(models, entries, engine, codes_format=codes_format, on_progress=on_progress)
+            preferred.append(IndexCandidate(index))
+
+        def load(codec: str | KnowledgeBaseCodebook) -> GraphModel:
+            return load_transmitter_model(
+                models, rate, engine, codec=codec, codes_format=codes_format, on_progress=on_progress
+            )
+
+        if codebook is not None:
+            preferred.append(AdaptedCandidate(load(codebook), codebook.sha256))
+        for candidate in preferred:
+            check_pilots(config.num_pilots, candidate.model)  # at the start, not when the first report selects it
+        fallback = None if codec is None else load(codec)
+    return LinkModels(fallback, tuple(preferred), rate, precision)
+
+
+def _codec_for_any_receiver(config: TransmitterConfig, models: ModelSet) -> str | None:
+    """Name of the codec to send with until a report allows another; None where no report is to come."""
+    if config.feedback is None and (config.entries or config.codebook) is not None:
+        return None
+    codec = models.codec(config.codec)
+    if config.rate is None and not isinstance(codec, NestedCodec):
+        raise ConfigError(f"--rate auto needs one code for all rates, such as nested; got {codec.name}")
+    return codec.name
+
+
+def _engine_options(config: TransmitterConfig, models: ModelSet) -> tuple[EngineOptions, str]:
+    """The options of the engine, and its precision with the reason where it was chosen here."""
+    if not config.takes_best_precision:
+        return config.engine, config.engine.precision.value
+    # onnx takes longer to import than all other modules here together, and loading needs it too.
+    from engines.factory import EngineFactory
+
+    precision, reason = EngineFactory(models, config.engine, codes_format=config.codes_format).best_precision()
+    return replace(config.engine, precision=precision), f"{precision.value} ({reason})"
