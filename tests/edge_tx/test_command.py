@@ -20,9 +20,12 @@ from engines.encoder_precision import default_store, encoder_key
 from engines.models.model_set import ModelSet
 from engines.options import Precision
 from semlink.cli.app import EXIT_INTERRUPTED
-from semlink.errors import EngineError
+from semlink.errors import EngineError, ModelSetError
 from semlink.frame import unpack
+from semlink.iq import CodesFormat
+from semlink.rates import parse_rate
 from semlink.transport import FrameReceiver
+from tests.support.codebooks import small_codebook
 from tests.support.deadlines import DEADLINE_S
 from tests.support.model_sets import make_model_set
 from tests.support.precisions import Precisions, built_precisions
@@ -98,6 +101,32 @@ def test_auto_takes_the_best_precision_that_was_built_and_says_why(
         done = CliRunner().invoke(app, [str(photos), *options, *where])
     assert done.exit_code == 0, done.exception
     assert announced in done.stderr
+
+
+@pytest.mark.parametrize("codes_format", ["sc8", "sc16"])
+def test_codebook_of_a_knowledge_base(model_set: ModelSet, photos: Path, tmp_path: Path, codes_format: str) -> None:
+    path, codebook = tmp_path / "codebook.npz", small_codebook(model_set.encoder_fingerprint)
+    path.write_bytes(codebook.content)
+    with FrameReceiver("tcp://127.0.0.1:*") as receiver:
+        link = ("--connect", receiver.endpoint, "--rate", "32", "--constellation", "qpsk", "--pilots", "4")
+        models = ("--model-set", str(model_set.folder), "--codebook", str(path), "--codes-format", codes_format)
+        done = CliRunner().invoke(app, [str(photos), *link, *models, "--json"])
+        *frames, _ = [unpack(data) for data in receive_stream(receiver)]
+    assert done.exit_code == 0, done.exception
+    assert json.loads(done.stdout)["sent_by_codec"] == {"adapted": 5}
+    assert "sending 32 symbols an image with adapted to" in " ".join(done.stderr.split())
+    assert {frame.fingerprint for frame in frames} == {codebook.fingerprint(parse_rate("32"))}
+    assert {frame.codes_format for frame in frames} == {CodesFormat.parse(codes_format)}
+
+
+def test_a_codebook_that_is_not_there_is_one_line(model_set: ModelSet, photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "none.npz"
+    done = CliRunner().invoke(app, [str(photos), "--model-set", str(model_set.folder), "--codebook", str(path)])
+    assert isinstance(done.exception, ModelSetError)
+    assert str(done.exception) == (
+        f"{path}: No such file or directory; export it from the knowledge base:"
+        " semlink kb export-codebook KB --out FILE"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semlink.errors import DecodeError
-from semlink.receiver_report import MAX_REPORT_BYTES, ReceiverReport
+from semlink.receiver_report import MAX_CODEBOOKS, MAX_REPORT_BYTES, ReceiverReport
 
-REPORT = ReceiverReport(knowledge_base="ab" * 32, snr_db={"0" * 16: -3.5})
+REPORT = ReceiverReport(knowledge_base="ab" * 32, snr_db={"0" * 16: -3.5}, codebooks=("c" * 64, "d" * 64))
 
 
 def test_survives_the_wire() -> None:
     assert ReceiverReport.unpack(REPORT.pack()) == REPORT
+
+
+def test_a_receiver_of_before_there_were_codebooks_decodes_none() -> None:
+    older = msgspec.json.encode({"version": 1, "knowledge_base": "ab" * 32, "snr_db": {}})
+    assert ReceiverReport.unpack(older).codebooks == ()
+
+
+def test_a_report_holds_so_many_codebooks_and_no_more() -> None:
+    codebooks = tuple(f"{number:064x}" for number in range(MAX_CODEBOOKS + 1))
+    most = ReceiverReport(knowledge_base="ab" * 32, codebooks=codebooks[:-1])
+    assert ReceiverReport.unpack(most.pack()) == most
+    with pytest.raises(DecodeError, match="too many"):
+        ReceiverReport.unpack(ReceiverReport(knowledge_base="ab" * 32, codebooks=codebooks).pack())
 
 
 @pytest.mark.parametrize(
@@ -30,6 +43,9 @@ def test_survives_the_wire() -> None:
         REPORT.pack().replace(b"-3.5", b"1e5"),
         REPORT.pack().replace(b"-3.5", b"null"),
         REPORT.pack().replace(b"0000", b"zzzz"),
+        REPORT.pack().replace(b"dddd", b"DDDD"),
+        REPORT.pack().replace(b"dddd", b""),
+        REPORT.pack().replace(b"[", b"[7,"),
         b" " * (MAX_REPORT_BYTES + 1),
     ],
 )
