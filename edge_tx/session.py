@@ -92,8 +92,8 @@ def run_transmitter(config: TransmitterConfig, console: Console) -> TransmitterR
 
 def _announcement(config: TransmitterConfig, models: LinkModels) -> str:
     return (
-        f"sending {models.rate.num_symbols} symbols an image with {models.initial.codec}{_later(models)} to"
-        f" {config.connect}; image encoder in {models.precision}"
+        f"sending {models.rate.num_symbols} symbols an image with {models.initial.codec} to {config.connect}"
+        f"{_later(models)}; image encoder in {models.precision}"
     )
 
 

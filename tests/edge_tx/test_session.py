@@ -179,7 +179,7 @@ class TestCodebook:
         assert run.summary.sent_by_codec == {codec: 12}
         assert caplog.text.count("semlink kb export-codebook") == (not decodes_it)
         announced = shown.getvalue()
-        assert "with synthetic-codec, and with adapted once the receiver reports that it decodes it" in announced
+        assert ", and with adapted once the receiver reports that it decodes it; image encoder in" in announced
 
     def test_the_codec_for_any_receiver_until_a_report_arrives(
         self, model_set: ModelSet, picture_folder: Path, path: Path, recorder: Recorder
