@@ -102,11 +102,12 @@ def _analog(codebook: Codebook, constants: list[str]) -> str:
 
 def _scores(codebook: Codebook, tensors: dict[str, np.ndarray]) -> str:
     """The score of each cell."""
+    point = "projected" if codebook.decides_by_projection else "direction"
     if codebook.offsets is None:
-        return "score = MatMul (direction, centroids_fp32)"
+        return f"score = MatMul ({point}, centroids_fp32)"
     tensors["offsets"] = codebook.offsets
-    return """
-            similarity = MatMul (direction, centroids_fp32)
+    return f"""
+            similarity = MatMul ({point}, centroids_fp32)
             score = Add (similarity, offsets)
     """
 

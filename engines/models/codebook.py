@@ -81,7 +81,8 @@ class Codebook:
     mean : (feature_dim,) float32, subtracted from features first
     projection : (feature_dim, analog_dim) float32, columns by falling variance; the analog part repeats them until it
         has code_dim reals
-    centroids : (cells, feature_dim) float32; a direction's cell has the largest inner product with it, plus the offset
+    centroids : (cells, feature_dim) float32; a direction's cell has the largest inner product with it, plus the offset.
+        Or (cells, analog_dim), for inner products with the projected direction
     codewords : (cells, code_dim) int8, signs
     cell_shares : (cells,) float32, positive: prior probability of each cell
     energy_score_threshold : smallest energy score at which the cell's codeword is sent; None sends it always
@@ -124,12 +125,13 @@ class Codebook:
         code_dim = self.codewords.shape[1] if self.codewords.ndim == 2 else 0
         analog_dim = self.projection.shape[1] if self.projection.ndim == 2 else 0
         wanted = {
-            "mean": (dim,),
-            "projection": (dim, analog_dim),
+            "mean": self.mean.shape[:1],
+            "projection": (self.mean.size, analog_dim),
             "centroids": (cells, dim),
             "codewords": (cells, code_dim),
         }
-        fits = shapes == wanted and cells and 0 < analog_dim <= code_dim <= LATENT_DIM
+        decides = dim in (self.mean.size, analog_dim)
+        fits = shapes == wanted and decides and cells and 0 < analog_dim <= code_dim <= LATENT_DIM
         per_cell = [self.cell_shares] + ([] if self.offsets is None else [self.offsets])
         if not fits or any(values.shape != (cells,) for values in per_cell):
             raise ModelSetError(
@@ -140,6 +142,11 @@ class Codebook:
     def feature_dim(self) -> int:
         """Length of the features."""
         return len(self.mean)
+
+    @property
+    def decides_by_projection(self) -> bool:
+        """Whether a cell is decided by the projected direction, and not by the direction."""
+        return bool(self.centroids.shape[1] != self.feature_dim)
 
     @property
     def code_dim(self) -> int:
@@ -186,7 +193,8 @@ class Codebook:
         return np.asarray(self._scores(directions).argmax(axis=1), dtype=np.int64)
 
     def _scores(self, directions: FloatArray) -> FloatArray:
-        scores: FloatArray = directions @ self.centroids.T
+        points = directions @ self.projection if self.decides_by_projection else directions
+        scores = np.asarray(points @ self.centroids.T, dtype=np.float32)
         return scores if self.offsets is None else scores + self.offsets
 
     def energy_score(self, similarity: FloatArray) -> FloatArray:

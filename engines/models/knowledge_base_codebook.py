@@ -57,7 +57,8 @@ class KnowledgeBaseCodebook:
     ----------
     mean : (feature_dim,) float32
     projection, projection_scales : (analog_dim, feature_dim) int8 and (analog_dim,) float32
-    centroids, centroid_scales : (cells, feature_dim) int8 and (cells,) float32
+    centroids, centroid_scales : (cells, feature_dim) int8, or (cells, analog_dim) in units of the projection's columns,
+        and (cells,) float32
     offsets : (cells,) float32
     codewords : (cells, code_dim / 8) uint8, packed signs
     cell_shares : (cells,) float32
@@ -122,7 +123,11 @@ class KnowledgeBaseCodebook:
         space : fingerprint of the image encoder, in hex
         """
         projection, projection_scales = quantize_rows(code.analog_scale * code.projection.T)
-        centroids, centroid_scales = quantize_rows(code.centroids)
+        # In units of the columns the coordinates of a centroid have the variances of its components, which suit 8 bits.
+        units = (
+            _column_lengths(projection, projection_scales) / code.analog_scale if code.decides_by_projection else 1.0
+        )
+        centroids, centroid_scales = quantize_rows(np.asarray(code.centroids * units, dtype=np.float32))
         offsets = np.zeros(code.num_cells, np.float32) if code.offsets is None else code.offsets
         shares = (code.digital_power_share, code.high_snr_digital_power_share)
         digital, high_snr_digital = (np.full(code.code_dim, share, np.float32) for share in shares)
@@ -149,6 +154,8 @@ class KnowledgeBaseCodebook:
         with np.errstate(over="ignore"):  # an infinite product is refused below
             projection = (self.projection * self.projection_scales[:, None]).T
             centroids = self.centroids * self.centroid_scales[:, None]
+            if self.centroids.ndim == 2 and self.centroids.shape[1:] != self.mean.shape:
+                centroids = centroids / _column_lengths(self.projection, self.projection_scales)
         return Codebook(
             mean=self.mean,
             projection=np.ascontiguousarray(projection, dtype=np.float32),
@@ -251,6 +258,12 @@ class KnowledgeBaseCodebook:
         # Versions of Python write different bytes for the same arrays, and the hash must be that of the sender.
         vars(codebook)["content"] = content
         return codebook
+
+
+def _column_lengths(projection: npt.NDArray[np.int8], scales: FloatArray) -> FloatArray:
+    """Length of each column of the projection, (analog_dim,), at least the smallest that divides."""
+    lengths = np.linalg.norm(projection * scales[:, None], axis=1)
+    return np.asarray(np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
 _DTYPES: dict[str, Any] = {field.name: np.float32 for field in fields(KnowledgeBaseCodebook)} | {

@@ -12,7 +12,9 @@ KNOWLEDGE_BASE = bytes(range(32))
 SPACE = "ab" * 32
 
 
-def small_code(dim: int = 16, *, code_dim: int = 64, analog_dim: int = 10, seed: int = 0) -> Codebook:
+def small_code(
+    dim: int = 16, *, code_dim: int = 64, analog_dim: int = 10, seed: int = 0, decides_by_projection: bool = False
+) -> Codebook:
     """A code with all that those of knowledge bases have: offsets, a repeated analog part, power shares by real."""
     rng = np.random.default_rng(seed)
     num_cells = 6
@@ -21,7 +23,7 @@ def small_code(dim: int = 16, *, code_dim: int = 64, analog_dim: int = 10, seed:
     return Codebook(
         mean=0.1 * unit(rng.standard_normal((1, dim)))[0],
         projection=(2.0 * rng.standard_normal((dim, analog_dim))).astype(np.float32),
-        centroids=unit(rng.standard_normal((num_cells, dim))),
+        centroids=unit(rng.standard_normal((num_cells, analog_dim if decides_by_projection else dim))),
         codewords=rng.choice(np.array([-1, 1], np.int8), (num_cells, code_dim)),
         cell_shares=np.full(num_cells, 1 / num_cells, np.float32),
         energy_score_threshold=None,

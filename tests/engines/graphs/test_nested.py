@@ -39,7 +39,16 @@ def latent_of(codebook: Codebook) -> np.ndarray:
     ids=["of a knowledge base", "no offsets", "one share", "threshold", "threshold and one share"],
 )
 def test_graph_is_the_code_in_numpy(change: dict[str, object]) -> None:
-    codebook = replace(small_code(), **change)
+    assert_graph_is(replace(small_code(), **change))
+
+
+def test_cells_are_decided_by_the_projection() -> None:
+    codebook = small_code(decides_by_projection=True)
+    assert_graph_is(codebook)
+    assert len(set(codebook.cells(codebook.directions(FEATURES)))) > 2
+
+
+def assert_graph_is(codebook: Codebook) -> None:
     blind, high_snr = latent_of(codebook)
     np.testing.assert_allclose(blind, codebook.latent(FEATURES), atol=2e-5)
     np.testing.assert_allclose(high_snr, codebook.for_high_snr().latent(FEATURES), atol=2e-5)

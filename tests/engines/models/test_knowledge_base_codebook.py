@@ -25,6 +25,7 @@ from engines.models.knowledge_base_codebook import (
 from semlink.errors import ModelSetError
 from semlink.rates import RATES
 from tests.support.codebooks import KNOWLEDGE_BASE, SPACE, small_code, small_codebook
+from tests.support.vectors import unit
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,16 @@ class TestQuantization:
         np.testing.assert_allclose(quantized.projection, projection, atol=np.abs(projection).max() / 127)
         assert quantized.analog_scale == 1.0
         assert quantized.energy_score_threshold is None
+
+    def test_cells_that_the_projection_decides_keep_their_decisions(self) -> None:
+        exact = small_code(32, analog_dim=20, decides_by_projection=True)
+        codebook = KnowledgeBaseCodebook.of(
+            exact, cell_labels=[""] * 6, agreement=0.5, knowledge_base=KNOWLEDGE_BASE, space=SPACE
+        )
+        assert codebook.centroids.shape == (6, 20)
+        directions = unit(np.random.default_rng(1).standard_normal((500, 32)))
+        assert np.mean(codebook.code.cells(directions) == exact.cells(directions)) > 0.97
+        assert len(set(exact.cells(directions))) == 6
 
     def test_one_share_for_all_reals_becomes_one_for_each(self) -> None:
         code = replace(small_code(), digital_power_share=0.8, offsets=None)
