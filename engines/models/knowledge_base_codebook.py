@@ -57,8 +57,8 @@ class KnowledgeBaseCodebook:
     ----------
     mean : (feature_dim,) float32
     projection, projection_scales : (analog_dim, feature_dim) int8 and (analog_dim,) float32
-    centroids, centroid_scales : (cells, feature_dim) int8, or (cells, analog_dim) in units of the projection's columns,
-        and (cells,) float32
+    centroids, centroid_scales : (cells, feature_dim) int8, or (cells, analog_dim) in the coordinates of
+        an orthonormal projection, and (cells,) float32
     offsets : (cells,) float32
     codewords : (cells, code_dim / 8) uint8, packed signs
     cell_shares : (cells,) float32
@@ -123,11 +123,11 @@ class KnowledgeBaseCodebook:
         space : fingerprint of the image encoder, in hex
         """
         projection, projection_scales = quantize_rows(code.analog_scale * code.projection.T)
-        # In units of the columns the coordinates of a centroid have the variances of its components, which suit 8 bits.
-        units = (
-            _column_lengths(projection, projection_scales) / code.analog_scale if code.decides_by_projection else 1.0
+        # Times the lengths of its columns, a projection's coordinates are those of an orthonormal one, which suit 8 bits.
+        lengths = _column_lengths(projection, projection_scales) / code.analog_scale
+        centroids, centroid_scales = quantize_rows(
+            np.asarray(code.centroids * lengths if code.decides_by_projection else code.centroids, dtype=np.float32)
         )
-        centroids, centroid_scales = quantize_rows(np.asarray(code.centroids * units, dtype=np.float32))
         offsets = np.zeros(code.num_cells, np.float32) if code.offsets is None else code.offsets
         shares = (code.digital_power_share, code.high_snr_digital_power_share)
         digital, high_snr_digital = (np.full(code.code_dim, share, np.float32) for share in shares)
