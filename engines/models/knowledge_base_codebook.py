@@ -123,7 +123,7 @@ class KnowledgeBaseCodebook:
         space : fingerprint of the image encoder, in hex
         """
         projection, projection_scales = quantize_rows(code.analog_scale * code.projection.T)
-        # Times the lengths of its columns, a projection's coordinates are those of an orthonormal one, which suit 8 bits.
+        # Times the lengths of its columns, a projection has the coordinates of an orthonormal one, which suit 8 bits.
         lengths = _column_lengths(projection, projection_scales) / code.analog_scale
         centroids, centroid_scales = quantize_rows(
             np.asarray(code.centroids * lengths if code.decides_by_projection else code.centroids, dtype=np.float32)
