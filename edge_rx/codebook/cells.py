@@ -11,13 +11,15 @@ import numpy.typing as npt
 from edge_rx.kb.clusters import cluster_centres
 from engines.models.arrays import FloatArray
 
-__all__ = ["MOST_CELLS", "Cells", "cells_of"]
+__all__ = ["MOST_CELLS", "Cells", "cell_sums", "cells_of"]
 
 MOST_CELLS = 1024
 """Largest number of cells: 64 symbols at -7 dB carry 16.8 bits, of which a cell's number takes 10."""
 
 _ENTRIES_PER_CELL = 2
 """Entries of a k-means cell, on average."""
+_BLOCK = 8192
+"""Vectors that are sorted by cell at a time."""
 
 _CELLS_OF_THEIR_OWN = 128
 """Number of entries up to which each has a cell of its own."""
@@ -54,10 +56,19 @@ class Cells:
 
     def means(self, vectors: FloatArray) -> FloatArray:
         """Mean of the vectors (entries, dim) of each cell, (cells, dim) float32."""
-        order = np.argsort(self.of_entries, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(self.counts())[:-1]])
-        sums = np.add.reduceat(vectors[order].astype(np.float64), starts, axis=0)
+        sums = cell_sums(vectors, self.of_entries, self.num_cells)
         return np.asarray(sums / self.counts()[:, None], dtype=np.float32)
+
+
+def cell_sums(vectors: FloatArray, of_entries: CellIds, num_cells: int) -> npt.NDArray[np.float64]:
+    """Sum of the vectors (entries, dim) of each cell, (num_cells, dim) float64."""
+    sums = np.zeros((num_cells, vectors.shape[1]))
+    for start in range(0, len(vectors), _BLOCK):
+        cells = of_entries[start : start + _BLOCK]
+        order = np.argsort(cells, kind="stable")
+        present, starts = np.unique(cells[order], return_index=True)
+        sums[present] += np.add.reduceat(vectors[start : start + _BLOCK][order], starts, axis=0, dtype=np.float64)
+    return sums
 
 
 def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_CELLS, num_threads: int = 1) -> Cells:
