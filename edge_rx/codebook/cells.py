@@ -18,6 +18,8 @@ MOST_CELLS = 1024
 
 _ENTRIES_PER_CELL = 2
 """Entries of a k-means cell, on average."""
+_LEAST_ALIKE = 0.05
+"""Share of a label's entries that are farther from its mean than an entry without a label may be to share its cell."""
 _BLOCK = 8192
 """Vectors that are sorted by cell at a time."""
 
@@ -77,7 +79,9 @@ def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_
     Parameters
     ----------
     directions : (entries, feature_dim) float32, unit length
-    labels : label of each entry, "" without one; k-means is used for all entries if there are more than `most` labels
+    labels : label of each entry, "" without one; k-means is used for all entries if there are more than `most` labels.
+        An entry without a label that is like those of a label shares their cell, because cells of its own among them
+        would take images from it
     most : largest number of cells
 
     Returns
@@ -89,6 +93,8 @@ def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_
         names = []
     number = {name: cell for cell, name in enumerate(names)}
     of_entries = np.array([number.get(label, -1) for label in labels], np.int64)
+    if names:
+        of_entries = _with_alike(directions, of_entries, len(names))
     unlabelled = np.flatnonzero(of_entries < 0)
     if not len(unlabelled):
         return Cells(of_entries, tuple(names))
@@ -101,3 +107,20 @@ def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_
     _, of_entries[unlabelled] = np.unique(nearest, return_inverse=True)
     of_entries[unlabelled] += len(names)
     return Cells(of_entries, (*names, *[""] * (int(of_entries.max()) + 1 - len(names))))
+
+
+def _with_alike(directions: FloatArray, of_entries: CellIds, num_labels: int) -> CellIds:
+    """Cells of labels, also for the entries without a label (-1) that are as near to a label's mean as its own are."""
+    labelled, unlabelled = np.flatnonzero(of_entries >= 0), np.flatnonzero(of_entries < 0)
+    if not len(unlabelled):
+        return of_entries
+    means = Cells(of_entries[labelled], ("",) * num_labels).means(directions[labelled])
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    own = np.sum(directions[labelled] * means[of_entries[labelled]], axis=1)
+    least = np.array([np.quantile(own[of_entries[labelled] == cell], _LEAST_ALIKE) for cell in range(num_labels)])
+    similarity = directions[unlabelled] @ means.T
+    nearest = similarity.argmax(axis=1)
+    is_alike = similarity[np.arange(len(unlabelled)), nearest] >= least[nearest]
+    result = of_entries.copy()
+    result[unlabelled[is_alike]] = nearest[is_alike]
+    return result

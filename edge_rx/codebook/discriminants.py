@@ -9,7 +9,6 @@ Source: Friedman, "Regularized discriminant analysis", J. Am. Stat. Assoc. 84, 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +17,10 @@ import numpy.typing as npt
 from edge_rx.codebook.cells import Cells, cell_sums
 from engines.models.arrays import FloatArray
 
-__all__ = ["Discriminants", "fit_discriminants", "nearest_centroids"]
+__all__ = ["SHRINKAGES", "Discriminants", "fit_discriminants", "nearest_centroids"]
 
 SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+"""Shares of the identity in the covariance that cross-validation chooses from."""
 _NUM_FOLDS = 5
 _MOST_TESTED = 4096
 """Entries of a fold that are decided, which bounds the time of the choice for large knowledge bases."""
@@ -63,7 +63,7 @@ def fit_discriminants(directions: FloatArray, cells: Cells, *, seed: int = 0) ->
     means = cells.means(directions)
     moments = _Moments.of(directions, means, cells.of_entries)
     shrinkage = _choose_shrinkage(directions, cells.of_entries, moments, seed=seed)
-    centroids, offsets = moments.discriminants([shrinkage])[0]
+    centroids, offsets = moments.normal_cells().discriminants(shrinkage)
     # A common factor changes no decision, and keeps the numbers in the range of fp16.
     scale = max(np.float32(np.abs(centroids).max()), np.finfo(np.float32).tiny)
     return Discriminants(centroids / scale, offsets / scale, shrinkage)
@@ -103,25 +103,51 @@ class _Moments:
     def without(self, other: _Moments) -> _Moments:
         return _Moments(self.means, self.products - other.products, self.sums - other.sums, self.counts - other.counts)
 
-    def discriminants(self, shrinkages: Sequence[float]) -> list[tuple[FloatArray, FloatArray]]:
-        """Centroids and offsets for each shrinkage; cells without an entry have the offset -inf."""
+    def normal_cells(self) -> _NormalCells:
+        """Means, shares and covariance of the entries."""
         counts = np.maximum(self.counts, 1)[:, None]
         shifts = self.sums / counts
         degrees_of_freedom = max(1, self.counts.sum() - np.count_nonzero(self.counts))
-        within = (self.products - (shifts * counts).T @ shifts) / degrees_of_freedom
-        variances, axes = np.linalg.eigh(within)
-        mean_variance = max(float(variances.mean()), _FLOOR)
-        means = self.means + shifts
-        rotated = means @ axes
+        variances, axes = np.linalg.eigh((self.products - (shifts * counts).T @ shifts) / degrees_of_freedom)
         with np.errstate(divide="ignore"):
             log_shares = np.log(self.counts / max(1, self.counts.sum()))
-        found = []
-        for shrinkage in shrinkages:
-            shrunk = (1.0 - shrinkage) * np.maximum(variances, 0.0) + shrinkage * mean_variance
-            centroids = (rotated / shrunk) @ axes.T
-            offsets = log_shares - (centroids * means).sum(axis=1) / 2
-            found.append((centroids.astype(np.float32), offsets.astype(np.float32)))
-        return found
+        axes = axes.astype(np.float32)
+        return _NormalCells(axes, (self.means + shifts.astype(np.float32)) @ axes, variances, log_shares)
+
+
+@dataclass(frozen=True, eq=False)
+class _NormalCells:
+    """Normal distributions of cells with one covariance, in the coordinates of its eigenvectors.
+
+    Attributes
+    ----------
+    axes : (dim, dim) float32, eigenvectors in columns
+    means : (cells, dim) float32, rotated
+    variances : (dim,) float64, eigenvalues
+    log_shares : (cells,) float64, log of each cell's share of the entries; -inf for a cell without one
+    """
+
+    axes: FloatArray
+    means: FloatArray
+    variances: npt.NDArray[np.float64]
+    log_shares: npt.NDArray[np.float64]
+
+    def discriminants(self, shrinkage: float) -> tuple[FloatArray, FloatArray]:
+        """Centroids and offsets in the coordinates of directions."""
+        weights, offsets = self._weights(shrinkage)
+        return weights @ self.axes.T, offsets
+
+    def cells(self, rotated: FloatArray, shrinkage: float) -> npt.NDArray[np.int64]:
+        """The most probable cell of directions (n, dim) that are rotated too."""
+        weights, offsets = self._weights(shrinkage)
+        return np.asarray((rotated @ weights.T + offsets).argmax(axis=1), dtype=np.int64)
+
+    def _weights(self, shrinkage: float) -> tuple[FloatArray, FloatArray]:
+        mean_variance = max(float(self.variances.mean()), _FLOOR)
+        shrunk = (1.0 - shrinkage) * np.maximum(self.variances, 0.0) + shrinkage * mean_variance
+        weights = self.means / shrunk
+        offsets = self.log_shares - (weights * self.means).sum(axis=1) / 2
+        return weights.astype(np.float32), offsets.astype(np.float32)
 
 
 def _choose_shrinkage(
@@ -138,9 +164,10 @@ def _choose_shrinkage(
         if not 0 < len(left_out) < len(directions):
             continue
         vectors, cells = directions[left_out], of_entries[left_out]
-        rest = moments.without(_Moments.of(vectors, moments.means, cells))
-        for at, (centroids, offsets) in enumerate(rest.discriminants(SHRINKAGES)):
-            found = (vectors[:_MOST_TESTED] @ centroids.T + offsets).argmax(axis=1)
-            num_correct[at] += np.count_nonzero(found == cells[:_MOST_TESTED])
+        rest = moments.without(_Moments.of(vectors, moments.means, cells)).normal_cells()
+        rotated = vectors[:_MOST_TESTED] @ rest.axes
+        num_correct += [
+            np.count_nonzero(rest.cells(rotated, shrinkage) == cells[:_MOST_TESTED]) for shrinkage in SHRINKAGES
+        ]
     best = np.flatnonzero(num_correct == num_correct.max())[-1]
     return SHRINKAGES[int(best)]

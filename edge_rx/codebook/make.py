@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_rx.codebook.cells import MOST_CELLS, Cells, cells_of
 from edge_rx.codebook.codewords import CODE_DIM, separated_codewords, similar_codewords
@@ -170,7 +172,7 @@ class _Maker:
             else nearest_centroids(directions, cells)
         )
         words = (
-            separated_codewords(cells.num_cells, seed=self.seed)
+            _words(cells.num_cells, self.seed)
             if cells.are_labels
             else similar_codewords(cells.means(directions), seed=self.seed)
         )
@@ -210,7 +212,7 @@ class _Parts:
     projection: FloatArray
     cells: Cells
     discriminants: Discriminants
-    codewords: np.ndarray
+    codewords: npt.NDArray[np.int8]
     agreement: float
 
 
@@ -230,6 +232,12 @@ def _best_shape(labelled: dict[Shape, list[float]], unlabelled: dict[Shape, list
         if all(value >= most - _TOLERANCE for value, most in zip(values, labelled[best], strict=True))
     ]
     return min(alike, key=lambda shape: shape.digital_power_share)
+
+
+@functools.lru_cache(maxsize=1)
+def _words(num_cells: int, seed: int) -> npt.NDArray[np.int8]:
+    """Codewords of labels, searched for once for the choice of a shape and for the codebook of that shape."""
+    return separated_codewords(num_cells, seed=seed)
 
 
 def _ignore(share: float) -> None:
