@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -124,7 +126,9 @@ def one_is_the_mean() -> tuple[np.ndarray, list[str]]:
     ],
     ids=lambda make: make.__name__,
 )
-def test_entries_that_are_sent_are_answered_with_their_label_or_themselves(knowledge_base) -> None:
+def test_entries_that_are_sent_are_answered_with_their_label_or_themselves(
+    knowledge_base: Callable[[], tuple[np.ndarray, list[str]]],
+) -> None:
     features, labels = knowledge_base()
     codebook = made(features, labels)
     assert KnowledgeBaseCodebook.read(codebook.content, source="test").sha256 == codebook.sha256
