@@ -112,7 +112,7 @@ setup(
             "models = engines.models.command:app",
             "tx = edge_tx.command:app",
             "rx = edge_rx.command:app",
-            "kb = edge_rx.kb.command:app",
+            "kb = edge_rx.kb_command:app",
             "demo = trainer.demo.command:app",
             "train = trainer.command:app",
             "codecs = trainer.codecs.command:app",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edge_rx.decoders.options import Answer
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import SearchPrecision
 from edge_rx.service import StopRule
@@ -67,6 +68,12 @@ def rx(
     ] = None,
     batch_delay_ms: Annotated[float, options.engine(help="Longest wait of a frame for others, in milliseconds.")] = 0.0,
     results: Annotated[Path, options.output(help="Folder for results.jsonl and results.sqlite.")] = Path("results"),
+    answer: Annotated[
+        Answer,
+        options.output(
+            help="Entry to answer with: one of the most probable label, or the nearest one whatever its label."
+        ),
+    ] = "label",
     min_score: Annotated[
         float | None,
         options.output(
@@ -89,6 +96,7 @@ def rx(
             listen=listen,
             feedback=feedback,
             results=results,
+            answer=answer,
             min_score=min_score,
             rates=tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate is not None else RATES,
             backend=backend,

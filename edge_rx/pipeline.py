@@ -145,6 +145,11 @@ class Receiver(Closing):
         return self._knowledge_base.fingerprint.hex()
 
     @property
+    def codebooks(self) -> tuple[str, ...]:
+        """SHA-256 of each codebook of `adapted` that is decoded, in hex, that of the knowledge base as it is first."""
+        return self._decoders.codebooks
+
+    @property
     def features_index(self) -> str:
         """Description of the search for features: index, device, precision."""
         return self._knowledge_base.search_description

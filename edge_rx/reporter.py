@@ -29,4 +29,8 @@ class Reporter:
             return
         self._next_s = now_s + INTERVAL_S
         snr_db = {f"{stream_id:016x}": round(snr_db, 1) for stream_id, snr_db in receiver.noise.snr_db().items()}
-        self._publisher.publish(ReceiverReport(knowledge_base=receiver.knowledge_base_fingerprint, snr_db=snr_db))
+        self._publisher.publish(
+            ReceiverReport(
+                knowledge_base=receiver.knowledge_base_fingerprint, snr_db=snr_db, codebooks=receiver.codebooks
+            )
+        )

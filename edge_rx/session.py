@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.options import Answer, DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
@@ -51,6 +51,7 @@ class ReceiverConfig:
     listen: str = "tcp://127.0.0.1:5555"
     feedback: str | None = None
     results: Path = Path("results")
+    answer: Answer = "label"
     min_score: float | None = None
     rates: tuple[Rate, ...] = RATES
     backend: str = "auto"
@@ -134,6 +135,7 @@ def _load_decoders(
         engines=config.engines,
         building=partial(build_progress, console),
         with_high_snr_code=config.feedback is not None,
+        answer=config.answer,
     )
     # With a GPU, engines may be built, whose progress bars and this status would overwrite each other.
     sorts_on_cpu = config.search_index is SearchIndex.IVF and gpu is None

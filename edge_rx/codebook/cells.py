@@ -11,13 +11,17 @@ import numpy.typing as npt
 from edge_rx.kb.clusters import cluster_centres
 from engines.models.arrays import FloatArray
 
-__all__ = ["MOST_CELLS", "Cells", "cells_of"]
+__all__ = ["MOST_CELLS", "Cells", "cell_sums", "cells_of"]
 
 MOST_CELLS = 1024
 """Largest number of cells: 64 symbols at -7 dB carry 16.8 bits, of which a cell's number takes 10."""
 
 _ENTRIES_PER_CELL = 2
 """Entries of a k-means cell, on average."""
+_LEAST_ALIKE = 0.05
+"""Share of a label's entries that are farther from its mean than an entry without a label may be to share its cell."""
+_BLOCK = 8192
+"""Vectors that are sorted by cell at a time."""
 
 _CELLS_OF_THEIR_OWN = 128
 """Number of entries up to which each has a cell of its own."""
@@ -54,10 +58,19 @@ class Cells:
 
     def means(self, vectors: FloatArray) -> FloatArray:
         """Mean of the vectors (entries, dim) of each cell, (cells, dim) float32."""
-        order = np.argsort(self.of_entries, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(self.counts())[:-1]])
-        sums = np.add.reduceat(vectors[order].astype(np.float64), starts, axis=0)
+        sums = cell_sums(vectors, self.of_entries, self.num_cells)
         return np.asarray(sums / self.counts()[:, None], dtype=np.float32)
+
+
+def cell_sums(vectors: FloatArray, of_entries: CellIds, num_cells: int) -> npt.NDArray[np.float64]:
+    """Sum of the vectors (entries, dim) of each cell, (num_cells, dim) float64."""
+    sums = np.zeros((num_cells, vectors.shape[1]))
+    for start in range(0, len(vectors), _BLOCK):
+        cells = of_entries[start : start + _BLOCK]
+        order = np.argsort(cells, kind="stable")
+        present, starts = np.unique(cells[order], return_index=True)
+        sums[present] += np.add.reduceat(vectors[start : start + _BLOCK][order], starts, axis=0, dtype=np.float64)
+    return sums
 
 
 def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_CELLS, num_threads: int = 1) -> Cells:
@@ -66,7 +79,9 @@ def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_
     Parameters
     ----------
     directions : (entries, feature_dim) float32, unit length
-    labels : label of each entry, "" without one; k-means is used for all entries if there are more than `most` labels
+    labels : label of each entry, "" without one; k-means is used for all entries if there are more than `most` labels.
+        An entry without a label that is like those of a label shares their cell, because cells of its own among them
+        would take images from it
     most : largest number of cells
 
     Returns
@@ -78,6 +93,8 @@ def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_
         names = []
     number = {name: cell for cell, name in enumerate(names)}
     of_entries = np.array([number.get(label, -1) for label in labels], np.int64)
+    if names:
+        of_entries = _with_alike(directions, of_entries, len(names))
     unlabelled = np.flatnonzero(of_entries < 0)
     if not len(unlabelled):
         return Cells(of_entries, tuple(names))
@@ -90,3 +107,20 @@ def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_
     _, of_entries[unlabelled] = np.unique(nearest, return_inverse=True)
     of_entries[unlabelled] += len(names)
     return Cells(of_entries, (*names, *[""] * (int(of_entries.max()) + 1 - len(names))))
+
+
+def _with_alike(directions: FloatArray, of_entries: CellIds, num_labels: int) -> CellIds:
+    """Cells of labels, also for the entries without a label (-1) that are as near to a label's mean as its own are."""
+    labelled, unlabelled = np.flatnonzero(of_entries >= 0), np.flatnonzero(of_entries < 0)
+    if not len(unlabelled):
+        return of_entries
+    means = Cells(of_entries[labelled], ("",) * num_labels).means(directions[labelled])
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    own = np.sum(directions[labelled] * means[of_entries[labelled]], axis=1)
+    least = np.array([np.quantile(own[of_entries[labelled] == cell], _LEAST_ALIKE) for cell in range(num_labels)])
+    similarity = directions[unlabelled] @ means.T
+    nearest = similarity.argmax(axis=1)
+    is_alike = similarity[np.arange(len(unlabelled)), nearest] >= least[nearest]
+    result = of_entries.copy()
+    result[unlabelled[is_alike]] = nearest[is_alike]
+    return result

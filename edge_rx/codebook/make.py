@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_rx.codebook.cells import MOST_CELLS, Cells, cells_of
 from edge_rx.codebook.codewords import CODE_DIM, separated_codewords, similar_codewords
@@ -36,6 +38,8 @@ _UNLABELLED_SHARE = 0.9
 _CHOICE_RATE = parse_rate("64")
 _CHOICE_SNR_DB = (-7.0, 0.0, 10.0)
 _MOST_SENT = 256
+_MOST_KEPT = 20_000
+"""Entries that are drawn to choose a shape, of a larger knowledge base, which bounds the time of it."""
 _LEAST_ENTRIES = 10
 """Entries below which nothing is held out to choose a shape by."""
 _TOLERANCE = 0.01
@@ -43,6 +47,9 @@ _TOLERANCE = 0.01
 _LABELS_TOLERANCE = 0.03
 """Loss of accuracy that cells of labels may have against k-means cells: they take fewer bits, and so shorter codes."""
 _MOST_PAIRS = 2048
+_BLOCK = 8192
+_CHOICE_WORK = 0.5
+"""Share of the work, roughly, that the choice of a shape is."""
 _BYTES_BESIDES_CELLS = 20_000
 """Of a codebook's file: names, headers, mean and power shares, with a margin."""
 
@@ -70,17 +77,20 @@ def make_codebook(
     shape: Shape | None = None,
     seed: int = 0,
     num_threads: int = 1,
+    on_progress: Callable[[float], None] | None = None,
 ) -> KnowledgeBaseCodebook:
     """Make the codebook of a knowledge base.
 
     Parameters
     ----------
-    features : (entries, feature_dim) float32, of the image encoder
+    features : (entries, feature_dim) float32 of unit length, of the image encoder
     labels : label of each entry, "" without one
     knowledge_base : fingerprint of the knowledge base, 32 bytes
     space : fingerprint of the image encoder, in hex
     shape : chosen by measuring if None
     seed : of codewords, k-means and what is held out
+    num_threads : CPU threads of k-means
+    on_progress : called with the share of the work that is done, 0..1
 
     Raises
     ------
@@ -88,14 +98,17 @@ def make_codebook(
         If there are no entries, or the features are not finite.
     """
     _require_entries(features)
+    on_progress = on_progress or _ignore
     maker = _Maker(knowledge_base, space, seed, num_threads)
-    return maker.make(features, labels, shape or maker.choose_shape(features, labels))
+    codebook = maker.make(features, labels, shape or maker.choose_shape(features, labels, on_progress))
+    on_progress(1.0)
+    return codebook
 
 
 def choose_shape(features: FloatArray, labels: Sequence[str], *, seed: int = 0, num_threads: int = 1) -> Shape:
     """Choose the shape of a codebook by measuring; see `make_codebook` for parameters and errors."""
     _require_entries(features)
-    return _Maker(bytes(32), "0" * 64, seed, num_threads).choose_shape(features, labels)
+    return _Maker(bytes(32), "0" * 64, seed, num_threads).choose_shape(features, labels, _ignore)
 
 
 def _require_entries(features: FloatArray) -> None:
@@ -110,17 +123,25 @@ class _Maker:
     seed: int
     num_threads: int
 
-    def choose_shape(self, features: FloatArray, labels: Sequence[str]) -> Shape:
+    def choose_shape(self, features: FloatArray, labels: Sequence[str], on_progress: Callable[[float], None]) -> Shape:
         """Hold out entries, send them to the rest with every shape, and take the best; see `_best_shape`."""
+        # One label tells an entry from none other.
+        has_labels = len({label for label in labels if label}) > 1
         if len(features) < _LEAST_ENTRIES:
-            return Shape(any(labels), _DEFAULT_LABELLED_SHARE if any(labels) else _UNLABELLED_SHARE)
+            return Shape(has_labels, _DEFAULT_LABELLED_SHARE if has_labels else _UNLABELLED_SHARE)
+        rng = np.random.default_rng(self.seed)
         num_sent = min(_MOST_SENT, len(features) // 5)
-        order = np.random.default_rng(self.seed).permutation(len(features))
-        held_out = HeldOut.of(features, labels, order[:num_sent])
-        if not (any(held_out.kept_labels) and any(held_out.sent_labels)):
+        if len(features) > num_sent + _MOST_KEPT:
+            drawn = np.sort(rng.choice(len(features), num_sent + _MOST_KEPT, replace=False))
+            features, labels = features[drawn], [labels[at] for at in drawn]
+        held_out = HeldOut.of(features, labels, rng.permutation(len(features))[:num_sent])
+        if not (has_labels and {*held_out.kept_labels} & {*held_out.sent_labels} - {""}):
             return Shape(False, _UNLABELLED_SHARE)
+        shapes = [Shape(True, share) for share in _LABELLED_SHARES]
         unlabelled = self._accuracies(held_out, [Shape(False, _UNLABELLED_SHARE)])
-        labelled = self._accuracies(held_out, [Shape(True, share) for share in _LABELLED_SHARES])
+        on_progress(_CHOICE_WORK / 2)
+        labelled = self._accuracies(held_out, shapes)
+        on_progress(_CHOICE_WORK)
         return _best_shape(labelled, unlabelled)
 
     def _accuracies(self, held_out: HeldOut, shapes: Sequence[Shape]) -> dict[Shape, list[float]]:
@@ -151,7 +172,7 @@ class _Maker:
             else nearest_centroids(directions, cells)
         )
         words = (
-            separated_codewords(cells.num_cells, seed=self.seed)
+            _words(cells.num_cells, self.seed)
             if cells.are_labels
             else similar_codewords(cells.means(directions), seed=self.seed)
         )
@@ -191,7 +212,7 @@ class _Parts:
     projection: FloatArray
     cells: Cells
     discriminants: Discriminants
-    codewords: np.ndarray
+    codewords: npt.NDArray[np.int8]
     agreement: float
 
 
@@ -213,6 +234,16 @@ def _best_shape(labelled: dict[Shape, list[float]], unlabelled: dict[Shape, list
     return min(alike, key=lambda shape: shape.digital_power_share)
 
 
+@functools.lru_cache(maxsize=1)
+def _words(num_cells: int, seed: int) -> npt.NDArray[np.int8]:
+    """Codewords of labels, searched for once for the choice of a shape and for the codebook of that shape."""
+    return separated_codewords(num_cells, seed=seed)
+
+
+def _ignore(share: float) -> None:
+    """Where nobody asks for progress."""
+
+
 def _most_cells(feature_dim: int) -> int:
     """Largest number of cells whose codebook stays below `MAX_CODEBOOK_BYTES`."""
     besides = _BYTES_BESIDES_CELLS + _ANALOG_DIM * (feature_dim + 4)
@@ -228,15 +259,20 @@ def _mean(features: FloatArray) -> FloatArray:
 
 
 def _unit(rows: FloatArray) -> FloatArray:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
 def _half_whitening(directions: FloatArray) -> FloatArray:
     """Principal components, (feature_dim, analog_dim), scaled to the mean power of a codeword over the first reals."""
-    variances, axes = np.linalg.eigh(directions.T.astype(np.float64) @ directions / len(directions))
+    products = np.zeros((directions.shape[1],) * 2)
+    for start in range(0, len(directions), _BLOCK):
+        block = directions[start : start + _BLOCK]
+        products += block.T @ block
+    variances, axes = np.linalg.eigh(products / len(directions))
     strongest = np.argsort(-variances)[:_ANALOG_DIM]
     kept = strongest[variances[strongest] > 1e-6 * variances.max()]
-    projection = axes[:, kept] * variances[kept] ** _WHITENING
+    projection = np.asarray(axes[:, kept] * variances[kept] ** _WHITENING, dtype=np.float32)
     # A real has a mean square of one half, as a codeword's has once the transmitter has normalised its power.
     power = np.square(directions @ projection).sum(axis=1).mean() / len(kept)
     return np.asarray(projection / np.sqrt(power), dtype=np.float32)

@@ -7,13 +7,17 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from edge_rx.kb.gpu_search import GpuSearch
 from engines.backends.runner import BuildProgress
+from semlink.errors import ConfigError
 from semlink.rates import RATES, Rate
 
-__all__ = ["DEFAULT_DECODER_OPTIONS", "Building", "DecoderOptions"]
+__all__ = ["DEFAULT_DECODER_OPTIONS", "Answer", "Building", "DecoderOptions"]
+
+Answer: TypeAlias = Literal["label", "nearest"]
+"""What an answer is chosen by: the most probable label and an entry of it, or the entries alone."""
 
 Building: TypeAlias = Callable[[], AbstractContextManager[BuildProgress | None]]
 """Context in which an engine is built, such as `engines.build_progress.build_progress`."""
@@ -32,8 +36,10 @@ class DecoderOptions:
     batch_size : largest number of frames that are decoded together
     engines : folder of built engines; beside the model set if None
     building : context in which engines are built
-    with_high_snr_code : also serve the high-SNR code of `nested`, which doubles its signals; only transmitters that
-        receive reports send it
+    with_high_snr_code : also serve the high-SNR codes of `nested` and `adapted`, which doubles their signals; only
+        transmitters that receive reports send them
+    answer : "label" answers `nested` and `adapted` with an entry of the most probable label, where entries have labels;
+        "nearest" with the entry of the largest expected similarity, whatever its label
     """
 
     rates: Sequence[Rate] = RATES
@@ -44,6 +50,11 @@ class DecoderOptions:
     engines: Path | None = None
     building: Building = contextlib.nullcontext
     with_high_snr_code: bool = False
+    answer: Answer = "label"
+
+    def __post_init__(self) -> None:
+        if self.answer not in (choices := get_args(Answer)):
+            raise ConfigError(f"answer must be one of {', '.join(choices)}, got {self.answer}")
 
 
 DEFAULT_DECODER_OPTIONS = DecoderOptions()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from edge_rx.decoders.base import Decoder
 from edge_rx.decoders.feature import decoder_backend, feature_decoders
 from edge_rx.decoders.options import DEFAULT_DECODER_OPTIONS, DecoderOptions
-from edge_rx.decoders.signal import SignalDecoder, index_decoders, nested_decoders
+from edge_rx.decoders.signal import SignalDecoder, adapted_decoders, index_decoders, nested_decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from engines.models.codecs import Codec, NestedCodec, PerRateCodec
 from engines.models.entry_codebook import index_fingerprint
+from engines.models.knowledge_base_codebook import ADAPTED, ADAPTED_HIGH_SNR
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, DecodeError, KnowledgeBaseError
 from semlink.rates import RATES, Rate
@@ -32,11 +33,18 @@ class Decoders:
     name : name of the model set, for messages
     decoders : decoder of each fingerprint
     unserved : reason for each known fingerprint that is not served
+    codebooks : SHA-256 of each codebook of `adapted` that is decoded, in hex, the newest first
     """
 
     def __init__(
-        self, name: str, decoders: Mapping[bytes, Decoder], *, unserved: Mapping[bytes, str] | None = None
+        self,
+        name: str,
+        decoders: Mapping[bytes, Decoder],
+        *,
+        unserved: Mapping[bytes, str] | None = None,
+        codebooks: Sequence[str] = (),
     ) -> None:
+        self.codebooks = tuple(codebooks)
         self._name = name
         self._decoders = dict(decoders)
         self._unserved = dict(unserved or {})
@@ -45,10 +53,12 @@ class Decoders:
     def of(
         cls, model_set: ModelSet, knowledge_base: KnowledgeBase, options: DecoderOptions = DEFAULT_DECODER_OPTIONS
     ) -> Decoders:
-        """Load every codec of a model set, and `index`, for one knowledge base.
+        """Load every codec of a model set, `adapted` and `index`, for one knowledge base.
 
         Raises
         ------
+        KnowledgeBaseError
+            If a codebook of the knowledge base is damaged.
         ModelSetError, EngineError
             If the set has no codec, a file is missing or altered, the backend cannot run it, or the GPU has no room.
         ConfigError
@@ -57,9 +67,10 @@ class Decoders:
         loader = _Loader(model_set, knowledge_base, options)
         for codec in model_set.codecs:
             loader.add(codec)
+        loader.add_adapted()
         loader.add_index()
         _check_search_index(knowledge_base.search_index, loader.decoders.values())
-        return cls(model_set.name, loader.decoders, unserved=loader.unserved)
+        return cls(model_set.name, loader.decoders, unserved=loader.unserved, codebooks=loader.codebooks)
 
     def decoder(self, fingerprint: bytes) -> Decoder:
         """Return the decoder of a frame's fingerprint.
@@ -76,8 +87,8 @@ class Decoders:
             raise DecodeError(f"codec not served: {self._unserved[fingerprint]}")
         raise DecodeError(
             f'unknown models: the frame was made with {fingerprint.hex()}, model set "{self._name}" holds'
-            f" {len(self._decoders)} others; give both ends the same model set, and a transmitter with --entries the"
-            " entry codebook of this knowledge base: semlink kb export-entries"
+            f" {len(self._decoders)} others; give both ends the same model set, and a transmitter with --codebook or"
+            " --entries the file of this knowledge base: semlink kb export-codebook, semlink kb export-entries"
         )
 
 
@@ -92,6 +103,7 @@ class _Loader:
         self._index_spaces = {model_set.encoder_fingerprint: "index"}
         self.decoders: dict[bytes, Decoder] = {}
         self.unserved: dict[bytes, str] = {}
+        self.codebooks: list[str] = []
 
     def add(self, codec: Codec) -> None:
         """Load one codec at the served rates."""
@@ -118,6 +130,24 @@ class _Loader:
         self.unserved |= {fingerprint: _NEEDS_REPORTS for fingerprint in fingerprints if fingerprint not in loaded}
         if codec.entry.projection is not None:
             self._index_spaces[codec.projection_fingerprint] = "index-labels"
+
+    def add_adapted(self) -> None:
+        """Load `adapted` at the served rates, for every codebook of the knowledge base."""
+        codebooks = self._knowledge_base.codebooks()
+        if not codebooks:
+            folder = self._knowledge_base.folder
+            _log.warning(
+                "%s is not served: the knowledge base has no codebook; semlink kb make-codebook %s", ADAPTED, folder
+            )
+            return
+        served = [rate for rate in RATES if rate in self._options.rates]
+        self.codebooks = [codebook.sha256 for codebook in codebooks]
+        self.decoders |= dict(adapted_decoders(codebooks, self._knowledge_base, served, self._options))
+        for codebook in codebooks:
+            for name in (ADAPTED, ADAPTED_HIGH_SNR):
+                for rate, fingerprint in codebook.fingerprints(is_high_snr=name == ADAPTED_HIGH_SNR).items():
+                    if fingerprint not in self.decoders:
+                        self.unserved[fingerprint] = _NEEDS_REPORTS if rate in served else _other_rate(name, rate)
 
     def add_index(self) -> None:
         """Load `index` at the served rates, for every vector space in which entries are compared."""

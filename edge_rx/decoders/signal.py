@@ -1,11 +1,17 @@
-"""Decoders without a network: `nested` and `index`, whose search among known signals is the decoder."""
+"""Decoders without a network: `nested`, `adapted`, `index`, whose search among known signals is the decoder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from edge_rx.decoders.adapted import adapted_templates, label_groups
 from edge_rx.decoders.base import Candidate, Observation, Query, check_length, host_query
 from edge_rx.decoders.codeword_search import CodewordSearch
 from edge_rx.decoders.map_detector import MapDetector
@@ -16,11 +22,50 @@ from edge_rx.noise import NoiseEstimator, equalize_and_estimate
 from engines.models.arrays import FloatArray
 from engines.models.codecs import NestedCodec
 from engines.models.entry_codebook import index_fingerprint
+from engines.models.knowledge_base_codebook import ADAPTED, ADAPTED_HIGH_SNR, KnowledgeBaseCodebook
 from semlink.errors import DecodeError
 from semlink.iq import Symbols
 from semlink.rates import Rate
 
-__all__ = ["SignalDecoder", "index_decoders", "nested_decoders"]
+__all__ = ["SignalDecoder", "adapted_decoders", "index_decoders", "nested_decoders"]
+
+_log = logging.getLogger(__name__)
+
+
+class SignalSearch(Protocol):
+    """A search among known signals: `MapDetector`, `CodewordSearch`."""
+
+    def queries(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> FloatArray:
+        """Vectors to search with, (batch, dim) float32."""
+        ...
+
+    def match(self, queries: FloatArray) -> list[tuple[int, float]]:
+        """The best entry for each query, and its score."""
+        ...
+
+
+class DeferredDetector:
+    """A detector that its first observation builds, because most receivers never receive a frame for it.
+
+    Parameters
+    ----------
+    build : builds the detector
+    """
+
+    def __init__(self, build: Callable[[], MapDetector]) -> None:
+        self._build = build
+
+    @cached_property
+    def _detector(self) -> MapDetector:
+        return self._build()
+
+    def queries(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> FloatArray:
+        """See `MapDetector.queries`."""
+        return self._detector.queries(symbols, noise_variance)
+
+    def match(self, queries: FloatArray) -> list[tuple[int, float]]:
+        """See `MapDetector.match`."""
+        return self._detector.match(queries)
 
 
 class SignalDecoder:
@@ -29,11 +74,11 @@ class SignalDecoder:
     Parameters
     ----------
     codec : name of the codec
-    signals : the search; its scores are those of `MapDetector.match` or `CodewordSearch.match`
+    signals : the search, which defines the scores
     rate : number of symbols
     """
 
-    def __init__(self, codec: str, signals: MapDetector | CodewordSearch, rate: Rate) -> None:
+    def __init__(self, codec: str, signals: SignalSearch, rate: Rate) -> None:
         self.codec = codec
         self._signals, self._rate = signals, rate
 
@@ -68,11 +113,77 @@ def nested_decoders(
     if options.with_high_snr_code and codec.codebook.has_high_snr_code:
         codes[codec.high_snr_name] = codec.codebook.for_high_snr()
     vectors = _entry_vectors(codec, knowledge_base)
-    for name, templates in zip(codes, SignalTemplates.of_codes([*codes.values()], vectors), strict=True):
+    groups = label_groups(knowledge_base.entry_labels()) if options.answer == "label" else None
+    of_codes = SignalTemplates.of_codes([*codes.values()], vectors, groups=groups)
+    for name, templates in zip(codes, of_codes, strict=True):
         detectors = MapDetector.of_rates(templates, rates, num_threads=options.num_threads, gpu=options.gpu)
         for rate, detector in detectors.items():
             is_high_snr = name == codec.high_snr_name
             yield codec.fingerprint(rate, is_high_snr=is_high_snr), SignalDecoder(name, detector, rate)
+
+
+def adapted_decoders(
+    codebooks: Sequence[KnowledgeBaseCodebook],
+    knowledge_base: KnowledgeBase,
+    rates: list[Rate],
+    options: DecoderOptions,
+) -> Iterator[tuple[bytes, SignalDecoder]]:
+    """Fingerprint and decoder of `adapted` at every rate, also of its high-SNR code where options ask for it.
+
+    Parameters
+    ----------
+    codebooks : the first one's signals are computed here, those of the others by the first frame that needs them
+    """
+    labels = knowledge_base.entry_labels()
+    for number, codebook in enumerate(codebooks):
+        signals = _AdaptedSignals(codebook, knowledge_base, labels, options)
+        for name, decoders in (signals.deferred(rates) if number else signals.loaded(rates)).items():
+            fingerprints = codebook.fingerprints(rates, is_high_snr=name == ADAPTED_HIGH_SNR)
+            for rate, search in decoders.items():
+                yield fingerprints[rate], SignalDecoder(name, search, rate)
+
+
+@dataclass(frozen=True, eq=False)
+class _AdaptedSignals:
+    """The signals of one codebook, for the codes that are served.
+
+    Attributes
+    ----------
+    labels : label of each entry, in memory, because an earlier codebook may need them when the files have been replaced
+    """
+
+    codebook: KnowledgeBaseCodebook
+    knowledge_base: KnowledgeBase
+    labels: Sequence[str]
+    options: DecoderOptions
+
+    def loaded(self, rates: list[Rate]) -> dict[str, dict[Rate, MapDetector]]:
+        """Detectors by code and rate."""
+        return {
+            name: MapDetector.of_rates(templates, rates, num_threads=self.options.num_threads, gpu=self.options.gpu)
+            for name, templates in self._templates().items()
+        }
+
+    def deferred(self, rates: list[Rate]) -> dict[str, dict[Rate, DeferredDetector]]:
+        """The same detectors, each built by its first observation."""
+        return {
+            name: {rate: DeferredDetector(partial(self._detector, name, rate)) for rate in rates}
+            for name in self._names()
+        }
+
+    def _detector(self, name: str, rate: Rate) -> MapDetector:
+        _log.info("computing the signals of codebook %s at %s symbols", self.codebook.sha256[:12], rate.num_symbols)
+        templates = self._templates()[name]
+        return MapDetector(templates, rate, num_threads=self.options.num_threads, gpu=self.options.gpu)
+
+    def _names(self) -> tuple[str, ...]:
+        return (ADAPTED, ADAPTED_HIGH_SNR) if self.options.with_high_snr_code else (ADAPTED,)
+
+    def _templates(self) -> dict[str, SignalTemplates]:
+        signals = adapted_templates(self.codebook, self.knowledge_base.features(), self.labels)
+        if self.options.answer == "nearest":
+            signals = (replace(signals[0], groups=None), replace(signals[1], groups=None))
+        return dict(zip(self._names(), signals, strict=False))
 
 
 def index_decoders(

@@ -82,15 +82,31 @@ class SignalTemplates:
         return np.full(len(self.signals), np.sqrt(1.0 - 2.0 * self.unexplained(dim)), np.float32)
 
     @classmethod
-    def of(cls, codebook: Codebook, features: FloatArray, priors: SignalPriors | None = None) -> SignalTemplates:
+    def of(
+        cls,
+        codebook: Codebook,
+        features: FloatArray,
+        priors: SignalPriors | None = None,
+        *,
+        groups: npt.NDArray[np.int64] | None = None,
+    ) -> SignalTemplates:
         """Compute the signals of (entries, feature_dim) float32 vectors with one code; see `of_codes`."""
-        return cls.of_codes([codebook], features, priors)[0]
+        return cls.of_codes([codebook], features, priors, groups=groups)[0]
 
     @classmethod
     def of_codes(
-        cls, codebooks: Sequence[Codebook], features: FloatArray, priors: SignalPriors | None = None
+        cls,
+        codebooks: Sequence[Codebook],
+        features: FloatArray,
+        priors: SignalPriors | None = None,
+        *,
+        groups: npt.NDArray[np.int64] | None = None,
     ) -> list[SignalTemplates]:
         """Compute the signals with several codes that differ in their power share; all but the signals is shared.
+
+        Parameters
+        ----------
+        groups : see the attribute
 
         Raises
         ------
@@ -118,6 +134,7 @@ class SignalTemplates:
             log_priors=np.concatenate([log_priors, np.full(len(features), analog_prior)]),
             residual_variance=(1.0 - priors.agreement**2) / 2,
             vectors=analog,
+            groups=groups,
         )
         return [replace(templates, signals=each) for each in signals]
 

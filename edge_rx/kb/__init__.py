@@ -1,10 +1,11 @@
 """The knowledge base: the images that a receiver can answer with.
 
-build --folder--> index (vectors) + records (SQLite) + images (files) + manifest
+build --folder--> index (vectors) + records (SQLite) + images (files) + codebooks + manifest
 knowledge_base: query --search--> entry id, score --record--> label, image
 
 storage    folders exchanged in one step, locked, synced
-command    semlink kb
+
+The command is `edge_rx.kb_command`: codebooks are made by `edge_rx.codebook`, which builds on this package.
 """
 
 __all__ = ["KnowledgeBase", "Record"]

@@ -11,16 +11,18 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from sqlite3 import DatabaseError
+from typing import TypeAlias
 
 import numpy as np
 from rich.progress import Progress
 
+from edge_rx.kb.codebooks import add_codebook, keep_codebooks
 from edge_rx.kb.images import ImageStore, encode_png, image_suffix
 from edge_rx.kb.index import FlatIndex
 from edge_rx.kb.knowledge_base import KnowledgeBase
@@ -37,6 +39,7 @@ from edge_rx.kb.records import Record, RecordTable
 from edge_rx.kb.storage import exchange_folders, is_locked, lock_folder, lock_whatever_is_there, sync_tree
 from engines.models.codecs import Codec
 from engines.models.image_encoder import ImageEncoder
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from semlink.cli.output import stderr_console
 from semlink.cli.progress import progress_bars
 from semlink.errors import ConfigError, ImageError, KnowledgeBaseError
@@ -44,7 +47,10 @@ from semlink.files import file_sha256, sync_path
 from semlink.image import RGBImage, image_files, load_image, preprocess
 from semlink.machine import now_utc
 
-__all__ = ["BuildReport", "LabelledImage", "build_knowledge_base", "labelled_folder"]
+__all__ = ["BuildReport", "CodebookMaker", "LabelledImage", "build_knowledge_base", "labelled_folder"]
+
+CodebookMaker: TypeAlias = Callable[[KnowledgeBase, Callable[[float], None]], KnowledgeBaseCodebook]
+"""Makes the codebook of a knowledge base and reports its progress, 0..1; see `edge_rx.codebook.knowledge_base`."""
 
 _PARTS = frozenset({"train", "test", "val", "valid", "validation"})
 """Folders that are parts of a dataset and no labels, where all of them hold class folders."""
@@ -106,6 +112,7 @@ def build_knowledge_base(
     encoder: ImageEncoder,
     *,
     codecs: Sequence[Codec] = (),
+    codebook_maker: CodebookMaker | None = None,
     replace: bool = False,
     batch_size: int = 32,
     num_images: int | None = None,
@@ -121,7 +128,9 @@ def build_knowledge_base(
     target : folder to make
     encoder : gives the vectors; the knowledge base is bound to its fingerprint
     codecs : codecs whose projected vectors are added, where they have a projection head
-    replace : replace an existing knowledge base
+    codebook_maker : makes the codebook of `adapted`, such as `edge_rx.codebook.knowledge_base.codebook_of`; None for a
+        knowledge base without one
+    replace : replace an existing knowledge base; with a codebook of its own, the new one keeps the old one's last few
     batch_size : pictures in one call of the encoder
     num_images : number of images for the progress bar; None if `images` has a length or it is unknown
     show_progress : draw a progress bar on stderr
@@ -146,6 +155,10 @@ def build_knowledge_base(
             report = _fill(folder, tracked, encoder, index, batch_size)
             with KnowledgeBase.open(folder) as knowledge_base:
                 add_projected_vectors(knowledge_base, projections)
+                if codebook_maker is not None:
+                    task = bar.add_task("making the codebook", total=1.0)
+                    codebook = codebook_maker(knowledge_base, lambda share: bar.update(task, completed=share))
+                    add_codebook(folder, codebook)
             _put_in_place(folder, target, replace=replace)
     except (OSError, DatabaseError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -190,9 +203,10 @@ def _staging_folder(target: Path) -> Iterator[Path]:
 def _put_in_place(folder: Path, target: Path, *, replace: bool) -> None:
     sync_tree(folder)
     if replace and target.exists():
-        # Wait for a process that adds projected vectors to the old one, which goes with the staging folder.
+        # Wait for a process that adds vectors or a codebook to the old one, which goes with the staging folder.
         lock = lock_whatever_is_there(target)
         try:
+            keep_codebooks(target, folder)
             exchange_folders(folder, target)
         finally:
             os.close(lock)

@@ -11,12 +11,14 @@ import numpy as np
 from typing_extensions import Self
 
 from edge_rx.kb.approximate import SearchIndex
+from edge_rx.kb.codebooks import read_codebook
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.images import ImageStore
 from edge_rx.kb.index import EntryIds, FlatIndex, Vectors
 from edge_rx.kb.manifest import IMAGES_FOLDER, INDEX_FILE, RECORDS_FILE, Manifest, read_manifest
 from edge_rx.kb.records import Record, RecordTable
 from engines.backends.runner import DeviceView
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from semlink.closing import Closing
 from semlink.errors import KnowledgeBaseError
 from semlink.files import file_sha256
@@ -40,7 +42,7 @@ class Neighbour:
 class KnowledgeBase(Closing):
     """A folder that `edge_rx.kb.build` made, open for searching.
 
-        manifest.json    index.faiss    records.sqlite    images/ab/<sha256>.<suffix>
+        manifest.json    index.faiss    records.sqlite    images/ab/<sha256>.<suffix>    codebook-<sha256>.npz
 
     Use `open`, and close it, or use it in a with statement.
     """
@@ -162,6 +164,27 @@ class KnowledgeBase(Closing):
                 return vectors.vectors(0, len(vectors))
         raise KnowledgeBaseError(f"{self.folder} holds no projected vectors of this codec and model set; {fix}")
 
+    def codebooks(self) -> list[KnowledgeBaseCodebook]:
+        """Codebooks of `adapted`, the newest first; none if the knowledge base was built without.
+
+        Raises
+        ------
+        KnowledgeBaseError
+            If a file is missing or damaged.
+        """
+        encoder = self.manifest.encoder_fingerprint
+        return [read_codebook(self.folder, entry, encoder_fingerprint=encoder) for entry in self.manifest.codebooks]
+
+    def newest_codebook(self) -> KnowledgeBaseCodebook:
+        """The codebook that was made of the entries as they are; KnowledgeBaseError if there is none."""
+        if not self.manifest.codebooks:
+            raise KnowledgeBaseError(
+                f"{self.folder}: has no codebook; make one with: semlink kb make-codebook {self.folder}"
+            )
+        return read_codebook(
+            self.folder, self.manifest.codebooks[0], encoder_fingerprint=self.manifest.encoder_fingerprint
+        )
+
     def search(self, queries: Vectors, *, num_matches: int = 1) -> tuple[EntryIds, Vectors]:
         """Find the entries nearest in meaning; see `edge_rx.kb.index.FlatIndex.search`."""
         return self._index.search(queries, num_matches=num_matches)
@@ -196,6 +219,10 @@ class KnowledgeBase(Closing):
         """Number of entries of each label."""
         return self._records.labels()
 
+    def entry_labels(self) -> list[str]:
+        """Label of each entry, by rising entry id; "" for an entry without one."""
+        return self._records.entry_labels()
+
     def image_path(self, record: Record) -> Path:
         """Where an entry's picture is."""
         return self._images.path(record.image_sha256, record.image_suffix)
@@ -208,7 +235,13 @@ class KnowledgeBase(Closing):
         problems : a sentence for each; empty if the knowledge base is whole
         """
         problems: list[str] = []
-        for check in (self._size_problems, self._hash_problems, self._vector_problems, self._image_problems):
+        for check in (
+            self._size_problems,
+            self._hash_problems,
+            self._vector_problems,
+            self._codebook_problems,
+            self._image_problems,
+        ):
             try:
                 problems.extend(check())
             except KnowledgeBaseError as error:
@@ -240,6 +273,13 @@ class KnowledgeBase(Closing):
             # NaN fails the comparison too.
             is_unit = np.abs(np.linalg.norm(vectors.astype(np.float64), axis=1) - 1.0) <= _NORM_TOLERANCE
             yield from (f"{INDEX_FILE}: vector {start + row} is not of unit length" for row in np.flatnonzero(~is_unit))
+
+    def _codebook_problems(self) -> Iterator[str]:
+        for entry in self.manifest.codebooks:
+            try:
+                read_codebook(self.folder, entry, encoder_fingerprint=self.manifest.encoder_fingerprint)
+            except KnowledgeBaseError as error:
+                yield str(error)
 
     def _image_problems(self) -> Iterator[str]:
         for record in self._records:

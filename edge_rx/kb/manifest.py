@@ -17,6 +17,7 @@ __all__ = [
     "MANIFEST_FILE",
     "MANIFEST_FORMAT",
     "RECORDS_FILE",
+    "CodebookEntry",
     "Manifest",
     "ProjectedVectorsEntry",
     "read_manifest",
@@ -28,7 +29,8 @@ INDEX_FILE = "index.faiss"
 RECORDS_FILE = "records.sqlite"
 IMAGES_FOLDER = "images"
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
+"""Format that is written. Format 1 is read too: it lists no codebooks."""
 
 
 class ProjectedVectorsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,6 +53,37 @@ class ProjectedVectorsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_un
             raise ValueError(f"a file of projected vectors must be a plain name beside the manifest, got {self.file!r}")
 
 
+class CodebookEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """File of a codebook of `adapted`, see `engines.models.knowledge_base_codebook`.
+
+    Attributes
+    ----------
+    sha256 : of the file, in hex, and so the codebook's identity
+    made_at : ISO 8601, UTC
+    num_cells, num_labelled_cells : of all cells, and of those that are the entries of one label
+    digital_power_share : share of the power that a codeword has at 64 symbols
+    """
+
+    file: str
+    sha256: str
+    made_at: str
+    num_bytes: int
+    num_cells: int
+    num_labelled_cells: int
+    digital_power_share: float
+
+    def __post_init__(self) -> None:
+        if not is_plain_name(self.file):
+            raise ValueError(f"a codebook's file must be a plain name beside the manifest, got {self.file!r}")
+
+    @property
+    def kind(self) -> str:
+        """What its cells are, for people."""
+        if not self.num_labelled_cells:
+            return "k-means cells"
+        return "labels" if self.num_labelled_cells == self.num_cells else "labels and k-means cells"
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Content of manifest.json.
 
@@ -60,6 +93,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     created : ISO 8601, UTC
     index_sha256, records_sha256 : of the two files, in hex
     projected : files of projected vectors, see `edge_rx.kb.project`; `keys` in the file
+    codebooks : files of codebooks, the newest first, which is that of the entries as they are
     """
 
     format: int = MANIFEST_FORMAT
@@ -72,6 +106,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     index_sha256: str
     records_sha256: str
     projected: list[ProjectedVectorsEntry] = msgspec.field(default_factory=list, name="keys")
+    codebooks: list[CodebookEntry] = msgspec.field(default_factory=list)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -86,9 +121,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         data = path.read_bytes()
         found = manifest_format(data)
-        if found != MANIFEST_FORMAT:
+        if found > MANIFEST_FORMAT:
             raise KnowledgeBaseError(
-                f"{folder}: knowledge base format {found}, this version reads {MANIFEST_FORMAT}; update semlink"
+                f"{folder}: knowledge base format {found}, this version reads up to {MANIFEST_FORMAT}; update semlink"
             )
         manifest = msgspec.json.decode(data, type=Manifest)
     except OSError as error:
@@ -105,5 +140,6 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write a knowledge base's manifest, atomically and durably."""
-    write_json(folder / MANIFEST_FILE, manifest, durable=True)
+    """Write a knowledge base's manifest in the current format, atomically and durably."""
+    current = msgspec.structs.replace(manifest, format=MANIFEST_FORMAT)
+    write_json(folder / MANIFEST_FILE, current, durable=True)

@@ -96,7 +96,7 @@ def add_projected_vectors(knowledge_base: KnowledgeBase, codecs: Sequence[CodecP
         return
     manifest, folder = knowledge_base.manifest, knowledge_base.folder
     features = knowledge_base.features()
-    labels = [record.label for record in knowledge_base.records()]
+    labels = knowledge_base.entry_labels()
     entries = {entry.codec: entry for entry in manifest.projected}
     for codec in codecs:
         vectors = FlatIndex(codec.model.proxies.shape[1])

@@ -109,6 +109,10 @@ class RecordTable:
         """Number of entries of each label, by label."""
         return dict(self._rows("SELECT label, COUNT(*) FROM entries GROUP BY label ORDER BY label"))
 
+    def entry_labels(self) -> list[str]:
+        """Label of each entry, by rising entry id."""
+        return [label for (label,) in self._rows("SELECT label FROM entries ORDER BY entry_id")]
+
     def __len__(self) -> int:
         return int(next(self._rows("SELECT COUNT(*) FROM entries"))[0])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_rx.codebook.knowledge_base import codebook_of
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
@@ -27,7 +28,7 @@ def encoder(model_set: ModelSet) -> ImageEncoder:
 def built_kb(tmp_path_factory: pytest.TempPathFactory, picture_folder: Path, encoder: ImageEncoder) -> Path:
     """A knowledge base of the pictures; not to be changed."""
     folder = tmp_path_factory.mktemp("kb") / "KB"
-    build_knowledge_base(labelled_folder(picture_folder), folder, encoder)
+    build_knowledge_base(labelled_folder(picture_folder), folder, encoder, codebook_maker=codebook_of)
     return folder
 
 

@@ -144,6 +144,6 @@ def test_help_shows_how() -> None:
 
 @pytest.mark.process
 def test_importing_the_receiver_loads_nothing_heavy() -> None:
-    done = run_python("-c", "import sys, edge_rx.command, edge_rx.kb.command; print(*sys.modules)")
+    done = run_python("-c", "import sys, edge_rx.command, edge_rx.kb_command; print(*sys.modules)")
     assert done.returncode == 0, done.stderr
     assert not {"faiss", "onnxruntime", "onnx", "torch"} & set(done.stdout.split())

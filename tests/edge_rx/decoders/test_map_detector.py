@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,30 @@ def test_what_the_likely_ones_resemble_is_the_answer(codebook: Codebook, entries
         by_entry = np.bincount(candidates[image], probability / probability.sum(), minlength=ENTRIES)
         assert sorted(ranked[image].entries) == np.flatnonzero(by_entry).tolist()
         np.testing.assert_allclose(ranked[image].probabilities, by_entry[ranked[image].entries], rtol=1e-4)
+
+
+def test_answer_is_of_the_most_probable_group() -> None:
+    """Which two entries may have together, of which neither is the most probable one."""
+    signals = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 8)))[0][:4].astype(np.float32) * 2
+    templates = SignalTemplates(
+        signals=signals,
+        correlation=np.ones(4, np.float32),
+        entries=np.arange(4),
+        similarity=np.ones(4, np.float32),
+        log_priors=np.full(4, -np.log(4)),
+        residual_variance=0.0,
+        vectors=signals,
+        groups=np.array([0, 1, 1, 2]),
+    )
+    rate = parse_rate("4")
+    received = pair_latent((np.array([[0.55, 0.5, 0.45, -0.5]]) @ signals).astype(np.float32))
+    by_group, by_entry = (MapDetector(each, rate) for each in (templates, replace(templates, groups=None)))
+    queries = by_entry.queries(received, np.array([4.0]))
+    assert by_entry.match(queries)[0][0] == 0
+    assert by_group.match(queries)[0][0] == 1, "the more probable one of the group"
+    (ranked,) = by_group.ranked(received, np.array([4.0]))
+    assert ranked.entries[:2].tolist() == [1, 2]
+    assert by_group.match(by_group.queries(received, np.array([0.05])))[0][0] == 0, "with little noise"
 
 
 def test_images_do_not_depend_on_their_batch(codebook: Codebook, entries: np.ndarray) -> None:

@@ -233,7 +233,7 @@ class TestReceiver:
     ) -> None:
         with KnowledgeBase.open(built_kb, search_index=SearchIndex.IVF) as knowledge_base:
             receiver = Receiver(Decoders.of(model_set, knowledge_base), knowledge_base)
-            assert "search index ivf: for features alone; index search signals, all of them" in caplog.text
+            assert "search index ivf: for features alone; adapted, index search signals, all of them" in caplog.text
             for sequence, (name, picture) in enumerate(pictures.items()):
                 match = receiver.run_once(pack(maker.frame(picture, sequence)))
                 assert match is not None
@@ -247,7 +247,7 @@ class TestReceiver:
         with (
             KnowledgeBase.open(built_kb, search_index=SearchIndex.IVF) as knowledge_base,
             pytest.raises(
-                ConfigError, match="ivf is for codecs that search features, and index, nested search signals"
+                ConfigError, match="ivf is for codecs that search features, and adapted, index, nested search signals"
             ),
         ):
             Decoders.of(only_nested, knowledge_base)

@@ -1,7 +1,8 @@
-"""`semlink kb`: build, describe, verify and search a knowledge base; project and export its vectors."""
+"""`semlink kb`: build, describe, verify and search a knowledge base; project its vectors, and export its codebooks."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +11,16 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
+from edge_rx.codebook.knowledge_base import codebook_of, make_codebook_in
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.knowledge_base import KnowledgeBase
+from edge_rx.kb.manifest import CodebookEntry, Manifest
 from edge_rx.kb.project import entry_codebook, project_knowledge_base
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.cli import options
-from semlink.cli.output import print_json, stdout_console
+from semlink.cli.output import print_json, stderr_console, stdout_console
+from semlink.cli.progress import progress_bars
 from semlink.config import ConfigFile
 from semlink.errors import KnowledgeBaseError
 from semlink.files import replaced_file
@@ -45,7 +49,11 @@ def build(
     as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Build a knowledge base from a folder of class folders, or from a flat folder without labels."""
+    """Build a knowledge base from a folder of class folders, or from a flat folder without labels.
+
+    It has the codebook with which a transmitter fits its code to it: `semlink kb export-codebook`. With --force, the
+    codebooks of the knowledge base that is replaced stay, the last few of them.
+    """
     images = labelled_folder(folder)
     models = ModelSet.find(model_set)
     report = build_knowledge_base(
@@ -53,6 +61,7 @@ def build(
         out,
         ImageEncoder(models, num_threads=num_threads),
         codecs=models.codecs,
+        codebook_maker=partial(codebook_of, num_threads=num_threads),
         replace=force,
         batch_size=batch_size,
         show_progress=True,
@@ -65,7 +74,7 @@ def build(
 
 @app.command(epilog="Example: semlink kb info my-kb --json")
 def info(folder: KBFolder, as_json: options.AsJson = False) -> None:
-    """Describe a knowledge base: its entries, labels and encoder."""
+    """Describe a knowledge base: its entries, labels, encoder and codebooks."""
     with KnowledgeBase.open(folder) as knowledge_base:
         described = {
             **msgspec.structs.asdict(knowledge_base.manifest),
@@ -76,13 +85,25 @@ def info(folder: KBFolder, as_json: options.AsJson = False) -> None:
         print_json(described)
         return
     table = Table("", Column(escape(str(folder)), overflow="fold"))
-    for name, value in msgspec.structs.asdict(knowledge_base.manifest).items():
-        table.add_row(
-            name,
-            ", ".join(f"{each.codec} {each.fingerprint[:12]}" for each in value) if name == "projected" else str(value),
-        )
+    for name, value in _rows(knowledge_base.manifest):
+        table.add_row(name, value)
     table.add_row("labels", str(len(described["labels"])))
     stdout_console().print(table)
+
+
+def _rows(manifest: Manifest) -> list[tuple[str, str]]:
+    lists = {
+        "projected": ", ".join(f"{each.codec} {each.fingerprint[:12]}" for each in manifest.projected),
+        "codebooks": "\n".join(map(_described, manifest.codebooks)) or "none; semlink kb make-codebook makes one",
+    }
+    return [(name, lists.get(name, str(value))) for name, value in msgspec.structs.asdict(manifest).items()]
+
+
+def _described(codebook: CodebookEntry) -> str:
+    return (
+        f"{codebook.sha256[:12]} of {codebook.made_at}: {codebook.num_cells} {codebook.kind},"
+        f" {codebook.num_bytes / 1e3:.0f} KB, digital power share {codebook.digital_power_share:g}"
+    )
 
 
 @app.command(epilog="Example: semlink kb verify my-kb && echo whole")
@@ -144,6 +165,45 @@ def project(
         print(f"{folder}: has projected vectors of {', '.join(codecs)} of {model_set}, in place of any of that name")
 
 
+@app.command("make-codebook", epilog="Example: semlink kb make-codebook my-kb")
+def make_codebook(
+    folder: KBFolder, num_threads: options.Threads = 1, as_json: options.AsJson = False, config: ConfigFile = None
+) -> None:
+    """Make the codebook of a knowledge base in place of its newest one; its images are not read.
+
+    `kb build` does this too. Use this command for a knowledge base of an earlier version, or with a damaged codebook.
+    Receivers that run already go on with the codebooks that they have read.
+    """
+    with progress_bars(stderr_console(), transient=True) as bar:
+        task = bar.add_task("making the codebook", total=1.0)
+        made = make_codebook_in(folder, lambda share: bar.update(task, completed=share), num_threads=num_threads)
+    if as_json:
+        print_json(made)
+    else:
+        print(f"{folder}: has codebook {_described(made)}")
+
+
+@app.command("export-codebook", epilog="Example: semlink kb export-codebook my-kb --out codebook.npz")
+def export_codebook(
+    folder: KBFolder,
+    out: Annotated[Path, options.output(help="File to write.")],
+    as_json: options.AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Write the newest codebook, with which a transmitter fits its code to the knowledge base: `semlink tx --codebook`.
+
+    The receiver also decodes frames of the last few codebooks, so that transmitters need not change at once.
+    """
+    with KnowledgeBase.open(folder) as knowledge_base:
+        codebook = knowledge_base.newest_codebook()
+        newest = knowledge_base.manifest.codebooks[0]
+    _write_file(out, codebook.content)
+    if as_json:
+        print_json(newest)
+    else:
+        print(f"{out}: codebook {_described(newest)}")
+
+
 @app.command("export-entries", epilog="Example: semlink kb export-entries my-kb --out entries.npz")
 def export_entries(
     folder: KBFolder,
@@ -162,13 +222,17 @@ def export_entries(
     """
     codebook = entry_codebook(folder, ModelSet.find(model_set), codec=codec)
     data = codebook.to_bytes()
-    try:
-        with replaced_file(out, durable=True) as temporary:
-            temporary.write_bytes(data)
-    except OSError as error:
-        raise KnowledgeBaseError(f"{out}: cannot be written: {error.strerror}") from None
+    _write_file(out, data)
     num_entries = len(codebook.codes)
     if as_json:
         print_json({"num_entries": num_entries, "num_bytes": len(data)})
     else:
         print(f"{out}: entry codebook of {num_entries} entries, {len(data) / 1e6:.1f} MB")
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    try:
+        with replaced_file(path, durable=True) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise KnowledgeBaseError(f"{path}: cannot be written: {error.strerror}") from None
