@@ -11,12 +11,14 @@ import numpy.typing as npt
 from edge_rx.kb.clusters import cluster_centres
 from engines.models.arrays import FloatArray
 
-__all__ = ["MOST_CELLS", "Cells", "cell_sums", "cells_of"]
+__all__ = ["ENTRIES_PER_CELL", "MOST_CLUSTER_CELLS", "MOST_LABEL_CELLS", "Cells", "cell_sums", "cells_of"]
 
-MOST_CELLS = 1024
-"""Largest number of cells: 64 symbols at -7 dB carry 16.8 bits, of which a cell's number takes 10."""
+MOST_LABEL_CELLS = 1024
+"""Largest number of cells where some are labels."""
+MOST_CLUSTER_CELLS = 4096
+"""Largest number of k-means cells: 64 symbols at -7 dB carry 16.8 bits, of which a cell's number takes 12."""
 
-_ENTRIES_PER_CELL = 2
+ENTRIES_PER_CELL = 2
 """Entries of a k-means cell, on average."""
 _LEAST_ALIKE = 0.05
 """Share of a label's entries that are farther from its mean than an entry without a label may be to share its cell."""
@@ -73,7 +75,9 @@ def cell_sums(vectors: FloatArray, of_entries: CellIds, num_cells: int) -> npt.N
     return sums
 
 
-def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_CELLS, num_threads: int = 1) -> Cells:
+def cells_of(
+    directions: FloatArray, labels: Sequence[str], *, most: int = MOST_LABEL_CELLS, num_threads: int = 1
+) -> Cells:
     """Divide entries into cells.
 
     Parameters
@@ -98,7 +102,7 @@ def cells_of(directions: FloatArray, labels: Sequence[str], *, most: int = MOST_
     unlabelled = np.flatnonzero(of_entries < 0)
     if not len(unlabelled):
         return Cells(of_entries, tuple(names))
-    wanted = max(len(unlabelled) // _ENTRIES_PER_CELL, min(len(unlabelled), _CELLS_OF_THEIR_OWN))
+    wanted = max(len(unlabelled) // ENTRIES_PER_CELL, min(len(unlabelled), _CELLS_OF_THEIR_OWN))
     wanted = min(wanted, most - len(names))
     if wanted < 1:  # labels take all cells
         return cells_of(directions, [""] * len(labels), most=most, num_threads=num_threads)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.codebook.cells import MOST_CELLS, Cells, cells_of
+from edge_rx.codebook.analog import ANALOG_DIM, agreement, half_whitening, mean_of, unit
+from edge_rx.codebook.cells import ENTRIES_PER_CELL, MOST_CLUSTER_CELLS, MOST_LABEL_CELLS, Cells, cells_of
 from edge_rx.codebook.codewords import CODE_DIM, separated_codewords, similar_codewords
 from edge_rx.codebook.discriminants import Discriminants, fit_discriminants, nearest_centroids
 from edge_rx.codebook.simulate import HeldOut, SimulatedCode, simulate
@@ -22,11 +22,6 @@ from semlink.rates import parse_rate
 
 __all__ = ["Shape", "choose_shape", "make_codebook"]
 
-_ANALOG_DIM = 96
-"""Most principal components of the analog part, which repeats them: the strongest, which the first reals carry with
-little power, come again before the end of 64 symbols."""
-_WHITENING = -0.25
-"""Exponent of a component's variance in its amplitude: half whitened, which is the best linear code in white noise."""
 _SHORT_REALS = 32
 _SHORT_DIGITAL_SHARE = 0.95
 """At 16 symbols and below, noise leaves nothing of an analog part."""
@@ -46,8 +41,6 @@ _TOLERANCE = 0.01
 """Loss of accuracy that more analog power may cost."""
 _LABELS_TOLERANCE = 0.03
 """Loss of accuracy that cells of labels may have against k-means cells: they take fewer bits, and so shorter codes."""
-_MOST_PAIRS = 2048
-_BLOCK = 8192
 _CHOICE_WORK = 0.5
 """Share of the work, roughly, that the choice of a shape is."""
 _BYTES_BESIDES_CELLS = 20_000
@@ -160,24 +153,37 @@ class _Maker:
         return self._codebook(self._parts(features, labels, uses_labels=shape.uses_labels), shape.digital_power_share)
 
     def _parts(self, features: FloatArray, labels: Sequence[str], *, uses_labels: bool) -> _Parts:
-        mean = _mean(features)
-        directions = _unit(features - mean)
-        most = _most_cells(features.shape[1])
-        names = labels if uses_labels else [""] * len(labels)
-        cells = cells_of(directions, names, most=most, num_threads=self.num_threads)
-        is_labelled = any(cells.labels)
-        discriminants = (
-            fit_discriminants(directions, cells, seed=self.seed)
-            if is_labelled
-            else nearest_centroids(directions, cells)
-        )
+        mean = mean_of(features)
+        directions = unit(features - mean)
+        projection = half_whitening(directions)
+        dim = features.shape[1]
+        most = min(MOST_LABEL_CELLS, _most_cells(dim, dim))
+        if not uses_labels or len({*labels}) > most:
+            return self._parts_without_labels(mean, directions, projection)
+        cells = cells_of(directions, labels, most=most, num_threads=self.num_threads)
+        discriminants = fit_discriminants(directions, cells, seed=self.seed)
         words = (
             _words(cells.num_cells, self.seed)
             if cells.are_labels
             else similar_codewords(cells.means(directions), seed=self.seed)
         )
-        projection = _half_whitening(directions)
-        return _Parts(mean, projection, cells, discriminants, words, _agreement(directions @ projection, cells))
+        return _Parts(mean, projection, cells, discriminants, words, agreement(directions @ projection, cells))
+
+    def _parts_without_labels(self, mean: FloatArray, directions: FloatArray, projection: FloatArray) -> _Parts:
+        """Cells of k-means: by the strongest components alone where the cells of all reals would take too much room."""
+        feature_dim, analog_dim = projection.shape
+        lengths = np.linalg.norm(projection, axis=0)
+        points, most = directions, min(MOST_CLUSTER_CELLS, _most_cells(feature_dim, feature_dim))
+        decides_by_projection = len(directions) // ENTRIES_PER_CELL > most and analog_dim < feature_dim
+        if decides_by_projection:
+            points = directions @ (projection / lengths)
+            most = min(MOST_CLUSTER_CELLS, _most_cells(feature_dim, analog_dim))
+        cells = cells_of(points, [""] * len(points), most=most, num_threads=self.num_threads)
+        discriminants = nearest_centroids(points, cells)
+        words = similar_codewords(discriminants.centroids, seed=self.seed)
+        if decides_by_projection:  # whose coordinates are those of the points times the lengths of its columns
+            discriminants = replace(discriminants, centroids=discriminants.centroids / lengths)
+        return _Parts(mean, projection, cells, discriminants, words, agreement(directions @ projection, cells))
 
     def _codebook(self, parts: _Parts, digital_power_share: float) -> KnowledgeBaseCodebook:
         shares = np.full(CODE_DIM, digital_power_share, np.float32)
@@ -244,51 +250,8 @@ def _ignore(share: float) -> None:
     """Where nobody asks for progress."""
 
 
-def _most_cells(feature_dim: int) -> int:
+def _most_cells(feature_dim: int, centroid_dim: int) -> int:
     """Largest number of cells whose codebook stays below `MAX_CODEBOOK_BYTES`."""
-    besides = _BYTES_BESIDES_CELLS + _ANALOG_DIM * (feature_dim + 4)
-    per_cell = feature_dim + CODE_DIM // 8 + 20  # centroid, codeword, scale, offset, share and label
-    return min(MOST_CELLS, (MAX_CODEBOOK_BYTES - besides) // per_cell)
-
-
-def _mean(features: FloatArray) -> FloatArray:
-    """The mean of the features; zero if one of them equals it, which then would have no direction."""
-    mean = np.asarray(features.mean(axis=0, dtype=np.float64), dtype=np.float32)
-    distances = np.linalg.norm(features - mean, axis=1)
-    return mean if distances.min() > 1e-5 * np.linalg.norm(features, axis=1).max() else np.zeros_like(mean)
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
-
-
-def _half_whitening(directions: FloatArray) -> FloatArray:
-    """Principal components, (feature_dim, analog_dim), scaled to the mean power of a codeword over the first reals."""
-    products = np.zeros((directions.shape[1],) * 2)
-    for start in range(0, len(directions), _BLOCK):
-        block = directions[start : start + _BLOCK]
-        products += block.T @ block
-    variances, axes = np.linalg.eigh(products / len(directions))
-    strongest = np.argsort(-variances)[:_ANALOG_DIM]
-    kept = strongest[variances[strongest] > 1e-6 * variances.max()]
-    projection = np.asarray(axes[:, kept] * variances[kept] ** _WHITENING, dtype=np.float32)
-    # A real has a mean square of one half, as a codeword's has once the transmitter has normalised its power.
-    power = np.square(directions @ projection).sum(axis=1).mean() / len(kept)
-    return np.asarray(projection / np.sqrt(power), dtype=np.float32)
-
-
-def _agreement(analog: FloatArray, cells: Cells) -> float:
-    """Median correlation of an entry's analog part with the most similar other one of its cell."""
-    unit = _unit(analog)
-    order = np.argsort(cells.of_entries, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(cells.counts())])
-    nearest: list[float] = []
-    for start, end in itertools.pairwise(starts.tolist()):
-        members = unit[order[start : min(end, start + _MOST_PAIRS)]]
-        if len(members) < 2:
-            continue
-        products = members @ members.T
-        np.fill_diagonal(products, -1.0)
-        nearest += products.max(axis=1).tolist()
-    return float(np.clip(np.median(nearest), 0.1, 0.95)) if nearest else 0.5
+    besides = _BYTES_BESIDES_CELLS + ANALOG_DIM * (feature_dim + 4)
+    per_cell = centroid_dim + CODE_DIM // 8 + 20  # centroid, codeword, scale, offset, share and label
+    return (MAX_CODEBOOK_BYTES - besides) // per_cell

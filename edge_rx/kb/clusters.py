@@ -8,7 +8,7 @@ from edge_rx.kb.index import Vectors, import_faiss
 
 __all__ = ["cluster_centres"]
 
-_NUM_ITERATIONS = 15
+_NUM_ITERATIONS = 10
 
 
 def cluster_centres(directions: Vectors, num_cells: int, *, seed: int = 0, num_threads: int = 1) -> Vectors:

@@ -38,7 +38,7 @@ def test_entries_without_a_label_have_cells_beside_those_of_labels() -> None:
 
 
 def test_without_labels_each_entry_has_the_cell_of_the_nearest_centre() -> None:
-    cells = cells_of(DIRECTIONS, [""] * 120)
+    cells = cells_of(DIRECTIONS, [""] * 120, most=30)
     assert cells.labels == ("",) * cells.num_cells
     assert 1 < cells.num_cells <= 30
     assert (cells.counts() > 0).all()
