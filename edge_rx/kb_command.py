@@ -11,7 +11,9 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from edge_rx.codebook.knowledge_base import codebook_of, make_codebook_in
+from edge_rx.codebook.forecast import CODES, ForecastConfig
+from edge_rx.codebook.forecast_view import plot_forecast, print_forecast
+from edge_rx.codebook.knowledge_base import codebook_of, forecast_knowledge_base, make_codebook_in
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.kb.manifest import CodebookEntry, Manifest
@@ -19,12 +21,16 @@ from edge_rx.kb.project import entry_codebook, project_knowledge_base
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.cli import options
+from semlink.cli.option_groups import with_option_groups
 from semlink.cli.output import print_json, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
-from semlink.config import ConfigFile
+from semlink.cli.results import TO_TABLE, ReportOutput, command_line
+from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import KnowledgeBaseError
 from semlink.files import replaced_file
 from semlink.image import load_image
+from semlink.plot_files import require_plottable
+from semlink.rates import parse_rate
 
 __all__ = ["app"]
 
@@ -202,6 +208,53 @@ def export_codebook(
         print_json(newest)
     else:
         print(f"{out}: codebook {_described(newest)}")
+
+
+@app.command(epilog="Example: semlink kb forecast my-kb --rate 8,16,64 --plot forecast.png")
+@with_option_groups
+def forecast(
+    folder: KBFolder,
+    rate: options.Rates = "16,64",
+    snr_db: options.SnrList = "-7,0,10",
+    codec: Annotated[
+        str, options.models(help=f"Comma-separated codecs, of {', '.join(CODES)}; those named in place of all.")
+    ] = ",".join(CODES),
+    limit: options.Limit = 1000,
+    seed: options.Seed = 0,
+    model_set: options.ModelSetName = "builtin",
+    num_threads: options.Threads = 1,
+    plot: Annotated[Path | None, options.output(help="PNG, SVG or PDF file for the plot.")] = None,
+    output: ReportOutput = TO_TABLE,
+    config: ConfigFile = None,
+) -> None:
+    """Forecast the accuracy of a knowledge base by codec, rate and SNR, by sending its entries to the rest of it.
+
+    The forecast holds for images of the same source as the entries; others can be harder. The channel is AWGN.
+    """
+    if plot is not None:
+        require_plottable(plot)
+    output.require_writable()
+    settings = ForecastConfig(
+        rates=[parse_rate(text) for text in split_list(rate, "--rate")],
+        snr_db=parse_numbers(snr_db, "--snr-db"),
+        codes=split_list(codec, "--codec"),
+        limit=limit or 1000,
+        seed=seed,
+        num_threads=num_threads,
+    )
+    with progress_bars(stderr_console(), transient=True) as progress:
+        report = forecast_knowledge_base(
+            folder,
+            ModelSet.find(model_set),
+            settings,
+            command=command_line(),
+            track=partial(progress.track, description="sending entries to the rest"),
+        )
+    if plot is not None:
+        plot_forecast(report, plot)
+    output.deliver(report)
+    if not output.as_json:
+        print_forecast(report, stdout_console())
 
 
 @app.command("export-entries", epilog="Example: semlink kb export-entries my-kb --out entries.npz")

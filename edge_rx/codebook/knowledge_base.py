@@ -1,20 +1,24 @@
-"""The codebook of a knowledge base in its folder."""
+"""The codebook of a knowledge base in its folder, and the forecast of what the knowledge base answers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from edge_rx.codebook.forecast import ForecastConfig, ForecastReport, forecast
 from edge_rx.codebook.make import make_codebook
+from edge_rx.codebook.simulate import HeldOut
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.codebooks import add_codebook
 from edge_rx.kb.manifest import CodebookEntry
 from edge_rx.kb.storage import lock_whatever_is_there
+from engines.models.codecs import NestedCodec
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
+from engines.models.model_set import ModelSet
 from semlink.errors import KnowledgeBaseError
 
-__all__ = ["codebook_of", "make_codebook_in"]
+__all__ = ["codebook_of", "forecast_knowledge_base", "make_codebook_in"]
 
 
 def codebook_of(
@@ -63,3 +67,43 @@ def make_codebook_in(
         ) from None
     finally:
         os.close(lock)
+
+
+def forecast_knowledge_base(
+    folder: Path,
+    model_set: ModelSet,
+    config: ForecastConfig,
+    *,
+    command: str,
+    track: Callable[[Sequence[HeldOut]], Iterable[HeldOut]] = iter,
+) -> ForecastReport:
+    """Forecast what a knowledge base answers; see `edge_rx.codebook.forecast.forecast`.
+
+    Parameters
+    ----------
+    model_set : the one that the knowledge base was built with, whose `nested` code is forecast
+
+    Raises
+    ------
+    KnowledgeBaseError
+        If the folder is no knowledge base of the set's encoder, or has too few entries.
+    ConfigError
+        If `nested` is to be forecast, and the set has none.
+    """
+    nested = (
+        codec.codebook
+        for codec in model_set.codecs
+        if isinstance(codec, NestedCodec) and codec.entry.projection is None
+    )
+    with KnowledgeBase.open(
+        folder, model_set.encoder_fingerprint, encoder_name=model_set.manifest.encoder.name
+    ) as knowledge_base:
+        return forecast(
+            knowledge_base.features(),
+            knowledge_base.entry_labels(),
+            config,
+            nested=next(nested, None),
+            knowledge_base=knowledge_base.fingerprint.hex(),
+            command=command,
+            track=track,
+        )
