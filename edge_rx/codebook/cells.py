@@ -23,7 +23,7 @@ ENTRIES_PER_CELL = 2
 _LEAST_ALIKE = 0.05
 """Share of a label's entries that are farther from its mean than an entry without a label may be to share its cell."""
 _BLOCK = 8192
-"""Vectors that are sorted by cell at a time."""
+"""Vectors that are sorted by cell, or compared with all cells, at a time."""
 
 _CELLS_OF_THEIR_OWN = 128
 """Number of entries up to which each has a cell of its own."""
@@ -107,7 +107,7 @@ def cells_of(
     if wanted < 1:  # labels take all cells
         return cells_of(directions, [""] * len(labels), most=most, num_threads=num_threads)
     centres = cluster_centres(directions[unlabelled], wanted, num_threads=num_threads)
-    nearest = (directions[unlabelled] @ centres.T).argmax(axis=1)
+    nearest = _nearest(directions[unlabelled], centres)[0]
     _, of_entries[unlabelled] = np.unique(nearest, return_inverse=True)
     of_entries[unlabelled] += len(names)
     return Cells(of_entries, (*names, *[""] * (int(of_entries.max()) + 1 - len(names))))
@@ -122,9 +122,18 @@ def _with_alike(directions: FloatArray, of_entries: CellIds, num_labels: int) ->
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     own = np.sum(directions[labelled] * means[of_entries[labelled]], axis=1)
     least = np.array([np.quantile(own[of_entries[labelled] == cell], _LEAST_ALIKE) for cell in range(num_labels)])
-    similarity = directions[unlabelled] @ means.T
-    nearest = similarity.argmax(axis=1)
-    is_alike = similarity[np.arange(len(unlabelled)), nearest] >= least[nearest]
+    nearest, similarity = _nearest(directions[unlabelled], means)
+    is_alike = similarity >= least[nearest]
     result = of_entries.copy()
     result[unlabelled[is_alike]] = nearest[is_alike]
     return result
+
+
+def _nearest(vectors: FloatArray, centres: FloatArray) -> tuple[CellIds, FloatArray]:
+    """Number of the centre with the largest inner product with each vector, and that product; both (n,)."""
+    nearest, products = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), _BLOCK):
+        found = vectors[start : start + _BLOCK] @ centres.T
+        nearest[start : start + _BLOCK] = found.argmax(axis=1)
+        products[start : start + _BLOCK] = found.max(axis=1)
+    return nearest, products

@@ -14,6 +14,9 @@ from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook, label_
 
 __all__ = ["adapted_templates", "label_groups"]
 
+_BLOCK = 4096
+"""Entries that are compared with all cells at a time."""
+
 
 def adapted_templates(
     codebook: KnowledgeBaseCodebook, features: FloatArray, labels: Sequence[str]
@@ -50,6 +53,7 @@ def _cells(codebook: KnowledgeBaseCodebook, features: FloatArray, labels: Sequen
     known = [cell_of_label.get(label, -1) for label in label_hashes(labels).tolist()]
     cells = np.array(known, np.int64)
     unknown = np.flatnonzero(cells < 0)
-    if len(unknown):
-        cells[unknown] = codebook.code.cells(codebook.code.directions(features[unknown]))
+    for start in range(0, len(unknown), _BLOCK):
+        block = unknown[start : start + _BLOCK]
+        cells[block] = codebook.code.cells(codebook.code.directions(features[block]))
     return cells

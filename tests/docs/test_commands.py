@@ -29,6 +29,7 @@ ONE_SHOT = (
     "kb search",
     "kb verify",
     "kb export-entries",
+    "kb export-codebook",
     "engine build",
     "engine bench",
     "train codec --data my-photos/",

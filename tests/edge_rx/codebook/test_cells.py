@@ -38,13 +38,18 @@ def test_entries_without_a_label_have_cells_beside_those_of_labels() -> None:
 
 
 def test_without_labels_each_entry_has_the_cell_of_the_nearest_centre() -> None:
-    cells = cells_of(DIRECTIONS, [""] * 120, most=30)
+    directions = gathered(400, 16, num_points=6)
+    cells = cells_of(directions, [""] * 400)
     assert cells.labels == ("",) * cells.num_cells
-    assert 1 < cells.num_cells <= 30
+    assert 1 < cells.num_cells <= 200
     assert (cells.counts() > 0).all()
-    centres = unit(cells.means(DIRECTIONS))
-    within = np.sum(DIRECTIONS * centres[cells.of_entries], axis=1)
-    assert within.mean() > (DIRECTIONS @ centres.T).mean() + 0.3
+    centres = unit(cells.means(directions))
+    within = np.sum(directions * centres[cells.of_entries], axis=1)
+    assert within.mean() > (directions @ centres.T).mean() + 0.3
+
+
+def test_few_entries_without_labels_have_a_cell_each() -> None:
+    assert sorted(cells_of(DIRECTIONS, [""] * 120).of_entries) == list(range(120))
 
 
 @pytest.mark.parametrize("num_labels", [41, 120])

@@ -185,7 +185,7 @@ def test_progress_rises_to_one() -> None:
     shares: list[float] = []
     make_codebook(features, labels, knowledge_base=bytes(32), space="ab" * 32, on_progress=shares.append)
     assert shares == sorted(set(shares))
-    assert len(shares) > 4
+    assert len(shares) >= 3
     assert shares[-1] == 1.0
 
 

@@ -49,6 +49,28 @@ def test_engines_are_kept_in_the_named_folder(
     assert str(done.exception) == f"kept in {tmp_path / 'kept'}"
 
 
+@pytest.mark.parametrize(("given", "expected"), [([], "label"), (["--answer", "nearest"], "nearest")])
+def test_answers_are_chosen_as_asked(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, given: list[str], expected: str
+) -> None:
+    def load(models: ModelSet, knowledge_base: KnowledgeBase, options: DecoderOptions) -> NoReturn:
+        raise EngineError(f"by {options.answer}")
+
+    monkeypatch.setattr("edge_rx.session.Decoders.of", load)
+    done = CliRunner().invoke(app, [*arguments, *given])
+    assert str(done.exception) == f"by {expected}"
+
+
+@pytest.mark.process
+def test_a_damaged_codebook_fails_the_start_in_one_line(kb_folder: Path, model_set: ModelSet, tmp_path: Path) -> None:
+    next(kb_folder.glob("codebook-*.npz")).write_bytes(b"PK")
+    done = run_semlink("rx", "--kb", kb_folder, "--model-set", model_set.folder, "--results", tmp_path / "results")
+    assert done.returncode == KnowledgeBaseError.exit_code
+    assert done.stderr.startswith("error: codebook damaged")
+    assert done.stderr.endswith(f"semlink kb make-codebook {kb_folder}\n")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(("kind", "expected"), [("ivf", ["start", "load", "end"]), ("flat", ["load"])])
 def test_sorting_into_lists_is_shown(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[str]

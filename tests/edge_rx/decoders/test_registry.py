@@ -20,6 +20,7 @@ from edge_rx.decoders.registry import Decoders
 from edge_rx.decoders.templates import SignalTemplates
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
+from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from edge_rx.pipeline import Receiver
 from edge_rx.reporter import Reporter
 from engines.models.codecs import NestedCodec
@@ -32,6 +33,7 @@ from semlink.iq import normalize_power, pair_latent
 from semlink.rates import RATES, Rate, parse_rate
 from semlink.receiver_report import ReceiverReport
 from tests.support.frames import frame_of
+from tests.support.recording_faiss import RecordingFaiss
 
 RATE = parse_rate("64")
 ALL = DecoderOptions(with_high_snr_code=True)
@@ -85,6 +87,25 @@ def test_adapted_is_decoded_with_the_codebook_of_the_frame(
             assert match.codec == (ADAPTED_HIGH_SNR if is_high_snr else ADAPTED)
             assert 0.0 < match.score <= 1.0
     assert not receiver.rejected
+
+
+def test_signals_of_earlier_codebooks_are_computed_by_the_first_frame(
+    rebuilt: KnowledgeBase, model_set: ModelSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording = RecordingFaiss()
+    options = DecoderOptions(rates=[RATE], gpu=GpuSearch(recording, SearchPrecision.FP32))
+    with caplog.at_level(logging.INFO, logger="edge_rx.decoders.signal"):
+        receiver = Receiver(Decoders.of(model_set, rebuilt, options), rebuilt)
+        newest, earlier = rebuilt.codebooks()
+        for sequence, codebook in enumerate([newest, newest]):
+            assert receiver.run_once(pack(adapted_frame(codebook, rebuilt.features()[0], sequence))) is not None
+        held = len(recording.named("hold"))
+        assert not caplog.records
+        for sequence in (2, 3):
+            assert receiver.run_once(pack(adapted_frame(earlier, rebuilt.features()[0], sequence))) is not None
+    assert len(recording.named("hold")) == held + 1, "on the GPU too"
+    (record,) = caplog.records
+    assert record.getMessage() == f"computing the signals of codebook {earlier.sha256[:12]} at 64 symbols"
 
 
 def test_the_high_snr_code_is_served_to_those_who_receive_reports(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,7 +134,7 @@ def test_a_new_one_replaces_damage(kb_folder: Path, damage: Callable[[Path], obj
 class TestRebuild:
     @pytest.fixture
     def rebuild(self, kb_folder: Path, picture_folder: Path, encoder: ImageEncoder) -> Callable[..., None]:
-        def run(num_pictures: int, encoder: ImageEncoder = encoder, **options) -> None:
+        def run(num_pictures: int, encoder: ImageEncoder = encoder, **options: Any) -> None:
             build_knowledge_base(
                 labelled_folder(picture_folder)[:num_pictures],
                 kb_folder,
