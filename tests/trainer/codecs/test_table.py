@@ -29,7 +29,6 @@ DECIDE_BY_A_NAME = {
     ("engines/models/model_set.py", "index"): "the hint of an error; the layers under trainer do not see the table",
     ("engines/models/model_set.py", "index-labels"): "the same hint",
     ("engines/models/model_set.py", "adapted"): "the same hint",
-    ("trainer/demo/config.py", "adapted"): "codecs of the demonstration that are in no model set",
     ("trainer/demo/measure.py", "label"): "a field of a record, and no codec",
 }
 """Files of the product that decide by a string which is a codec's name, the string, and why they may."""
