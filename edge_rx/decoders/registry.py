@@ -58,7 +58,7 @@ class Decoders:
         Raises
         ------
         KnowledgeBaseError
-            If a codebook of the knowledge base is damaged.
+            If a codebook or the records of the knowledge base are damaged.
         ModelSetError, EngineError
             If the set has no codec, a file is missing or altered, the backend cannot run it, or the GPU has no room.
         ConfigError
@@ -100,6 +100,7 @@ class _Loader:
         # Checked for sets without networks too, since a wrong name is wrong there as well.
         self._backend = decoder_backend(options.backend, gpu=options.gpu)
         self._models, self._knowledge_base, self._options = model_set, knowledge_base, options
+        self._labels = knowledge_base.entry_labels()
         self._index_spaces = {model_set.encoder_fingerprint: "index"}
         self.decoders: dict[bytes, Decoder] = {}
         self.unserved: dict[bytes, str] = {}
@@ -121,7 +122,7 @@ class _Loader:
     def _add_nested(self, codec: NestedCodec, served: list[Rate]) -> None:
         fingerprints = [fingerprint for rate in served for fingerprint in codec.fingerprints(rate)]
         try:
-            loaded = dict(nested_decoders(codec, self._knowledge_base, served, self._options))
+            loaded = dict(nested_decoders(codec, self._knowledge_base, self._labels, served, self._options))
         except KnowledgeBaseError as error:
             _log.warning("%s is not served: %s", codec.name, error)
             self.unserved |= dict.fromkeys(fingerprints, f"{codec.name}: {error}")
@@ -142,7 +143,7 @@ class _Loader:
             return
         served = [rate for rate in RATES if rate in self._options.rates]
         self.codebooks = [codebook.sha256 for codebook in codebooks]
-        self.decoders |= dict(adapted_decoders(codebooks, self._knowledge_base, served, self._options))
+        self.decoders |= dict(adapted_decoders(codebooks, self._knowledge_base, self._labels, served, self._options))
         for codebook in codebooks:
             for name in (ADAPTED, ADAPTED_HIGH_SNR):
                 for rate, fingerprint in codebook.fingerprints(is_high_snr=name == ADAPTED_HIGH_SNR).items():

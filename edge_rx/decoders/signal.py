@@ -100,9 +100,17 @@ class SignalDecoder:
 
 
 def nested_decoders(
-    codec: NestedCodec, knowledge_base: KnowledgeBase, rates: list[Rate], options: DecoderOptions
+    codec: NestedCodec,
+    knowledge_base: KnowledgeBase,
+    labels: Sequence[str],
+    rates: list[Rate],
+    options: DecoderOptions,
 ) -> Iterator[tuple[bytes, SignalDecoder]]:
     """Fingerprint and decoder of `nested` at every rate, also of its high-SNR code where options ask for it.
+
+    Parameters
+    ----------
+    labels : label of each entry, "" without one
 
     Raises
     ------
@@ -113,7 +121,7 @@ def nested_decoders(
     if options.with_high_snr_code and codec.codebook.has_high_snr_code:
         codes[codec.high_snr_name] = codec.codebook.for_high_snr()
     vectors = _entry_vectors(codec, knowledge_base)
-    groups = label_groups(knowledge_base.entry_labels()) if options.answer == "label" else None
+    groups = label_groups(labels) if options.answer == "label" else None
     of_codes = SignalTemplates.of_codes([*codes.values()], vectors, groups=groups)
     for name, templates in zip(codes, of_codes, strict=True):
         detectors = MapDetector.of_rates(templates, rates, num_threads=options.num_threads, gpu=options.gpu)
@@ -125,6 +133,7 @@ def nested_decoders(
 def adapted_decoders(
     codebooks: Sequence[KnowledgeBaseCodebook],
     knowledge_base: KnowledgeBase,
+    labels: Sequence[str],
     rates: list[Rate],
     options: DecoderOptions,
 ) -> Iterator[tuple[bytes, SignalDecoder]]:
@@ -133,8 +142,8 @@ def adapted_decoders(
     Parameters
     ----------
     codebooks : the first one's signals are computed here, those of the others by the first frame that needs them
+    labels : label of each entry, "" without one
     """
-    labels = knowledge_base.entry_labels()
     for number, codebook in enumerate(codebooks):
         signals = _AdaptedSignals(codebook, knowledge_base, labels, options)
         for name, decoders in (signals.deferred(rates) if number else signals.loaded(rates)).items():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import logging
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from edge_rx.decoders.templates import SignalTemplates
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
+from edge_rx.kb.manifest import RECORDS_FILE
 from edge_rx.pipeline import Receiver
 from edge_rx.reporter import Reporter
 from engines.models.codecs import NestedCodec
@@ -167,6 +170,21 @@ def test_a_damaged_codebook_fails_the_start(tmp_path: Path, rebuilt_kb: Path, mo
         (folder / knowledge_base.manifest.codebooks[number].file).write_bytes(b"PK")
         with pytest.raises(KnowledgeBaseError, match=r"codebook.*semlink kb make-codebook"):
             Decoders.of(model_set, knowledge_base)
+
+
+def test_damaged_records_fail_the_start(kb_folder: Path, every_codec: ModelSet) -> None:
+    """Labels are read at the start, also those on pages that nothing has read before."""
+    with closing(sqlite3.connect(kb_folder / RECORDS_FILE)) as records:
+        (page_bytes,) = records.execute("PRAGMA page_size").fetchone()
+        (first_page,) = records.execute("SELECT rootpage FROM sqlite_master WHERE name = 'entries'").fetchone()
+    with (kb_folder / RECORDS_FILE).open("r+b") as file:
+        file.seek((first_page - 1) * page_bytes)
+        file.write(b"\xff" * page_bytes)
+    with (
+        KnowledgeBase.open(kb_folder) as knowledge_base,
+        pytest.raises(KnowledgeBaseError, match="records are damaged, build the knowledge base again"),
+    ):
+        Decoders.of(every_codec, knowledge_base)
 
 
 def test_a_rebuild_under_a_running_receiver(
