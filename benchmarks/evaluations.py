@@ -10,7 +10,7 @@ from benchmarks.published import Published
 from semlink.report import read_report
 from trainer.evaluation.report import EvaluationReport
 
-__all__ = ["EVALUATIONS", "Evaluation"]
+__all__ = ["EVALUATIONS", "SETS", "Evaluation", "shipped"]
 
 PAPER_SNR_DB = "-7,-6,-5,-4,-2,0,2,4,5,6,7,10"
 FEW_SNR_DB = "-7,-4,0,4,10"
@@ -52,7 +52,7 @@ _TRAINED_ON_CIFAR100 = ("--train-data", "cifar100", "--weights", "trained")
 
 _OF_THE_KB = "adapted,adapted-unlabelled,index,nested,kbsc"
 _OF_THE_KB_SHORT = "adapted,adapted-unlabelled,index,nested"
-_SETS = {
+SETS = {
     "cifar100": "CIFAR-100, KB of 5,000",
     "cifar10-test": "CIFAR-10's test images",
     "flowers12": "Flowers, 12 species",
@@ -63,9 +63,9 @@ _SETS = {
 """Sets for the built-in model set as it is shipped, whose `nested` and `kbsc` were fitted to the first of them."""
 
 
-def _as_shipped(data: str, title: str) -> tuple[Evaluation, Evaluation]:
-    """The codes as shipped on one set, at 64 symbols and at fewer."""
-    rest, snr_db = ("--weights", "model-set"), "-7,0,10"
+def shipped(data: str) -> tuple[Evaluation, Evaluation]:
+    """The codes as shipped on one of `SETS`, at 64 symbols and at fewer."""
+    title, rest, snr_db = SETS[data], ("--weights", "model-set"), "-7,0,10"
     return (
         Evaluation(f"kb-{data}", f"{title}: codes as shipped", data, _OF_THE_KB, "64", "awgn,rayleigh", rest, snr_db),
         Evaluation(
@@ -82,7 +82,7 @@ def _as_shipped(data: str, title: str) -> tuple[Evaluation, Evaluation]:
 
 
 EVALUATIONS = (
-    *itertools.chain.from_iterable(_as_shipped(data, title) for data, title in _SETS.items()),
+    *itertools.chain.from_iterable(map(shipped, SETS)),
     Evaluation("cifar100-awgn", "CIFAR-100, AWGN", "cifar100", f"{_KBSC},{_GENERAL}", PAPER_RATES, "awgn"),
     Evaluation(
         "cifar100-rayleigh", "CIFAR-100, block Rayleigh", "cifar100", f"{_KBSC},{_GENERAL}", PAPER_RATES, "rayleigh"
