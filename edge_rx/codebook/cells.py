@@ -11,22 +11,19 @@ import numpy.typing as npt
 from edge_rx.kb.clusters import cluster_centres
 from engines.models.arrays import FloatArray
 
-__all__ = ["ENTRIES_PER_CELL", "MOST_CLUSTER_CELLS", "MOST_LABEL_CELLS", "Cells", "cell_sums", "cells_of"]
+__all__ = ["MOST_CLUSTER_CELLS", "MOST_LABEL_CELLS", "Cells", "cell_sums", "cells_of"]
 
 MOST_LABEL_CELLS = 1024
 """Largest number of cells where some are labels."""
-MOST_CLUSTER_CELLS = 4096
-"""Largest number of k-means cells: 64 symbols at -7 dB carry 16.8 bits, of which a cell's number takes 12."""
+MOST_CLUSTER_CELLS = 5000
+"""Largest number of cells where none is a label: a codebook of so many has just less than 1 MB."""
 
-ENTRIES_PER_CELL = 2
-"""Entries of a k-means cell, on average."""
+_ENTRIES_PER_CELL = 2
+"""Entries of a k-means cell beside cells of labels, on average."""
 _LEAST_ALIKE = 0.05
 """Share of a label's entries that are farther from its mean than an entry without a label may be to share its cell."""
 _BLOCK = 8192
 """Vectors that are sorted by cell, or compared with all cells, at a time."""
-
-_CELLS_OF_THEIR_OWN = 128
-"""Number of entries up to which each has a cell of its own."""
 
 CellIds = npt.NDArray[np.int64]
 
@@ -102,8 +99,8 @@ def cells_of(
     unlabelled = np.flatnonzero(of_entries < 0)
     if not len(unlabelled):
         return Cells(of_entries, tuple(names))
-    wanted = max(len(unlabelled) // ENTRIES_PER_CELL, min(len(unlabelled), _CELLS_OF_THEIR_OWN))
-    wanted = min(wanted, most - len(names))
+    # Without labels an entry has a cell of its own where there is room: what is sent may be one of them.
+    wanted = min(max(1, len(unlabelled) // _ENTRIES_PER_CELL) if names else len(unlabelled), most - len(names))
     if wanted < 1:  # labels take all cells
         return cells_of(directions, [""] * len(labels), most=most, num_threads=num_threads)
     centres = cluster_centres(directions[unlabelled], wanted, num_threads=num_threads)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rx.codebook.analog import ANALOG_DIM, agreement, half_whitening, mean_of, unit
-from edge_rx.codebook.cells import ENTRIES_PER_CELL, MOST_CLUSTER_CELLS, MOST_LABEL_CELLS, Cells, cells_of
+from edge_rx.codebook.cells import MOST_CLUSTER_CELLS, MOST_LABEL_CELLS, Cells, cells_of
 from edge_rx.codebook.codewords import CODE_DIM, separated_codewords, similar_codewords
 from edge_rx.codebook.discriminants import Discriminants, fit_discriminants, nearest_centroids
 from edge_rx.codebook.simulate import HeldOut, SimulatedCode, simulate
@@ -28,8 +28,9 @@ _SHORT_DIGITAL_SHARE = 0.95
 _HIGH_SNR_DIGITAL_SHARE = 0.5
 _LABELLED_SHARES = (0.6, 0.7, 0.8, 0.9)
 _DEFAULT_LABELLED_SHARE = 0.8
-_UNLABELLED_SHARE = 0.9
-"""Nothing in a knowledge base without labels tells what a wrong cell costs, so that this one is not measured."""
+_UNLABELLED_SHARE = 0.95
+"""Nothing in a knowledge base without labels tells what a wrong cell costs, so that this one is not measured. Where
+entries have cells of their own, the analog part has nothing to add."""
 _CHOICE_RATE = parse_rate("64")
 _CHOICE_SNR_DB = (-7.0, 0.0, 10.0)
 _MOST_SENT = 256
@@ -174,7 +175,7 @@ class _Maker:
         feature_dim, analog_dim = projection.shape
         lengths = np.linalg.norm(projection, axis=0)
         points, most = directions, min(MOST_CLUSTER_CELLS, _most_cells(feature_dim, feature_dim))
-        decides_by_projection = len(directions) // ENTRIES_PER_CELL > most and analog_dim < feature_dim
+        decides_by_projection = len(directions) > most and analog_dim < feature_dim
         if decides_by_projection:
             points = directions @ (projection / lengths)
             most = min(MOST_CLUSTER_CELLS, _most_cells(feature_dim, analog_dim))
