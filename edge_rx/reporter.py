@@ -6,8 +6,8 @@ import math
 import time
 
 from edge_rx.pipeline import Receiver
+from semlink.feedback import ReportPublisher
 from semlink.receiver_report import ReceiverReport
-from semlink.transport import ReportPublisher
 
 __all__ = ["Reporter"]
 

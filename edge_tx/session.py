@@ -19,8 +19,9 @@ from edge_tx.stream import Pacer, SentLog, stream_images
 from edge_tx.summary import TransmitterSummary
 from semlink.cli.output import notify
 from semlink.errors import SemlinkError, TransportError
+from semlink.feedback import ReportSubscriber
 from semlink.interrupt import interruptions
-from semlink.transport import FrameSender, ReportSubscriber, SocketLimits
+from semlink.transport import FrameSender, SocketLimits
 
 __all__ = ["TransmitterRun", "run_transmitter"]
 
