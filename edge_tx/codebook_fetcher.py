@@ -179,4 +179,6 @@ class FetchedCandidate:
         current = self._current.sha256 if self._current else None
         newest = next(iter(report.codebooks), None)
         self._fetcher.want(newest if newest != current else None)
+        if self._current is not None and newest is None:
+            return self._current.fit(report)  # nothing can be fetched, so the user has to act
         return Fit(is_decoded=current in report.codebooks)

@@ -17,6 +17,7 @@ from semlink.errors import DecodeError
 
 __all__ = [
     "CHUNK_BYTES",
+    "CHUNK_HEADER_BYTES",
     "CHUNK_MAGIC",
     "MAX_CHUNK_MESSAGE_BYTES",
     "MAX_CODEBOOK_BYTES",
@@ -33,8 +34,8 @@ CHUNK_MAGIC = b"SMCB"
 _VERSION = 1
 _HEADER = struct.Struct("<4sBBH32sII")
 _CRC = struct.Struct("<I")
-_HEADER_BYTES = _HEADER.size + _CRC.size
-MAX_CHUNK_MESSAGE_BYTES = _HEADER_BYTES + CHUNK_BYTES
+CHUNK_HEADER_BYTES = _HEADER.size + _CRC.size
+MAX_CHUNK_MESSAGE_BYTES = CHUNK_HEADER_BYTES + CHUNK_BYTES
 """Largest message; shorter than a report may be, so that a transmitter that knows no chunks reads and drops it."""
 
 
@@ -58,7 +59,7 @@ class CodebookChunk:
     def pack(self) -> bytes:
         """The chunk's message."""
         header = _HEADER.pack(
-            CHUNK_MAGIC, _VERSION, _HEADER_BYTES, 0, bytes.fromhex(self.sha256), self.total_bytes, self.offset
+            CHUNK_MAGIC, _VERSION, CHUNK_HEADER_BYTES, 0, bytes.fromhex(self.sha256), self.total_bytes, self.offset
         )
         return header + _CRC.pack(zlib.crc32(self.data, zlib.crc32(header))) + self.data
 
@@ -73,18 +74,18 @@ class CodebookChunk:
         """
         if len(message) > MAX_CHUNK_MESSAGE_BYTES:
             raise DecodeError(f"oversized chunk: {len(message)} bytes, at most {MAX_CHUNK_MESSAGE_BYTES} are read")
-        if len(message) < _HEADER_BYTES:
-            raise DecodeError(f"truncated chunk: {len(message)} bytes, a header alone has {_HEADER_BYTES}")
+        if len(message) < CHUNK_HEADER_BYTES:
+            raise DecodeError(f"truncated chunk: {len(message)} bytes, a header alone has {CHUNK_HEADER_BYTES}")
         magic, version, header_bytes, reserved, sha256, total_bytes, offset = _HEADER.unpack_from(message)
         (crc,) = _CRC.unpack_from(message, _HEADER.size)
         if magic != CHUNK_MAGIC:
             raise DecodeError(f"not a codebook chunk: magic is {magic!r}, expected {CHUNK_MAGIC!r}")
         if version != _VERSION:
             raise DecodeError(f"chunk version {version}, this transmitter reads {_VERSION}; update the older end")
-        data = message[_HEADER_BYTES:]
+        data = message[CHUNK_HEADER_BYTES:]
         if zlib.crc32(data, zlib.crc32(message[: _HEADER.size])) != crc:
             raise DecodeError("chunk checksum does not match: the chunk was damaged on the way")
-        if header_bytes != _HEADER_BYTES or reserved:
+        if header_bytes != CHUNK_HEADER_BYTES or reserved:
             raise DecodeError(f"chunk header of {header_bytes} bytes is not of version {_VERSION}")
         if not 0 < total_bytes <= MAX_CODEBOOK_BYTES:
             raise DecodeError(f"implausible codebook: {total_bytes} bytes, one has 1 to {MAX_CODEBOOK_BYTES}")
