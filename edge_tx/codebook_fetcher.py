@@ -173,9 +173,12 @@ class FetchedCandidate:
 
     def fit(self, report: ReceiverReport) -> Fit:
         """See `Candidate`; has the codebook that the report lists first fetched, if it is another one."""
-        loaded = self._fetcher.loaded()
-        if loaded is not None and loaded.sha256 in report.codebooks:
-            self._current = loaded
+        decoded = [
+            candidate
+            for candidate in (self._current, self._fetcher.loaded())
+            if candidate is not None and candidate.sha256 in report.codebooks
+        ]
+        self._current = min(decoded, key=lambda each: report.codebooks.index(each.sha256), default=self._current)
         current = self._current.sha256 if self._current else None
         newest = next(iter(report.codebooks), None)
         self._fetcher.want(newest if newest != current else None)

@@ -89,7 +89,13 @@ def run_transmitter(config: TransmitterConfig, console: Console) -> TransmitterR
         if adaptation is not None and not adaptation.has_report:
             notify(console, f"no report arrived from {config.feedback}: is an rx with --feedback there?")
     is_interrupted = interruption.is_set()
-    summary = TransmitterSummary.of(transmitter, skipped, interrupted=is_interrupted, duration_s=duration_s)
+    summary = TransmitterSummary.of(
+        transmitter,
+        skipped,
+        interrupted=is_interrupted,
+        duration_s=duration_s,
+        chunks_rejected=fetcher.rejected if fetcher else {},
+    )
     return TransmitterRun(summary, failure)
 
 

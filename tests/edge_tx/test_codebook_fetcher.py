@@ -292,8 +292,13 @@ class TestCandidate:
         fetcher: CodebookFetcher,
         codebook: KnowledgeBaseCodebook,
         newer: KnowledgeBaseCodebook,
+        load: Load,
     ) -> None:
-        candidate = FetchedCandidate(fetcher)
+        """The knowledge base is the one before again, or another one."""
+        of_file = AdaptedCandidate(load(newer), newer.sha256)
+        candidate = FetchedCandidate(fetcher, of_file)
         candidate.fit(report_of(codebook))
         serve(publisher, split(codebook.content), fetcher.loaded)
-        assert not candidate.fit(report_of(newer)).is_decoded
+        assert candidate.fit(report_of(newer, codebook)).is_decoded
+        assert candidate.model is of_file.model
+        assert FetchedCandidate(fetcher).fit(report_of(newer)) == (False, None)
