@@ -13,12 +13,12 @@ from edge_tx.codebook_fetcher import MAX_MISMATCHES, CodebookFetcher, FetchedCan
 from edge_tx.model import GraphModel, load_transmitter_model
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
-from semlink.codebook_chunks import CodebookChunk, split
+from semlink.codebook_chunks import split
 from semlink.errors import EngineError
 from semlink.feedback import ReportPublisher
 from semlink.rates import parse_rate
 from semlink.receiver_report import ReceiverReport
-from tests.support.codebooks import small_codebook
+from tests.support.codebooks import serve, small_codebook
 from tests.support.deadlines import DEADLINE_S, wait_until
 from tests.support.sockets import free_port
 
@@ -64,18 +64,6 @@ def publisher() -> Iterator[ReportPublisher]:
 def fetcher(publisher: ReportPublisher, model_set: ModelSet, load: Load) -> Iterator[CodebookFetcher]:
     with CodebookFetcher(publisher.endpoint, model_set.encoder_fingerprint, load) as started:
         yield started
-
-
-def serve(publisher: ReportPublisher, chunks: list[CodebookChunk], until: Callable[[], object]) -> None:
-    """Publish chunks in turn, as a receiver does, until something holds."""
-    wait_until(lambda: publisher.is_codebook_wanted)
-
-    def holds() -> bool:
-        for chunk in chunks:
-            publisher.publish_chunk(chunk)
-        return bool(until())
-
-    wait_until(holds)
 
 
 def sha256_of(loaded: AdaptedCandidate | None) -> str | None:
