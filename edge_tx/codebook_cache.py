@@ -24,7 +24,7 @@ class CodebookCache:
     """Files of codebooks by their SHA-256 in hex; a device without room for them fetches at each start."""
 
     def find(self, sha256: str) -> bytes | None:
-        """Read a codebook; None if it is not here, or damaged."""
+        """Read a codebook; None if the file is missing or damaged."""
         path = self._path(sha256)
         if path is None:
             return None

@@ -1,8 +1,9 @@
-"""Gets the codebook that a receiver wants frames of: from the cache, or by its chunks; then loads the model.
+"""Gets the codebook that a receiver lists first, from the cache or in chunks, and loads its model.
 
     reports --sha256--> cache | chunks --content--> codebook --load--> model --> FetchedCandidate
 
-All of it in a thread, because chunks take seconds to arrive and a model as long to load, while images go on.
+A thread does all of it, because chunks take seconds to arrive and a model takes as long to load; meanwhile images are
+sent with another codec.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class CodebookFetcher(Closing):
         self._thread.start()
 
     def want(self, sha256: str | None) -> None:
-        """Set the codebook that is to be here next; None for none. Returns at once."""
+        """Set the codebook to fetch and load; None for none. Returns at once."""
         with self._changed:
             if sha256 != self._wanted:
                 self._wanted = sha256
@@ -93,7 +94,7 @@ class CodebookFetcher(Closing):
             except SemlinkError as error:
                 _log.warning("the receiver's codebook %s is not used: %s", sha256[:12], error)
                 self._refused.append(sha256)
-            except Exception:  # noqa: BLE001  images go on with the codec for any receiver
+            except Exception:  # noqa: BLE001  the transmitter goes on with another codec
                 _log.exception("the receiver's codebook %s is not used", sha256[:12])
                 self._refused.append(sha256)
             else:
@@ -101,21 +102,21 @@ class CodebookFetcher(Closing):
                     self._loaded = loaded or self._loaded
 
     def _next(self) -> str | None:
-        """Wait for a codebook that is wanted and neither here nor refused; None at the end."""
+        """Wait for a codebook that is wanted and neither loaded nor refused; None when closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or self._is_missing(self._wanted))
             return None if self._is_closed else self._wanted
 
     def _is_missing(self, sha256: str | None) -> bool:
-        is_here = self._loaded is not None and self._loaded.sha256 == sha256
-        return sha256 is not None and not is_here and sha256 not in self._refused
+        is_loaded = self._loaded is not None and self._loaded.sha256 == sha256
+        return sha256 is not None and not is_loaded and sha256 not in self._refused
 
     def _is_wanted(self, sha256: str) -> bool:
         with self._changed:
             return not self._is_closed and self._wanted == sha256
 
     def _get(self, sha256: str) -> AdaptedCandidate | None:
-        """The codec with a codebook; None if it was no longer wanted before it was here."""
+        """The codec with a codebook; None if it was no longer wanted before its bytes were complete."""
         kept = self._cache.find(sha256)
         content = kept or self._fetch(sha256)
         if content is None:
@@ -125,7 +126,7 @@ class CodebookFetcher(Closing):
         if kept is None:
             self._cache.keep(sha256, content)
         loaded = AdaptedCandidate(self._load(codebook), sha256)
-        _log.info("codebook %s is here%s", sha256[:12], "" if kept is None else ", from the cache")
+        _log.info("loaded codebook %s%s", sha256[:12], "" if kept is None else ", from the cache")
         return loaded
 
     def _fetch(self, sha256: str) -> bytes | None:
@@ -154,7 +155,7 @@ class CodebookFetcher(Closing):
 
 
 class FetchedCandidate:
-    """`adapted` with the codebook that the receiver lists first, once it is here; until then with one that it lists.
+    """`adapted` with the codebook that the receiver lists first, once it is loaded; until then with an earlier one.
 
     Parameters
     ----------

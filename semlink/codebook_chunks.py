@@ -2,7 +2,7 @@
 
     content --split--> chunks --pack--> messages --unpack--> chunks --CodebookAssembler--> content
 
-Chunks are sent in turn without end, so a lost one comes again, and a transmitter may begin with any. Source of the
+Chunks are sent in turn without end, so that a lost one comes again and a transmitter may begin with any. Source of the
 format: docs/wire-format.md, "Codebook chunk".
 """
 
@@ -120,7 +120,7 @@ class CodebookAssembler:
 
     Attributes
     ----------
-    num_bytes : bytes that are here, at most `MAX_CODEBOOK_BYTES`
+    num_bytes : bytes that were received, at most `MAX_CODEBOOK_BYTES`
     num_mismatches : times that the bytes were complete and had another hash
 
     Examples
@@ -150,7 +150,7 @@ class CodebookAssembler:
 
         Returns
         -------
-        content : the codebook's bytes once all are here and have its hash, else None
+        content : the codebook's bytes once they are complete and have its hash, else None
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The way back over ZeroMQ, PUB to SUB: reports of a receiver to all, chunks of its codebook to those that lack it.
+"""Reverse path over ZeroMQ, PUB to SUB: reports of a receiver to all, chunks of its codebook to those that lack it.
 
 Both travel over one address. A message's first bytes are its topic, by which the publisher sends each subscriber only
 what it subscribes to, and knows whether anybody wants the codebook.

@@ -17,7 +17,7 @@ __all__ = ["MAX_CODEBOOKS", "MAX_REPORT_BYTES", "REPORT_PREFIX", "ReceiverReport
 
 MAX_REPORT_BYTES = 65_536
 REPORT_PREFIX = b"{"
-"""First byte of every report, which distinguishes it from other messages of the way back."""
+"""First byte of every report, which distinguishes it from other messages of the reverse path."""
 MAX_CODEBOOKS = 16
 _VERSION = 1
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")

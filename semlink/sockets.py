@@ -90,7 +90,7 @@ class Socket:
         self._socket.setsockopt(zmq.SNDHWM, limits.high_water_mark)
         self._socket.setsockopt(zmq.RCVHWM, limits.high_water_mark)
         self._socket.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
-        # A sender has no queue for a peer that is not there. A subscriber would subscribe only in its next call.
+        # A sender has no queue without a peer. With this option a subscriber would subscribe only in its next call.
         self._socket.setsockopt(zmq.IMMEDIATE, kind == zmq.PUSH)
         # On an IPv6 socket libzmq reports an IPv4 address as ::ffff:127.0.0.1, which nobody types.
         self._socket.setsockopt(zmq.IPV6, "[" in endpoint)

@@ -93,7 +93,7 @@ def test_plugging_it_in_is_enough(site: Site) -> None:
             tx.until(is_adapted(site))
             again = tx.interrupt()
         assert "fetching" not in again.stderr
-        assert f"codebook {site.codebook[:12]} is here, from the cache" in again.stderr
+        assert f"loaded codebook {site.codebook[:12]}, from the cache" in again.stderr
         with site.transmit("--no-fetch-codebook") as tx:
             tx.until(grows(lambda: site.num_matches("synthetic-codec")))
             without = tx.interrupt()
@@ -113,7 +113,7 @@ def test_the_knowledge_base_is_built_again_under_a_running_link(site: Site) -> N
             assert site.codebook != before
             assert json.loads(rx.interrupt().stdout)["frames_rejected"] == {}
         with site.receive() as rx:
-            tx.read_message(f"codebook {site.codebook[:12]} is here")
+            tx.read_message(f"loaded codebook {site.codebook[:12]}")
             tx.until(is_adapted(site))
             tx.interrupt()
             assert json.loads(rx.interrupt().stdout)["frames_rejected"] == {}
@@ -123,7 +123,7 @@ def test_the_knowledge_base_is_built_again_under_a_running_link(site: Site) -> N
     }
 
 
-def test_a_receiver_without_a_way_back(site: Site) -> None:
+def test_a_receiver_without_a_reverse_path(site: Site) -> None:
     with start_semlink(
         "rx", "--kb", site.kb, *site.model_set, "--listen", site.frames, "--results", site.results, "--json"
     ) as rx:

@@ -1,4 +1,4 @@
-"""The way back: who receives what, and whether anybody wants the codebook."""
+"""The reverse path: who receives what, and whether anybody wants the codebook."""
 
 from __future__ import annotations
 
