@@ -22,6 +22,7 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.match import Match
 from edge_rx.noise import NoiseEstimators
 from edge_rx.reception import Reception, by_decoder
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
 from semlink.closing import Closing
 from semlink.errors import DecodeError
@@ -147,7 +148,12 @@ class Receiver(Closing):
     @property
     def codebooks(self) -> tuple[str, ...]:
         """SHA-256 of each codebook of `adapted` that is decoded, in hex, that of the knowledge base as it is first."""
-        return self._decoders.codebooks
+        return tuple(codebook.sha256 for codebook in self._decoders.codebooks)
+
+    @property
+    def newest_codebook(self) -> KnowledgeBaseCodebook | None:
+        """Codebook of the knowledge base as it is; None if it has none."""
+        return next(iter(self._decoders.codebooks), None)
 
     @property
     def features_index(self) -> str:

@@ -1,26 +1,35 @@
-"""Reports of a receiver to its transmitters, at a fixed interval."""
+"""Reports of a receiver to its transmitters, at a fixed interval, and its codebook to those that lack it."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
+from collections.abc import Iterator
 
 from edge_rx.pipeline import Receiver
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
+from semlink.codebook_chunks import CodebookChunk, split
+from semlink.feedback import ReportPublisher
 from semlink.receiver_report import ReceiverReport
-from semlink.transport import ReportPublisher
 
 __all__ = ["Reporter"]
 
 INTERVAL_S = 0.5
-"""Time between two reports [s]: short for a transmitter that joins, long enough to leave the link back free."""
+"""Time between two reports [s]: short for a transmitter that joins, long enough to leave the link back free.
+
+One chunk of the codebook goes with each, at most 66 kB/s: 130 kB take 2 s, the largest codebook 16 s.
+"""
 
 
 class Reporter:
-    """Publishes a report whenever one is due."""
+    """Publishes a report whenever one is due, with a chunk of the newest codebook while a transmitter fetches it."""
 
     def __init__(self, publisher: ReportPublisher) -> None:
         self._publisher = publisher
         self._next_s = -math.inf
+        self._codebook: KnowledgeBaseCodebook | None = None
+        self._chunks: Iterator[CodebookChunk] = iter(())
 
     def report(self, receiver: Receiver) -> None:
         """Publish, if `INTERVAL_S` have passed since the last time."""
@@ -34,3 +43,12 @@ class Reporter:
                 knowledge_base=receiver.knowledge_base_fingerprint, snr_db=snr_db, codebooks=receiver.codebooks
             )
         )
+        self._publish_chunk(receiver.newest_codebook)
+
+    def _publish_chunk(self, codebook: KnowledgeBaseCodebook | None) -> None:
+        """Publish the next chunk, in turn without end: a lost one comes again in the next round."""
+        if codebook is None or not self._publisher.is_codebook_wanted:
+            return
+        if codebook is not self._codebook:
+            self._codebook, self._chunks = codebook, itertools.cycle(split(codebook.content))
+        self._publisher.publish_chunk(next(self._chunks))

@@ -25,9 +25,10 @@ from engines.build_progress import build_progress
 from engines.models.model_set import ModelSet
 from semlink.cli.output import notify
 from semlink.errors import ConfigError
+from semlink.feedback import ReportPublisher
 from semlink.interrupt import interruptions
 from semlink.rates import RATES, Rate
-from semlink.transport import FrameReceiver, ReportPublisher
+from semlink.transport import FrameReceiver
 
 __all__ = ["ReceiverConfig", "run_receiver"]
 

@@ -4,6 +4,7 @@
 
 - pipeline: the data path; model: encoder, codec and quantization as one call
 - candidates, adaptation: which model and rate the next image is sent with, by the receiver's reports
+- codebook_fetcher, codebook_cache: the codebook of the receiver's knowledge base, without a file
 - config, loading, session, stream, summary: a transmitter that runs until its source ends
 - command: `semlink tx`
 

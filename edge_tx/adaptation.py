@@ -87,7 +87,7 @@ def _bits_per_image(rate: Rate, snr_db: float) -> float:
 
 
 class Reports(Protocol):
-    """Source of reports, such as `semlink.transport.ReportSubscriber`."""
+    """Source of reports, such as `semlink.feedback.ReportSubscriber`."""
 
     def newest(self) -> ReceiverReport | None:
         """The newest report since the last call."""

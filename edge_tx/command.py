@@ -74,6 +74,13 @@ def tx(
             help="Codebook of the receiver's knowledge base, to send with adapted: semlink kb export-codebook."
         ),
     ] = None,
+    fetch_codebook: Annotated[
+        bool,
+        options.models(
+            "--fetch-codebook/--no-fetch-codebook",
+            help="Get the codebook from the receiver that --feedback names, unless --codec asks for another codec.",
+        ),
+    ] = True,
     backend: Annotated[Backend, options.engine(help="Backend of the image encoder and the codec.")] = "auto",
     device: options.Device = "auto",
     precision: Annotated[
@@ -99,6 +106,7 @@ def tx(
             codec=codec,
             entries=entries,
             codebook=codebook,
+            fetches_codebook=fetch_codebook,
             feedback=feedback,
             model_set=model_set,
             fps=fps,

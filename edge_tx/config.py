@@ -63,6 +63,8 @@ class TransmitterConfig:
     rate : initial rate; None follows the reported SNR
     limit : largest number of images; None sends all
     engine : backend, device and precision
+    fetches_codebook : with reports, get the codebook of the receiver's knowledge base from it, unless `codec` is named
+        without a codebook, which asks for that codec
     takes_best_precision : choose the precision in place of the engine's, from what was built and verified here
     """
 
@@ -72,6 +74,7 @@ class TransmitterConfig:
     codec: str | None = None
     entries: Path | None = None
     codebook: Path | None = None
+    fetches_codebook: bool = True
     feedback: str | None = None
     model_set: str = "builtin"
     fps: float | None = None

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rich.console import Console
 
 from edge_tx.adaptation import Adaptation
 from edge_tx.candidates import AdaptedCandidate, Candidate, IndexCandidate
+from edge_tx.codebook_fetcher import CodebookFetcher, FetchedCandidate
 from edge_tx.config import TransmitterConfig
 from edge_tx.model import GraphModel, TransmitterModel, load_codebook, load_index_model, load_transmitter_model
 from edge_tx.pipeline import check_pilots
+from engines.backends.runner import BuildProgress
 from engines.build_progress import build_progress
 from engines.models.codecs import NestedCodec
 from engines.models.entry_codebook import EntryCodebook
-from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
+from engines.models.knowledge_base_codebook import ADAPTED, KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions
 from semlink.errors import ConfigError
 from semlink.rates import Rate, parse_rate
 
 __all__ = ["LinkModels", "load_models"]
+
+_log = logging.getLogger(__name__)
 
 _CONSERVATIVE_RATE = parse_rate("256")
 """Initial rate of `--rate auto`, before a report: enough at -7 dB."""
@@ -36,23 +44,46 @@ class LinkModels:
     preferred : codecs of a knowledge base, the most preferred first
     rate : initial rate
     precision : of the image encoder, with the reason if it was chosen here
+    encoder_fingerprint : of the image encoder, in hex
+    load_fetched : loads the model of a codebook that was fetched; None if none is to be
     """
 
     fallback: GraphModel | None
     preferred: tuple[Candidate, ...]
     rate: Rate
     precision: str
+    encoder_fingerprint: str
+    load_fetched: Callable[[KnowledgeBaseCodebook], GraphModel] | None
 
     @property
     def initial(self) -> TransmitterModel:
         """Codec of the first image, if no report arrives before it."""
         return self.fallback or self.preferred[0].model
 
-    def adaptation(self, *, adapts_rate: bool) -> Adaptation | None:
-        """Make what plans each image by reports; None where nothing depends on them."""
+    @contextlib.contextmanager
+    def fetcher(self, endpoint: str) -> Iterator[CodebookFetcher | None]:
+        """Get codebooks from the receiver that reports at an address, for a `with` statement; None if none is to be."""
+        if self.load_fetched is None:
+            yield None
+            return
+        with CodebookFetcher(endpoint, self.encoder_fingerprint, self.load_fetched) as fetcher:
+            yield fetcher
+
+    def adaptation(self, fetcher: CodebookFetcher | None = None, *, adapts_rate: bool) -> Adaptation | None:
+        """Make what plans each image by reports; None where nothing depends on them.
+
+        Parameters
+        ----------
+        fetcher : gets a codebook in place of the user's, or beside no other
+        """
         if self.fallback is None:
             return None
-        return Adaptation(self.fallback, self.rate, self.preferred, adapts_rate=adapts_rate)
+        preferred = list(self.preferred)
+        if fetcher is not None:
+            initial = next((candidate for candidate in preferred if isinstance(candidate, AdaptedCandidate)), None)
+            preferred = [candidate for candidate in preferred if candidate is not initial]
+            preferred.append(FetchedCandidate(fetcher, initial))
+        return Adaptation(self.fallback, self.rate, preferred, adapts_rate=adapts_rate)
 
 
 def load_models(config: TransmitterConfig, console: Console) -> LinkModels:
@@ -78,7 +109,7 @@ def load_models(config: TransmitterConfig, console: Console) -> LinkModels:
             index = load_index_model(models, entries, engine, codes_format=codes_format, on_progress=on_progress)
             preferred.append(IndexCandidate(index))
 
-        def load(codec: str | KnowledgeBaseCodebook) -> GraphModel:
+        def load(codec: str | KnowledgeBaseCodebook, on_progress: BuildProgress | None = on_progress) -> GraphModel:
             return load_transmitter_model(
                 models, rate, engine, codec=codec, codes_format=codes_format, on_progress=on_progress
             )
@@ -88,7 +119,24 @@ def load_models(config: TransmitterConfig, console: Console) -> LinkModels:
         for candidate in preferred:
             check_pilots(config.num_pilots, candidate.model)  # at the start, not when the first report selects it
         fallback = None if codec is None else load(codec)
-    return LinkModels(fallback, tuple(preferred), rate, precision)
+    return LinkModels(
+        fallback=fallback,
+        preferred=tuple(preferred),
+        rate=rate,
+        precision=precision,
+        encoder_fingerprint=models.encoder_fingerprint,
+        # The progress bar is gone by then.
+        load_fetched=partial(load, on_progress=None) if _fetches_codebook(config) else None,
+    )
+
+
+def _fetches_codebook(config: TransmitterConfig) -> bool:
+    names_only_a_codec = config.codec is not None and config.codebook is None
+    if config.feedback is None or not config.fetches_codebook or names_only_a_codec:
+        return False
+    if config.num_pilots == 1:
+        _log.info("the receiver's codebook is not fetched: %s needs no pilots, or at least 2", ADAPTED)
+    return config.num_pilots != 1
 
 
 def _codec_for_any_receiver(config: TransmitterConfig, models: ModelSet) -> str | None:

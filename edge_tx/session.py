@@ -17,10 +17,12 @@ from edge_tx.pipeline import Plan, Transmitter
 from edge_tx.sources import SkippedImages
 from edge_tx.stream import Pacer, SentLog, stream_images
 from edge_tx.summary import TransmitterSummary
+from engines.models.knowledge_base_codebook import ADAPTED
 from semlink.cli.output import notify
 from semlink.errors import SemlinkError, TransportError
+from semlink.feedback import ReportSubscriber
 from semlink.interrupt import interruptions
-from semlink.transport import FrameSender, ReportSubscriber, SocketLimits
+from semlink.transport import FrameSender, SocketLimits
 
 __all__ = ["TransmitterRun", "run_transmitter"]
 
@@ -66,7 +68,8 @@ def run_transmitter(config: TransmitterConfig, console: Console) -> TransmitterR
             num_pilots=config.num_pilots,
             constellation=config.constellation,
         )
-        adaptation = models.adaptation(adapts_rate=config.rate is None) if config.feedback else None
+        fetcher = stack.enter_context(models.fetcher(config.feedback)) if config.feedback else None
+        adaptation = models.adaptation(fetcher, adapts_rate=config.rate is None) if config.feedback else None
         notify(console, _announcement(config, models))
         start_s, failure = time.monotonic(), None
         try:
@@ -86,7 +89,13 @@ def run_transmitter(config: TransmitterConfig, console: Console) -> TransmitterR
         if adaptation is not None and not adaptation.has_report:
             notify(console, f"no report arrived from {config.feedback}: is an rx with --feedback there?")
     is_interrupted = interruption.is_set()
-    summary = TransmitterSummary.of(transmitter, skipped, interrupted=is_interrupted, duration_s=duration_s)
+    summary = TransmitterSummary.of(
+        transmitter,
+        skipped,
+        interrupted=is_interrupted,
+        duration_s=duration_s,
+        chunks_rejected=fetcher.rejected if fetcher else {},
+    )
     return TransmitterRun(summary, failure)
 
 
@@ -99,10 +108,12 @@ def _announcement(config: TransmitterConfig, models: LinkModels) -> str:
 
 def _later(models: LinkModels) -> str:
     """What is sent once a report shows that the receiver decodes it."""
-    if models.fallback is None or not models.preferred:
+    codecs = [candidate.model.codec for candidate in models.preferred]
+    if models.load_fetched is not None and ADAPTED not in codecs:
+        codecs.append(ADAPTED)
+    if models.fallback is None or not codecs:
         return ""
-    codecs = " or ".join(candidate.model.codec for candidate in models.preferred)
-    return f", and with {codecs} once the receiver reports that it decodes it"
+    return f", and with {' or '.join(codecs)} once the receiver reports that it decodes it"
 
 
 def _planner(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import msgspec
 from rich.console import Console
 
@@ -15,7 +18,10 @@ __all__ = ["TransmitterSummary", "print_summary"]
 
 
 class TransmitterSummary(msgspec.Struct, frozen=True):
-    """Counts and latencies of a transmitter, as `semlink tx --json` prints them."""
+    """Counts and latencies of a transmitter, as `semlink tx --json` prints them.
+
+    `chunks_rejected` counts dropped chunks of the receiver's codebook by reason.
+    """
 
     stream: str
     images_sent: int
@@ -27,10 +33,17 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
     throughput_images_s: float
     peak_resident_mb: float
     stage_latency_ms: dict[str, LatencySummary]
+    chunks_rejected: dict[str, int]
 
     @classmethod
     def of(
-        cls, transmitter: Transmitter, skipped: SkippedImages, *, interrupted: bool, duration_s: float
+        cls,
+        transmitter: Transmitter,
+        skipped: SkippedImages,
+        *,
+        interrupted: bool,
+        duration_s: float,
+        chunks_rejected: Mapping[str, int] = MappingProxyType({}),
     ) -> TransmitterSummary:
         """Collect the counts and latencies of a stream that took `duration_s`."""
         return cls(
@@ -44,6 +57,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
             throughput_images_s=transmitter.num_sent / duration_s if duration_s > 0 else 0.0,
             peak_resident_mb=peak_resident_mb(),
             stage_latency_ms=transmitter.clock.summary(),
+            chunks_rejected=dict(chunks_rejected),
         )
 
     def counts(self) -> dict[str, object]:
@@ -54,6 +68,7 @@ class TransmitterSummary(msgspec.Struct, frozen=True):
             **{f"images sent with {codec}": count for codec, count in self.sent_by_codec.items()},
             **{f"images sent in {num} symbols": count for num, count in self.sent_by_num_symbols.items()},
             "images skipped": self.images_skipped,
+            **{f"chunks rejected, {reason}": count for reason, count in self.chunks_rejected.items()},
             "throughput, images/s": f"{self.throughput_images_s:.1f}",
             "peak memory, MB": f"{self.peak_resident_mb:.0f}",
         }

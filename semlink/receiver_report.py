@@ -13,9 +13,11 @@ import msgspec
 from semlink.channel import MAX_SNR_DB
 from semlink.errors import DecodeError
 
-__all__ = ["MAX_CODEBOOKS", "MAX_REPORT_BYTES", "ReceiverReport"]
+__all__ = ["MAX_CODEBOOKS", "MAX_REPORT_BYTES", "REPORT_PREFIX", "ReceiverReport"]
 
 MAX_REPORT_BYTES = 65_536
+REPORT_PREFIX = b"{"
+"""First byte of every report, which distinguishes it from other messages of the reverse path."""
 MAX_CODEBOOKS = 16
 _VERSION = 1
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")

@@ -13,7 +13,7 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from engines.models.codecs import Codec, NestedCodec, PerRateCodec
 from engines.models.entry_codebook import index_fingerprint
-from engines.models.knowledge_base_codebook import ADAPTED, ADAPTED_HIGH_SNR
+from engines.models.knowledge_base_codebook import ADAPTED, ADAPTED_HIGH_SNR, KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, DecodeError, KnowledgeBaseError
 from semlink.rates import RATES, Rate
@@ -33,7 +33,7 @@ class Decoders:
     name : name of the model set, for messages
     decoders : decoder of each fingerprint
     unserved : reason for each known fingerprint that is not served
-    codebooks : SHA-256 of each codebook of `adapted` that is decoded, in hex, the newest first
+    codebooks : codebooks of `adapted` that are decoded, the newest first
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Decoders:
         decoders: Mapping[bytes, Decoder],
         *,
         unserved: Mapping[bytes, str] | None = None,
-        codebooks: Sequence[str] = (),
+        codebooks: Sequence[KnowledgeBaseCodebook] = (),
     ) -> None:
         self.codebooks = tuple(codebooks)
         self._name = name
@@ -104,7 +104,7 @@ class _Loader:
         self._index_spaces = {model_set.encoder_fingerprint: "index"}
         self.decoders: dict[bytes, Decoder] = {}
         self.unserved: dict[bytes, str] = {}
-        self.codebooks: list[str] = []
+        self.codebooks: list[KnowledgeBaseCodebook] = []
 
     def add(self, codec: Codec) -> None:
         """Load one codec at the served rates."""
@@ -142,7 +142,7 @@ class _Loader:
             )
             return
         served = [rate for rate in RATES if rate in self._options.rates]
-        self.codebooks = [codebook.sha256 for codebook in codebooks]
+        self.codebooks = codebooks
         self.decoders |= dict(adapted_decoders(codebooks, self._knowledge_base, self._labels, served, self._options))
         for codebook in codebooks:
             for name in (ADAPTED, ADAPTED_HIGH_SNR):

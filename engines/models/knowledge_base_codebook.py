@@ -27,6 +27,7 @@ from engines.models.arrays import FloatArray, quantize_rows, read_arrays
 from engines.models.codebook import Codebook, packed, signs
 from engines.models.codecs import link_fingerprint
 from engines.models.nested_code import NestedCode
+from semlink.codebook_chunks import MAX_CODEBOOK_BYTES
 from semlink.errors import ModelSetError
 from semlink.rates import RATES, Rate
 
@@ -36,8 +37,6 @@ ADAPTED = "adapted"
 """Name of the codec."""
 ADAPTED_HIGH_SNR = "adapted-high-snr"
 """Name of the high-SNR code in logs and results."""
-MAX_CODEBOOK_BYTES = 1_000_000
-"""Largest codebook that is made, sent or read, for any knowledge base."""
 _FORMAT = 1
 _SPACE = 64  # hex digits of a SHA-256
 _FINGERPRINT_BYTES = 32

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from semlink.codebook_chunks import CHUNK_HEADER_BYTES, MAX_CHUNK_MESSAGE_BYTES, CodebookChunk, split
 from semlink.frame import HEADER_BYTES, MAX_FRAME_BYTES, Flags, unpack
 from semlink.iq import CodesFormat
 from semlink.rates import RATES
@@ -61,14 +62,24 @@ def test_golden_frame_of_the_specification() -> None:
     assert frame.codes.tolist() == [[11, 11], [-11, 11], [16, 0], [0, -16], [127, -127], [-11, 11]]
 
 
-def test_layout_table_is_contiguous() -> None:
-    rows = re.findall(r"^\| (\d+) \| (\d+) \| `(\w+)` \|", page("wire-format.md"), re.MULTILINE)
+def test_golden_chunk_of_the_specification() -> None:
+    block = re.search(r"A chunk of the eight bytes.*?```\n(.*?)```", page("wire-format.md"), re.DOTALL)
+    assert block is not None
+    assert [CodebookChunk.unpack(bytes.fromhex(block[1]))] == split(b"codebook")
+
+
+@pytest.mark.parametrize(
+    ("section", "header_bytes", "max_bytes"),
+    [("Layout", HEADER_BYTES, MAX_FRAME_BYTES), ("Codebook chunk", CHUNK_HEADER_BYTES, MAX_CHUNK_MESSAGE_BYTES)],
+)
+def test_layout_tables_are_contiguous(section: str, header_bytes: int, max_bytes: int) -> None:
+    table = page("wire-format.md").partition(f"## {section}\n")[2].partition("\n## ")[0]
     offset = 0
-    for start, num_bytes, name in rows:
+    for start, num_bytes, name in re.findall(r"^\| (\d+) \| (\d+) \| `(\w+)` \|", table, re.MULTILINE):
         assert int(start) == offset, name
         offset += int(num_bytes)
-    assert offset == HEADER_BYTES
-    assert f"{MAX_FRAME_BYTES:,} bytes" in page("wire-format.md")
+    assert offset == header_bytes
+    assert f"{max_bytes:,} bytes" in page("wire-format.md")
 
 
 def test_rate_tables() -> None:

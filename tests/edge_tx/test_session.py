@@ -19,10 +19,11 @@ from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
 from semlink.cli.output import stderr_console
 from semlink.errors import ConfigError, ModelSetError, TransportError
+from semlink.feedback import ReportPublisher
 from semlink.frame import Frame, unpack
 from semlink.rates import Rate, parse_rate
 from semlink.receiver_report import ReceiverReport
-from semlink.transport import FrameReceiver, ReportPublisher
+from semlink.transport import FrameReceiver
 from tests.support.codebooks import small_codebook
 from tests.support.deadlines import DEADLINE_S
 from tests.support.sockets import free_port

@@ -32,12 +32,15 @@ def transmitter(model_set: ModelSet, pictures: dict[str, RGBImage]) -> Transmitt
 def summary(transmitter: Transmitter) -> TransmitterSummary:
     skipped = SkippedImages()
     skipped.add(ImageError("broken.jpg: cannot be read"))
-    return TransmitterSummary.of(transmitter, skipped, interrupted=True, duration_s=4.0)
+    return TransmitterSummary.of(
+        transmitter, skipped, interrupted=True, duration_s=4.0, chunks_rejected={"truncated chunk": 2}
+    )
 
 
 def test_counts_and_rates(summary: TransmitterSummary, transmitter: Transmitter) -> None:
     assert summary.stream == f"{transmitter.stream_id:016x}"
     assert (summary.images_sent, summary.throughput_images_s, summary.interrupted) == (12, 3.0, True)
+    assert summary.chunks_rejected == {"truncated chunk": 2}
     assert (summary.images_skipped, summary.skipped) == (1, ["broken.jpg: cannot be read"])
     assert {latency.num_samples for latency in summary.stage_latency_ms.values()} == {12}
 
@@ -62,6 +65,7 @@ def test_table_for_people(summary: TransmitterSummary) -> None:
         "images sent with synthetic-codec",
         "images sent in 16 symbols",
         "images skipped",
+        "chunks rejected, truncated chunk",
         "preprocess",
     ):
         assert words in text

@@ -18,10 +18,10 @@ from edge_tx.candidates import AdaptedCandidate, IndexCandidate
 from edge_tx.model import load_index_model, load_transmitter_model
 from edge_tx.pipeline import Plan, Transmitter
 from engines.models.model_set import ModelSet
+from semlink.feedback import ReportPublisher, ReportSubscriber
 from semlink.image import RGBImage
 from semlink.rates import parse_rate
 from semlink.receiver_report import ReceiverReport
-from semlink.transport import ReportPublisher, ReportSubscriber
 from tests.support.codebooks import small_codebook
 from tests.support.deadlines import wait_until
 from tests.support.link import RATE, answers, entries_of

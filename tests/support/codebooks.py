@@ -1,11 +1,16 @@
-"""Codebooks of made-up knowledge bases, from random numbers."""
+"""Codebooks of made-up knowledge bases, from random numbers, and a receiver that publishes one."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from engines.models.codebook import Codebook
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
+from semlink.codebook_chunks import CodebookChunk
+from semlink.feedback import ReportPublisher
+from tests.support.deadlines import wait_until
 from tests.support.vectors import unit
 
 KNOWLEDGE_BASE = bytes(range(32))
@@ -43,3 +48,15 @@ def small_codebook(space: str = SPACE, *, dim: int = 16, seed: int = 0) -> Knowl
         knowledge_base=KNOWLEDGE_BASE,
         space=space,
     )
+
+
+def serve(publisher: ReportPublisher, chunks: Sequence[CodebookChunk], until: Callable[[], object]) -> None:
+    """Publish chunks in turn, as a receiver does, until something holds."""
+    wait_until(lambda: publisher.is_codebook_wanted)
+
+    def holds() -> bool:
+        for chunk in chunks:
+            publisher.publish_chunk(chunk)
+        return bool(until())
+
+    wait_until(holds)

@@ -245,6 +245,8 @@ def test_reports_name_the_codebooks(rebuilt: KnowledgeBase, model_set: ModelSet)
     published: list[ReceiverReport] = []
 
     class Publisher:
+        is_codebook_wanted = False
+
         def publish(self, report: ReceiverReport) -> None:
             published.append(ReceiverReport.unpack(report.pack()))
 
