@@ -27,6 +27,7 @@ NUM_PICTURES = 260
 ONE_SHOT = (
     "kb build",
     "kb search",
+    "kb forecast",
     "kb verify",
     "kb export-entries",
     "kb export-codebook",
