@@ -31,7 +31,7 @@ def sets_table(root: Path) -> str:
     root : top folder of the checkout
     """
     headers = ("pictures", "sent, KB", *(title for title, _ in _COLUMNS), "without channel")
-    return markdown_table(Table(headers, tuple(_rows(root))))
+    return markdown_table(Table(headers, tuple(_rows(root)), frozenset({"pictures"})))
 
 
 def _rows(root: Path) -> Iterator[tuple[str, ...]]:
