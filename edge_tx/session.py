@@ -109,11 +109,11 @@ def _announcement(config: TransmitterConfig, models: LinkModels) -> str:
 def _later(models: LinkModels) -> str:
     """What is sent once a report shows that the receiver decodes it."""
     codecs = [candidate.model.codec for candidate in models.preferred]
-    if models.load_fetched is not None and ADAPTED not in codecs:
+    if models.load_fetched is not None:
         codecs.append(ADAPTED)
     if models.fallback is None or not codecs:
         return ""
-    return f", and with {' or '.join(codecs)} once the receiver reports that it decodes it"
+    return f", and with {' or '.join(dict.fromkeys(codecs))} once the receiver reports that it decodes it"
 
 
 def _planner(
