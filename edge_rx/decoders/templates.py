@@ -115,8 +115,7 @@ class SignalTemplates:
         EngineError
             If the features have another width than the codebook.
         """
-        if not len(features):
-            raise KnowledgeBaseError("a knowledge base without entries answers nothing")
+        _require_entries(features)
         priors = priors or SignalPriors()
         first, *_ = codebooks
         directions = first.directions(features)
@@ -164,8 +163,7 @@ class SignalTemplates:
         EngineError
             If the features have another width than the code.
         """
-        if not len(features):
-            raise KnowledgeBaseError("a knowledge base without entries answers nothing")
+        _require_entries(features)
         directions = code.directions(features)
         analog_share = 1.0 - np.asarray(code.digital_power_share)
         return cls(
@@ -178,6 +176,11 @@ class SignalTemplates:
             vectors=directions,
             groups=groups,
         )
+
+
+def _require_entries(features: FloatArray) -> None:
+    if not len(features):
+        raise KnowledgeBaseError("a knowledge base without entries answers nothing")
 
 
 def _cell_entries(
