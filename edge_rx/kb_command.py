@@ -16,7 +16,7 @@ from edge_rx.codebook.forecast_view import plot_forecast, print_forecast
 from edge_rx.codebook.knowledge_base import codebook_of, forecast_knowledge_base, make_codebook_in
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.knowledge_base import KnowledgeBase
-from edge_rx.kb.manifest import CodebookEntry, Manifest
+from edge_rx.kb.manifest import CodebookEntry, Manifest, read_manifest
 from edge_rx.kb.project import entry_codebook, project_knowledge_base
 from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
@@ -75,7 +75,10 @@ def build(
     if as_json:
         print_json(report)
         return
-    print(f"{out}: {report.num_entries} entries, {len(report.skipped)} images skipped")
+    (codebook, *_) = read_manifest(out).codebooks
+    print(f"{out}: {report.num_entries} entries, {len(report.skipped)} images skipped; codebook {_described(codebook)}")
+    if force:
+        print(f"a receiver of {out} that runs keeps the entries that it opened until it is started again")
 
 
 @app.command(epilog="Example: semlink kb info my-kb --json")
@@ -93,7 +96,7 @@ def info(folder: KBFolder, as_json: options.AsJson = False) -> None:
     table = Table("", Column(escape(str(folder)), overflow="fold"))
     for name, value in _rows(knowledge_base.manifest):
         table.add_row(name, value)
-    table.add_row("labels", str(len(described["labels"])))
+    table.add_row("labels", str(len(described["labels"].keys() - {""})))
     stdout_console().print(table)
 
 

@@ -74,7 +74,7 @@ def run_transmitter(config: TransmitterConfig, console: Console) -> TransmitterR
         start_s, failure = time.monotonic(), None
         try:
             limited = itertools.islice(images, config.limit)
-            stream_images(transmitter, limited, pacer, log, plan=_planner(adaptation, reports, transmitter))
+            stream_images(transmitter, limited, pacer, log, plan=_planner(adaptation, reports, transmitter, console))
             if not interruption.is_set():
                 transmitter.end()
         except SemlinkError as error:
@@ -117,9 +117,18 @@ def _later(models: LinkModels) -> str:
 
 
 def _planner(
-    adaptation: Adaptation | None, reports: ReportSubscriber | None, transmitter: Transmitter
+    adaptation: Adaptation | None, reports: ReportSubscriber | None, transmitter: Transmitter, console: Console
 ) -> Callable[[], Plan] | None:
+    """Plan of each image; the first image with each codec is announced."""
     if adaptation is None or reports is None:
         return None
-    expects_fades = transmitter.num_pilots > 0
-    return lambda: adaptation.plan(reports, stream_id=transmitter.stream_id, expects_fades=expects_fades)
+    used = {transmitter.plan.model.codec}
+
+    def plan() -> Plan:
+        planned = adaptation.plan(reports, stream_id=transmitter.stream_id, expects_fades=transmitter.num_pilots > 0)
+        if planned.model.codec not in used:
+            used.add(planned.model.codec)
+            notify(console, f"sending with {planned.model.codec}")
+        return planned
+
+    return plan
