@@ -27,7 +27,7 @@ _EPILOG = """Examples:
 
 semlink rx --kb my-kb --listen "tcp://*:5555" --results results/
 
-semlink rx --kb my-kb --feedback "tcp://*:5557" --min-score 0.3"""
+semlink rx --kb my-kb --feedback "tcp://*:5557" --batch-size 1"""
 
 
 @app.command(short_help="Receive frames and answer each with an image of the KB.", epilog=_EPILOG)

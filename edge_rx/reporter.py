@@ -47,7 +47,9 @@ class Reporter:
 
     def _publish_chunk(self, codebook: KnowledgeBaseCodebook | None) -> None:
         """Publish the next chunk, in turn without end: a lost one comes again in the next round."""
-        if codebook is None or not self._publisher.is_codebook_wanted:
+        # Asked first, because it also reads what peers subscribe to, which would pile up otherwise.
+        is_wanted = self._publisher.is_codebook_wanted
+        if codebook is None or not is_wanted:
             return
         if codebook is not self._codebook:
             self._codebook, self._chunks = codebook, itertools.cycle(split(codebook.content))

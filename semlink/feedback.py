@@ -7,6 +7,7 @@ what it subscribes to, and knows whether anybody wants the codebook.
 from __future__ import annotations
 
 import logging
+import time
 
 import zmq
 
@@ -20,8 +21,8 @@ __all__ = ["ChunkSubscriber", "ReportPublisher", "ReportSubscriber"]
 _log = logging.getLogger(__name__)
 _LIMITS = SocketLimits(linger_s=0.0)
 _MAX_SUBSCRIPTION_BYTES = 256
-_MAX_SUBSCRIPTIONS = 1024
-"""Changes of subscriptions that are read at a time, so that a flood of them does not hold up the receiver."""
+_LONGEST_DRAIN_S = 0.005
+"""Longest time for reading changes of subscriptions, so that a flood of them does not hold up the receiver [s]."""
 
 
 class ReportPublisher(Socket):
@@ -48,13 +49,14 @@ class ReportPublisher(Socket):
     @property
     def is_codebook_wanted(self) -> bool:
         """Whether a transmitter subscribes to chunks now; a closed connection ends its subscriptions."""
-        for _ in range(_MAX_SUBSCRIPTIONS):
-            if not self._socket.poll(0, zmq.POLLIN):
-                break
-            # libzmq passes on the first subscription to a topic and the end of the last one.
+        end_s = time.monotonic() + _LONGEST_DRAIN_S
+        while self._socket.poll(0, zmq.POLLIN):
+            # libzmq passes on the first subscription to a topic and the end of the last one, and other messages.
             subscription = self._socket.recv(zmq.NOBLOCK)
-            if subscription[1:] == CHUNK_MAGIC:
+            if subscription[1:] == CHUNK_MAGIC and subscription[:1] in (b"\0", b"\1"):
                 self._is_codebook_wanted = subscription[0] == 1
+            if time.monotonic() > end_s:
+                break
         return self._is_codebook_wanted
 
 

@@ -73,7 +73,7 @@ def cell_sums(vectors: FloatArray, of_entries: CellIds, num_cells: int) -> npt.N
 
 
 def cells_of(
-    directions: FloatArray, labels: Sequence[str], *, most: int = MOST_LABEL_CELLS, num_threads: int = 1
+    directions: FloatArray, labels: Sequence[str], *, most: int = MOST_LABEL_CELLS, seed: int = 0, num_threads: int = 1
 ) -> Cells:
     """Divide entries into cells.
 
@@ -84,6 +84,7 @@ def cells_of(
         An entry without a label that is like those of a label shares their cell, because cells of its own among them
         would take images from it
     most : largest number of cells
+    seed : of k-means
 
     Returns
     -------
@@ -102,8 +103,8 @@ def cells_of(
     # Without labels an entry has a cell of its own where there is room: what is sent may be one of them.
     wanted = min(max(1, len(unlabelled) // _ENTRIES_PER_CELL) if names else len(unlabelled), most - len(names))
     if wanted < 1:  # labels take all cells
-        return cells_of(directions, [""] * len(labels), most=most, num_threads=num_threads)
-    centres = cluster_centres(directions[unlabelled], wanted, num_threads=num_threads)
+        return cells_of(directions, [""] * len(labels), most=most, seed=seed, num_threads=num_threads)
+    centres = cluster_centres(directions[unlabelled], wanted, seed=seed, num_threads=num_threads)
     nearest = _nearest(directions[unlabelled], centres)[0]
     _, of_entries[unlabelled] = np.unique(nearest, return_inverse=True)
     of_entries[unlabelled] += len(names)

@@ -15,6 +15,7 @@ import numpy as np
 
 from edge_rx.codebook.make import Shape, choose_shape, make_codebook
 from edge_rx.codebook.simulate import HeldOut, Retrieval, SimulatedCode, simulate
+from edge_rx.decoders.adapted import label_groups
 from edge_rx.decoders.codeword_search import CodewordSearch
 from edge_rx.decoders.map_detector import MapDetector
 from edge_rx.decoders.templates import SignalTemplates
@@ -138,14 +139,15 @@ def forecast(
     if "nested" in config.codes and nested is None:
         raise ConfigError("the model set has no nested codec of features; name other codecs")
     shape = choose_shape(features, labels, seed=config.seed, num_threads=config.num_threads)
+    snrs_db = tuple(dict.fromkeys(config.snr_db))
     collected: dict[tuple[str, int, float], list[Retrieval]] = {}
     noiseless: list[Retrieval] = []
     for held_out in track(_folds(features, labels, config)):
         noiseless.append(_nearest(held_out))
         for name, code in _codes(held_out, nested, shape, config).items():
-            for rate in config.rates:
-                found = simulate(code, held_out, rate, config.snr_db, seed=config.seed)
-                for snr_db, retrieval in zip(config.snr_db, found, strict=True):
+            for rate in dict.fromkeys(config.rates):
+                found = simulate(code, held_out, rate, snrs_db, seed=config.seed)
+                for snr_db, retrieval in zip(snrs_db, found, strict=True):
                     collected.setdefault((name, rate.num_symbols, snr_db), []).append(retrieval)
     return ForecastReport(
         **provenance(command),
@@ -190,7 +192,7 @@ def _codes(
             lambda rate: CodewordSearch(_FINGERPRINT, len(kept), rate),
         )
     if "nested" in config.codes and nested is not None:
-        templates = SignalTemplates.of(nested, kept)
+        templates = SignalTemplates.of(nested, kept, groups=label_groups(labels))
         codes["nested"] = SimulatedCode(
             lambda sent, _rate: nested.latent(sent), lambda rate: MapDetector(templates, rate)
         )

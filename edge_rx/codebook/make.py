@@ -161,7 +161,7 @@ class _Maker:
         most = min(MOST_LABEL_CELLS, _most_cells(dim, dim))
         if not uses_labels or len({*labels}) > most:
             return self._parts_without_labels(mean, directions, projection)
-        cells = cells_of(directions, labels, most=most, num_threads=self.num_threads)
+        cells = cells_of(directions, labels, most=most, seed=self.seed, num_threads=self.num_threads)
         discriminants = fit_discriminants(directions, cells, seed=self.seed)
         words = (
             _words(cells.num_cells, self.seed)
@@ -179,7 +179,7 @@ class _Maker:
         if decides_by_projection:
             points = directions @ (projection / lengths)
             most = min(MOST_CLUSTER_CELLS, _most_cells(feature_dim, analog_dim))
-        cells = cells_of(points, [""] * len(points), most=most, num_threads=self.num_threads)
+        cells = cells_of(points, [""] * len(points), most=most, seed=self.seed, num_threads=self.num_threads)
         discriminants = nearest_centroids(points, cells)
         words = similar_codewords(discriminants.centroids, seed=self.seed)
         if decides_by_projection:  # whose coordinates are those of the points times the lengths of its columns

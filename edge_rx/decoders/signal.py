@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +23,7 @@ from engines.models.arrays import FloatArray
 from engines.models.codecs import NestedCodec
 from engines.models.entry_codebook import index_fingerprint
 from engines.models.knowledge_base_codebook import ADAPTED, ADAPTED_HIGH_SNR, KnowledgeBaseCodebook
-from semlink.errors import DecodeError
+from semlink.errors import DecodeError, EngineError
 from semlink.iq import Symbols
 from semlink.rates import Rate
 
@@ -175,15 +175,19 @@ class _AdaptedSignals:
 
     def deferred(self, rates: list[Rate]) -> dict[str, dict[Rate, DeferredDetector]]:
         """The same detectors, each built by its first observation."""
+        # Built once for all rates, which share signals.
+        build = lru_cache(maxsize=1)(partial(self._loaded_late, tuple(rates)))
         return {
-            name: {rate: DeferredDetector(partial(self._detector, name, rate)) for rate in rates}
+            name: {rate: DeferredDetector(partial(_detector_of, build, name, rate)) for rate in rates}
             for name in self._names()
         }
 
-    def _detector(self, name: str, rate: Rate) -> MapDetector:
-        _log.info("computing the signals of codebook %s at %s symbols", self.codebook.sha256[:12], rate.num_symbols)
-        templates = self._templates()[name]
-        return MapDetector(templates, rate, num_threads=self.options.num_threads, gpu=self.options.gpu)
+    def _loaded_late(self, rates: tuple[Rate, ...]) -> dict[str, dict[Rate, MapDetector]]:
+        _log.info("computing the signals of the earlier codebook %s", self.codebook.sha256[:12])
+        try:
+            return self.loaded([*rates])
+        except EngineError as error:
+            raise DecodeError(f"an earlier codebook cannot be served: {error}") from None
 
     def _names(self) -> tuple[str, ...]:
         return (ADAPTED, ADAPTED_HIGH_SNR) if self.options.with_high_snr_code else (ADAPTED,)
@@ -193,6 +197,10 @@ class _AdaptedSignals:
         if self.options.answer == "nearest":
             signals = (replace(signals[0], groups=None), replace(signals[1], groups=None))
         return dict(zip(self._names(), signals, strict=False))
+
+
+def _detector_of(build: Callable[[], dict[str, dict[Rate, MapDetector]]], name: str, rate: Rate) -> MapDetector:
+    return build()[name][rate]
 
 
 def index_decoders(

@@ -125,7 +125,7 @@ class Codebook:
         code_dim = self.codewords.shape[1] if self.codewords.ndim == 2 else 0
         analog_dim = self.projection.shape[1] if self.projection.ndim == 2 else 0
         wanted = {
-            "mean": self.mean.shape[:1],
+            "mean": (self.mean.size,),
             "projection": (self.mean.size, analog_dim),
             "centroids": (cells, dim),
             "codewords": (cells, code_dim),

@@ -3,7 +3,7 @@
     labels of the entries, or k-means --cells--> centroids and codewords
     principal components of the entries --------> projection of the analog part
 
-The knowledge base makes it (`edge_rx.kb.codebook`); a transmitter loads it from a file or receives it. The matrices are
+The knowledge base makes it (`edge_rx.codebook`); a transmitter loads it from a file or receives it. The matrices are
 quantized to 8 bits and both ends compute with the quantized ones, so that they decide the same. The file names the
 knowledge base and the image encoder that it belongs to, and its hash is part of every frame's fingerprint: a frame of
 another codebook is never decoded with this one.

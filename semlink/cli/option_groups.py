@@ -31,7 +31,9 @@ def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     >>> draw(name="box", width=5, height=2)
     box Size(width=5, height=2)
     """
-    signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
+    # Not get_type_hints, which before Python 3.11 makes an annotation Optional where the default is None, and so hides
+    # the option in it.
+    signature, hints = inspect.signature(command), inspect.get_annotations(command, eval_str=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():

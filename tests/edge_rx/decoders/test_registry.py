@@ -108,7 +108,7 @@ def test_signals_of_earlier_codebooks_are_computed_by_the_first_frame(
             assert receiver.run_once(pack(adapted_frame(earlier, rebuilt.features()[0], sequence))) is not None
     assert len(recording.named("hold")) == held + 1, "on the GPU too"
     (record,) = caplog.records
-    assert record.getMessage() == f"computing the signals of codebook {earlier.sha256[:12]} at 64 symbols"
+    assert record.getMessage() == f"computing the signals of the earlier codebook {earlier.sha256[:12]}"
 
 
 def test_the_high_snr_code_is_served_to_those_who_receive_reports(
