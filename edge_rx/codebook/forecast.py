@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from edge_rx.codebook.make import Shape, choose_shape, make_codebook
 from edge_rx.codebook.simulate import HeldOut, Retrieval, SimulatedCode, simulate
@@ -27,10 +29,12 @@ from semlink.errors import ConfigError, KnowledgeBaseError
 from semlink.rates import Rate
 from semlink.report import Report, provenance
 
-__all__ = ["CODES", "ForecastCell", "ForecastConfig", "ForecastReport", "forecast"]
+__all__ = ["CODES", "Fold", "ForecastCell", "ForecastConfig", "ForecastReport", "forecast"]
 
 CODES = (ADAPTED, "index", "nested")
 """Codes that a forecast is made for."""
+Fold: TypeAlias = npt.NDArray[np.int64]
+"""Numbers of entries that are held out together."""
 _NUM_FOLDS = 10
 _LEAST_ENTRIES = 10
 _FINGERPRINT = b"forecast".ljust(32)
@@ -113,7 +117,7 @@ def forecast(
     nested: Codebook | None = None,
     knowledge_base: str = "",
     command: str = "edge_rx.codebook.forecast.forecast",
-    track: Callable[[Sequence[HeldOut]], Iterable[HeldOut]] = iter,
+    track: Callable[[Sequence[Fold]], Iterable[Fold]] = iter,
 ) -> ForecastReport:
     """Forecast what a knowledge base answers.
 
@@ -142,7 +146,8 @@ def forecast(
     snrs_db = tuple(dict.fromkeys(config.snr_db))
     collected: dict[tuple[str, int, float], list[Retrieval]] = {}
     noiseless: list[Retrieval] = []
-    for held_out in track(_folds(features, labels, config)):
+    for fold in track(_folds(len(features), config)):
+        held_out = HeldOut.of(features, labels, fold)
         noiseless.append(_nearest(held_out))
         for name, code in _codes(held_out, nested, shape, config).items():
             for rate in dict.fromkeys(config.rates):
@@ -161,11 +166,10 @@ def forecast(
     )
 
 
-def _folds(features: FloatArray, labels: Sequence[str], config: ForecastConfig) -> list[HeldOut]:
-    order = np.random.default_rng(config.seed).permutation(len(features))
-    folds = np.array_split(order, _NUM_FOLDS)
-    each = -(-min(config.limit, len(features)) // _NUM_FOLDS)
-    return [HeldOut.of(features, labels, fold[:each]) for fold in folds]
+def _folds(num_entries: int, config: ForecastConfig) -> list[Fold]:
+    """Numbers of the entries that are sent together, each once; the vectors of one fold at a time are copied."""
+    sent = np.random.default_rng(config.seed).permutation(num_entries)[: config.limit]
+    return np.array_split(sent, min(_NUM_FOLDS, len(sent)))
 
 
 def _codes(

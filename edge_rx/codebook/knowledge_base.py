@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from edge_rx.codebook.forecast import ForecastConfig, ForecastReport, forecast
+from edge_rx.codebook.forecast import Fold, ForecastConfig, ForecastReport, forecast
 from edge_rx.codebook.make import make_codebook
-from edge_rx.codebook.simulate import HeldOut
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.codebooks import add_codebook
 from edge_rx.kb.manifest import CodebookEntry
@@ -75,7 +74,7 @@ def forecast_knowledge_base(
     config: ForecastConfig,
     *,
     command: str,
-    track: Callable[[Sequence[HeldOut]], Iterable[HeldOut]] = iter,
+    track: Callable[[Sequence[Fold]], Iterable[Fold]] = iter,
 ) -> ForecastReport:
     """Forecast what a knowledge base answers; see `edge_rx.codebook.forecast.forecast`.
 

@@ -244,7 +244,9 @@ def _best_shape(labelled: dict[Shape, list[float]], unlabelled: dict[Shape, list
 @functools.lru_cache(maxsize=1)
 def _words(num_cells: int, seed: int) -> npt.NDArray[np.int8]:
     """Codewords of labels, searched for once for the choice of a shape and for the codebook of that shape."""
-    return separated_codewords(num_cells, seed=seed)
+    words = separated_codewords(num_cells, seed=seed)
+    words.flags.writeable = False  # it is shared
+    return words
 
 
 def _ignore(share: float) -> None:

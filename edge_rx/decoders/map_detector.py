@@ -28,7 +28,7 @@ from edge_rx.decoders.ranking import (
     NUM_CANDIDATES,
     RankedEntries,
     expected_similarity,
-    in_likeliest_group,
+    in_most_probable_group,
     merge_entries,
     probabilities,
 )
@@ -177,7 +177,7 @@ class MapDetector:
         entries = self._entries[signal_ids]
         if self._groups is None:
             return expected_similarity(self._vectors[entries], log_likelihoods)
-        is_preferred = in_likeliest_group(self._groups[entries], log_likelihoods)
+        is_preferred = in_most_probable_group(self._groups[entries], log_likelihoods)
         within = np.where(is_preferred, log_likelihoods, -np.inf)
         similarity = expected_similarity(self._vectors[entries], within)
         # Vectors have bounded lengths, so that this separates the two kinds.

@@ -23,7 +23,7 @@ __all__ = [
     "RankedEntries",
     "SymbolSearch",
     "expected_similarity",
-    "in_likeliest_group",
+    "in_most_probable_group",
     "merge_entries",
     "probabilities",
 ]
@@ -72,7 +72,7 @@ def expected_similarity(vectors: FloatArray, log_likelihoods: FloatArray) -> npt
     return np.asarray((vectors @ expected.swapaxes(1, 2))[:, :, 0], dtype=np.float32)
 
 
-def in_likeliest_group(groups: npt.NDArray[np.int64], log_likelihoods: FloatArray) -> npt.NDArray[np.bool_]:
+def in_most_probable_group(groups: npt.NDArray[np.int64], log_likelihoods: FloatArray) -> npt.NDArray[np.bool_]:
     """Which candidates are of the group that together is the most probable, (batch, m).
 
     Parameters
@@ -82,8 +82,8 @@ def in_likeliest_group(groups: npt.NDArray[np.int64], log_likelihoods: FloatArra
     """
     is_same = groups[:, :, None] == groups[:, None, :]
     group_probabilities = (is_same @ probabilities(log_likelihoods)[:, :, None])[:, :, 0]
-    likeliest = np.take_along_axis(groups, group_probabilities.argmax(axis=1)[:, None], axis=1)
-    return np.asarray(groups == likeliest)
+    most_probable = np.take_along_axis(groups, group_probabilities.argmax(axis=1)[:, None], axis=1)
+    return np.asarray(groups == most_probable)
 
 
 def merge_entries(entries: EntryIds, weights: npt.NDArray[np.float32]) -> RankedEntries:

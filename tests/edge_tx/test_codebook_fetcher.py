@@ -23,6 +23,8 @@ from tests.support.deadlines import DEADLINE_S, wait_until
 from tests.support.sockets import free_port
 
 RATE = parse_rate("64")
+_LOOKS = 50
+"""Far more looks at subscriptions than it takes until a fetch subscribes."""
 
 Load = Callable[[KnowledgeBaseCodebook], GraphModel]
 
@@ -193,8 +195,12 @@ class TestRefusal:
         chunks = split(content)
         fetcher.want(chunks[0].sha256)
         serve(publisher, chunks, lambda: "is not used" in caplog.text)
+        wait_until(lambda: not publisher.is_codebook_wanted)
         fetcher.want(None)
         fetcher.want(chunks[0].sha256)
+        looks = iter(range(_LOOKS))
+        wait_until(lambda: publisher.is_codebook_wanted or next(looks, None) is None)
+        assert not publisher.is_codebook_wanted
         fetcher.close(DEADLINE_S)
         assert caplog.text.count("is not used") == 1
         assert fetcher.loaded() is None
