@@ -4,7 +4,12 @@ Directions of a cell are taken as normal with a mean of their own and one covari
 multiple of the identity. The log-posterior of a cell is then linear in the direction, so that a transmitter decides
 with one matrix product.
 
-Source: Friedman, "Regularized discriminant analysis", J. Am. Stat. Assoc. 84, 1989.
+A fold is a block of consecutive entries of each cell: neighbours in a folder are often of one scene, one camera or one
+writer, and random folds would take their likeness for that of images to come.
+
+Sources: Friedman, "Regularized discriminant analysis", J. Am. Stat. Assoc. 84, 1989; blocks: Roberts et al.,
+"Cross-validation strategies for data with temporal, spatial, hierarchical, or phylogenetic structure", Ecography 40,
+2017.
 """
 
 from __future__ import annotations
@@ -17,13 +22,15 @@ import numpy.typing as npt
 from edge_rx.codebook.cells import Cells, cell_sums
 from engines.models.arrays import FloatArray
 
-__all__ = ["SHRINKAGES", "Discriminants", "fit_discriminants", "nearest_centroids"]
+__all__ = ["SHRINKAGES", "Discriminants", "fit_discriminants", "folds_of", "nearest_centroids"]
 
 SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of the identity in the covariance that cross-validation chooses from."""
 _NUM_FOLDS = 5
 _MOST_TESTED = 4096
 """Entries of a fold that are decided, which bounds the time of the choice for large knowledge bases."""
+_PSEUDO_COUNT = 5
+"""Decisions at the accuracy of all cells that are added to each cell's own."""
 _BLOCK = 8192
 _FLOOR = 1e-9
 """Least variance of a direction's reals, for cells of identical entries."""
@@ -38,35 +45,51 @@ class Discriminants:
     centroids : (cells, dim) float32
     offsets : (cells,) float32
     shrinkage : share of the identity in the covariance; 1 if cells are those of the nearest centroid
+    accuracies : (cells,) float32, share of an image's decisions for a cell that are right, by cross-validation, 0..1; 1
+        where no entry can be left out
     """
 
     centroids: FloatArray
     offsets: FloatArray
     shrinkage: float
+    accuracies: FloatArray
 
 
 def nearest_centroids(directions: FloatArray, cells: Cells) -> Discriminants:
     """The nearest mean direction decides."""
     means = cells.means(directions)
     centroids = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return Discriminants(centroids, np.zeros(cells.num_cells, np.float32), 1.0)
+    return Discriminants(centroids, np.zeros(cells.num_cells, np.float32), 1.0, np.ones(cells.num_cells, np.float32))
 
 
-def fit_discriminants(directions: FloatArray, cells: Cells, *, seed: int = 0) -> Discriminants:
+def fit_discriminants(directions: FloatArray, cells: Cells) -> Discriminants:
     """Fit to the entries of a knowledge base.
 
     Parameters
     ----------
     directions : (entries, dim) float32, unit length
-    seed : of the cross-validation's folds
     """
     means = cells.means(directions)
     moments = _Moments.of(directions, means, cells.of_entries)
-    shrinkage = _choose_shrinkage(directions, cells.of_entries, moments, seed=seed)
-    centroids, offsets = moments.normal_cells().discriminants(shrinkage)
+    decided = _left_out_decisions(directions, cells, moments)
+    # The shrinkage with the fewest errors; the largest of equally good ones.
+    best = int(np.flatnonzero((num_correct := decided.num_correct()) == num_correct.max())[-1])
+    centroids, offsets = moments.normal_cells().discriminants(SHRINKAGES[best])
     # A common factor changes no decision, and keeps the numbers in the range of fp16.
     scale = max(np.float32(np.abs(centroids).max()), np.finfo(np.float32).tiny)
-    return Discriminants(centroids / scale, offsets / scale, shrinkage)
+    return Discriminants(
+        centroids / scale, offsets / scale, SHRINKAGES[best], decided.accuracies(best, cells.num_cells)
+    )
+
+
+def folds_of(cells: Cells, num_folds: int = _NUM_FOLDS) -> npt.NDArray[np.int64]:
+    """The fold of each entry, (entries,): blocks of consecutive entries of each cell, of about equal sizes."""
+    order = np.argsort(cells.of_entries, kind="stable")
+    counts = cells.counts()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    # Cells begin with different folds, or all entries that are alone in their cell would be of the first.
+    return np.asarray((rank * num_folds // counts[cells.of_entries] + cells.of_entries) % num_folds, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,24 +173,48 @@ class _NormalCells:
         return weights.astype(np.float32), offsets.astype(np.float32)
 
 
-def _choose_shrinkage(
-    directions: FloatArray, of_entries: npt.NDArray[np.int64], moments: _Moments, *, seed: int
-) -> float:
-    """The shrinkage with the fewest errors on left-out folds; the largest of equally good ones.
+@dataclass(frozen=True, eq=False)
+class _Decisions:
+    """Decisions for entries that were left out of what decided, and whose cell kept an entry.
 
-    The errors are those of entries whose cell keeps an entry when they are left out.
+    Attributes
+    ----------
+    cells : (n,) int64, the entries' cells
+    decided : (n, len(SHRINKAGES)) int64, the cells decided with each shrinkage
     """
-    num_correct = np.zeros(len(SHRINKAGES), np.int64)
-    order = np.random.default_rng(seed).permutation(len(directions))
+
+    cells: npt.NDArray[np.int64]
+    decided: npt.NDArray[np.int64]
+
+    def num_correct(self) -> npt.NDArray[np.int64]:
+        """Number of right decisions with each shrinkage."""
+        return np.asarray((self.decided == self.cells[:, None]).sum(axis=0), dtype=np.int64)
+
+    def accuracies(self, shrinkage: int, num_cells: int) -> FloatArray:
+        """Share of right decisions for each cell with a shrinkage, by its number; few are drawn to those of all."""
+        if not len(self.cells):
+            return np.ones(num_cells, np.float32)
+        decided = self.decided[:, shrinkage]
+        is_right = decided == self.cells
+        num_right = np.bincount(decided[is_right], minlength=num_cells)
+        num_decided = np.bincount(decided, minlength=num_cells)
+        shares = (num_right + _PSEUDO_COUNT * is_right.mean()) / (num_decided + _PSEUDO_COUNT)
+        return np.asarray(shares, dtype=np.float32)
+
+
+def _left_out_decisions(directions: FloatArray, cells: Cells, moments: _Moments) -> _Decisions:
+    folds = folds_of(cells)
+    of_entries: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
+    decided: list[npt.NDArray[np.int64]] = [np.empty((0, len(SHRINKAGES)), np.int64)]
     for fold in range(_NUM_FOLDS):
-        left_out = order[fold::_NUM_FOLDS]
+        left_out = np.flatnonzero(folds == fold)
         if not 0 < len(left_out) < len(directions):
             continue
-        vectors, cells = directions[left_out], of_entries[left_out]
-        rest = moments.without(_Moments.of(vectors, moments.means, cells)).normal_cells()
-        rotated = vectors[:_MOST_TESTED] @ rest.axes
-        num_correct += [
-            np.count_nonzero(rest.cells(rotated, shrinkage) == cells[:_MOST_TESTED]) for shrinkage in SHRINKAGES
-        ]
-    best = np.flatnonzero(num_correct == num_correct.max())[-1]
-    return SHRINKAGES[int(best)]
+        rest = moments.without(_Moments.of(directions[left_out], moments.means, cells.of_entries[left_out]))
+        tested = left_out[:: -(-len(left_out) // _MOST_TESTED)]
+        tested = tested[rest.counts[cells.of_entries[tested]] > 0]
+        normal_cells = rest.normal_cells()
+        rotated = directions[tested] @ normal_cells.axes
+        of_entries.append(cells.of_entries[tested])
+        decided.append(np.stack([normal_cells.cells(rotated, shrinkage) for shrinkage in SHRINKAGES], axis=1))
+    return _Decisions(np.concatenate(of_entries), np.concatenate(decided))

@@ -1,7 +1,8 @@
 """The accuracy to expect of a knowledge base by code, rate and SNR, before anything is deployed.
 
 Every entry that is drawn is sent once, through quantized I/Q codes and white noise, to a knowledge base without it and
-without the others of its fold. What a forecast cannot know is how images that will be sent differ from the entries.
+without the others of its fold, a block of consecutive entries of each label (`edge_rx.codebook.discriminants.folds_of`
+says why). What a forecast cannot know is how images that will be sent differ from the entries.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from edge_rx.codebook.cells import Cells
+from edge_rx.codebook.discriminants import folds_of
 from edge_rx.codebook.make import Shape, choose_shape, make_codebook
 from edge_rx.codebook.simulate import HeldOut, Retrieval, SimulatedCode, simulate
 from edge_rx.decoders.adapted import label_groups
@@ -33,8 +36,8 @@ __all__ = ["CODES", "Fold", "ForecastCell", "ForecastConfig", "ForecastReport", 
 
 CODES = (ADAPTED, "index", "nested")
 """Codes that a forecast is made for."""
-Fold: TypeAlias = npt.NDArray[np.int64]
-"""Numbers of entries that are held out together."""
+Fold: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Numbers of the entries that are sent together, and of those that are left out meanwhile."""
 _NUM_FOLDS = 10
 _LEAST_ENTRIES = 10
 _FINGERPRINT = b"forecast".ljust(32)
@@ -146,8 +149,8 @@ def forecast(
     snrs_db = tuple(dict.fromkeys(config.snr_db))
     collected: dict[tuple[str, int, float], list[Retrieval]] = {}
     noiseless: list[Retrieval] = []
-    for fold in track(_folds(len(features), config)):
-        held_out = HeldOut.of(features, labels, fold)
+    for fold in track(_folds(labels, config)):
+        held_out = HeldOut.of(features, labels, *fold)
         noiseless.append(_nearest(held_out))
         for name, code in _codes(held_out, nested, shape, config).items():
             for rate in dict.fromkeys(config.rates):
@@ -166,10 +169,14 @@ def forecast(
     )
 
 
-def _folds(num_entries: int, config: ForecastConfig) -> list[Fold]:
-    """Numbers of the entries that are sent together, each once; the vectors of one fold at a time are copied."""
-    sent = np.random.default_rng(config.seed).permutation(num_entries)[: config.limit]
-    return np.array_split(sent, min(_NUM_FOLDS, len(sent)))
+def _folds(labels: Sequence[str], config: ForecastConfig) -> list[Fold]:
+    """The folds; each entry is sent at most once, and the vectors of one fold at a time are copied."""
+    names = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    of_entries = np.array([names[label] for label in labels], np.int64)
+    folds = folds_of(Cells(of_entries, tuple(names)), _NUM_FOLDS)
+    sent = np.random.default_rng(config.seed).permutation(len(labels))[: config.limit]
+    numbers = np.unique(folds[sent]).tolist()
+    return [(sent[folds[sent] == fold], np.flatnonzero(folds == fold)) for fold in numbers]
 
 
 def _codes(

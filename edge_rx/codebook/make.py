@@ -162,7 +162,7 @@ class _Maker:
         if not uses_labels or len({*labels}) > most:
             return self._parts_without_labels(mean, directions, projection)
         cells = cells_of(directions, labels, most=most, seed=self.seed, num_threads=self.num_threads)
-        discriminants = fit_discriminants(directions, cells, seed=self.seed)
+        discriminants = fit_discriminants(directions, cells)
         words = (
             _words(cells.num_cells, self.seed)
             if cells.are_labels
@@ -205,6 +205,7 @@ class _Maker:
         return KnowledgeBaseCodebook.of(
             code,
             cell_labels=parts.cells.labels,
+            cell_accuracies=parts.discriminants.accuracies,
             agreement=parts.agreement,
             knowledge_base=self.knowledge_base,
             space=self.space,
@@ -256,5 +257,5 @@ def _ignore(share: float) -> None:
 def _most_cells(feature_dim: int, centroid_dim: int) -> int:
     """Largest number of cells whose codebook stays below `MAX_CODEBOOK_BYTES`."""
     besides = _BYTES_BESIDES_CELLS + ANALOG_DIM * (feature_dim + 4)
-    per_cell = centroid_dim + CODE_DIM // 8 + 20  # centroid, codeword, scale, offset, share and label
+    per_cell = centroid_dim + CODE_DIM // 8 + 24  # centroid, codeword, scale, offset, share, accuracy and label
     return (MAX_CODEBOOK_BYTES - besides) // per_cell

@@ -57,9 +57,21 @@ class HeldOut:
     kept_labels: Sequence[str]
 
     @classmethod
-    def of(cls, features: FloatArray, labels: Sequence[str], sent: npt.NDArray[np.int64]) -> HeldOut:
-        """Hold out the entries of these numbers."""
-        kept = np.setdiff1d(np.arange(len(features)), sent)
+    def of(
+        cls,
+        features: FloatArray,
+        labels: Sequence[str],
+        sent: npt.NDArray[np.int64],
+        left_out: npt.NDArray[np.int64] | None = None,
+    ) -> HeldOut:
+        """Hold out entries.
+
+        Parameters
+        ----------
+        sent : numbers of those that are sent
+        left_out : numbers of those that do not remain; those that are sent if None
+        """
+        kept = np.setdiff1d(np.arange(len(features)), sent if left_out is None else left_out)
         return cls(features[sent], [labels[at] for at in sent], features[kept], [labels[at] for at in kept])
 
 

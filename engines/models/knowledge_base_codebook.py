@@ -37,7 +37,7 @@ ADAPTED = "adapted"
 """Name of the codec."""
 ADAPTED_HIGH_SNR = "adapted-high-snr"
 """Name of the high-SNR code in logs and results."""
-_FORMAT = 1
+_FORMAT = 2
 _SPACE = 64  # hex digits of a SHA-256
 _FINGERPRINT_BYTES = 32
 
@@ -62,6 +62,7 @@ class KnowledgeBaseCodebook:
     codewords : (cells, code_dim / 8) uint8, packed signs
     cell_shares : (cells,) float32
     cell_labels : (cells,) uint64, `label_hashes` of the cells' labels; 0 for a cell of unlabelled entries
+    cell_accuracies : (cells,) float32, probability that an image of which a cell is decided has its label, 0..1
     digital_power_share, high_snr_digital_power_share : (code_dim,) float32
     agreement : (1,) float32, correlation of an image's analog part with that of the nearest entry
     knowledge_base : (32,) uint8, fingerprint of the knowledge base
@@ -77,6 +78,7 @@ class KnowledgeBaseCodebook:
     codewords: npt.NDArray[np.uint8]
     cell_shares: FloatArray
     cell_labels: npt.NDArray[np.uint64]
+    cell_accuracies: FloatArray
     digital_power_share: FloatArray
     high_snr_digital_power_share: FloatArray
     agreement: FloatArray
@@ -93,6 +95,7 @@ class KnowledgeBaseCodebook:
             "knowledge_base": (_FINGERPRINT_BYTES,),
             "space": (_SPACE,),
             "cell_labels": self.cell_shares.shape,
+            "cell_accuracies": self.cell_shares.shape,
             "digital_power_share": (num_reals,),
             "high_snr_digital_power_share": (num_reals,),
         }
@@ -103,6 +106,8 @@ class KnowledgeBaseCodebook:
             raise ModelSetError("codebook: the fingerprint of its image encoder is not in hex digits")
         if not 0.0 <= self.agreement[0] < 1.0:
             raise ModelSetError(f"codebook: agreement must be in [0, 1), got {self.agreement[0]:g}")
+        if not ((self.cell_accuracies >= 0.0) & (self.cell_accuracies <= 1.0)).all():
+            raise ModelSetError("codebook: cell_accuracies must be in [0, 1]")
         try:
             _ = self.code  # checks the rest
         except (ValueError, IndexError, TypeError) as error:
@@ -110,13 +115,21 @@ class KnowledgeBaseCodebook:
 
     @classmethod
     def of(
-        cls, code: Codebook, *, cell_labels: Sequence[str], agreement: float, knowledge_base: bytes, space: str
+        cls,
+        code: Codebook,
+        *,
+        cell_labels: Sequence[str],
+        cell_accuracies: FloatArray,
+        agreement: float,
+        knowledge_base: bytes,
+        space: str,
     ) -> Self:
         """Quantize a code to 8 bits.
 
         Parameters
         ----------
         cell_labels : label of each cell, "" without one
+        cell_accuracies : see the attribute
         agreement : see the attribute
         knowledge_base : fingerprint of the knowledge base, 32 bytes
         space : fingerprint of the image encoder, in hex
@@ -140,6 +153,7 @@ class KnowledgeBaseCodebook:
             codewords=packed(code.codewords),
             cell_shares=code.cell_shares,
             cell_labels=label_hashes(cell_labels),
+            cell_accuracies=cell_accuracies,
             digital_power_share=digital,
             high_snr_digital_power_share=high_snr_digital,
             agreement=np.array([agreement], np.float32),
@@ -249,7 +263,10 @@ class KnowledgeBaseCodebook:
         if stored["format"].dtype.kind != "i" or stored["format"].shape != ():
             raise ModelSetError(f"{source}: does not hold {what} (its format is no number)")
         if stored["format"] != _FORMAT:
-            raise ModelSetError(f"{source}: codebook format {stored['format']}, this version reads {_FORMAT}")
+            raise ModelSetError(
+                f"{source}: codebook format {stored['format']}, this version reads {_FORMAT}; make it again: semlink kb"
+                " make-codebook, semlink kb export-codebook"
+            )
         try:
             codebook = cls(**{name: stored[name] for name in _DTYPES})
         except ModelSetError as error:

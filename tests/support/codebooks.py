@@ -44,6 +44,7 @@ def small_codebook(space: str = SPACE, *, dim: int = 16, seed: int = 0) -> Knowl
     return KnowledgeBaseCodebook.of(
         small_code(dim, seed=seed),
         cell_labels=["apple", "boat", "cat", "", "", "dog"],
+        cell_accuracies=np.array([0.9, 0.8, 0.7, 1.0, 1.0, 0.6], np.float32),
         agreement=0.8,
         knowledge_base=KNOWLEDGE_BASE,
         space=space,

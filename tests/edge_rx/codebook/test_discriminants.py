@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from edge_rx.codebook.cells import Cells
-from edge_rx.codebook.discriminants import SHRINKAGES, Discriminants, fit_discriminants, nearest_centroids
+from edge_rx.codebook.discriminants import SHRINKAGES, Discriminants, fit_discriminants, folds_of, nearest_centroids
 from tests.support.vectors import unit
 
 
@@ -80,3 +80,44 @@ def test_a_rare_cell_needs_more_evidence() -> None:
     found = fit_discriminants(directions[kept], Cells(cells.of_entries[kept], cells.labels))
     equal = fit_discriminants(directions, cells)
     assert np.mean(decided(found, directions) == 1) < np.mean(decided(equal, directions) == 1)
+
+
+def test_folds_are_blocks_of_each_cell() -> None:
+    of_entries = np.array([0] * 10 + [1] * 5 + [0] * 10 + [2, 3])
+    folds = folds_of(Cells(of_entries, ("a", "b", "c", "d")), 5)
+    assert folds[of_entries == 0].tolist() == [fold for fold in range(5) for _ in range(4)]
+    assert sorted(folds[of_entries == 1].tolist()) == [0, 1, 2, 3, 4]
+    assert len(set(folds[-2:].tolist())) == 2, "entries alone in their cells are of different folds"
+
+
+class TestAccuracies:
+    """The accuracy of a cell is that of its decisions for images that its entries were not fitted to."""
+
+    def test_expected_of_other_entries(self) -> None:
+        spread = np.concatenate([[0.35], np.full(9, 0.4)])
+        directions, cells = two_cells(2000, 10, spread=spread)
+        found = fit_discriminants(directions, cells)
+        others, of_others = two_cells(4000, 10, spread=spread, seed=1)
+        cells_of_others = decided(found, others)
+        for cell in (0, 1):
+            measured = np.mean(of_others.of_entries[cells_of_others == cell] == cell)
+            assert abs(found.accuracies[cell] - measured) < 0.04  # 95 % of 1,000 decisions, twice
+        assert 0.6 < found.accuracies.min() < 0.95, "the test needs errors"
+
+    def test_writers_are_not_mixed(self) -> None:
+        """Entries of a writer differ less from each other than from those of another."""
+        rng = np.random.default_rng(0)
+        of_entries = np.repeat(np.arange(4), 100)
+        writers = np.tile(np.repeat(np.arange(5), 20), 4)
+        hands = rng.standard_normal((4, 5, 16))
+        directions = unit(hands[of_entries, writers] + 0.1 * rng.standard_normal((400, 16)))
+        mixed = rng.permutation(400)
+        in_order, shuffled = (
+            fit_discriminants(directions[rows], Cells(of_entries[rows], tuple("abcd"))).accuracies.mean()
+            for rows in (np.arange(400), mixed)
+        )
+        assert in_order < 0.6 < 0.9 < shuffled
+
+    def test_one_where_nothing_can_be_left_out(self) -> None:
+        found = fit_discriminants(unit(np.eye(5, dtype=np.float32) + 0.1), Cells(np.arange(5), tuple("abcde")))
+        assert found.accuracies.tolist() == [1.0] * 5

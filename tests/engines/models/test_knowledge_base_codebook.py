@@ -70,7 +70,12 @@ class TestQuantization:
     def test_cells_that_the_projection_decides_keep_their_decisions(self) -> None:
         exact = small_code(32, analog_dim=20, decides_by_projection=True)
         codebook = KnowledgeBaseCodebook.of(
-            exact, cell_labels=[""] * 6, agreement=0.5, knowledge_base=KNOWLEDGE_BASE, space=SPACE
+            exact,
+            cell_labels=[""] * 6,
+            cell_accuracies=np.ones(6, np.float32),
+            agreement=0.5,
+            knowledge_base=KNOWLEDGE_BASE,
+            space=SPACE,
         )
         assert codebook.centroids.shape == (6, 20)
         directions = unit(np.random.default_rng(1).standard_normal((500, 32)))
@@ -80,7 +85,12 @@ class TestQuantization:
     def test_one_share_for_all_reals_becomes_one_for_each(self) -> None:
         code = replace(small_code(), digital_power_share=0.8, offsets=None)
         codebook = KnowledgeBaseCodebook.of(
-            code, cell_labels=[""] * 6, agreement=0.5, knowledge_base=KNOWLEDGE_BASE, space=SPACE
+            code,
+            cell_labels=[""] * 6,
+            cell_accuracies=np.ones(6, np.float32),
+            agreement=0.5,
+            knowledge_base=KNOWLEDGE_BASE,
+            space=SPACE,
         )
         np.testing.assert_array_equal(codebook.code.digital_power_share, np.full(64, 0.8, np.float32))
         np.testing.assert_array_equal(codebook.code.offsets, np.zeros(6, np.float32))
@@ -168,10 +178,12 @@ class TestFile:
         del arrays[name]
         assert "does not hold" in refusal(file_of(arrays))
 
-    @pytest.mark.parametrize("wrong", [np.array(2), np.array(1.0), np.array([1, 1]), np.array("x" * 1000)])
+    @pytest.mark.parametrize("wrong", [np.array(1), np.array(2.0), np.array([2, 2]), np.array("x" * 1000)])
     def test_another_format(self, codebook: KnowledgeBaseCodebook, wrong: np.ndarray) -> None:
         message = refusal(file_of(arrays_of(codebook) | {"format": wrong}))
-        assert "codebook format 2, this version reads 1" in message or "its format is no number" in message
+        assert (
+            "codebook format 1, this version reads 2; make it again" in message or "its format is no number" in message
+        )
         assert len(message) < 200
 
     @pytest.mark.parametrize("name", sorted(set(arrays_of(small_codebook())) - {"format"}))
@@ -190,7 +202,16 @@ class TestFile:
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
     @pytest.mark.parametrize(
         "name",
-        ["mean", "projection_scales", "centroid_scales", "offsets", "cell_shares", "digital_power_share", "agreement"],
+        [
+            "mean",
+            "projection_scales",
+            "centroid_scales",
+            "offsets",
+            "cell_shares",
+            "cell_accuracies",
+            "digital_power_share",
+            "agreement",
+        ],
     )
     def test_numbers_that_no_codebook_has(self, codebook: KnowledgeBaseCodebook, name: str, value: float) -> None:
         values = arrays_of(codebook)[name]
@@ -222,7 +243,12 @@ class TestIdentity:
     def test_without_a_choice_of_power_there_is_one_code(self) -> None:
         code: Codebook = replace(small_code(), digital_power_share=0.5, high_snr_digital_power_share=0.5)
         codebook = KnowledgeBaseCodebook.of(
-            code, cell_labels=[""] * 6, agreement=0.5, knowledge_base=KNOWLEDGE_BASE, space=SPACE
+            code,
+            cell_labels=[""] * 6,
+            cell_accuracies=np.ones(6, np.float32),
+            agreement=0.5,
+            knowledge_base=KNOWLEDGE_BASE,
+            space=SPACE,
         )
         assert not codebook.nested_code.high_snr_fingerprints
 
