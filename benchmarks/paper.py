@@ -15,12 +15,12 @@ from rich.table import Table
 
 from benchmarks.cli import ReportPath, run_command
 from benchmarks.paper_claims import PAGE, REPORT, claim_reports, page_with_claims
-from semlink.channel import PAPER_CHANNELS
 from semlink.cli.options import Jobs, Limit, NumSeeds, Rates, models, output
 from semlink.cli.output import notify, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.config import split_list
 from semlink.machine import num_cores
+from semlink.paper_channel import PAPER_CHANNELS
 from semlink.rates import PAPER_RATES
 from semlink.report import require_writable, write_report
 from trainer.evaluation import EvaluationConfig, EvaluationReport, evaluate

@@ -71,7 +71,7 @@ def honest_channel(
 def paper_channel(
     latent: torch.Tensor, model: ChannelModel, *, snr_db: float, generator: torch.Generator
 ) -> torch.Tensor:
-    """`semlink.channel.paper_channel` in torch, for `kbsc-reference` only: (batch, k) to (batch, k)."""
+    """`semlink.paper_channel` in torch, for `kbsc-reference` only: (batch, k) to (batch, k)."""
     amplitude = (2.0 * latent.square().mean()).sqrt()
     half = latent.numel() // 2
     symbols = torch.complex(*(latent / amplitude).reshape(2, half))

@@ -6,7 +6,7 @@ the table of codecs is read without it.
 
 from __future__ import annotations
 
-from semlink.channel import PAPER_CHANNELS
+from semlink.paper_channel import PAPER_CHANNELS
 from trainer.codecs.spec import CodecCase, SizePx, TrainingCase
 
 __all__ = [

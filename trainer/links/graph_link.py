@@ -11,9 +11,9 @@ from edge_rx.equalizer import derotate, equalize_phase
 from engines.backends.runner import load_runner
 from engines.models.codecs import PerRateCodec
 from engines.models.image_encoder import Features
-from semlink.channel import paper_channel
 from semlink.errors import ConfigError
 from semlink.iq import normalize_power, pair_latent, unpair_symbols
+from semlink.paper_channel import paper_channel
 from semlink.rates import Rate
 from trainer.codecs.config import TrainedCodec
 from trainer.links.base import Link, LinkInputs, MakeLink

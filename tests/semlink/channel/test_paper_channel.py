@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from semlink.channel import (
-    MAX_SNR_DB,
-    ChannelModel,
-    apply_channel,
-    paper_channel,
-)
+from semlink.channel import MAX_SNR_DB, ChannelModel, apply_channel
 from semlink.errors import ConfigError
 from semlink.iq import Symbols, normalize_power, pair_latent
+from semlink.paper_channel import paper_channel
 
 PAPER = (ChannelModel.AWGN, ChannelModel.RAYLEIGH)
 NOISY = (*PAPER, ChannelModel.RAYLEIGH_FAST)

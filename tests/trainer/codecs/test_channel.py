@@ -10,9 +10,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs semlink[train]")
 
 from edge_rx.equalizer import equalize_phase  # noqa: E402
-from semlink.channel import ChannelModel, apply_channel, complex_normal, paper_channel, pilot_symbols  # noqa: E402
+from semlink.channel import ChannelModel, apply_channel, complex_normal, pilot_symbols  # noqa: E402
 from semlink.errors import ConfigError  # noqa: E402
 from semlink.iq import normalize_power, pair_latent  # noqa: E402
+from semlink.paper_channel import paper_channel  # noqa: E402
 from trainer.codecs.channel import equalize_phase as equalize_torch  # noqa: E402
 from trainer.codecs.channel import honest_channel, to_symbols  # noqa: E402
 from trainer.codecs.channel import paper_channel as paper_channel_in_torch  # noqa: E402
