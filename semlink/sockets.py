@@ -73,6 +73,7 @@ class Socket:
     Parameters
     ----------
     kind : type of socket, such as zmq.PUSH
+    limits : the defaults of `SocketLimits` if None
     max_message_bytes : libzmq drops the connection of a peer that sends a longer message
 
     Raises
@@ -81,8 +82,11 @@ class Socket:
         If the endpoint is malformed, taken, or not this machine's.
     """
 
-    def __init__(self, kind: int, endpoint: str, *, bind: bool, limits: SocketLimits, max_message_bytes: int) -> None:
+    def __init__(
+        self, kind: int, endpoint: str, *, bind: bool, limits: SocketLimits | None, max_message_bytes: int
+    ) -> None:
         _check_endpoint(endpoint, bind=bind)
+        limits = limits or SocketLimits()
         self.limits = limits
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(kind)

@@ -35,7 +35,7 @@ class FrameSender(Socket):
     ----------
     endpoint : tcp://HOST:PORT or ipc://PATH; with * as the port, a bound socket picks a free one, see `endpoint`
     bind : listen instead of connecting
-    limits : see `SocketLimits`
+    limits : see `SocketLimits`; its defaults if None
     interruption : ends a wait for a peer when set
 
     Raises
@@ -52,13 +52,7 @@ class FrameSender(Socket):
         limits: SocketLimits | None = None,
         interruption: Interruption | None = None,
     ) -> None:
-        super().__init__(
-            zmq.PUSH,
-            endpoint,
-            bind=bind,
-            limits=limits or SocketLimits(),
-            max_message_bytes=_MAX_MESSAGE_BYTES,
-        )
+        super().__init__(zmq.PUSH, endpoint, bind=bind, limits=limits, max_message_bytes=_MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.SNDTIMEO, _POLL_MS)
         self._peer_timeout_s = self.limits.peer_timeout_s
         self._interruption = interruption
@@ -103,13 +97,7 @@ class FrameReceiver(Socket):
     """The PULL end; parameters and errors as of `FrameSender`, but it binds by default."""
 
     def __init__(self, endpoint: str, *, bind: bool = True, limits: SocketLimits | None = None) -> None:
-        super().__init__(
-            zmq.PULL,
-            endpoint,
-            bind=bind,
-            limits=limits or SocketLimits(),
-            max_message_bytes=_MAX_MESSAGE_BYTES,
-        )
+        super().__init__(zmq.PULL, endpoint, bind=bind, limits=limits, max_message_bytes=_MAX_MESSAGE_BYTES)
 
     def receive(self, timeout_s: float) -> bytes | None:
         """Wait for one message.
