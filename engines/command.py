@@ -71,6 +71,16 @@ class EngineChoice:
         """Backend, device and arithmetic, as the factory takes them."""
         return EngineOptions(self.backend, self.device, self.precision, num_threads=self.threads, engines=self.engines)
 
+    def settings(self, models: ModelSet, *, engine: str, codec: str | None) -> dict[str, Setting]:
+        """What a report states of the choice; `engine` and `codec` are those that ran."""
+        return {
+            "engine": engine,
+            "model_set": models.name,
+            "codec": codec,
+            "num_symbols": parse_rate(self.rate).num_symbols,
+            "precision": self.precision.value,
+        }
+
 
 _FP32 = EngineChoice()
 _FP16 = EngineChoice(precision=Precision.FP16)
@@ -183,12 +193,7 @@ def bench(
         picture, models.manifest.encoder.preprocessing, runner, graph.code.slices[rate], num_runs=runs
     )
     if report_output.is_wanted:
-        settings: dict[str, Setting] = {
-            "engine": runner.description,
-            "model_set": models.name,
-            "codec": graph.code.codec,
-            "num_symbols": rate.num_symbols,
-            "precision": precision.value,
+        settings = choice.settings(models, engine=runner.description, codec=graph.code.codec) | {
             "num_threads": choice.threads,
             "image_px": f"{picture.shape[1]} x {picture.shape[0]}",
         }
@@ -219,13 +224,8 @@ def verify(
     with build_progress(console) as on_progress:
         found = verify_engine(models, engine_options, images, rate=rate, codec=choice.codec, on_progress=on_progress)
     if report_output.is_wanted:
-        settings: dict[str, Setting] = {
-            "engine": str(target),
-            "model_set": models.name,
-            "codec": models.codec(choice.codec).name if models.codecs else None,
-            "num_symbols": rate.num_symbols,
-            "precision": precision.value,
-        }
+        codec = models.codec(choice.codec).name if models.codecs else None
+        settings = choice.settings(models, engine=str(target), codec=codec)
         report = VerificationReport(**provenance(command_line()), settings=settings, verification=found)
         report_output.deliver(report)
     if not report_output.as_json:
