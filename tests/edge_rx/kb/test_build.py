@@ -52,6 +52,12 @@ def half_built(pictures: Path, target: Path, model_set: ModelSet) -> Iterator[Ru
         yield process
 
 
+def kill_half_way(pictures: Path, target: Path, model_set: ModelSet) -> None:
+    with half_built(pictures, target, model_set) as builder:
+        builder.send_signal(signal.SIGKILL)
+        builder.wait()
+
+
 def temporary_folders(target: Path) -> list[Path]:
     return [path for path in target.parent.iterdir() if path.name.startswith(f".{target.name}.building-")]
 
@@ -235,9 +241,7 @@ def test_a_killed_build_leaves_no_half_and_the_next_one_cleans_up(
     tmp_path: Path, picture_folder: Path, model_set: ModelSet, encoder: ImageEncoder
 ) -> None:
     target = tmp_path / "KB"
-    with half_built(picture_folder, target, model_set) as builder:
-        builder.send_signal(signal.SIGKILL)
-        builder.wait()
+    kill_half_way(picture_folder, target, model_set)
     assert not target.exists()
     assert len(temporary_folders(target)) == 1
 
@@ -249,9 +253,7 @@ def test_a_killed_build_leaves_no_half_and_the_next_one_cleans_up(
 
 @pytest.mark.process
 def test_a_killed_replacement_leaves_the_old_one(kb_folder: Path, picture_folder: Path, model_set: ModelSet) -> None:
-    with half_built(picture_folder, kb_folder, model_set) as builder:
-        builder.send_signal(signal.SIGKILL)
-        builder.wait()
+    kill_half_way(picture_folder, kb_folder, model_set)
     assert is_whole(kb_folder)
 
 

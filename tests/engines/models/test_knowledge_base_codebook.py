@@ -33,6 +33,18 @@ def codebook() -> KnowledgeBaseCodebook:
     return small_codebook()
 
 
+def unlabelled(code: Codebook) -> KnowledgeBaseCodebook:
+    """The codebook of a knowledge base without labels."""
+    return KnowledgeBaseCodebook.of(
+        code,
+        cell_labels=[""] * code.num_cells,
+        cell_accuracies=np.ones(code.num_cells, np.float32),
+        agreement=0.5,
+        knowledge_base=KNOWLEDGE_BASE,
+        space=SPACE,
+    )
+
+
 def arrays_of(codebook: KnowledgeBaseCodebook) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO(codebook.content)) as stored:
         return dict(stored)
@@ -69,14 +81,7 @@ class TestQuantization:
 
     def test_cells_that_the_projection_decides_keep_their_decisions(self) -> None:
         exact = small_code(32, analog_dim=20, decides_by_projection=True)
-        codebook = KnowledgeBaseCodebook.of(
-            exact,
-            cell_labels=[""] * 6,
-            cell_accuracies=np.ones(6, np.float32),
-            agreement=0.5,
-            knowledge_base=KNOWLEDGE_BASE,
-            space=SPACE,
-        )
+        codebook = unlabelled(exact)
         assert codebook.centroids.shape == (6, 20)
         directions = unit(np.random.default_rng(1).standard_normal((500, 32)))
         assert np.mean(codebook.code.cells(directions) == exact.cells(directions)) > 0.97
@@ -84,14 +89,7 @@ class TestQuantization:
 
     def test_one_share_for_all_reals_becomes_one_for_each(self) -> None:
         code = replace(small_code(), digital_power_share=0.8, offsets=None)
-        codebook = KnowledgeBaseCodebook.of(
-            code,
-            cell_labels=[""] * 6,
-            cell_accuracies=np.ones(6, np.float32),
-            agreement=0.5,
-            knowledge_base=KNOWLEDGE_BASE,
-            space=SPACE,
-        )
+        codebook = unlabelled(code)
         np.testing.assert_array_equal(codebook.code.digital_power_share, np.full(64, 0.8, np.float32))
         np.testing.assert_array_equal(codebook.code.offsets, np.zeros(6, np.float32))
         assert codebook.num_labelled_cells == 0
@@ -242,14 +240,7 @@ class TestIdentity:
 
     def test_without_a_choice_of_power_there_is_one_code(self) -> None:
         code: Codebook = replace(small_code(), digital_power_share=0.5, high_snr_digital_power_share=0.5)
-        codebook = KnowledgeBaseCodebook.of(
-            code,
-            cell_labels=[""] * 6,
-            cell_accuracies=np.ones(6, np.float32),
-            agreement=0.5,
-            knowledge_base=KNOWLEDGE_BASE,
-            space=SPACE,
-        )
+        codebook = unlabelled(code)
         assert not codebook.nested_code.high_snr_fingerprints
 
     def test_another_image_encoder_is_refused(self, codebook: KnowledgeBaseCodebook) -> None:
