@@ -1,7 +1,8 @@
 """Noise-free signal of every KB entry (matched-filter templates), with priors for MAP detection.
 
 An entry has one signal for each cell whose centroid it is among the nearest to, for images that are sent as that cell's
-codeword, and one for images whose energy score is below the threshold, which are sent without a codeword.
+codeword, and one for images that are sent without a codeword: those whose energy score is below the threshold, or all
+images if the code has no cells.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class SignalPriors:
 
     Attributes
     ----------
-    codeword_prior : probability that an image is sent as a codeword
+    codeword_prior : probability that an image is sent as a codeword, by a code that has cells
     entries_per_cell : number of nearest entries that a cell's codeword may represent
     sharpness : log-prior of these entries per unit of cosine similarity to the centroid
     agreement : correlation of an image's analog part with that of the entry of the same meaning
@@ -49,7 +50,8 @@ class SignalTemplates:
 
     Attributes
     ----------
-    signals : (signals, code_dim) float32: codewords with analog parts, then analog parts alone if the code sends them
+    signals : (signals, code_dim) float32: codewords with analog parts if the code has any, then analog parts alone if
+        it sends them
     correlation : (signals,) float32, expected correlation of a received prefix of unit power with the signal's; None
         if it is what the unexplained variance leaves
     entries : (signals,) int64, entry of each signal
@@ -120,21 +122,29 @@ class SignalTemplates:
         first, *_ = codebooks
         directions = first.directions(features)
         analog = first.analog(directions)
-        cells, nearest, similarity, log_priors = _cell_entries(first, directions, priors)
-        ones = np.ones(len(features), np.float32)
-        analog_prior = np.log((1.0 - priors.codeword_prior) / len(features))
-        refinement = priors.agreement * analog[nearest]
-        signals = [np.concatenate([code.superpose(code.codewords[cells], refinement), analog]) for code in codebooks]
-        templates = cls(
-            signals=signals[0],
-            correlation=np.concatenate([np.ones(len(cells), np.float32), priors.agreement * ones]),
-            entries=np.concatenate([nearest, np.arange(len(features))]),
-            similarity=np.concatenate([similarity, ones]),
-            log_priors=np.concatenate([log_priors, np.full(len(features), analog_prior)]),
+        num_entries = len(features)
+        alone = cls(
+            signals=analog,
+            correlation=np.full(num_entries, priors.agreement, np.float32),
+            entries=np.arange(num_entries),
+            similarity=np.ones(num_entries, np.float32),
+            log_priors=np.full(num_entries, -np.log(num_entries)),
             residual_variance=(1.0 - priors.agreement**2) / 2,
             vectors=analog,
             groups=groups,
         )
+        if not first.has_cells:
+            return [alone] * len(codebooks)
+        cells, nearest, similarity, log_priors = _cell_entries(first, directions, priors)
+        templates = replace(
+            alone,
+            correlation=np.concatenate([np.ones(len(cells), np.float32), alone.correlation]),
+            entries=np.concatenate([nearest, alone.entries]),
+            similarity=np.concatenate([similarity, alone.similarity]),
+            log_priors=np.concatenate([log_priors, alone.log_priors + np.log(1.0 - priors.codeword_prior)]),
+        )
+        refinement = priors.agreement * analog[nearest]
+        signals = [np.concatenate([code.superpose(code.codewords[cells], refinement), analog]) for code in codebooks]
         return [replace(templates, signals=each) for each in signals]
 
     @classmethod

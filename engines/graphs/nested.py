@@ -12,6 +12,7 @@ import onnx.parser
 from engines.models.arrays import FloatArray
 from engines.models.codebook import ENERGY_SCORE_SHARPNESS, LATENT_DIM, Codebook, PowerShare, num_repeats
 from engines.onnx_model import IR_VERSION, OPSET
+from semlink.errors import EngineError
 
 __all__ = ["nested_encoder"]
 
@@ -22,21 +23,19 @@ def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[PowerShare
     Parameters
     ----------
     digital_power_shares : power shares of the codeword; the latent holds one code of LATENT_DIM reals for each,
-        in this order. Only the codebook's own share if empty
+        in this order. Only the codebook's own share if empty, as for a code without cells
+
+    Raises
+    ------
+    EngineError
+        If a code without cells is to have power shares.
     """
-    shares = tuple(digital_power_shares) or (codebook.digital_power_share,)
-    tensors: dict[str, np.ndarray] = {
-        "mean": codebook.mean,
-        "projection": _exact(codebook.projection),
-        "centroids": _exact(codebook.centroids.T),
-        "codewords": codebook.codewords,
-    }
-    for i, share in enumerate(shares):
-        tensors[f"digital_{i}"] = np.sqrt(np.asarray(share, np.float64)).astype(np.float32)
-        tensors[f"analog_{i}"] = np.sqrt(1.0 - np.asarray(share, np.float64)).astype(np.float32)
+    own = (codebook.digital_power_share,)
+    shares = tuple(digital_power_shares) or own
+    if not codebook.has_cells and shares != own:
+        raise EngineError("a code without cells has no codewords to share the power with; leave out the power shares")
+    tensors: dict[str, np.ndarray] = {"mean": codebook.mean, "projection": _exact(codebook.projection)}
     dim, width = codebook.feature_dim, len(shares) * LATENT_DIM
-    superposed = "\n".join(_superpose(codebook, i) for i in range(len(shares)))
-    latents = ", ".join(f"latent_{i}" for i in range(len(shares)))
     constants = [
         "int64[1] one_image = {1}",
         f"int64[2] repeats = {{1, {num_repeats(codebook.code_dim)}}}",
@@ -45,30 +44,24 @@ def nested_encoder(codebook: Codebook, digital_power_shares: Sequence[PowerShare
         "float floor = {1.17549435e-38}",
         f"float scale = {{{codebook.analog_scale!r}}}",
     ]
-    analog, scores, threshold = (
-        _analog(codebook, constants),
-        _scores(codebook, tensors),
-        _threshold(codebook, constants),
-    )
+    analog = _analog(codebook, constants)
+    codes = _hybrid(codebook, shares, constants, tensors) if codebook.has_cells else "code_0 = Identity (analog)"
+    repeated = "\n".join(_repeat(i) for i in range(len(shares)))
+    latents = ", ".join(f"latent_{i}" for i in range(len(shares)))
     model = onnx.parser.parse_model(f"""
         <ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>
         nested_encoder (float[batch, {dim}] features) => (float[batch, {width}] latent)
         <{", ".join(constants)}>
         {{
             projection_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (projection)
-            centroids_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (centroids)
-            codewords_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (codewords)
             centred = Sub (features, mean)
             length = ReduceL2 <keepdims = 1> (centred, one_image)
             safe_length = Max (length, floor)
             direction = Div (centred, safe_length)
             projected = MatMul (direction, projection_fp32)
             {analog}
-            {scores}
-            cell = ArgMax <axis = 1, keepdims = 0> (score)
-            codeword = Gather <axis = 0> (codewords_fp32, cell)
-            {threshold}
-            {superposed}
+            {codes}
+            {repeated}
             latent = Concat <axis = 1> ({latents})
         }}
     """)
@@ -100,6 +93,26 @@ def _analog(codebook: Codebook, constants: list[str]) -> str:
     """
 
 
+def _hybrid(
+    codebook: Codebook, shares: Sequence[PowerShare], constants: list[str], tensors: dict[str, np.ndarray]
+) -> str:
+    """The codes of codewords and analog parts, one for each power share."""
+    tensors |= {"centroids": _exact(codebook.centroids.T), "codewords": codebook.codewords}
+    for i, share in enumerate(shares):
+        tensors[f"digital_{i}"] = np.sqrt(np.asarray(share, np.float64)).astype(np.float32)
+        tensors[f"analog_{i}"] = np.sqrt(1.0 - np.asarray(share, np.float64)).astype(np.float32)
+    superposed = "\n".join(_superpose(codebook, i) for i in range(len(shares)))
+    return f"""
+            centroids_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (centroids)
+            codewords_fp32 = Cast <to = {onnx.TensorProto.FLOAT}> (codewords)
+            {_scores(codebook, tensors)}
+            cell = ArgMax <axis = 1, keepdims = 0> (score)
+            codeword = Gather <axis = 0> (codewords_fp32, cell)
+            {_threshold(codebook, constants)}
+            {superposed}
+    """
+
+
 def _scores(codebook: Codebook, tensors: dict[str, np.ndarray]) -> str:
     """The score of each cell."""
     point = "projected" if codebook.decides_by_projection else "direction"
@@ -128,14 +141,26 @@ def _threshold(codebook: Codebook, constants: list[str]) -> str:
 
 
 def _superpose(codebook: Codebook, i: int) -> str:
-    """The code of LATENT_DIM reals with the power share number `i`."""
-    code = "hybrid" if codebook.energy_score_threshold is None else "code"
-    choose = "" if code == "hybrid" else f"code_{i} = Where (sends_codeword, hybrid_{i}, analog)"
+    """The code with the power share number `i`."""
+    if codebook.energy_score_threshold is None:
+        return _sum_of_parts(i, "code")
+    return f"""
+            {_sum_of_parts(i, "hybrid")}
+            code_{i} = Where (sends_codeword, hybrid_{i}, analog)
+    """
+
+
+def _sum_of_parts(i: int, name: str) -> str:
     return f"""
             digital_part_{i} = Mul (codeword, digital_{i})
             analog_part_{i} = Mul (analog, analog_{i})
-            hybrid_{i} = Add (digital_part_{i}, analog_part_{i})
-            {choose}
-            repeated_{i} = Tile ({code}_{i}, repeats)
+            {name}_{i} = Add (digital_part_{i}, analog_part_{i})
+    """
+
+
+def _repeat(i: int) -> str:
+    """Code number `i`, repeated until it has LATENT_DIM reals."""
+    return f"""
+            repeated_{i} = Tile (code_{i}, repeats)
             latent_{i} = Slice (repeated_{i}, start, end, one_image)
     """

@@ -1,14 +1,16 @@
-"""The code of `nested` and of `adapted`: its parameters and its encoder. Every prefix is a code of a lower rate.
+"""The code of `nested`, `nested-cells` and `adapted`: parameters and encoder. Every prefix is a code of a lower rate.
 
     features --centre, unit length--> direction --project--> analog part        (linear, for any image)
                                                --largest score--> codeword      (digital, above the energy threshold)
 
-The codeword of `nested` is that of the nearest centroid of a training set, and a direction whose energy score is below
-the threshold is sent as the analog part alone, because it does not resemble that set. The codebook of `adapted` is made
-of a knowledge base (`engines.models.knowledge_base_codebook`): every direction is sent as a codeword, with some analog
-power superposed. Codewords consist of signs, so every prefix of them is a spherical code too; the projection orders
-principal components by variance, so every prefix keeps the strongest ones. The receiver inverts nothing: it compares
-the observation with the noise-free signals of its own entries (`edge_rx.decoders.map_detector`).
+The code of `nested` has no cells and no codewords: every image is sent as its analog part alone, which assumes nothing
+of the knowledge base. The codeword of `nested-cells` is that of the nearest centroid of a training set, and a direction
+whose energy score is below the threshold is sent as the analog part alone, because it does not resemble that set. The
+codebook of `adapted` is made of a knowledge base (`engines.models.knowledge_base_codebook`): every direction is sent as
+a codeword, with some analog power superposed. Codewords consist of signs, so every prefix of them is a spherical code
+too; the projection orders principal components by variance, so every prefix keeps the strongest ones. The receiver
+inverts nothing: it compares the observation with the noise-free signals of its own entries
+(`edge_rx.decoders.map_detector`).
 
 The power share of codeword and analog part is chosen for low SNR, because a transmitter does not know the SNR. With an
 SNR report a transmitter can give the analog part more power (`Codebook.for_high_snr`).
@@ -46,6 +48,8 @@ _STORED_AS = {
     "analog_scale": "analog_scale",
 }
 """Name of each attribute in a codebook's file. The file's names are part of its format and of its hash."""
+_OPTIONAL = ("familiarity_threshold", "clear_share")
+"""Names that a file may lack: a code without cells has no threshold, and the first releases had one power share."""
 ENERGY_SCORE_SHARPNESS = 10.0
 """Inverse temperature of the energy score."""
 
@@ -82,11 +86,13 @@ class Codebook:
     projection : (feature_dim, analog_dim) float32, columns by falling variance; the analog part repeats them until it
         has code_dim reals
     centroids : (cells, feature_dim) float32; a direction's cell has the largest inner product with it, plus the offset.
-        Or (cells, analog_dim), for inner products with the projected direction
+        Or (cells, analog_dim), for inner products with the projected direction. No rows in a code without cells
     codewords : (cells, code_dim) int8, signs
     cell_shares : (cells,) float32, positive: prior probability of each cell
-    energy_score_threshold : smallest energy score at which the cell's codeword is sent; None sends it always
-    digital_power_share : the codeword's share of the power then, 0..1
+    energy_score_threshold : smallest energy score at which the cell's codeword is sent; None if that does not depend on
+        the score
+    digital_power_share : the codeword's share of the power then, above 0 and at most 1; 0 in a code without cells,
+        whose analog part has all of the power at every SNR
     high_snr_digital_power_share : the same for a receiver that reports a high SNR
     analog_scale : factor that gives the first reals of the analog part the mean power of a codeword
     offsets : (cells,) float32; None for zeros
@@ -103,15 +109,25 @@ class Codebook:
     analog_scale: float
     offsets: FloatArray | None = None
 
+    @classmethod
+    def without_cells(cls, mean: FloatArray, projection: FloatArray, *, analog_scale: float) -> Codebook:
+        """A code that sends every image as its analog part alone, of as many reals as features have."""
+        dim = len(mean)
+        return cls(
+            mean=mean,
+            projection=projection,
+            centroids=np.empty((0, dim), np.float32),
+            codewords=np.empty((0, dim), np.int8),
+            cell_shares=np.empty(0, np.float32),
+            energy_score_threshold=None,
+            digital_power_share=0.0,
+            high_snr_digital_power_share=0.0,
+            analog_scale=analog_scale,
+        )
+
     def __post_init__(self) -> None:
         self._check_shapes()
-        for name in ("digital_power_share", "high_snr_digital_power_share"):
-            share = np.asarray(getattr(self, name))
-            if not (share.shape in ((), (self.code_dim,)) and ((share > 0.0) & (share <= 1.0)).all()):
-                raise ModelSetError(
-                    f"codebook: {name} must be in (0, 1], one or one for each real, got {np.unique(share)[:4].tolist()}"
-                    f" of shape {share.shape}"
-                )
+        self._check_power_shares()
         numbers = (self.mean, self.projection, self.centroids, self.cell_shares)
         optional = (self.energy_score_threshold, self.offsets)
         if not all(np.isfinite(values).all() for values in (*numbers, *optional) if values is not None):
@@ -131,12 +147,25 @@ class Codebook:
             "codewords": (cells, code_dim),
         }
         decides = dim in (self.mean.size, analog_dim)
-        fits = shapes == wanted and decides and cells and 0 < analog_dim <= code_dim <= LATENT_DIM
+        fits = shapes == wanted and decides and 0 < analog_dim <= code_dim <= LATENT_DIM
         per_cell = [self.cell_shares] + ([] if self.offsets is None else [self.offsets])
         if not fits or any(values.shape != (cells,) for values in per_cell):
             raise ModelSetError(
                 f"codebook: shapes do not fit together: {shapes} with {[values.shape for values in per_cell]} per cell"
             )
+
+    def _check_power_shares(self) -> None:
+        for name in ("digital_power_share", "high_snr_digital_power_share"):
+            share = np.asarray(getattr(self, name))
+            is_valid = (share > 0.0) & (share <= 1.0) if self.has_cells else share == 0.0
+            if not (share.shape in ((), (self.code_dim,)) and is_valid.all()):
+                bounds = "in (0, 1]" if self.has_cells else "0 in a code without cells"
+                raise ModelSetError(
+                    f"codebook: {name} must be {bounds}, one or one for each real, got {np.unique(share)[:4].tolist()}"
+                    f" of shape {share.shape}"
+                )
+        if not self.has_cells and self.energy_score_threshold is not None:
+            raise ModelSetError("codebook: a code without cells has no energy threshold")
 
     @property
     def feature_dim(self) -> int:
@@ -157,6 +186,11 @@ class Codebook:
     def num_cells(self) -> int:
         """Number of codewords."""
         return len(self.centroids)
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether there are codewords; without, every image is sent as its analog part alone."""
+        return self.num_cells > 0
 
     @property
     def has_high_snr_code(self) -> bool:
@@ -189,7 +223,7 @@ class Codebook:
         return repeat(projected, self.code_dim)
 
     def cells(self, directions: FloatArray) -> npt.NDArray[np.int64]:
-        """The cell of each direction, (batch,) int64."""
+        """The cell of each direction, (batch,) int64; of a code that has cells."""
         return np.asarray(self._scores(directions).argmax(axis=1), dtype=np.int64)
 
     def _scores(self, directions: FloatArray) -> FloatArray:
@@ -218,8 +252,10 @@ class Codebook:
         Reference in numpy of the transmitter's graph (`engines.graphs.nested`).
         """
         directions = self.directions(features)
-        scores = self._scores(directions)
         analog = self.analog(directions)
+        if not self.has_cells:
+            return repeat(analog)
+        scores = self._scores(directions)
         hybrid = self.superpose(self.codewords[scores.argmax(axis=1)], analog)
         if self.energy_score_threshold is None:
             return repeat(hybrid)
@@ -238,6 +274,8 @@ class Codebook:
         """
         buffer = io.BytesIO()
         values: dict[str, Any] = {stored: np.asarray(getattr(self, name)) for name, stored in _STORED_AS.items()}
+        if self.energy_score_threshold is None:
+            del values[_STORED_AS["energy_score_threshold"]]
         for name in ("projection", "centroids"):
             values[name] = values[name].astype(np.float16)
         values["codewords"] = packed(self.codewords)
@@ -247,9 +285,9 @@ class Codebook:
     @classmethod
     def load(cls, path: Path) -> Codebook:
         """Read a codebook; ModelSetError if the file is missing, cut short, or not a codebook."""
-        # Codebooks of the first releases have one power share.
-        stored = load_arrays(path, tuple(_STORED_AS.values()), what="a codebook", optional=("clear_share",))
+        stored = load_arrays(path, tuple(_STORED_AS.values()), what="a codebook", optional=_OPTIONAL)
         values = {name: stored[key] for name, key in _STORED_AS.items() if key in stored}
+        threshold = values.get("energy_score_threshold")
         try:
             mean = values["mean"].astype(np.float32)
             return cls(
@@ -258,7 +296,7 @@ class Codebook:
                 centroids=values["centroids"].astype(np.float32),
                 codewords=signs(values["codewords"], num_reals=mean.size),
                 cell_shares=values["cell_shares"].astype(np.float32),
-                energy_score_threshold=float(values["energy_score_threshold"]),
+                energy_score_threshold=None if threshold is None else float(threshold),
                 digital_power_share=float(values["digital_power_share"]),
                 high_snr_digital_power_share=float(
                     values.get("high_snr_digital_power_share", values["digital_power_share"])

@@ -108,6 +108,8 @@ class KnowledgeBaseCodebook:
             raise ModelSetError(f"codebook: agreement must be in [0, 1), got {self.agreement[0]:g}")
         if not ((self.cell_accuracies >= 0.0) & (self.cell_accuracies <= 1.0)).all():
             raise ModelSetError("codebook: cell_accuracies must be in [0, 1]")
+        if not self.cell_shares.size:
+            raise ModelSetError("codebook: has no cells, which a knowledge base's codebook needs")
         try:
             _ = self.code  # checks the rest
         except (ValueError, IndexError, TypeError) as error:

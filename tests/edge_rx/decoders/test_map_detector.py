@@ -97,6 +97,21 @@ def test_score_is_the_log_likelihood(codebook: Codebook, entries: np.ndarray) ->
     np.testing.assert_allclose(np.diff(scores[0]), np.diff(expected), atol=2e-3)
 
 
+def test_code_without_cells_has_one_signal_for_each_entry(codebook: Codebook, entries: np.ndarray) -> None:
+    """The signals of images that a code with cells sends without a codeword, equally probable."""
+    alone = Codebook.without_cells(codebook.mean, codebook.projection, analog_scale=codebook.analog_scale)
+    templates, of_cells = SignalTemplates.of(alone, entries), SignalTemplates.of(codebook, entries)
+    np.testing.assert_array_equal(templates.signals, of_cells.signals[-ENTRIES:])
+    np.testing.assert_array_equal(templates.entries, np.arange(ENTRIES))
+    np.testing.assert_allclose(np.exp(templates.log_priors), 1 / ENTRIES)
+    rate = parse_rate("16")
+    assert templates.unexplained(rate.latent_dim) == of_cells.unexplained(rate.latent_dim)
+    np.testing.assert_array_equal(templates.scale(rate.latent_dim), of_cells.scale(rate.latent_dim)[-ENTRIES:])
+    observation = symbols_of(alone, entries, rate)
+    found = MapDetector(templates, rate).ranked(observation, np.full(ENTRIES, noise_variance(20.0)))
+    assert [row.entries[0] for row in found] == list(range(ENTRIES))
+
+
 def test_noise_weighs_the_priors(codebook: Codebook, entries: np.ndarray) -> None:
     """At a very low SNR the match is the entry of the highest prior."""
     rate = parse_rate("16")

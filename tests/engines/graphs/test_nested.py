@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engines.backends.runner import load_runner
 from engines.graphs.nested import nested_encoder
 from engines.models.codebook import LATENT_DIM, Codebook
+from semlink.errors import EngineError
 from tests.support.codebooks import small_code, small_codebook
 
 FEATURES = np.random.default_rng(5).standard_normal((40, 16)).astype(np.float32)
@@ -40,6 +41,25 @@ def latent_of(codebook: Codebook) -> np.ndarray:
 )
 def test_graph_is_the_code_in_numpy(change: dict[str, object]) -> None:
     assert_graph_is(replace(small_code(), **change))
+
+
+@pytest.mark.parametrize("dim", [16, 24])
+def test_graph_of_a_code_without_cells(dim: int) -> None:
+    """It sends what `latent` does, and holds nothing of cells."""
+    rng = np.random.default_rng(6)
+    features, mean = rng.standard_normal((40, dim)).astype(np.float32), np.full(dim, 0.1, np.float32)
+    codebook = Codebook.without_cells(mean, rng.standard_normal((dim, dim)).astype(np.float32), analog_scale=1.5)
+    model = nested_encoder(codebook, [codebook.digital_power_share])
+    np.testing.assert_allclose(load_runner(model.SerializeToString())(features), codebook.latent(features), atol=2e-5)
+    assert {tensor.name for tensor in model.graph.initializer} >= {"mean", "projection"}
+    assert not {tensor.name for tensor in model.graph.initializer} & {"centroids", "codewords", "digital_0", "analog_0"}
+    assert "ArgMax" not in {node.op_type for node in model.graph.node}
+
+
+def test_code_without_cells_has_no_power_to_share() -> None:
+    codebook = Codebook.without_cells(np.zeros(16, np.float32), np.eye(16, dtype=np.float32), analog_scale=4.0)
+    with pytest.raises(EngineError, match="no codewords to share the power with"):
+        nested_encoder(codebook, (0.0, 0.5))
 
 
 def test_cells_are_decided_by_the_projection() -> None:

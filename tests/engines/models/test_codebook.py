@@ -41,6 +41,44 @@ def test_familiar_image_is_sent_as_its_cell_and_a_stranger_as_it_is(codebook: Co
     np.testing.assert_allclose(latent[CELLS:, :DIM], 4.0 * np.eye(DIM, dtype=np.float32)[CELLS:], atol=1e-5)
 
 
+@pytest.fixture
+def without_cells(codebook: Codebook) -> Codebook:
+    """The same mean and projection, without the cells."""
+    return Codebook.without_cells(codebook.mean, codebook.projection, analog_scale=codebook.analog_scale)
+
+
+def test_code_without_cells_sends_every_image_as_its_analog_part(codebook: Codebook, without_cells: Codebook) -> None:
+    axes = np.eye(DIM, dtype=np.float32) + codebook.mean
+    latent = without_cells.latent(axes)
+    np.testing.assert_allclose(latent, np.tile(4.0 * np.eye(DIM), LATENT_DIM // DIM), atol=1e-5)
+    np.testing.assert_array_equal(latent[CELLS:], codebook.latent(axes)[CELLS:])
+    assert (codebook.has_cells, without_cells.has_cells, without_cells.num_cells) == (True, False, 0)
+    assert not without_cells.has_high_snr_code
+
+
+def test_file_of_a_code_without_cells(without_cells: Codebook, tmp_path: Path) -> None:
+    path = tmp_path / "codebook.npz"
+    path.write_bytes(without_cells.to_bytes())
+    stored = Codebook.load(path)
+    assert stored.to_bytes() == without_cells.to_bytes()
+    assert (stored.num_cells, stored.code_dim, stored.energy_score_threshold) == (0, DIM, None)
+    features = np.random.default_rng(1).standard_normal((5, DIM)).astype(np.float32)
+    np.testing.assert_allclose(stored.latent(features), without_cells.latent(features), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digital_power_share": 0.5},
+        {"high_snr_digital_power_share": 0.5},
+        {"energy_score_threshold": 0.0},
+    ],
+)
+def test_code_without_cells_has_nothing_that_is_of_cells(without_cells: Codebook, change: dict[str, object]) -> None:
+    with pytest.raises(ModelSetError, match="without cells"):
+        replace(without_cells, **change)
+
+
 def test_code_repeats_until_the_longest_is_full(codebook: Codebook) -> None:
     latent = codebook.latent(np.eye(DIM, dtype=np.float32))
     np.testing.assert_array_equal(latent, np.tile(latent[:, :DIM], LATENT_DIM // DIM))
@@ -113,7 +151,6 @@ def test_damaged_files_are_named(codebook: Codebook, tmp_path: Path) -> None:
         {"mean": np.zeros(DIM + 1, np.float32)},
         {"codewords": np.ones((CELLS + 1, DIM), np.int8)},
         {"cell_shares": np.ones(CELLS + 1, np.float32)},
-        {"centroids": np.zeros((0, DIM), np.float32)},
         {"digital_power_share": 0.0},
     ],
 )

@@ -87,6 +87,18 @@ class TestQuantization:
         assert np.mean(codebook.code.cells(directions) == exact.cells(directions)) > 0.97
         assert len(set(exact.cells(directions))) == 6
 
+    def test_code_without_cells_is_no_knowledge_bases(self) -> None:
+        code = Codebook.without_cells(np.zeros(16, np.float32), np.eye(16, dtype=np.float32), analog_scale=4.0)
+        with pytest.raises(ModelSetError, match="has no cells, which a knowledge base's codebook needs"):
+            KnowledgeBaseCodebook.of(
+                code,
+                cell_labels=[],
+                cell_accuracies=np.empty(0, np.float32),
+                agreement=0.8,
+                knowledge_base=KNOWLEDGE_BASE,
+                space=SPACE,
+            )
+
     def test_one_share_for_all_reals_becomes_one_for_each(self) -> None:
         code = replace(small_code(), digital_power_share=0.8, offsets=None)
         codebook = unlabelled(code)
