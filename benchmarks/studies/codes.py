@@ -19,7 +19,7 @@ from benchmarks.studies.points import (
 from engines.models.codebook import Codebook
 from semlink.rates import RATES, Rate, parse_rate
 from trainer.codecs.config import Objective
-from trainer.codecs.nested import NestedFit, fitted_codebook
+from trainer.codecs.nested_cells import CellsFit, fitted_codebook
 from trainer.codecs.nested_labels import fitted_nested_labels, fitted_projection
 from trainer.evaluation.bounds import message_error_rate
 from trainer.links.graph_link import GraphLink
@@ -40,7 +40,7 @@ def no_compression(context: StudyContext) -> Iterator[Point]:
     yield from points(uncoded, by_snr)
     yield from points(context.measure_kbsc(noiseless, rates=rates, snr_db=_SIX_SNR_DB), by_snr)
     link_of = nested_link(nested_codebooks(context), noiseless)
-    yield from points(context.measure(noiseless, "nested", link_of, rates=rates, snr_db=_SIX_SNR_DB), by_snr)
+    yield from points(context.measure(noiseless, "nested-cells", link_of, rates=rates, snr_db=_SIX_SNR_DB), by_snr)
     yield from noiseless_points(noiseless, _SIX_SNR_DB)
 
 
@@ -61,7 +61,7 @@ def rate_sweep(context: StudyContext) -> Iterator[Point]:
     )
     yield from points(context.measure_kbsc(noiseless, rates=rates[4:]), by_symbols)
     link_of = nested_link(nested_codebooks(context), noiseless)
-    yield from points(context.measure(noiseless, "nested", link_of, rates=rates), by_symbols)
+    yield from points(context.measure(noiseless, "nested-cells", link_of, rates=rates), by_symbols)
     index = context.measure(
         noiseless, "index", lambda rate, seed: SignalLink.index(rate, noiseless, seed=seed), rates=rates
     )
@@ -88,7 +88,7 @@ def objectives(context: StudyContext) -> Iterator[Point]:
         records = context.measure_kbsc(noiseless, snr_db=_SIX_SNR_DB, objective=objective)
         yield from points(records, by_snr, curve)
     link_of = nested_link(nested_codebooks(context), noiseless)
-    yield from points(context.measure(noiseless, "nested", link_of, snr_db=_SIX_SNR_DB), by_snr)
+    yield from points(context.measure(noiseless, "nested-cells", link_of, snr_db=_SIX_SNR_DB), by_snr)
     yield from noiseless_points(noiseless, _SIX_SNR_DB)
 
 
@@ -98,15 +98,15 @@ def nesting(context: StudyContext) -> Iterator[Point]:
     rates = ("4", "8", "16", "64", "256", "1024")
     for snr_db in (0.0, 10.0):
         link_of = nested_link(nested_codebooks(context), noiseless)
-        nested = context.measure(noiseless, "nested", link_of, rates=rates, snr_db=(snr_db,))
+        nested = context.measure(noiseless, "nested-cells", link_of, rates=rates, snr_db=(snr_db,))
         yield from points(nested, by_symbols, f"one code for all rates, {snr_db:g} dB")
         for num_cells, rate in itertools.product((128, 256, 1536), rates):
             fits = {
-                seed: NestedFit(seed, num_cells=num_cells, num_symbols=int(rate), coarse_levels=()) for seed in SEEDS
+                seed: CellsFit(seed, num_cells=num_cells, num_symbols=int(rate), coarse_levels=()) for seed in SEEDS
             }
             of_rate = {seed: fitted_codebook(fit, context.training_data, context.runs) for seed, fit in fits.items()}
             link_of = nested_link(of_rate, noiseless)
-            records = context.measure(noiseless, "nested", link_of, rates=(rate,), snr_db=(snr_db,))
+            records = context.measure(noiseless, "nested-cells", link_of, rates=(rate,), snr_db=(snr_db,))
             yield from points(records, by_symbols, f"a code for each rate, {num_cells:,} cells, {snr_db:g} dB")
 
 
@@ -147,5 +147,5 @@ def decisions(context: StudyContext) -> Iterator[Point]:
 
         for snr_db in THREE_SNR_DB:
             rates = ("4", "8", "16", "32", "64")
-            records = context.measure(noiseless, "nested", link_of, rates=rates, snr_db=(snr_db,))
+            records = context.measure(noiseless, "nested-cells", link_of, rates=rates, snr_db=(snr_db,))
             yield from points(records, by_symbols, f"{name}, {snr_db:g} dB")

@@ -37,7 +37,7 @@ def other_channel(context: StudyContext) -> Iterator[Point]:
         )
         yield from points(records, by_snr, f"kbsc, trained on {trained_on}")
     link_of = nested_link(nested_codebooks(context), noiseless)
-    nested = context.measure(noiseless, "nested", link_of, snr_db=snr_db, channel=ChannelModel.RAYLEIGH)
+    nested = context.measure(noiseless, "nested-cells", link_of, snr_db=snr_db, channel=ChannelModel.RAYLEIGH)
     yield from points(nested, by_snr, "nested, fitted without a channel")
     yield from noiseless_points(noiseless, snr_db)
 
@@ -47,7 +47,7 @@ def feedback(context: StudyContext) -> Iterator[Point]:
     noiseless, codebooks = context.noiseless(context.cifar100), nested_codebooks(context)
     snr_db = (-7.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 2.0, 4.0, 7.0, 10.0, 15.0)
     for curve, codes in ((_LOW_SNR, codebooks), (_HIGH_SNR, high_snr_codebooks(codebooks))):
-        records = context.measure(noiseless, "nested", nested_link(codes, noiseless), snr_db=snr_db)
+        records = context.measure(noiseless, "nested-cells", nested_link(codes, noiseless), snr_db=snr_db)
         yield from points(records, by_snr, curve)
     for error_db, curve in ((0.0, "by reports"), (6.0, "by reports 6 dB too high"), (-6.0, "by reports 6 dB too low")):
 
@@ -65,10 +65,12 @@ def power_shares(context: StudyContext) -> Iterator[Point]:
         snr_db = round(10.0 * math.log10(2.0 ** (num_bits / num_symbols) - 1.0), 1)
         for curve, codes in shares:
             link_of = nested_link(codes, noiseless)
-            records = context.measure(noiseless, "nested", link_of, rates=(str(num_symbols),), snr_db=(snr_db,))
+            records = context.measure(noiseless, "nested-cells", link_of, rates=(str(num_symbols),), snr_db=(snr_db,))
             yield from points(records, at(f"{num_bits} bits"), f"{num_symbols} symbols, {curve}")
     for snr_db in (0.0, 4.0, 7.0, 10.0, 15.0):
         for curve, codes in shares:
             link_of = nested_link(codes, noiseless)
-            records = context.measure(noiseless, "nested", link_of, snr_db=(snr_db,), channel=ChannelModel.RAYLEIGH)
+            records = context.measure(
+                noiseless, "nested-cells", link_of, snr_db=(snr_db,), channel=ChannelModel.RAYLEIGH
+            )
             yield from points(records, at(f"Rayleigh\n{snr_db:g} dB"), f"64 symbols, {curve}")

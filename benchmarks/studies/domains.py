@@ -32,7 +32,7 @@ def kb_size(context: StudyContext) -> Iterator[Point]:
         ):
             mean_count = sum(counts.values()) / len(counts)
             noiseless = context.noiseless(context.cifar100, kb_rows=first_rows(labels, counts))
-            records = context.measure(noiseless, "nested", nested_link(codebooks, noiseless), snr_db=THREE_SNR_DB)
+            records = context.measure(noiseless, "nested-cells", nested_link(codebooks, noiseless), snr_db=THREE_SNR_DB)
             for record in records:
                 curve = f"nested, {record.snr_db:g} dB, {balance}"
                 yield Point(curve, mean_count, record.seed, record.semantic_accuracy)
@@ -59,6 +59,6 @@ def cross_domain(context: StudyContext) -> Iterator[Point]:
         for snr_db in THREE_SNR_DB:
             position = f"{name}\n{snr_db:g} dB"
             yield from points(context.measure_kbsc(noiseless, snr_db=(snr_db,)), at(position))
-            records = context.measure(noiseless, "nested", nested_link(codebooks, noiseless), snr_db=(snr_db,))
+            records = context.measure(noiseless, "nested-cells", nested_link(codebooks, noiseless), snr_db=(snr_db,))
             yield from points(records, at(position))
             yield from noiseless_points(noiseless, [position])

@@ -8,7 +8,7 @@ from benchmarks.report.schemas import Point
 from benchmarks.studies.context import SEEDS, StudyContext
 from engines.models.codebook import Codebook
 from semlink.rates import Rate
-from trainer.codecs.nested import fitted_nested
+from trainer.codecs.nested_cells import fitted_nested_cells
 from trainer.evaluation.record import Record
 from trainer.links.retrieval import NoiselessRetrieval
 from trainer.links.signal_link import SignalLink
@@ -58,8 +58,8 @@ def at(position: str) -> Position:
 
 
 def nested_codebooks(context: StudyContext) -> dict[int, Codebook]:
-    """Codebook of `nested` for each seed, fitted to CIFAR-100's training set."""
-    return {seed: fitted_nested(seed, context.training_data, context.runs) for seed in SEEDS}
+    """Codebook of `nested-cells` for each seed, fitted to CIFAR-100's training set."""
+    return {seed: fitted_nested_cells(seed, context.training_data, context.runs) for seed in SEEDS}
 
 
 def high_snr_codebooks(codebooks: dict[int, Codebook]) -> dict[int, Codebook]:
@@ -68,5 +68,5 @@ def high_snr_codebooks(codebooks: dict[int, Codebook]) -> dict[int, Codebook]:
 
 
 def nested_link(codebooks: dict[int, Codebook], noiseless: NoiselessRetrieval) -> Callable[[Rate, int], SignalLink]:
-    """Link of `nested` for a rate and a seed."""
+    """Link of `nested-cells` for a rate and a seed."""
     return lambda rate, seed: SignalLink.nested(codebooks[seed], rate, noiseless)

@@ -54,8 +54,8 @@ def make_model_set(
     ----------
     rates : numbers of symbols, rows of `semlink.rates.RATES`; none makes a set without a codec
     seed : another seed, another encoder and codec: other fingerprints
-    nested : also a codec `nested`, of random cells and directions
-    sends_codeword : whether every picture is sent as its cell's codeword with an analog part, or none is
+    nested : also a codec `nested`, of random directions, and a codec `nested-cells`, of random cells and directions
+    sends_codeword : whether `nested-cells` sends every picture as its cell's codeword with an analog part, or none
     categories : if any, also a codec `nested-labels`, whose projection head is linear
     convolutional : two layers of random convolutions in front of the encoder's projection; `size_px` is a multiple of 4
     """
@@ -83,10 +83,11 @@ def make_model_set(
     made: dict[str, Any] = {"licence": "CC0-1.0", "training_data": "none: random numbers"}
     codecs: list[CodecEntry] = [PerRateCodecEntry(name=f"{name}-codec", rates=entries, **made)] if entries else []
     if nested:
-        codebook = _save_bytes(
-            make_codebook(feature_dim, rng, sends_codeword=sends_codeword).to_bytes(), folder / "nested.codebook.npz"
-        )
-        codecs.append(NestedCodecEntry(name="nested", codebook=codebook, **made))
+        cells = make_codebook(feature_dim, rng, sends_codeword=sends_codeword)
+        alone = Codebook.without_cells(cells.mean, cells.projection, analog_scale=cells.analog_scale)
+        for codec, code in (("nested", alone), ("nested-cells", cells)):
+            codebook = _save_bytes(code.to_bytes(), folder / f"{codec}.codebook.npz")
+            codecs.append(NestedCodecEntry(name=codec, codebook=codebook, **made))
     if categories:
         codecs.append(_keyed_codec(folder, feature_dim, tuple(categories), rng, made))
     manifest = Manifest(MANIFEST_FORMAT, name, "2026-01-01", encoder, codecs)

@@ -121,7 +121,10 @@ def test_another_model_set_is_not_overwritten(
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"codecs": ("vq",)}, 'codec "vq" cannot be trained into a model set; choose from: nested, nested-labels,'),
+        (
+            {"codecs": ("vq",)},
+            'codec "vq" cannot be trained into a model set; choose from: nested, nested-cells, nested-labels,',
+        ),
         ({"codecs": ("morse",)}, 'codec "morse" is unknown'),
         ({"codecs": ("nested",), "objective": "both"}, "--objective both is for kbsc, which --codec does not name"),
         (

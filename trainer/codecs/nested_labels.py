@@ -14,7 +14,8 @@ from semlink.errors import DatasetError
 from trainer.codecs.config import LabelsConfig, Precision, ProjectionLoss
 from trainer.codecs.fitting import FittingContext
 from trainer.codecs.limits import refuse_few_images_per_category
-from trainer.codecs.nested import NestedFit, NestedModel, fitted_codebook
+from trainer.codecs.nested import NestedModel
+from trainer.codecs.nested_cells import CellsFit, fitted_codebook
 from trainer.codecs.projection_head import ProjectionTraining, trained_projection
 from trainer.codecs.spec import FitKey, FittedModel, TrainingCase
 from trainer.codecs.training_data import TrainingFeatures
@@ -78,7 +79,7 @@ def fitted_nested_labels(
     projected = replace(
         data, features=projection.model.project_images(data.features), content_key=projection.training.key(data)
     )
-    fit = NestedFit.for_projection(seed, len(data.categories))
+    fit = CellsFit.for_projection(seed, len(data.categories))
     if label_alone:
         fit = msgspec.structs.replace(
             fit, digital_power_share=1.0, high_snr_digital_power_share=1.0, analog_only_share=0.0

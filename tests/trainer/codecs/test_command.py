@@ -25,5 +25,11 @@ def test_json_has_every_fact() -> None:
     assert rows["index-labels"]["model_of"] == "nested-labels"
     assert rows["index-labels"]["builtin_model_sets"] == rows["nested-labels"]["builtin_model_sets"] == ["builtin"]
     assert rows["kbsc"]["fitted_for"] == ["rate", "seed", "channel"]
-    assert [name for name, row in rows.items() if row["trainable"]] == ["nested", "nested-labels", "label", "kbsc"]
+    assert [name for name, row in rows.items() if row["trainable"]] == [
+        "nested",
+        "nested-cells",
+        "nested-labels",
+        "label",
+        "kbsc",
+    ]
     assert rows["bpg-ldpc"]["needs"] == ["training set", "labels", "pictures"]

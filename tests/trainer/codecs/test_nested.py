@@ -1,4 +1,4 @@
-"""Fitting the nested code, and its graph."""
+"""Fitting the code of `nested`: mean and principal components of the training images, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,119 +7,86 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", reason="needs semlink[train]")
+pytest.importorskip("threadpoolctl", reason="needs semlink[train]")
 
-from engines.backends.runner import load_runner
-from engines.graphs.nested import nested_encoder
-from engines.models.codebook import LATENT_DIM, Codebook
+from engines.models.codebook import Codebook
 from semlink.errors import DatasetError
 from tests.support.vectors import unit
-from trainer.codecs.clusters import cluster_tree
-from trainer.codecs.nested import NestedFit, fit_codebook, fitted_codebook
+from trainer.codecs import limits
+from trainer.codecs.nested import centred_directions, fitted_nested
 from trainer.codecs.training_data import TrainingFeatures
+from trainer.datasets.cifar100 import paper_train_split
 
-FIT = NestedFit(num_cells=20, analog_only_share=0.1)
 DIM = 16
 
 
-def clustered(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features of twenty kinds."""
-    centres = np.random.default_rng(0).standard_normal((20, DIM))
-    rng = np.random.default_rng(seed)
-    kinds = rng.integers(0, 20, num_images)
-    return unit(centres[kinds] + 0.35 * rng.standard_normal((num_images, DIM))), kinds
+def training_set(num_images: int, *, key: str = "key") -> TrainingFeatures:
+    """Features that vary ever less from axis to axis, around a mean."""
+    rng = np.random.default_rng(num_images)
+    features = unit(1.0 + rng.standard_normal((num_images, DIM)) * 0.8 ** np.arange(DIM))
+    return TrainingFeatures(features, np.zeros(num_images, np.int64), "axes", key)
 
 
 @pytest.fixture(scope="module")
-def codebook() -> Codebook:
-    return fit_codebook(clustered(1000, 1)[0], clustered(500, 2)[0], FIT)
+def codebook(tmp_path_factory: pytest.TempPathFactory) -> Codebook:
+    return fitted_nested(0, training_set(2000), tmp_path_factory.mktemp("runs"))
 
 
-def test_same_seed_same_code(codebook: Codebook) -> None:
-    again = fit_codebook(clustered(1000, 1)[0], clustered(500, 2)[0], FIT)
-    assert again.to_bytes() == codebook.to_bytes()
-    assert np.array_equal(again.projection, codebook.projection)
+def test_code_is_mean_and_principal_components_alone(codebook: Codebook) -> None:
+    data = training_set(2000)
+    train, _, _ = paper_train_split(2000, 0)
+    np.testing.assert_allclose(codebook.mean, data.features[train].mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(codebook.projection.T @ codebook.projection, np.eye(DIM), atol=2e-3)
+    power = np.square(codebook.directions(data.features[train]) @ codebook.projection).mean(axis=0)
+    assert (np.diff(power) <= 1e-4).all()
+    assert not codebook.has_cells
+    assert not codebook.has_high_snr_code
 
 
-def test_projection_is_orthonormal_and_its_columns_fall_in_power(codebook: Codebook) -> None:
-    np.testing.assert_allclose(codebook.projection.T @ codebook.projection, np.eye(DIM), atol=1e-5)
-    power = np.square(codebook.directions(clustered(1000, 1)[0]) @ codebook.projection).mean(axis=0)
-    assert (np.diff(power) <= 1e-6).all()
+def test_signals_are_as_similar_as_the_directions(codebook: Codebook) -> None:
+    """The longest code keeps the similarities by which a receiver answers, for images of any kind."""
+    features = np.random.default_rng(1).standard_normal((50, DIM)).astype(np.float32)
+    signals, directions = unit(codebook.latent(features)), codebook.directions(features)
+    np.testing.assert_allclose(signals @ signals.T, directions @ directions.T, atol=5e-3)
 
 
-def test_share_of_held_out_images_below_the_threshold(codebook: Codebook) -> None:
-    def share(features: np.ndarray) -> float:
-        similarity = codebook.directions(features) @ codebook.centroids.T
-        assert codebook.energy_score_threshold is not None
-        return float(np.mean(codebook.energy_score(similarity) < codebook.energy_score_threshold))
-
-    assert share(clustered(500, 2)[0]) == pytest.approx(0.1, abs=0.01)
-    others = np.random.default_rng(3).standard_normal((500, DIM)).astype(np.float32)
-    assert share(others) > 0.5
-
-
-@pytest.mark.parametrize("dim", [DIM, 24])
-def test_graph_gives_what_numpy_gives(dim: int, tmp_path: Path) -> None:
-    rng = np.random.default_rng(4)
-    features = rng.standard_normal((400, dim)).astype(np.float32)
-    path = tmp_path / "codebook.npz"
-    path.write_bytes(fit_codebook(features, features, FIT).to_bytes())
-    codebook = Codebook.load(path)
-    graph = load_runner(nested_encoder(codebook).SerializeToString())
-    latent, expected = graph(features), codebook.latent(features)
-    assert latent.shape == (400, LATENT_DIM)
-    np.testing.assert_allclose(latent, expected, atol=2e-5)
-
-
-def test_graph_gives_both_codes_of_a_link_with_reports(codebook: Codebook) -> None:
-    features = clustered(200, 4)[0]
-    graph = load_runner(
-        nested_encoder(
-            codebook, (codebook.digital_power_share, codebook.high_snr_digital_power_share)
-        ).SerializeToString()
-    )
-    latent = graph(features)
-    # The graph's matrices are fp16.
-    np.testing.assert_allclose(latent[:, :LATENT_DIM], codebook.latent(features), atol=2e-3)
-    np.testing.assert_allclose(latent[:, LATENT_DIM:], codebook.for_high_snr().latent(features), atol=2e-3)
-    assert np.abs(latent[:, :LATENT_DIM] - latent[:, LATENT_DIM:]).max() > 0.1
-
-
-def test_bad_data_is_named() -> None:
-    features = clustered(1000, 1)[0]
-    with pytest.raises(DatasetError, match="too few for 20 cells"):
-        fit_codebook(features[:100], features, FIT)
-    broken = features.copy()
-    broken[7, 3] = np.nan
-    with pytest.raises(DatasetError, match="not finite"):
-        fit_codebook(broken, features, FIT)
+def test_first_reals_have_the_power_of_a_codeword(codebook: Codebook) -> None:
+    latent = codebook.latent(training_set(2000).features)
+    assert np.square(latent[:, :DIM]).mean() == pytest.approx(1.0, abs=0.01)
 
 
 def test_fit_is_kept_and_bound_to_its_data(tmp_path: Path) -> None:
-    features, kinds = clustered(2000, 1)
-    first = fitted_codebook(FIT, TrainingFeatures(features, kinds, "clusters", "key"), tmp_path)
+    first = fitted_nested(0, training_set(300), tmp_path)
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
-    again = fitted_codebook(FIT, TrainingFeatures(features, kinds, "clusters", "key"), tmp_path)
-    assert again.to_bytes() == first.to_bytes()
+    assert fitted_nested(0, training_set(300), tmp_path).to_bytes() == first.to_bytes()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == kept
-    fitted_codebook(FIT, TrainingFeatures(features, kinds, "clusters", "another key"), tmp_path)
-    assert len(list(tmp_path.glob("*.npz"))) == 2
+    fitted_nested(0, training_set(300, key="another key"), tmp_path)
+    fitted_nested(1, training_set(300), tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 3
 
 
-def test_first_reals_are_those_of_the_coarse_cells() -> None:
-    """Cells of one coarse cell have the same first reals, and others behind; without levels, others from the first."""
-    features, _ = clustered(6000, 7)
-    fit = NestedFit(num_cells=60, coarse_levels=((5, 4), (20, 8)))
-    directions = features - features.mean(axis=0)
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    levels = cluster_tree(directions, [5, 20, 60], seed=fit.seed, max_iterations=fit.max_iterations)
-    codebook = fit_codebook(features, clustered(500, 2)[0], fit)
-    np.testing.assert_allclose(codebook.centroids, levels[-1], atol=1e-6)
-    for level, part in ((levels[0], slice(0, 4)), (levels[1], slice(4, 8))):
-        _, cells = np.unique(level, axis=0, return_inverse=True)
-        for cell in range(cells.max() + 1):
-            words = codebook.codewords[cells.ravel() == cell]
-            assert len(np.unique(words[:, part], axis=0)) == 1
-    assert len(np.unique(codebook.codewords[:, 8:], axis=0)) > 20
-    flat = fit_codebook(features, clustered(500, 2)[0], NestedFit(num_cells=60, coarse_levels=()))
-    assert len(np.unique(flat.codewords[:, :4], axis=0)) > 5
+def test_few_images_are_enough(tmp_path: Path) -> None:
+    """The directions that they do not decide are arbitrary, and still part of a code that loses nothing."""
+    codebook = fitted_nested(0, training_set(limits.NESTED_MIN_IMAGES), tmp_path)
+    np.testing.assert_allclose(codebook.projection.T @ codebook.projection, np.eye(DIM), atol=2e-3)
+
+
+def test_features_without_a_direction_are_left_out() -> None:
+    features = np.array([[1, 0], [-1, 0], [0, 2], [0, -2], [0, 0]], np.float32)
+    mean, directions = centred_directions(features)
+    np.testing.assert_array_equal(mean, 0.0)
+    np.testing.assert_array_equal(directions, [[1, 0], [-1, 0], [0, 1], [0, -1]])
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (np.full((20, DIM), 0.25, np.float32), "all images to fit a code to have the same features"),
+        (np.where(np.eye(20, DIM) > 0, np.nan, 1.0).astype(np.float32), "not finite"),
+    ],
+)
+def test_features_that_no_code_can_be_fitted_to(features: np.ndarray, words: str, tmp_path: Path) -> None:
+    data = TrainingFeatures(features, np.zeros(20, np.int64), "noise", "key")
+    with pytest.raises(DatasetError, match=words):
+        fitted_nested(0, data, tmp_path)
+    assert not list(tmp_path.glob("*.npz"))

@@ -12,7 +12,7 @@ pytest.importorskip("sklearn", reason="needs semlink[train]")
 from semlink.errors import ResultsError
 from semlink.files import try_lock
 from semlink.rates import parse_rate
-from trainer.codecs import nested, quantizer
+from trainer.codecs import nested_cells, quantizer
 from trainer.codecs.run_lock import locked_run
 from trainer.codecs.table import find_codec
 from trainer.codecs.training_data import TrainingFeatures
@@ -28,7 +28,7 @@ def test_other_processes_wait_while_a_fit_is_under_way(tmp_path: Path, monkeypat
     features = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
     data = TrainingFeatures(features, np.zeros(300, np.int64), "noise", "key")
     seen = []
-    for module, centres in ((nested, "cluster_tree"), (quantizer, "cluster_centres")):
+    for module, centres in ((nested_cells, "cluster_tree"), (quantizer, "cluster_centres")):
         runs, cluster = tmp_path / module.__name__, getattr(module, centres)
 
         def watched(*arguments: object, runs: Path = runs, cluster: object = cluster, **options: object) -> object:
@@ -36,7 +36,7 @@ def test_other_processes_wait_while_a_fit_is_under_way(tmp_path: Path, monkeypat
             return cluster(*arguments, **options)  # type: ignore[operator]
 
         monkeypatch.setattr(module, centres, watched)
-    nested.fitted_nested(0, data, tmp_path / nested.__name__)
+    nested_cells.fitted_nested_cells(0, data, tmp_path / nested_cells.__name__)
     key = find_codec("vq").fit_key(parse_rate("16"), 0, "awgn")
     quantizer.fitted_quantizer(key, data, tmp_path / quantizer.__name__)
     assert seen == [True, True]

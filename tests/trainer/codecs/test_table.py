@@ -117,7 +117,7 @@ def test_table_is_read_without_the_packages_of_codecs() -> None:
 
 def test_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match=r'codec "morse" is unknown; choose from: nested, nested-feedback, .*deepjscc'
+        ConfigError, match=r'codec "morse" is unknown; choose from: nested, nested-cells, nested-feedback, .*deepjscc'
     ):
         find_codec("morse")
 
@@ -145,7 +145,7 @@ def test_trainable_codecs_are_those_of_packages_too(install_package: InstallPack
         'SPEC = CodecSpec(name="theirs", summary="", links="os.path:join", fit="os.path:join", is_trainable=True)\n'
     )
     install_package(source, theirs="SPEC")
-    assert trainable_codecs() == ("nested", "nested-labels", "label", "kbsc", "theirs")
+    assert trainable_codecs() == ("nested", "nested-cells", "nested-labels", "label", "kbsc", "theirs")
 
 
 @pytest.mark.usefixtures("their_package")

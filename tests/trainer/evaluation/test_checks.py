@@ -135,7 +135,15 @@ def images_of(sizes_px: Iterable[tuple[int, int]], *, num_images: int, num_categ
 
 @pytest.mark.parametrize(
     ("codec", "min_images"),
-    [("nested", 12), ("vq", 24), ("vq-product", 24), ("kbsc", 1280), ("deepjscc", 158), ("bpg-ldpc", 10)],
+    [
+        ("nested", 10),
+        ("nested-cells", 12),
+        ("vq", 24),
+        ("vq-product", 24),
+        ("kbsc", 1280),
+        ("deepjscc", 158),
+        ("bpg-ldpc", 10),
+    ],
 )
 def test_training_set_of_too_few_images_is_refused(codec: str, min_images: int) -> None:
     check_training_set([find_codec(codec)], images_of([(32, 32)], num_images=min_images))
@@ -167,7 +175,7 @@ def test_codec_without_seeds_on_a_model_for_each_seed_is_refused() -> None:
 
 def test_model_that_the_set_lacks_is_refused(tmp_path: Path) -> None:
     models = make_model_set(tmp_path / "set", rates=(16, 64), nested=True, categories=("cat", "boat"))
-    held = ("nested", "nested-feedback", "nested-labels", "index-labels", "index", "uncoded")
+    held = ("nested", "nested-cells", "nested-feedback", "nested-labels", "index-labels", "index", "uncoded")
     check_model_set(make_grid(SYNTHETIC, *held, **rates(16, 64)), models)
     for codec in ("kbsc", "label", "vq", "deepjscc", "bpg-ldpc"):
         with pytest.raises(ConfigError, match=rf"holds synthetic-codec, .*, not {codec}; use --weights trained"):
@@ -203,5 +211,5 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_packages_of_fitting_are_needed_for_fitting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else object())
     check_packages(make_grid("nested-feedback"), fits=False)
-    with pytest.raises(MissingDependencyError, match="nested needs scikit-learn"):
+    with pytest.raises(MissingDependencyError, match="nested-cells needs scikit-learn"):
         check_packages(make_grid("nested-feedback"), fits=True)

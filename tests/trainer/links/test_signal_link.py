@@ -11,7 +11,7 @@ from semlink.channel import ChannelModel
 from semlink.rates import parse_rate
 from tests.support.conditions import awgn
 from tests.support.retrieval import clustered, clustered_retrieval
-from trainer.codecs.nested import NestedFit, fit_codebook
+from trainer.codecs.nested_cells import CellsFit, fit_codebook
 from trainer.links.conditions import Csi, LinkConditions
 from trainer.links.retrieval import NoiselessRetrieval
 from trainer.links.signal_link import SignalLink
@@ -42,7 +42,7 @@ def test_index_sends_the_entry_itself(noiseless: NoiselessRetrieval, num_symbols
 )
 def test_nested_works_at_every_rate(channel: ChannelModel, csi: Csi, num_pilots: int) -> None:
     pytest.importorskip("sklearn", reason="needs semlink[train]")
-    fit = NestedFit(num_cells=20, analog_only_share=0.1)
+    fit = CellsFit(num_cells=20, analog_only_share=0.1)
     codebook = fit_codebook(clustered(1000, seed=3, **KINDS)[0], clustered(500, seed=4, **KINDS)[0], fit)
     noiseless = clustered_retrieval(**KINDS)
     accuracy = []
