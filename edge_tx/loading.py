@@ -10,7 +10,7 @@ from functools import partial
 
 from rich.console import Console
 
-from edge_tx.adaptation import Adaptation
+from edge_tx.adaptation import Adaptation, smallest_rate
 from edge_tx.candidates import AdaptedCandidate, Candidate, IndexCandidate
 from edge_tx.codebook_fetcher import CodebookFetcher, FetchedCandidate
 from edge_tx.config import TransmitterConfig
@@ -24,14 +24,14 @@ from engines.models.knowledge_base_codebook import ADAPTED, KnowledgeBaseCodeboo
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions
 from semlink.errors import ConfigError
-from semlink.rates import Rate, parse_rate
+from semlink.rates import Rate
 
 __all__ = ["LinkModels", "load_models"]
 
 _log = logging.getLogger(__name__)
 
-_CONSERVATIVE_RATE = parse_rate("256")
-"""Initial rate of `--rate auto`, before a report: enough at -7 dB."""
+_CONSERVATIVE_SNR_DB = -7.0
+"""SNR at which the initial rate of `--rate auto`, before a report, is enough [dB]."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def load_models(config: TransmitterConfig, console: Console) -> LinkModels:
         If one of them is not there, does not fit the options, or cannot run.
     """
     models = ModelSet.find(config.model_set)
-    rate, codec = config.rate or _CONSERVATIVE_RATE, _codec_for_any_receiver(config, models)
+    codec = _codec_for_any_receiver(config, models)
+    rate = config.rate or _conservative_rate(models, codec)
     # Files are read before an engine is built, which can take minutes.
     entries = EntryCodebook.load(config.entries) if config.entries else None
     codebook = load_codebook(config.codebook, models) if config.codebook else None
@@ -147,6 +148,13 @@ def _codec_for_any_receiver(config: TransmitterConfig, models: ModelSet) -> str 
     if config.rate is None and not isinstance(codec, NestedCodec):
         raise ConfigError(f"--rate auto needs one code for all rates, such as nested; got {codec.name}")
     return codec.name
+
+
+def _conservative_rate(models: ModelSet, codec: str | None) -> Rate:
+    """Initial rate of `--rate auto`, for the codec that is sent until a report arrives."""
+    code = models.codec(codec)
+    sends_codewords = isinstance(code, NestedCodec) and code.codebook.has_cells
+    return smallest_rate(code.rates, _CONSERVATIVE_SNR_DB, sends_codewords=sends_codewords)
 
 
 def _engine_options(config: TransmitterConfig, models: ModelSet) -> tuple[EngineOptions, str]:

@@ -74,6 +74,11 @@ class TransmitterModel(Protocol):
         ...
 
     @property
+    def sends_codewords(self) -> bool:
+        """Whether images are sent as codewords, which take less capacity than an analog signal alone."""
+        ...
+
+    @property
     def for_high_snr(self) -> TransmitterModel | None:
         """The high-SNR code, for receivers that report a high SNR; None if the codec has none."""
         ...
@@ -101,6 +106,7 @@ class GraphModel:
     preprocessing: Preprocessing
     codes_format: CodesFormat
     weighs_noise: bool
+    sends_codewords: bool
     for_high_snr: GraphModel | None = None
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
@@ -131,6 +137,7 @@ class IndexModel:
     preprocessing: Preprocessing
     codes_format: CodesFormat
     weighs_noise: bool = True
+    sends_codewords: bool = True
     for_high_snr: None = None
 
     def codes(self, tensor: Tensor, rate: Rate) -> IQCodes:
@@ -180,6 +187,7 @@ def load_transmitter_model(
             preprocessing=model_set.manifest.encoder.preprocessing,
             codes_format=codes_format,
             weighs_noise=composed.weighs_noise,
+            sends_codewords=composed.sends_codewords,
             for_high_snr=for_high_snr,
         )
 

@@ -7,7 +7,7 @@ says why). What a forecast cannot know is how images that will be sent differ fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TypeAlias
@@ -34,8 +34,9 @@ from semlink.report import Report, provenance
 
 __all__ = ["CODES", "Fold", "ForecastCell", "ForecastConfig", "ForecastReport", "forecast"]
 
-CODES = (ADAPTED, "index", "nested")
-"""Codes that a forecast is made for."""
+CODES = (ADAPTED, "index", "nested", "nested-cells")
+"""Codes that a forecast is made for; all of them together stand for those of them that a model set has."""
+_OF_MODEL_SET = frozenset(CODES) - {ADAPTED, "index"}
 Fold: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 """Numbers of the entries that are sent together, and of those that are left out meanwhile."""
 _NUM_FOLDS = 10
@@ -117,7 +118,7 @@ def forecast(
     labels: Sequence[str],
     config: ForecastConfig,
     *,
-    nested: Codebook | None = None,
+    nested: Mapping[str, Codebook] | None = None,
     knowledge_base: str = "",
     command: str = "edge_rx.codebook.forecast.forecast",
     track: Callable[[Sequence[Fold]], Iterable[Fold]] = iter,
@@ -128,7 +129,7 @@ def forecast(
     ----------
     features : (entries, feature_dim) float32, of the image encoder
     labels : label of each entry, "" without one
-    nested : codebook of the model set's `nested` codec, where that is forecast
+    nested : codebooks of the model set's codecs of features, by name
     knowledge_base : fingerprint of the knowledge base in hex, for the report
     track : shows progress over the folds
 
@@ -137,14 +138,13 @@ def forecast(
     KnowledgeBaseError
         If there are too few entries to hold some out.
     ConfigError
-        If `nested` is to be forecast and its codebook is not given.
+        If a code of the model set is named whose codebook is not given.
     """
     if len(features) < _LEAST_ENTRIES:
         raise KnowledgeBaseError(
             f"a forecast holds entries out, which takes at least {_LEAST_ENTRIES} of them; there are {len(features)}"
         )
-    if "nested" in config.codes and nested is None:
-        raise ConfigError("the model set has no nested codec of features; name other codecs")
+    codebooks = _named(config.codes, nested or {})
     shape = choose_shape(features, labels, seed=config.seed, num_threads=config.num_threads)
     snrs_db = tuple(dict.fromkeys(config.snr_db))
     collected: dict[tuple[str, int, float], list[Retrieval]] = {}
@@ -152,7 +152,7 @@ def forecast(
     for fold in track(_folds(labels, config)):
         held_out = HeldOut.of(features, labels, *fold)
         noiseless.append(_nearest(held_out))
-        for name, code in _codes(held_out, nested, shape, config).items():
+        for name, code in _codes(held_out, codebooks, shape, config).items():
             for rate in dict.fromkeys(config.rates):
                 found = simulate(code, held_out, rate, snrs_db, seed=config.seed)
                 for snr_db, retrieval in zip(snrs_db, found, strict=True):
@@ -169,6 +169,14 @@ def forecast(
     )
 
 
+def _named(codes: Sequence[str], nested: Mapping[str, Codebook]) -> dict[str, Codebook]:
+    """Those of the model set's codebooks that a forecast is made for."""
+    missing = [code for code in codes if code in _OF_MODEL_SET and code not in nested]
+    if missing and set(codes) != set(CODES):
+        raise ConfigError(f"the model set has no codec {', '.join(missing)} of features; name other codecs")
+    return {code: nested[code] for code in codes if code in nested}
+
+
 def _folds(labels: Sequence[str], config: ForecastConfig) -> list[Fold]:
     """The folds; each entry is sent at most once, and the vectors of one fold at a time are copied."""
     names = {label: number for number, label in enumerate(dict.fromkeys(labels))}
@@ -180,7 +188,7 @@ def _folds(labels: Sequence[str], config: ForecastConfig) -> list[Fold]:
 
 
 def _codes(
-    held_out: HeldOut, nested: Codebook | None, shape: Shape, config: ForecastConfig
+    held_out: HeldOut, nested: Mapping[str, Codebook], shape: Shape, config: ForecastConfig
 ) -> dict[str, SimulatedCode]:
     """Every code over the entries that remain."""
     kept, labels = held_out.kept, held_out.kept_labels
@@ -202,12 +210,12 @@ def _codes(
             lambda sent, rate: entry_codewords(_FINGERPRINT, entries.nearest(sent), rate),
             lambda rate: CodewordSearch(_FINGERPRINT, len(kept), rate),
         )
-    if "nested" in config.codes and nested is not None:
-        templates = SignalTemplates.of(nested, kept, groups=label_groups(labels))
-        codes["nested"] = SimulatedCode(
-            lambda sent, _rate: nested.latent(sent), lambda rate: MapDetector(templates, rate)
-        )
-    return codes
+    return codes | {name: _nested(codebook, kept, labels) for name, codebook in nested.items()}
+
+
+def _nested(codebook: Codebook, kept: FloatArray, labels: Sequence[str]) -> SimulatedCode:
+    templates = SignalTemplates.of(codebook, kept, groups=label_groups(labels))
+    return SimulatedCode(lambda sent, _rate: codebook.latent(sent), lambda rate: MapDetector(templates, rate))
 
 
 def _nearest(held_out: HeldOut) -> Retrieval:

@@ -80,20 +80,20 @@ def forecast_knowledge_base(
 
     Parameters
     ----------
-    model_set : the one that the knowledge base was built with, whose `nested` code is forecast
+    model_set : the one that the knowledge base was built with, whose codes of features are forecast
 
     Raises
     ------
     KnowledgeBaseError
         If the folder is no knowledge base of the set's encoder, or has too few entries.
     ConfigError
-        If `nested` is to be forecast, and the set has none.
+        If a code is named that the set does not have.
     """
-    nested = (
-        codec.codebook
+    nested = {
+        codec.name: codec.codebook
         for codec in model_set.codecs
         if isinstance(codec, NestedCodec) and codec.entry.projection is None
-    )
+    }
     with KnowledgeBase.open(
         folder, model_set.encoder_fingerprint, encoder_name=model_set.manifest.encoder.name
     ) as knowledge_base:
@@ -101,7 +101,7 @@ def forecast_knowledge_base(
             knowledge_base.features(),
             knowledge_base.entry_labels(),
             config,
-            nested=next(nested, None),
+            nested=nested,
             knowledge_base=knowledge_base.fingerprint.hex(),
             command=command,
             track=track,

@@ -47,12 +47,14 @@ class TransmitterGraph:
     code : code for any SNR
     high_snr_code : code for receivers that report a high SNR; None if the codec has none
     weighs_noise : whether the receiver estimates the noise variance
+    sends_codewords : whether images are sent as codewords, and not as an analog signal alone
     """
 
     onnx: bytes
     code: GraphCode
     high_snr_code: GraphCode | None
     weighs_noise: bool
+    sends_codewords: bool
 
 
 def transmitter_graph(
@@ -93,7 +95,7 @@ def _per_rate_graph(
 ) -> TransmitterGraph:
     composed = compose_transmitter([encoder, codec.encoder_path(rate)], [rate], codes_format)
     code = GraphCode(codec.name, _slices([rate]), {rate: codec.fingerprint(rate)})
-    return TransmitterGraph(composed, code, high_snr_code=None, weighs_noise=False)
+    return TransmitterGraph(composed, code, high_snr_code=None, weighs_noise=False, sends_codewords=False)
 
 
 def _nested_graph(encoder: Path | onnx.ModelProto, code: NestedCode, codes_format: CodesFormat) -> TransmitterGraph:
@@ -115,6 +117,7 @@ def _nested_graph(encoder: Path | onnx.ModelProto, code: NestedCode, codes_forma
         if code.high_snr_fingerprints
         else None,
         weighs_noise=True,
+        sends_codewords=codebook.has_cells,
     )
 
 

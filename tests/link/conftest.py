@@ -38,7 +38,7 @@ def kb(kb_folder: Path) -> Iterator[KnowledgeBase]:
 
 @pytest.fixture(scope="module")
 def high_snr_models(tmp_path_factory: pytest.TempPathFactory) -> ModelSet:
-    """A set whose `nested` sends codewords, so that its two ways to share the power are two codes."""
+    """A set whose `nested-cells` sends codewords, so that its two ways to share the power are two codes."""
     folder = tmp_path_factory.mktemp("models") / "high_snr_models"
     return make_model_set(folder, nested=True, sends_codeword=True, categories=CATEGORIES)
 

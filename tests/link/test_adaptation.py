@@ -84,20 +84,27 @@ class TestAdaptation:
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "not of the receiver's knowledge base" in caplog.text
 
+    @pytest.mark.parametrize(("codec", "expected"), [("nested-cells", [256, 64, 16]), ("nested", [1024, 256, 64])])
     def test_rate_follows_the_reported_snr(
-        self, transmitter: Transmitter, models: ModelSet, monkeypatch: pytest.MonkeyPatch
+        self,
+        codec: str,
+        expected: list[int],
+        transmitter: Transmitter,
+        models: ModelSet,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        """An analog signal takes more symbols than a codeword."""
         reports = Reports()
-        adaptation = Adaptation(transmitter.plan.model, parse_rate("256"), adapts_rate=True)
+        adaptation = Adaptation(load_transmitter_model(models, RATE, codec=codec), parse_rate("128"), adapts_rate=True)
         rates = []
         for snr_db in (None, -7.0, 0.0, 10.0):
             stream = {} if snr_db is None else {f"{transmitter.stream_id:016x}": snr_db}
             reports.next = ReceiverReport(knowledge_base="0" * 64, snr_db=stream)
             rates.append(adapt(adaptation, reports, transmitter).rate.num_symbols)
-        assert rates == [256, 256, 64, 16]
+        assert rates == [128, *expected]
         now_s = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)
-        assert adapt(adaptation, reports, transmitter).rate.num_symbols == 256, "an old report has no effect"
+        assert adapt(adaptation, reports, transmitter).rate.num_symbols == 128, "an old report has no effect"
 
     @pytest.mark.parametrize(
         ("num_pilots", "expected"),
@@ -113,7 +120,7 @@ class TestAdaptation:
     ) -> None:
         """With pilots, a mean SNR must leave room for fades."""
         caplog.set_level("INFO")
-        blind, reports = load_transmitter_model(models, RATE, codec="nested"), Reports()
+        blind, reports = load_transmitter_model(models, RATE, codec="nested-cells"), Reports()
         transmitter = Transmitter(blind, RATE, lambda data: None, num_pilots=num_pilots)
         adaptation, chosen = Adaptation(blind, RATE, adapts_rate=False), []
         for snr_db in (None, -4.0, 4.0, 12.0, -4.0, 0.0):
@@ -124,7 +131,8 @@ class TestAdaptation:
         messages = [record.getMessage() for record in caplog.records if record.getMessage().startswith("sending with")]
         assert (
             messages
-            == ["sending with nested-high-snr", "sending with nested"] + ["sending with nested-high-snr"] * expected[-1]
+            == ["sending with nested-cells-high-snr", "sending with nested-cells"]
+            + ["sending with nested-cells-high-snr"] * expected[-1]
         )
         now_s = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now_s + MAX_AGE_S + 1)

@@ -1,4 +1,4 @@
-"""Both ends with every kind of codec: what is sent is found, at every rate, and in both codes of `nested`."""
+"""Both ends with every kind of codec: what is sent is found, at every rate, and in both codes of `nested-cells`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def nearest_projected(models: ModelSet, kb: KnowledgeBase, pictures: dict[str, R
     return [kb.record(int(entry)).source for entry in entries]
 
 
-@pytest.mark.parametrize("codec", ["synthetic-codec", "nested", "nested-labels", "index", "index-labels"])
+@pytest.mark.parametrize(
+    "codec", ["synthetic-codec", "nested", "nested-cells", "nested-labels", "index", "index-labels"]
+)
 @pytest.mark.parametrize("num_pilots", [0, 8])
 def test_every_codec_finds_what_was_sent(
     codec: str, num_pilots: int, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
@@ -51,7 +53,10 @@ def test_every_codec_finds_what_was_sent(
 def test_each_code_is_detected_by_its_own_signals(
     high_snr_models: ModelSet, high_snr_kb: KnowledgeBase, pictures: dict[str, RGBImage]
 ) -> None:
-    codec, features = high_snr_models.codec("nested"), ImageEncoder(high_snr_models).encode(list(pictures.values()))
+    codec, features = (
+        high_snr_models.codec("nested-cells"),
+        ImageEncoder(high_snr_models).encode(list(pictures.values())),
+    )
     assert isinstance(codec, NestedCodec)
     decoders = Decoders.of(high_snr_models, high_snr_kb, DecoderOptions(with_high_snr_code=True))
     codes = {False: codec.codebook, True: codec.codebook.for_high_snr()}
@@ -62,7 +67,7 @@ def test_each_code_is_detected_by_its_own_signals(
     others: list[bool] = []
     for is_high_snr, code in codes.items():
         decoder = decoders.decoder(codec.fingerprint(RATE, is_high_snr=is_high_snr))
-        assert decoder.codec == ("nested-high-snr" if is_high_snr else "nested")
+        assert decoder.codec == ("nested-cells-high-snr" if is_high_snr else "nested-cells")
         for latent in code.latent(features)[:, : RATE.latent_dim]:
             received = normalize_power(pair_latent(latent))
             query = decoder.decode(decoder.equalize(received, num_pilots=0, noise=NoiseEstimator()))
@@ -77,7 +82,7 @@ def test_what_is_not_served_says_why_for_both_codes(
     pictures: dict[str, RGBImage],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    model = load_transmitter_model(high_snr_models, RATE, codec="nested")
+    model = load_transmitter_model(high_snr_models, RATE, codec="nested-cells")
     assert model.for_high_snr is not None
     silent = Receiver(Decoders.of(high_snr_models, high_snr_kb), high_snr_kb)
     assert answers(model.for_high_snr, RATE, silent, pictures) == [None] * len(pictures)
@@ -92,14 +97,15 @@ def test_what_is_not_served_says_why_for_both_codes(
         answers(each, RATE, narrow, pictures)
     assert dict(narrow.rejected) == {"codec not served": 2 * len(pictures)}
     assert "serves other rates" in caplog.text
-    assert load_transmitter_model(high_snr_models, RATE, codec="nested-labels").for_high_snr is None
+    for codec in ("nested", "nested-labels"):
+        assert load_transmitter_model(high_snr_models, RATE, codec=codec).for_high_snr is None
 
 
 def test_one_graph_gives_both_codes_at_every_rate(high_snr_models: ModelSet, pictures: dict[str, RGBImage]) -> None:
     picture = next(iter(pictures.values()))
     model, codebook = (
-        load_transmitter_model(high_snr_models, RATE, codec="nested"),
-        high_snr_models.codec("nested").codebook,
+        load_transmitter_model(high_snr_models, RATE, codec="nested-cells"),
+        high_snr_models.codec("nested-cells").codebook,
     )
     assert model.for_high_snr is not None
     tensor, features = preprocess(picture, model.preprocessing), ImageEncoder(high_snr_models).encode([picture])
@@ -111,7 +117,7 @@ def test_one_graph_gives_both_codes_at_every_rate(high_snr_models: ModelSet, pic
             # Rounding may fall either way.
             assert np.abs(given[each.codec, rate] - expected[0].astype(int)).max() <= 1
     for rate in RATES:
-        assert np.abs(given["nested", rate].astype(int) - given["nested-high-snr", rate]).max() > 1
+        assert np.abs(given["nested-cells", rate].astype(int) - given["nested-cells-high-snr", rate]).max() > 1
 
 
 @pytest.mark.parametrize("rate", RATES[2:], ids=lambda rate: str(rate.num_symbols))

@@ -67,16 +67,16 @@ def test_power_by_reports_over_sockets(
         endpoint, feedback = rx.read_endpoints()
         where = ("--connect", endpoint, "--feedback", feedback)
         sent = json.loads(
-            output_of("tx", picture_folder, *model_set, "--codec", "nested", *where, "--fps", 8, "--json")
+            output_of("tx", picture_folder, *model_set, "--codec", "nested-cells", *where, "--fps", 8, "--json")
         )
         received = rx.finish()
     assert received.returncode == 0, received.stderr
     assert json.loads(received.stdout)["frames_rejected"] == {}
     assert json.loads(received.stdout)["matches"] == 12
-    assert sent["sent_by_codec"]["nested"] >= 1
-    assert sent["sent_by_codec"]["nested-high-snr"] >= 3
+    assert sent["sent_by_codec"]["nested-cells"] >= 1
+    assert sent["sent_by_codec"]["nested-cells-high-snr"] >= 3
     lines = (tmp_path / "results" / "results.jsonl").read_text().splitlines()
-    assert {json.loads(line)["codec"] for line in lines} == {"nested", "nested-high-snr"}
+    assert {json.loads(line)["codec"] for line in lines} == {"nested-cells", "nested-cells-high-snr"}
 
 
 @pytest.mark.parametrize(

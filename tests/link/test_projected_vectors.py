@@ -91,7 +91,7 @@ def test_new_vectors_replace_old_ones(kb_folder: Path, models: ModelSet, tmp_pat
     proxies = other / "nested-labels.proxies.npz"
     proxies.write_bytes(save_proxies(CATEGORIES, np.eye(3, 16, dtype=np.float32)))
     manifest = json.loads((other / "manifest.json").read_text())
-    manifest["codecs"][2]["keys"]["proxies"]["sha256"] = file_sha256(proxies)
+    manifest["codecs"][3]["keys"]["proxies"]["sha256"] = file_sha256(proxies)
     (other / "manifest.json").write_text(json.dumps(manifest))
     (before,) = folder.glob("projected-*.faiss")
     project_knowledge_base(folder, ModelSet(other))

@@ -11,10 +11,11 @@ from rich.console import Console
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from edge_rx.codebook.forecast import ForecastConfig, ForecastReport, forecast
+from edge_rx.codebook.forecast import CODES, ForecastConfig, ForecastReport, forecast
 from edge_rx.codebook.forecast_view import plot_forecast, print_forecast
 from edge_rx.codebook.make import make_codebook
 from edge_rx.codebook.simulate import HeldOut, SimulatedCode, simulate
+from engines.models.codebook import Codebook
 from semlink.errors import ConfigError, KnowledgeBaseError
 from semlink.rates import parse_rate
 from tests.support.model_sets import make_codebook as make_nested
@@ -33,8 +34,10 @@ def labels_of(numbers: np.ndarray) -> list[str]:
 @pytest.fixture(scope="module")
 def report() -> ForecastReport:
     features, numbers = clustered(500, seed=1, **KINDS)
-    nested = make_nested(features.shape[1], np.random.default_rng(0))
-    return forecast(features, labels_of(numbers), config_with(codes=["adapted", "index", "nested"]), nested=nested)
+    cells = make_nested(features.shape[1], np.random.default_rng(0))
+    nested = Codebook.without_cells(cells.mean, cells.projection, analog_scale=cells.analog_scale)
+    codebooks = {"nested": nested, "nested-cells": cells, "of a package": cells}
+    return forecast(features, labels_of(numbers), config_with(codes=CODES), nested=codebooks)
 
 
 def config_with(**changes: object) -> ForecastConfig:
@@ -58,7 +61,7 @@ def test_forecast_is_what_images_of_the_same_source_get(report: ForecastReport) 
 
 def test_every_cell_of_the_grid_has_its_figures(report: ForecastReport) -> None:
     assert [(cell.codec, cell.snr_db) for cell in report.cells] == [
-        (codec, snr_db) for codec in ("adapted", "index", "nested") for snr_db in SNR_DB
+        (codec, snr_db) for codec in ("adapted", "index", "nested", "nested-cells") for snr_db in SNR_DB
     ]
     index = next(cell for cell in report.cells if (cell.codec, cell.snr_db) == ("index", 10.0))
     assert index.recall > 0.9
@@ -78,12 +81,23 @@ def test_knowledge_base_without_labels_is_forecast_by_its_entries(tmp_path: Path
     assert "share of the nearest entry" in console.export_text()
 
 
+def test_all_codes_are_those_that_the_model_set_has() -> None:
+    """A set that was trained with one codec is forecast without options."""
+    features, numbers = clustered(60, seed=1, **KINDS)
+    nested = {
+        "nested": Codebook.without_cells(np.zeros(16, np.float32), np.eye(16, dtype=np.float32), analog_scale=4.0)
+    }
+    assert features.shape[1] == 16
+    report = forecast(features, labels_of(numbers), config_with(codes=CODES, limit=20), nested=nested)
+    assert {cell.codec for cell in report.cells} == {"adapted", "index", "nested"}
+
+
 def test_table_and_plot_show_every_curve(report: ForecastReport, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs semlink[train]")
     console = Console(record=True, width=200)
     print_forecast(report, console)
     text = console.export_text()
-    assert all(word in text for word in ("adapted", "index", "nested", "-10 dB", "95 % interval"))
+    assert all(word in text for word in ("adapted", "index", "nested", "nested-cells", "-10 dB", "95 % interval"))
     plot_forecast(report, tmp_path / "forecast.png")
     assert (tmp_path / "forecast.png").read_bytes().startswith(b"\x89PNG")
 
@@ -92,9 +106,9 @@ def test_what_cannot_be_forecast_is_refused() -> None:
     features, numbers = clustered(20, seed=1, **KINDS)
     with pytest.raises(KnowledgeBaseError, match="at least 10 of them; there are 9"):
         forecast(features[:9], labels_of(numbers[:9]), CONFIG)
-    with pytest.raises(ConfigError, match="no nested codec of features"):
-        forecast(features, labels_of(numbers), config_with(codes=["nested"]))
-    with pytest.raises(ConfigError, match="adapted, index, nested; got kbsc"):
+    with pytest.raises(ConfigError, match="no codec nested-cells of features"):
+        forecast(features, labels_of(numbers), config_with(codes=["index", "nested-cells"]))
+    with pytest.raises(ConfigError, match="adapted, index, nested, nested-cells; got kbsc"):
         config_with(codes=["kbsc"])
     with pytest.raises(ConfigError, match="at least one rate"):
         config_with(rates=[])

@@ -244,11 +244,10 @@ class TestReceiver:
 
     def test_who_searches_no_features_is_refused_by_name(self, built_kb: Path, tmp_path: Path) -> None:
         only_nested = make_model_set(tmp_path, rates=(), nested=True)
+        words = "ivf is for codecs that search features, and adapted, index, nested, nested-cells search signals"
         with (
             KnowledgeBase.open(built_kb, search_index=SearchIndex.IVF) as knowledge_base,
-            pytest.raises(
-                ConfigError, match="ivf is for codecs that search features, and adapted, index, nested search signals"
-            ),
+            pytest.raises(ConfigError, match=words),
         ):
             Decoders.of(only_nested, knowledge_base)
 

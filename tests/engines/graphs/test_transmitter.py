@@ -33,20 +33,21 @@ def codes_of(code: Codebook, features: np.ndarray, rate: Rate, codes_format: Cod
     return quantize(normalize_power(pair_latent(code.latent(features)[:, : rate.latent_dim])), codes_format)
 
 
-@pytest.mark.parametrize("codec", ["adapted", "nested"])
+@pytest.mark.parametrize("codec", ["adapted", "nested-cells"])
 @pytest.mark.parametrize(("codes_format", "steps"), [(CodesFormat.SC8, 1), (CodesFormat.SC16, 3)])
 def test_one_graph_has_both_codes_of_every_rate(
     models: ModelSet, codec: str, codes_format: CodesFormat, steps: int
 ) -> None:
     codebook = small_codebook(models.encoder_fingerprint)
     graph = transmitter_graph(models, RATE, codec=codebook if codec == "adapted" else codec, codes_format=codes_format)
-    nested = models.codec("nested")
+    nested = models.codec("nested-cells")
     assert isinstance(nested, NestedCodec)
     code = codebook.code if codec == "adapted" else nested.codebook
     codes, features = load_runner(graph.onnx)(IMAGES), models.load_encoder()(IMAGES)
     high_snr = graph.high_snr_code
     assert high_snr is not None
     assert graph.weighs_noise
+    assert graph.sends_codewords
     assert (graph.code.codec, high_snr.codec) == (codec, f"{codec}-high-snr")
     for each, of_each in ((graph.code, code), (high_snr, code.for_high_snr())):
         for rate in RATES:
@@ -60,11 +61,11 @@ def test_one_graph_has_both_codes_of_every_rate(
 
 
 def test_frames_have_the_fingerprints_of_the_codec(models: ModelSet) -> None:
-    codebook, nested = small_codebook(models.encoder_fingerprint), models.codec("nested")
+    codebook, nested = small_codebook(models.encoder_fingerprint), models.codec("nested-cells")
     assert isinstance(nested, NestedCodec)
     sources: list[tuple[KnowledgeBaseCodebook | str, KnowledgeBaseCodebook | NestedCodec]] = [
         (codebook, codebook),
-        ("nested", nested),
+        ("nested-cells", nested),
     ]
     for codec, source in sources:
         graph = transmitter_graph(models, RATE, codec=codec)
@@ -72,6 +73,19 @@ def test_frames_have_the_fingerprints_of_the_codec(models: ModelSet) -> None:
         for rate in RATES:
             assert graph.code.fingerprints[rate] == source.fingerprint(rate)
             assert graph.high_snr_code.fingerprints[rate] == source.fingerprint(rate, is_high_snr=True)
+
+
+def test_a_code_without_cells_is_one_code(models: ModelSet) -> None:
+    """It has no choice of power, and so one code of every rate and one set of fingerprints."""
+    graph, nested = transmitter_graph(models, RATE, codec="nested"), models.codec("nested")
+    assert isinstance(nested, NestedCodec)
+    codes, features = load_runner(graph.onnx)(IMAGES), models.load_encoder()(IMAGES)
+    assert (graph.high_snr_code, graph.weighs_noise, graph.sends_codewords) == (None, True, False)
+    assert graph.code.fingerprints == {rate: nested.fingerprint(rate) for rate in RATES}
+    assert codes.shape[1] == sum(rate.num_symbols for rate in RATES)
+    for rate in RATES:
+        expected = codes_of(nested.codebook, features, rate, CodesFormat.SC8)
+        assert np.abs(codes[:, graph.code.slices[rate]].astype(int) - expected.astype(int)).max() <= 1
 
 
 def test_a_codec_of_one_rate_has_that_rate_alone(models: ModelSet) -> None:

@@ -58,10 +58,17 @@ class TestOpening:
 
     def test_codecs_are_found_by_name(self, tmp_path: Path) -> None:
         models = make_model_set(tmp_path, nested=True, categories=("boat", "cat"))
-        assert [codec.name for codec in models.codecs] == ["synthetic-codec", "nested", "nested-labels"]
+        assert [codec.name for codec in models.codecs] == [
+            "synthetic-codec",
+            "nested",
+            "nested-cells",
+            "nested-labels",
+        ]
         assert models.codec() is models.codec("synthetic-codec")
         assert models.codec("nested").rates == RATES
-        with pytest.raises(ConfigError, match="has no codec vq; it has: synthetic-codec, nested, nested-labels"):
+        with pytest.raises(
+            ConfigError, match="has no codec vq; it has: synthetic-codec, nested, nested-cells, nested-labels"
+        ):
             models.codec("vq")
 
     def test_graphs_are_loaded_and_run(self, model_set: ModelSet) -> None:
@@ -242,12 +249,13 @@ class TestFingerprints:
 
     def test_nested_follows_every_file_of_its_own(self, tmp_path: Path) -> None:
         models = make_model_set(tmp_path, rates=(), nested=True, categories=("boat", "cat"))
-        nested, labels = models.codecs
+        nested, cells, labels = models.codecs
         before = {codec.name: codec.fingerprint(RATE) for codec in models.codecs}
-        assert len({codec.fingerprint(rate) for codec in models.codecs for rate in RATES}) == 2 * len(RATES)
-        edit_manifest(tmp_path, lambda m: m["codecs"][1]["keys"]["proxies"].update(sha256="0" * 64))
+        assert len({codec.fingerprint(rate) for codec in models.codecs for rate in RATES}) == 3 * len(RATES)
+        edit_manifest(tmp_path, lambda m: m["codecs"][2]["keys"]["proxies"].update(sha256="0" * 64))
         changed = ModelSet(tmp_path)
         assert changed.codec("nested").fingerprint(RATE) == before[nested.name]
+        assert changed.codec("nested-cells").fingerprint(RATE) == before[cells.name]
         assert changed.codec("nested-labels").fingerprint(RATE) != before[labels.name]
 
     @pytest.mark.parametrize("name", ["encoder.onnx", "codec-16.encoder.onnx", "codec-16.decoder.onnx"])
@@ -283,7 +291,7 @@ def test_builtin_sets_hold_what_their_manifests_say() -> None:
         models.load_encoder()
         for codec in models.codecs:
             if isinstance(codec, NestedCodec):
-                assert codec.codebook.num_cells > 1
+                assert codec.codebook.has_cells == (codec.name != "nested")
                 assert (codec.load_projection_head() is None) == (codec.entry.projection is None)
                 continue
             for rate in codec.rates:

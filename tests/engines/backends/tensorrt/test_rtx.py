@@ -42,8 +42,8 @@ def builtin() -> ModelSet:
     return ModelSet(BUILTIN)
 
 
-def nested(model_set: ModelSet) -> NestedCodec:
-    codec = model_set.codec("nested")
+def nested(model_set: ModelSet, name: str = "nested") -> NestedCodec:
+    codec = model_set.codec(name)
     assert isinstance(codec, NestedCodec)
     return codec
 
@@ -63,8 +63,9 @@ def test_the_transmitters_graph_builds(rtx: ModuleType, builtin: ModelSet, preci
     assert max(observation) == 1.0
 
 
-def test_the_nested_encoder_builds(rtx: ModuleType, builtin: ModelSet) -> None:
-    assert build_engine(nested_encoder(nested(builtin).codebook).SerializeToString(), tensorrt=rtx)
+@pytest.mark.parametrize("codec", ["nested", "nested-cells"])
+def test_the_nested_encoder_builds(rtx: ModuleType, builtin: ModelSet, codec: str) -> None:
+    assert build_engine(nested_encoder(nested(builtin, codec).codebook).SerializeToString(), tensorrt=rtx)
 
 
 def test_graphs_of_every_per_rate_codec_build(rtx: ModuleType, builtin: ModelSet) -> None:
