@@ -120,7 +120,7 @@ builtin-encoder: install
 	$(BIN)/semlink train encoder report-head --out benchmarks/results/builtin-encoder-head.json
 
 builtin-codec: install
-	$(BIN)/semlink train codec --data cifar100 --codec nested,nested-labels,kbsc --rate 64,128 \
+	$(BIN)/semlink train codec --data cifar100 --codec nested,nested-cells,nested-labels,kbsc --rate 64,128 \
 	  --model-set builtin --out engines/modelsets/builtin
 
 clean:

@@ -40,9 +40,9 @@ def rate() -> Rate:
     return parse_rate("1/48")
 
 
-@pytest.fixture(scope="session", params=["nested", "kbsc"])
+@pytest.fixture(scope="session", params=["nested", "nested-cells", "kbsc"])
 def codec(request: pytest.FixtureRequest) -> str:
-    """The default codec, and the paper's beside it."""
+    """The default codec, and beside it that with codewords and the paper's."""
     return str(request.param)
 
 

@@ -60,8 +60,8 @@ def _precision(report: PrecisionReport) -> str:
     return (
         f"## Precision\n\nThe image encoder at each precision, ONNX Runtime; {of['num_sent']} images of CIFAR-100 sent,"
         f" a KB of {of['num_kb_entries']} entries in fp32; int8 calibrated on {of['num_calibration_images']} training"
-        " images. Features and symbols: mean cosine with fp32. Symbols and AWGN are of the built-in `nested` at 64"
-        f" symbols, with noise of 3 seeds (95 % interval). {_made(report)}\n\n"
+        " images. Features and symbols: mean cosine with fp32. Symbols and AWGN are of the built-in `nested-cells` at"
+        f" 64 symbols, with noise of 3 seeds (95 % interval). {_made(report)}\n\n"
         f"{markdown_table(Table.of(headers, rows, text_columns=['precision']))}\n"
     )
 

@@ -43,15 +43,15 @@ class Evaluation(Published):
         return read_report(root / self.path, EvaluationReport)
 
 
-_GENERAL = "nested,index"
+_GENERAL = "nested-cells,index"
 _LABELLED = "nested-labels,index-labels"
 _KBSC = "kbsc,kbsc-reference"
-_FOUR = "kbsc,nested,index,nested-labels"
-_OTHER_DOMAINS = "kbsc,nested,index,nested-feedback,nested-labels,index-labels"
+_FOUR = "kbsc,nested-cells,index,nested-labels"
+_OTHER_DOMAINS = "kbsc,nested-cells,index,nested-feedback,nested-labels,index-labels"
 _TRAINED_ON_CIFAR100 = ("--train-data", "cifar100", "--weights", "trained")
 
-_OF_THE_KB = "adapted,adapted-unlabelled,index,nested,kbsc"
-_OF_THE_KB_SHORT = "adapted,adapted-unlabelled,index,nested"
+_OF_THE_KB = "adapted,adapted-unlabelled,index,nested-cells,kbsc"
+_OF_THE_KB_SHORT = "adapted,adapted-unlabelled,index,nested-cells"
 SETS = {
     "cifar100": "CIFAR-100, KB of 5,000",
     "cifar10-test": "CIFAR-10's test images",
@@ -60,7 +60,7 @@ SETS = {
     "digits": "Digits",
     "photos": "Photographs, views of 21",
 }
-"""Sets for the built-in model set as it is shipped, whose `nested` and `kbsc` were fitted to the first of them."""
+"""Sets for the built-in model set as it is shipped, whose trained codecs were fitted to the first of them."""
 
 
 def shipped(data: str) -> tuple[Evaluation, Evaluation]:
@@ -100,7 +100,7 @@ EVALUATIONS = (
         "cifar100-feedback",
         "CIFAR-100, SNR reports to the transmitter",
         "cifar100",
-        f"{_KBSC},nested,nested-feedback",
+        f"{_KBSC},nested-cells,nested-feedback",
         "64",
         "awgn,rayleigh",
     ),
@@ -170,7 +170,7 @@ EVALUATIONS = (
         "cifar100-images",
         "CIFAR-100, transmission of the image itself",
         "cifar100",
-        "nested,kbsc,bpg-ldpc,deepjscc",
+        "nested-cells,kbsc,bpg-ldpc,deepjscc",
         "64,256,1024",
         "awgn",
         ("--limit", "1000"),

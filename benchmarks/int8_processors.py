@@ -169,7 +169,7 @@ def _loader(files: Sequence[Path]) -> Callable[[int], RGBImage]:
 def encoders(folder: Path, calibration: Images, sets: Sequence[ImageSet]) -> Iterator[Encoder]:
     """Both encoders, in fp32 and with each range of int8 weights."""
     models = ModelSet.find("builtin")
-    codec = models.codec("nested")
+    codec = models.codec("nested-cells")
     if not isinstance(codec, NestedCodec):
         raise TypeError(codec)
 

@@ -25,7 +25,7 @@ from semlink.rates import PAPER_RATES
 from semlink.report import require_writable, write_report
 from trainer.evaluation import EvaluationConfig, EvaluationReport, evaluate
 
-CODECS = ("kbsc-reference", "kbsc", "nested", "index", "bpg-ldpc")
+CODECS = ("kbsc-reference", "kbsc", "nested-cells", "index", "bpg-ldpc")
 SNR_DB = (-7.0, -6.0, -5.0, -4.0, -2.0, 0.0, 2.0, 4.0, 5.0, 6.0, 7.0, 10.0)
 """Test SNRs of the published code."""
 RATES = ",".join(str(rate.num_symbols) for rate in PAPER_RATES)

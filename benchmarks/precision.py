@@ -88,7 +88,7 @@ def measure(
     name: str, models: ModelSet, features: Features, reference: Features, noiseless: NoiselessRetrieval
 ) -> PrecisionRow:
     """Cosines with the reference, and semantic accuracy without and with a channel."""
-    codec = models.codec("nested")
+    codec = models.codec("nested-cells")
     if not isinstance(codec, NestedCodec):
         raise TypeError(codec)
     symbols, expected = (

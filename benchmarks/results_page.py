@@ -20,10 +20,10 @@ INTRODUCTION = Path("benchmarks", "introduction.md")
 """Text before the tables, with fields for the figures in it."""
 PAGE = Path("docs", "results.md")
 _SHIPPED = (
-    "Accuracy at -7 / 0 / 10 dB; the sections below have the intervals, other rates, and block Rayleigh. `nested` and"
-    " `kbsc` of the built-in model set were fitted to CIFAR-100's training images, and the encoder's head to their"
+    "Accuracy at -7 / 0 / 10 dB; the sections below have the intervals, other rates, and block Rayleigh. `nested-cells`"
+    " and `kbsc` of the built-in model set were fitted to CIFAR-100's training images, and the encoder's head to their"
     " labels; `adapted` was fitted by each KB to its own entries. Without a channel the answer is the nearest entry."
-    " `nested` is answered as by `rx --answer nearest`; answered by label, as `rx` does by default, it is better."
+    " `nested-cells` is answered as by `rx --answer nearest`; answered by label, as `rx` does by default, it is better."
 )
 
 

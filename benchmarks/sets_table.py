@@ -16,7 +16,7 @@ _COLUMNS = (
     ("adapted", "adapted"),
     ("adapted, KB without labels", "adapted-unlabelled"),
     ("index", "index"),
-    ("nested", "nested"),
+    ("nested-cells", "nested-cells"),
     ("kbsc, the paper's network", "kbsc"),
 )
 _NUM_SYMBOLS = 64

@@ -111,7 +111,10 @@ def test_decode_and_search(
     decoder_cost: dict[str, float],
     num_searched_bytes: int,
 ) -> None:
-    """Received symbols to entry; for `nested` the search among 5,000 entries and 6,144 codewords is the decoder."""
+    """Received symbols to entry; for `nested` the search among the signals of 5,000 entries is the decoder.
+
+    For `nested-cells` there are 6,144 codewords more.
+    """
     noise = NoiseEstimator()
     benchmark.extra_info["bytes_moved"] = decoder_cost.get("bytes_moved", 0) + num_searched_bytes
     benchmark.extra_info["operations"] = decoder_cost.get("operations", 0) + 2 * num_searched_bytes // 4

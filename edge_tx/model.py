@@ -1,6 +1,6 @@
 """Models of a transmitter: from a preprocessed image to I/Q codes.
 
-GraphModel   image --composed graph--> codes of all its rates               kbsc, nested, adapted
+GraphModel   image --composed graph--> codes of all its rates               kbsc, nested codes, adapted
 IndexModel   image --encoder--> vector --nearest entry--> codeword          index
 """
 

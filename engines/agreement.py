@@ -52,8 +52,8 @@ class Verification(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     date : UTC
     feature_cosine, feature_cosine_least : of features, mean and least
-    symbol_cosine : of symbols at one rate, mean; an image that falls into another cell has others altogether. None
-        where the model set has no codec
+    symbol_cosine : of symbols at one rate, mean; an image that falls into another cell, where a code has cells, has
+        others altogether. None where the model set has no codec
     same_codes : share of the I and Q integers that are the same; None likewise
     latency_ms, fp32_latency_ms : medians of one image, from tensor to codes or, without a codec, features; fp32 has
         the engine's backend

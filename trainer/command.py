@@ -33,7 +33,7 @@ _TRAINABLE = ", ".join(codec.name for codec in BUILTIN_CODECS if codec.is_traina
 
 _EPILOG = """Examples:
 
-semlink train codec --data my-photos/ --codec nested,nested-labels --out models/mine
+semlink train codec --data my-photos/ --codec nested,nested-cells,nested-labels --out models/mine
 
 semlink train codec --data cifar100 --codec kbsc --rate 64,128 --out models/kbsc"""
 
@@ -72,7 +72,8 @@ def codec(
 ) -> None:
     """Train codecs for your images, and write a model set that a link can run.
 
-    nested is one code for all rates and channels, for pictures of any kind. nested-labels is better where the
+    nested is one code for all rates and channels, for pictures of any kind. nested-cells adds codewords, for pictures
+    like the training images; nested-labels is better still where the
     categories are known beforehand, and unsuitable for others; label sends nothing but the category. kbsc is the
     network of arXiv 2504.01053, one for each rate.
 

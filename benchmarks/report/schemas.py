@@ -179,7 +179,7 @@ class Int8Agreement(msgspec.Struct, frozen=True):
     ----------
     weights : what the largest int8 is in each output channel
     feature_cosine, feature_cosine_least : of features, mean and least
-    symbol_cosine : of `nested`'s symbols, mean; None for an encoder without a codec
+    symbol_cosine : of `nested-cells`' symbols, mean; None for an encoder without a codec
     same_nearest : share of the images whose nearest of other images, all in fp32, is fp32's
     same_features : share of the images whose features are, bit for bit, those on the machine itself
     """

@@ -48,15 +48,15 @@ STUDIES = (
     Study(
         "other-channel",
         "Trained on AWGN, used under block Rayleigh",
-        "64 symbols and 8 pilots. `nested` is fitted without a channel.",
+        "64 symbols and 8 pilots. `nested-cells` is fitted without a channel.",
         "mean SNR Es/N0 [dB]",
         other_channel,
     ),
     Study(
         "kb-size",
         "Size and balance of the KB",
-        "`nested` at 64 symbols with a mean of 1 to 50 images per category in the KB: equally many of each, or a long"
-        " tail, in which the rarest category has a hundredth of the most frequent, at least one and at most 50.",
+        "`nested-cells` at 64 symbols with a mean of 1 to 50 images per category in the KB: equally many of each, or a"
+        " long tail, in which the rarest category has a hundredth of the most frequent, at least one and at most 50.",
         "images per category, mean",
         kb_size,
     ),
@@ -105,28 +105,28 @@ STUDIES = (
     Study(
         "answer",
         "Decision among the candidates",
-        "The receiver decides for the most probable entry; or, as `nested` does, for the entry with the least Bayes"
-        " risk: that with the highest mean similarity to the 64 most probable candidates, weighted by their"
-        " posteriors.",
+        "The receiver of `nested-cells` decides for the most probable entry; or, as it is shipped, for the entry with"
+        " the least Bayes risk: that with the highest mean similarity to the 64 most probable candidates, weighted by"
+        " their posteriors.",
         "symbols",
         decisions,
     ),
     Study(
         "feedback",
         "Gain of SNR reports",
-        "`nested` at 64 symbols, AWGN: with the low-SNR power share, as without reports; with the high-SNR power share;"
-        " and with the share that the last report selects (`nested-feedback`, as `tx --feedback` sends), which is the"
-        " high-SNR one from a capacity of 64 bits per image on. A report is up to 64 images old; an outdated report"
-        " costs as much as a wrong one.",
+        "`nested-cells` at 64 symbols, AWGN: with the low-SNR power share, as without reports; with the high-SNR power"
+        " share; and with the share that the last report selects (`nested-feedback`, as `tx --codec nested-cells"
+        " --feedback` sends), which is the high-SNR one from a capacity of 64 bits per image on. A report is up to 64"
+        " images old; an outdated report costs as much as a wrong one.",
         "SNR Es/N0 [dB]",
         feedback,
     ),
     Study(
         "power-shares",
         "Threshold between the power shares",
-        "`nested` with the low-SNR and the high-SNR power share, at SNRs at which an image's symbols have the given"
-        " capacity (Shannon), and under block Rayleigh with 8 pilots by mean SNR. `tx --feedback` takes the high-SNR"
-        " share from 64 bits on, with pilots 10 dB later.",
+        "`nested-cells` with the low-SNR and the high-SNR power share, at SNRs at which an image's symbols have the"
+        " given capacity (Shannon), and under block Rayleigh with 8 pilots by mean SNR. `tx --feedback` takes the"
+        " high-SNR share from 64 bits on, with pilots 10 dB later.",
         "",
         power_shares,
     ),

@@ -38,7 +38,7 @@ def other_channel(context: StudyContext) -> Iterator[Point]:
         yield from points(records, by_snr, f"kbsc, trained on {trained_on}")
     link_of = nested_link(nested_codebooks(context), noiseless)
     nested = context.measure(noiseless, "nested-cells", link_of, snr_db=snr_db, channel=ChannelModel.RAYLEIGH)
-    yield from points(nested, by_snr, "nested, fitted without a channel")
+    yield from points(nested, by_snr, "nested-cells, fitted without a channel")
     yield from noiseless_points(noiseless, snr_db)
 
 

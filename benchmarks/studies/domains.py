@@ -34,7 +34,7 @@ def kb_size(context: StudyContext) -> Iterator[Point]:
             noiseless = context.noiseless(context.cifar100, kb_rows=first_rows(labels, counts))
             records = context.measure(noiseless, "nested-cells", nested_link(codebooks, noiseless), snr_db=THREE_SNR_DB)
             for record in records:
-                curve = f"nested, {record.snr_db:g} dB, {balance}"
+                curve = f"nested-cells, {record.snr_db:g} dB, {balance}"
                 yield Point(curve, mean_count, record.seed, record.semantic_accuracy)
             yield Point(f"noiseless, {balance}", mean_count, 0, noiseless.accuracy)
 

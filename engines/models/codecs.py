@@ -83,7 +83,7 @@ class PerRateCodec:
 
 
 class NestedCodec:
-    """A codec with one code for every rate: `nested`, and with a projection head `nested-labels`."""
+    """A codec with one code for every rate: `nested`, `nested-cells`, and with a projection head `nested-labels`."""
 
     rates: tuple[Rate, ...] = RATES
 

@@ -3,6 +3,7 @@
     manifest.json                 names, hashes, shapes, training data, measured accuracy, licence
     encoder.onnx                  image (batch, size, size, 3) uint8 -> features (batch, 512) float32
     nested.codebook.npz           the code of `nested`, from which both ends make what they need
+    nested-cells.codebook.npz     the same of `nested-cells`
     nested-labels.keys.onnx       features -> projection (batch, 256) float32, of a codec with a projection head
     nested-labels.proxies.npz     categories of that projection head, and the proxy of each
     kbsc-<n>.encoder.onnx         features -> latent (batch, 2 n) float32

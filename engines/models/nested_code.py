@@ -1,4 +1,4 @@
-"""A nested code as a transmitter sends it, of a model set (`nested`) or of a knowledge base (`adapted`)."""
+"""A nested code as a transmitter sends it, of a model set (`nested`, `nested-cells`) or a knowledge base."""
 
 from __future__ import annotations
 

@@ -285,6 +285,14 @@ class TestFingerprints:
         assert same_encoder.encoder_fingerprint == file_sha256(tmp_path / "encoder.onnx")
 
 
+def test_frames_that_0_1_sent_as_nested_are_those_of_nested_cells() -> None:
+    """A receiver of this version decodes what a transmitter of 0.1 sends."""
+    of_0_1 = bytes.fromhex("58d83ce0ed1a01f763f4d61e53fb7a57")
+    builtin = ModelSet.find("builtin")
+    assert builtin.codec().name == "nested"
+    assert builtin.codec("nested-cells").fingerprint(parse_rate("64")) == of_0_1
+
+
 def test_builtin_sets_hold_what_their_manifests_say() -> None:
     for manifest in modelset_module.BUILTIN_MODEL_SETS.glob("*/manifest.json"):
         models = ModelSet(manifest.parent)
