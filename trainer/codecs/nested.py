@@ -113,8 +113,7 @@ def centred_directions(features: FloatArray) -> tuple[FloatArray, FloatArray]:
     has_direction = lengths[:, 0] > np.finfo(np.float32).eps
     if not has_direction.any():
         raise DatasetError("all images to fit a code to have the same features; name a set of different images")
-    directions = centred if has_direction.all() else centred[has_direction]
-    return mean, np.asarray(directions / lengths[has_direction], dtype=np.float32)
+    return mean, np.asarray(centred[has_direction] / lengths[has_direction], dtype=np.float32)
 
 
 def analog_part(directions: FloatArray, *, num_symbols: int) -> tuple[FloatArray, float]:
