@@ -21,7 +21,10 @@ MAX_KEPT = 8
 
 
 class CodebookCache:
-    """Files of codebooks by their SHA-256 in hex; a device without room for them fetches at each start."""
+    """Files of codebooks by their SHA-256 in hex; a device without a folder for them fetches at each start."""
+
+    def __init__(self) -> None:
+        self._is_warned = False
 
     def find(self, sha256: str) -> bytes | None:
         """Read a codebook; None if the file is missing or damaged."""
@@ -48,16 +51,21 @@ class CodebookCache:
         try:
             with replaced_file(path) as temporary:
                 temporary.write_bytes(content)
+        except OSError as error:
+            _log.warning("%s cannot be kept, and is fetched again after a restart: %s", path, error.strerror)
+            return
+        try:
             by_age = sorted(path.parent.glob("*.npz"), key=lambda kept: kept.stat().st_mtime_ns)
             for oldest in by_age[:-MAX_KEPT]:
                 oldest.unlink(missing_ok=True)
         except OSError as error:
-            _log.warning("%s cannot be kept, and is fetched again after a restart: %s", path, error.strerror)
+            _log.warning("%s: old codebooks cannot be removed: %s", path.parent, error)
 
-    @staticmethod
-    def _path(sha256: str) -> Path | None:
+    def _path(self, sha256: str) -> Path | None:
         try:
             return cache_folder("codebooks") / f"{sha256}.npz"
         except ConfigError as error:
-            _log.warning("codebooks are fetched at each start: %s", error)
+            if not self._is_warned:
+                _log.warning("codebooks are fetched at each start: %s", error)
+            self._is_warned = True
             return None

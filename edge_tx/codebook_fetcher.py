@@ -9,9 +9,11 @@ sent with another codec.
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from edge_tx.candidates import AdaptedCandidate, Fit
 from edge_tx.codebook_cache import CodebookCache
@@ -29,23 +31,49 @@ __all__ = ["MAX_MISMATCHES", "CodebookFetcher", "FetchedCandidate"]
 _log = logging.getLogger(__name__)
 
 MAX_MISMATCHES = 3
-"""Number of times that the bytes of a codebook may be complete and altered, before it is given up."""
+"""Number of times that the bytes of a codebook may be complete and altered, before a pause."""
 
 _POLL_S = 0.1
 """Longest wait for a chunk before the thread checks what is wanted."""
 
-_NUM_REFUSED = 16
-"""Number of codebooks that are remembered as unusable."""
+_FIRST_RETRY_S = 1.0
+"""Pause after a first failure [s]; it doubles with each further one."""
+
+_LONGEST_RETRY_S = 300.0
+"""Longest pause [s]: building an engine in vain takes minutes of a small machine."""
+
+_NUM_FAILURES = 16
+"""Number of codebooks whose failures are remembered."""
+
+
+@dataclass
+class _Failures:
+    """What went wrong with one codebook.
+
+    Attributes
+    ----------
+    kinds : types of the errors, each of which was logged once
+    pause_s : last pause [s]
+    retry_s : when it is tried again, by `time.monotonic`; infinite for a codebook that cannot suit this transmitter [s]
+    """
+
+    kinds: set[type[Exception]] = field(default_factory=set)
+    pause_s: float = 0.0
+    retry_s: float = -math.inf
 
 
 class CodebookFetcher(Closing):
     """Fetches and loads one codebook at a time.
+
+    A codebook that this model set cannot use is refused for good, since its SHA-256 is its content. After any other
+    failure it is tried again, after a pause that grows.
 
     Parameters
     ----------
     endpoint : the receiver's reports, where its chunks are too
     encoder_fingerprint : of the transmitter's image encoder, in hex
     load : loads the model of a codebook; called in the thread
+    first_retry_s : pause after a first failure [s]
 
     Attributes
     ----------
@@ -53,13 +81,19 @@ class CodebookFetcher(Closing):
     """
 
     def __init__(
-        self, endpoint: str, encoder_fingerprint: str, load: Callable[[KnowledgeBaseCodebook], GraphModel]
+        self,
+        endpoint: str,
+        encoder_fingerprint: str,
+        load: Callable[[KnowledgeBaseCodebook], GraphModel],
+        *,
+        first_retry_s: float = _FIRST_RETRY_S,
     ) -> None:
         self.rejected = Rejections()
         self._endpoint, self._encoder_fingerprint, self._load = endpoint, encoder_fingerprint, load
+        self._first_retry_s = first_retry_s
         self._cache = CodebookCache()
         self._assembler: CodebookAssembler | None = None
-        self._refused: deque[str] = deque(maxlen=_NUM_REFUSED)
+        self._failures: dict[str, _Failures] = {}
         self._changed = threading.Condition()
         self._wanted: str | None = None
         self._loaded: AdaptedCandidate | None = None
@@ -91,25 +125,52 @@ class CodebookFetcher(Closing):
         while (sha256 := self._next()) is not None:
             try:
                 loaded = self._get(sha256)
-            except SemlinkError as error:
-                _log.warning("the receiver's codebook %s is not used: %s", sha256[:12], error)
-                self._refused.append(sha256)
-            except Exception:  # noqa: BLE001  the transmitter goes on with another codec
-                _log.exception("the receiver's codebook %s is not used", sha256[:12])
-                self._refused.append(sha256)
+            except Exception as error:  # noqa: BLE001  the transmitter goes on with another codec
+                self._note_failure(sha256, error)
             else:
                 with self._changed:
                     self._loaded = loaded or self._loaded
 
     def _next(self) -> str | None:
-        """Wait for a codebook that is wanted and neither loaded nor refused; None when closed."""
+        """Wait until a codebook is wanted, not loaded, and not to be left alone after a failure; None when closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or self._is_missing(self._wanted))
-            return None if self._is_closed else self._wanted
+            while not self._is_closed:
+                start_s = self._start_s(self._wanted)
+                wait_s = start_s - time.monotonic()
+                if wait_s <= 0:
+                    return self._wanted
+                self._changed.wait(wait_s if math.isfinite(wait_s) else None)
+            return None
 
-    def _is_missing(self, sha256: str | None) -> bool:
-        is_loaded = self._loaded is not None and self._loaded.sha256 == sha256
-        return sha256 is not None and not is_loaded and sha256 not in self._refused
+    def _start_s(self, sha256: str | None) -> float:
+        """From when on a codebook may be fetched and loaded, by `time.monotonic`; infinite if not at all [s]."""
+        if sha256 is None or (self._loaded is not None and self._loaded.sha256 == sha256):
+            return math.inf
+        return self._failures[sha256].retry_s if sha256 in self._failures else -math.inf
+
+    def _note_failure(self, sha256: str, error: Exception) -> None:
+        """Plan the next try, and log the error if it is the first of its kind for this codebook."""
+        failures = self._failures.pop(sha256, None) or _Failures()
+        self._failures[sha256] = failures  # as the last one
+        if len(self._failures) > _NUM_FAILURES:
+            del self._failures[next(iter(self._failures))]
+        if isinstance(error, ModelSetError):
+            failures.retry_s = math.inf
+            _log.warning("the receiver's codebook %s is not used: %s", sha256[:12], error)
+            return
+        failures.pause_s = min(2 * failures.pause_s or self._first_retry_s, _LONGEST_RETRY_S)
+        failures.retry_s = time.monotonic() + failures.pause_s
+        if type(error) in failures.kinds:
+            return
+        failures.kinds.add(type(error))
+        is_bug = not isinstance(error, SemlinkError | OSError)
+        _log.warning(
+            "the receiver's codebook %s is not used yet, and tried again in %g s and later: %s",
+            sha256[:12],
+            failures.pause_s,
+            error,
+            exc_info=error if is_bug else None,
+        )
 
     def _is_wanted(self, sha256: str) -> bool:
         with self._changed:
@@ -144,7 +205,8 @@ class CodebookFetcher(Closing):
                 except DecodeError as error:
                     self.rejected.count(error)
                     if self._assembler.num_mismatches >= MAX_MISMATCHES:
-                        raise ModelSetError(
+                        self._assembler = None
+                        raise DecodeError(
                             f"its bytes did not match its SHA-256 {MAX_MISMATCHES} times; is something else on the"
                             " address of the reports?"
                         ) from None

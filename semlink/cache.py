@@ -19,11 +19,9 @@ def cache_folder(*parts: str) -> Path:
     Raises
     ------
     ConfigError
-        If the folder cannot be made.
+        If the folder cannot be made, or the user has no home folder.
     """
-    override = os.environ.get("SEMLINK_CACHE")
-    root = Path(override) if override else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "semlink"
-    folder = root.joinpath(*parts)
+    folder = _root().joinpath(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -31,3 +29,14 @@ def cache_folder(*parts: str) -> Path:
             f"{folder}: the cache cannot be made: {error.strerror}; set SEMLINK_CACHE to a folder that can be written"
         ) from None
     return folder
+
+
+def _root() -> Path:
+    if override := os.environ.get("SEMLINK_CACHE"):
+        return Path(override)
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg) / "semlink"
+    try:
+        return Path.home() / ".cache" / "semlink"
+    except RuntimeError:  # no $HOME, and no account of this user id, as in many containers
+        raise ConfigError("no home folder for the cache; set SEMLINK_CACHE to a folder that can be written") from None

@@ -47,14 +47,32 @@ def test_the_least_recently_used_goes_first(folder: Path) -> None:
     assert {path.stem for path in folder.iterdir()} == {hashes[0], *hashes[3:]}
 
 
+@pytest.mark.parametrize("cause", ["no folder", "no home"])
 def test_without_a_cache_nothing_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cause: str
 ) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "file"))
+    if cause == "no folder":
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "file"))
+    else:
+        for name in ("SEMLINK_CACHE", "XDG_CACHE_HOME", "HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr("os.getuid", lambda: 2**31 - 5)  # an account that nobody has
+    cache = CodebookCache()
+    assert cache.find(SHA256) is None
+    cache.keep(SHA256, CONTENT)
+    assert cache.find(SHA256) is None
+    assert caplog.text.count("set SEMLINK_CACHE to a folder that can be written") == 1
+
+
+def test_a_codebook_is_kept_though_old_ones_cannot_be_removed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(MAX_KEPT):
+        (folder / f"{number}.npz").mkdir(parents=True)
+        os.utime(folder / f"{number}.npz", (number, number))
     CodebookCache().keep(SHA256, CONTENT)
-    assert CodebookCache().find(SHA256) is None
-    assert "set SEMLINK_CACHE to a folder that can be written" in caplog.text
+    assert CodebookCache().find(SHA256) == CONTENT
+    assert "old codebooks cannot be removed" in caplog.text
+    assert "cannot be kept" not in caplog.text
 
 
 def test_a_failed_write_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,15 +6,21 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from edge_tx.model import GraphModel
 from engines.models.codebook import Codebook
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from semlink.codebook_chunks import CodebookChunk
 from semlink.feedback import ReportPublisher
+from semlink.rates import parse_rate
 from tests.support.deadlines import wait_until
 from tests.support.vectors import unit
 
 KNOWLEDGE_BASE = bytes(range(32))
 SPACE = "ab" * 32
+RATE = parse_rate("64")
+
+Load = Callable[[KnowledgeBaseCodebook], GraphModel]
+"""Loads the model of a codebook."""
 
 
 def small_code(

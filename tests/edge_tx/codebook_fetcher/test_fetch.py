@@ -2,78 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge_tx.candidates import AdaptedCandidate
-from edge_tx.codebook_fetcher import MAX_MISMATCHES, CodebookFetcher, FetchedCandidate
-from edge_tx.model import GraphModel, load_transmitter_model
+from edge_tx.codebook_fetcher import MAX_MISMATCHES, CodebookFetcher
+from edge_tx.model import GraphModel
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
 from semlink.codebook_chunks import split
 from semlink.errors import EngineError
 from semlink.feedback import ReportPublisher
-from semlink.rates import parse_rate
-from semlink.receiver_report import ReceiverReport
-from tests.support.codebooks import serve, small_codebook
+from tests.support.codebooks import RATE, Load, serve, small_codebook
 from tests.support.deadlines import DEADLINE_S, wait_until
 from tests.support.sockets import free_port
 
-RATE = parse_rate("64")
 _LOOKS = 50
 """Far more looks at subscriptions than it takes until a fetch subscribes."""
-
-Load = Callable[[KnowledgeBaseCodebook], GraphModel]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SEMLINK_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "codebooks"
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several chunks of a small codebook."""
-    monkeypatch.setattr("semlink.codebook_chunks.CHUNK_BYTES", 1000)
-
-
-@pytest.fixture
-def codebook(model_set: ModelSet) -> KnowledgeBaseCodebook:
-    return small_codebook(model_set.encoder_fingerprint)
-
-
-@pytest.fixture
-def newer(model_set: ModelSet) -> KnowledgeBaseCodebook:
-    return small_codebook(model_set.encoder_fingerprint, seed=1)
-
-
-@pytest.fixture
-def load(model_set: ModelSet) -> Load:
-    return lambda codebook: load_transmitter_model(model_set, RATE, codec=codebook)
-
-
-@pytest.fixture
-def publisher() -> Iterator[ReportPublisher]:
-    with ReportPublisher("tcp://127.0.0.1:*") as bound:
-        yield bound
-
-
-@pytest.fixture
-def fetcher(publisher: ReportPublisher, model_set: ModelSet, load: Load) -> Iterator[CodebookFetcher]:
-    with CodebookFetcher(publisher.endpoint, model_set.encoder_fingerprint, load) as started:
-        yield started
 
 
 def sha256_of(loaded: AdaptedCandidate | None) -> str | None:
     return None if loaded is None else loaded.sha256
-
-
-def report_of(*codebooks: KnowledgeBaseCodebook) -> ReceiverReport:
-    return ReceiverReport(knowledge_base="0" * 64, codebooks=tuple(codebook.sha256 for codebook in codebooks))
 
 
 class TestFetch:
@@ -159,27 +110,32 @@ class TestRefusal:
             "size of the codebook has changed",
         }
 
-    def test_a_codebook_that_is_altered_again_and_again_is_given_up(
+    def test_a_codebook_that_is_altered_again_and_again_is_left_alone_for_a_while(
         self,
         publisher: ReportPublisher,
-        fetcher: CodebookFetcher,
+        model_set: ModelSet,
         codebook: KnowledgeBaseCodebook,
-        newer: KnowledgeBaseCodebook,
+        load: Load,
         caplog: pytest.LogCaptureFixture,
         cache: Path,
     ) -> None:
-        """Its bytes are never read as a codebook; another one that is listed later is fetched."""
+        """Its bytes are never read as a codebook; once they arrive as they were sent, it is used."""
         chunks = split(codebook.content)
         altered = [replace(chunks[0], data=bytes(len(chunks[0].data))), *chunks[1:]]
-        fetcher.want(codebook.sha256)
-        serve(publisher, altered, lambda: "is not used" in caplog.text)
-        assert fetcher.rejected["codebook does not match its SHA-N"] == MAX_MISMATCHES
-        wait_until(lambda: not publisher.is_codebook_wanted)
+        with CodebookFetcher(
+            publisher.endpoint, model_set.encoder_fingerprint, load, first_retry_s=DEADLINE_S
+        ) as pausing:
+            pausing.want(codebook.sha256)
+            serve(publisher, altered, lambda: "is not used yet" in caplog.text)
+            assert pausing.rejected["codebook does not match its SHA-N"] == MAX_MISMATCHES
+            wait_until(lambda: not publisher.is_codebook_wanted)
+            assert pausing.loaded() is None
         assert not list(cache.glob("*"))
-        assert fetcher.loaded() is None
-        fetcher.want(newer.sha256)
-        serve(publisher, split(newer.content), fetcher.loaded)
-        assert caplog.text.count("is not used") == 1
+        with CodebookFetcher(publisher.endpoint, model_set.encoder_fingerprint, load, first_retry_s=0.01) as fetcher:
+            fetcher.want(codebook.sha256)
+            serve(publisher, altered, lambda: fetcher.rejected.total() > MAX_MISMATCHES)
+            serve(publisher, chunks, fetcher.loaded)
+            assert sha256_of(fetcher.loaded()) == codebook.sha256
 
     @pytest.mark.parametrize("kind", ["no codebook", "another encoder"])
     def test_what_cannot_be_used_is_refused_once(
@@ -208,91 +164,50 @@ class TestRefusal:
         expected = "does not hold a knowledge base's codebook" if kind == "no codebook" else "a codebook for the image"
         assert expected in caplog.text
 
-    @pytest.mark.parametrize("error", [EngineError("no memory"), ZeroDivisionError("a bug")])
-    def test_a_model_that_cannot_be_loaded_ends_nothing(
+    @pytest.mark.parametrize("error", [EngineError("no memory"), OSError(28, "no space"), ZeroDivisionError("a bug")])
+    def test_a_failure_that_may_pass_is_tried_again_and_logged_once(
+        self,
+        publisher: ReportPublisher,
+        model_set: ModelSet,
+        codebook: KnowledgeBaseCodebook,
+        load: Load,
+        error: Exception,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        failures = [error] * 3 + [ModuleNotFoundError("another kind")]
+
+        def fail_at_first(of: KnowledgeBaseCodebook) -> GraphModel:
+            if failures:
+                raise failures.pop(0)
+            return load(of)
+
+        with CodebookFetcher(
+            publisher.endpoint, model_set.encoder_fingerprint, fail_at_first, first_retry_s=0.01
+        ) as fetcher:
+            fetcher.want(codebook.sha256)
+            serve(publisher, split(codebook.content), fetcher.loaded)
+            assert sha256_of(fetcher.loaded()) == codebook.sha256
+        assert caplog.text.count("is not used yet") == 2
+        assert str(error) in caplog.text
+        assert "another kind" in caplog.text
+
+    def test_a_model_that_cannot_be_loaded_does_not_keep_another_from_being_loaded(
         self,
         publisher: ReportPublisher,
         model_set: ModelSet,
         codebook: KnowledgeBaseCodebook,
         newer: KnowledgeBaseCodebook,
         load: Load,
-        error: Exception,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         def fail_for_one(of: KnowledgeBaseCodebook) -> GraphModel:
             if of.sha256 == codebook.sha256:
-                raise error
+                raise EngineError("no memory")
             return load(of)
 
         with CodebookFetcher(publisher.endpoint, model_set.encoder_fingerprint, fail_for_one) as fetcher:
             fetcher.want(codebook.sha256)
-            serve(publisher, split(codebook.content), lambda: "is not used" in caplog.text)
+            serve(publisher, split(codebook.content), lambda: "is not used yet" in caplog.text)
             fetcher.want(newer.sha256)
             serve(publisher, split(newer.content), fetcher.loaded)
             assert sha256_of(fetcher.loaded()) == newer.sha256
-        assert str(error) in caplog.text
-
-
-class TestCandidate:
-    def test_follows_the_knowledge_base(
-        self,
-        publisher: ReportPublisher,
-        fetcher: CodebookFetcher,
-        codebook: KnowledgeBaseCodebook,
-        newer: KnowledgeBaseCodebook,
-    ) -> None:
-        """The older codebook is sent with until the newer one is here, and no longer than the receiver lists it."""
-        candidate = FetchedCandidate(fetcher)
-
-        def sent_with(*listed: KnowledgeBaseCodebook) -> str | None:
-            fit = candidate.fit(report_of(*listed))
-            assert (fit.advice is None) == bool(listed)
-            fingerprints = {of.fingerprint(RATE): of.sha256 for of in (codebook, newer)}
-            return fingerprints[candidate.model.fingerprints[RATE]] if fit.is_decoded else None
-
-        assert candidate.fit(report_of()) == (False, None), "a receiver without codebooks needs no advice"
-        assert sent_with(codebook) is None
-        serve(publisher, split(codebook.content), lambda: sent_with(codebook) == codebook.sha256)
-        wait_until(lambda: not publisher.is_codebook_wanted)
-        assert sent_with(newer, codebook) == codebook.sha256
-        assert sent_with(newer) is None, "never with one that the receiver does not list"
-        serve(publisher, split(newer.content), lambda: sent_with(newer, codebook) == newer.sha256)
-        assert sent_with(newer) == newer.sha256
-        assert sent_with() is None
-
-    def test_starts_with_the_codebook_of_a_file(
-        self,
-        publisher: ReportPublisher,
-        fetcher: CodebookFetcher,
-        codebook: KnowledgeBaseCodebook,
-        newer: KnowledgeBaseCodebook,
-        load: Load,
-    ) -> None:
-        of_file = AdaptedCandidate(load(codebook), codebook.sha256)
-        candidate = FetchedCandidate(fetcher, of_file)
-        assert candidate.fit(report_of(codebook)).is_decoded
-        assert candidate.model is of_file.model
-        assert not publisher.is_codebook_wanted
-        assert candidate.fit(report_of(newer, codebook)).is_decoded
-
-        def has_switched() -> bool:
-            return candidate.fit(report_of(newer, codebook)).is_decoded and candidate.model is not of_file.model
-
-        serve(publisher, split(newer.content), has_switched)
-
-    def test_a_codebook_that_arrives_too_late_is_not_used(
-        self,
-        publisher: ReportPublisher,
-        fetcher: CodebookFetcher,
-        codebook: KnowledgeBaseCodebook,
-        newer: KnowledgeBaseCodebook,
-        load: Load,
-    ) -> None:
-        """The knowledge base is the one before again, or another one."""
-        of_file = AdaptedCandidate(load(newer), newer.sha256)
-        candidate = FetchedCandidate(fetcher, of_file)
-        candidate.fit(report_of(codebook))
-        serve(publisher, split(codebook.content), fetcher.loaded)
-        assert candidate.fit(report_of(newer, codebook)).is_decoded
-        assert candidate.model is of_file.model
-        assert FetchedCandidate(fetcher).fit(report_of(newer)) == (False, None)

@@ -1,0 +1,79 @@
+"""`adapted` follows the codebook that the receiver lists first."""
+
+from __future__ import annotations
+
+from edge_tx.candidates import AdaptedCandidate
+from edge_tx.codebook_fetcher import CodebookFetcher, FetchedCandidate
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
+from semlink.codebook_chunks import split
+from semlink.feedback import ReportPublisher
+from semlink.receiver_report import ReceiverReport
+from tests.support.codebooks import RATE, Load, serve
+from tests.support.deadlines import wait_until
+
+
+def report_of(*codebooks: KnowledgeBaseCodebook) -> ReceiverReport:
+    return ReceiverReport(knowledge_base="0" * 64, codebooks=tuple(codebook.sha256 for codebook in codebooks))
+
+
+def test_follows_the_knowledge_base(
+    publisher: ReportPublisher,
+    fetcher: CodebookFetcher,
+    codebook: KnowledgeBaseCodebook,
+    newer: KnowledgeBaseCodebook,
+) -> None:
+    """The older codebook is sent with until the newer one is here, and no longer than the receiver lists it."""
+    candidate = FetchedCandidate(fetcher)
+
+    def sent_with(*listed: KnowledgeBaseCodebook) -> str | None:
+        fit = candidate.fit(report_of(*listed))
+        assert (fit.advice is None) == bool(listed)
+        fingerprints = {of.fingerprint(RATE): of.sha256 for of in (codebook, newer)}
+        return fingerprints[candidate.model.fingerprints[RATE]] if fit.is_decoded else None
+
+    assert candidate.fit(report_of()) == (False, None), "a receiver without codebooks needs no advice"
+    assert sent_with(codebook) is None
+    serve(publisher, split(codebook.content), lambda: sent_with(codebook) == codebook.sha256)
+    wait_until(lambda: not publisher.is_codebook_wanted)
+    assert sent_with(newer, codebook) == codebook.sha256
+    assert sent_with(newer) is None, "never with one that the receiver does not list"
+    serve(publisher, split(newer.content), lambda: sent_with(newer, codebook) == newer.sha256)
+    assert sent_with(newer) == newer.sha256
+    assert sent_with() is None
+
+
+def test_starts_with_the_codebook_of_a_file(
+    publisher: ReportPublisher,
+    fetcher: CodebookFetcher,
+    codebook: KnowledgeBaseCodebook,
+    newer: KnowledgeBaseCodebook,
+    load: Load,
+) -> None:
+    of_file = AdaptedCandidate(load(codebook), codebook.sha256)
+    candidate = FetchedCandidate(fetcher, of_file)
+    assert candidate.fit(report_of(codebook)).is_decoded
+    assert candidate.model is of_file.model
+    assert not publisher.is_codebook_wanted
+    assert candidate.fit(report_of(newer, codebook)).is_decoded
+
+    def has_switched() -> bool:
+        return candidate.fit(report_of(newer, codebook)).is_decoded and candidate.model is not of_file.model
+
+    serve(publisher, split(newer.content), has_switched)
+
+
+def test_a_codebook_that_arrives_too_late_is_not_used(
+    publisher: ReportPublisher,
+    fetcher: CodebookFetcher,
+    codebook: KnowledgeBaseCodebook,
+    newer: KnowledgeBaseCodebook,
+    load: Load,
+) -> None:
+    """The knowledge base is the one before again, or another one."""
+    of_file = AdaptedCandidate(load(newer), newer.sha256)
+    candidate = FetchedCandidate(fetcher, of_file)
+    candidate.fit(report_of(codebook))
+    serve(publisher, split(codebook.content), fetcher.loaded)
+    assert candidate.fit(report_of(newer, codebook)).is_decoded
+    assert candidate.model is of_file.model
+    assert FetchedCandidate(fetcher).fit(report_of(newer)) == (False, None)
