@@ -5,7 +5,7 @@
 - pipeline: the data path; equalizer, noise, decoders and kb are its blocks
 - session, service, results, summary: a receiver that runs until it is stopped, with results on disk
 - codebook: makes the codebook of `adapted` for a knowledge base
-- command, kb_command: `semlink rx`, `semlink kb`
+- command, kb_command, codebook.command: `semlink rx`, `semlink kb`
 
 torch is never imported from here, and faiss only by `kb.index`.
 """

@@ -5,4 +5,5 @@
 
 make       all of it, with the shape that simulated transmissions favour
 simulate   entries sent to the rest of the knowledge base through noise
+command    commands of `semlink kb` that make, export and forecast
 """

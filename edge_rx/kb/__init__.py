@@ -5,7 +5,7 @@ knowledge_base: query --search--> entry id, score --record--> label, image
 
 storage    folders exchanged in one step, locked, synced
 
-The command is `edge_rx.kb_command`: codebooks are made by `edge_rx.codebook`, which builds on this package.
+The commands are in `edge_rx.kb_command` and, of codebooks, in `edge_rx.codebook.command`, which build on this package.
 """
 
 __all__ = ["KnowledgeBase", "Record"]

@@ -83,6 +83,14 @@ class CodebookEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             return "k-means cells"
         return "labels" if self.num_labelled_cells == self.num_cells else "labels and k-means cells"
 
+    @property
+    def description(self) -> str:
+        """Its identity, age, cells, size and power share, on one line for people."""
+        return (
+            f"{self.sha256[:12]} of {self.made_at}: {self.num_cells} {self.kind}, {self.num_bytes / 1e3:.0f} KB,"
+            f" digital power share {self.digital_power_share:g}"
+        )
+
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Content of manifest.json.

@@ -24,7 +24,7 @@ _FORECASTS = "which codes a knowledge base forecasts; the receiver does not see 
 _ANSWERS = "rx --answer label, which is no codec"
 DECIDE_BY_A_NAME = {
     **{(f"edge_rx/{module}.py", "label"): _ANSWERS for module in ("command", "decoders/options", "decoders/signal")},
-    **{("edge_rx/kb_command.py", codec): _FORECASTS for codec in ("index", "nested", "nested-cells")},
+    **{("edge_rx/codebook/command.py", codec): _FORECASTS for codec in ("index", "nested", "nested-cells")},
     **{("edge_rx/codebook/forecast.py", codec): _FORECASTS for codec in ("adapted", "index", "nested", "nested-cells")},
     ("engines/models/model_set.py", "index"): "the hint of an error; the layers under trainer do not see the table",
     ("engines/models/model_set.py", "index-labels"): "the same hint",
