@@ -6,18 +6,21 @@ The manifest lists them. A codebook's file is named by its content, so that two 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from typing_extensions import Self
 
 from edge_rx.kb.manifest import CodebookEntry, read_manifest, write_manifest
-from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
+from engines.models.knowledge_base_codebook import MAX_CODEBOOK_BYTES, KnowledgeBaseCodebook
 from semlink.errors import KnowledgeBaseError, ModelSetError
 from semlink.files import replaced_file
 from semlink.machine import now_utc
 from semlink.rates import parse_rate
 
-__all__ = ["NUM_EARLIER_CODEBOOKS", "add_codebook", "keep_codebooks", "read_codebook"]
+__all__ = ["NUM_EARLIER_CODEBOOKS", "CodebookFile", "add_codebook", "keep_codebooks", "usable_codebooks"]
 
 NUM_EARLIER_CODEBOOKS = 3
 """Earlier codebooks that stay; with the newest, at most `semlink.receiver_report.MAX_CODEBOOKS`."""
@@ -27,28 +30,76 @@ _LISTED_RATE = parse_rate("64")
 _log = logging.getLogger(__name__)
 
 
-def read_codebook(folder: Path, entry: CodebookEntry, *, encoder_fingerprint: str) -> KnowledgeBaseCodebook:
-    """Read a codebook that the manifest of a knowledge base lists.
+@dataclass(frozen=True)
+class CodebookFile:
+    """The bytes of a codebook that the manifest of a knowledge base lists, not read as a codebook yet.
+
+    Attributes
+    ----------
+    folder : of the knowledge base
+    content : at most one byte more than a codebook has; None if the file could not be read
+    problem : why not, "" otherwise
+    """
+
+    folder: Path
+    entry: CodebookEntry
+    content: bytes | None
+    problem: str = ""
+
+    @classmethod
+    def read(cls, folder: Path, entry: CodebookEntry) -> Self:
+        """Read the bytes, whatever they are."""
+        try:
+            with (folder / entry.file).open("rb") as file:
+                return cls(folder, entry, file.read(MAX_CODEBOOK_BYTES + 1))
+        except OSError as error:
+            return cls(folder, entry, None, problem=error.strerror or str(error))
+
+    def codebook(self, *, encoder_fingerprint: str) -> KnowledgeBaseCodebook:
+        """Read the bytes as a codebook.
+
+        Parameters
+        ----------
+        encoder_fingerprint : of the image encoder that the knowledge base was built with, in hex
+
+        Raises
+        ------
+        KnowledgeBaseError
+            If the file was missing or is altered, holds no codebook, or one of another encoder.
+        """
+        path = self.folder / self.entry.file
+        fix = f"make a new one with: semlink kb make-codebook {self.folder}"
+        if self.content is None:
+            raise KnowledgeBaseError(f"codebook damaged: {path}: {self.problem}; {fix}")
+        try:
+            codebook = KnowledgeBaseCodebook.read(self.content, source=str(path))
+            codebook.require_encoder(encoder_fingerprint, source=self.entry.file)
+        except ModelSetError as error:
+            raise KnowledgeBaseError(f"codebook damaged: {error}; {fix}") from None
+        if codebook.sha256 != self.entry.sha256:
+            raise KnowledgeBaseError(f"{path}: sha256 is not the manifest's; {fix}")
+        return codebook
+
+
+def usable_codebooks(files: Sequence[CodebookFile], *, encoder_fingerprint: str) -> list[KnowledgeBaseCodebook]:
+    """Codebooks of a knowledge base; an earlier one that is damaged is left out, and the log names it.
 
     Parameters
     ----------
-    folder : of the knowledge base
-    encoder_fingerprint : of the image encoder that the knowledge base was built with, in hex
+    files : the newest first
 
     Raises
     ------
     KnowledgeBaseError
-        If the file is missing or altered, holds no codebook, or one of another encoder.
+        If the newest one is damaged.
     """
-    fix = f"make a new one with: semlink kb make-codebook {folder}"
-    try:
-        codebook = KnowledgeBaseCodebook.load(folder / entry.file)
-        codebook.require_encoder(encoder_fingerprint, source=entry.file)
-    except ModelSetError as error:
-        raise KnowledgeBaseError(f"codebook damaged, or replaced while it was opened: {error}; {fix}") from None
-    if codebook.sha256 != entry.sha256:
-        raise KnowledgeBaseError(f"{folder / entry.file}: sha256 is not the manifest's; {fix}")
-    return codebook
+    codebooks = [file.codebook(encoder_fingerprint=encoder_fingerprint) for file in files[:1]]
+    for file in files[1:]:
+        try:
+            codebooks.append(file.codebook(encoder_fingerprint=encoder_fingerprint))
+        except KnowledgeBaseError as error:
+            _log.warning("frames of the earlier codebook %s are not decoded: %s", file.entry.sha256[:12], error)
+    return codebooks
 
 
 def add_codebook(folder: Path, codebook: KnowledgeBaseCodebook) -> CodebookEntry:
@@ -129,7 +180,7 @@ def _write(folder: Path, codebook: KnowledgeBaseCodebook) -> CodebookEntry:
 
 def _is_whole(folder: Path, entry: CodebookEntry, encoder_fingerprint: str) -> bool:
     try:
-        read_codebook(folder, entry, encoder_fingerprint=encoder_fingerprint)
+        CodebookFile.read(folder, entry).codebook(encoder_fingerprint=encoder_fingerprint)
     except KnowledgeBaseError as error:
         _log.warning("an earlier codebook is not kept: %s", error)
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from typing_extensions import Self
 
 from edge_rx.kb.approximate import SearchIndex
-from edge_rx.kb.codebooks import read_codebook
+from edge_rx.kb.codebooks import CodebookFile, usable_codebooks
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.images import ImageStore
 from edge_rx.kb.index import EntryIds, FlatIndex, Vectors
@@ -48,13 +48,16 @@ class KnowledgeBase(Closing):
     """
 
     def __init__(
-        self, folder: Path, manifest: Manifest, index: FlatIndex, records: RecordTable, search_index: SearchIndex
+        self,
+        folder: Path,
+        manifest: Manifest,
+        index: FlatIndex,
+        records: RecordTable,
+        codebook_files: Sequence[CodebookFile],
+        search_index: SearchIndex,
     ) -> None:
-        self.folder = folder
-        self.manifest = manifest
-        self.search_index = search_index
-        self._index = index
-        self._records = records
+        self.folder, self.manifest, self.search_index = folder, manifest, search_index
+        self._index, self._records, self._codebook_files = index, records, codebook_files
         self._images = ImageStore(folder / IMAGES_FOLDER)
 
     @classmethod
@@ -71,7 +74,7 @@ class KnowledgeBase(Closing):
         """Open a knowledge base.
 
         The sizes of files are checked here; `verify` reads and checks their contents. If a build replaces the folder
-        meanwhile, the new knowledge base is opened: never the vectors of one and the records of the other.
+        meanwhile, the new knowledge base is opened: never the vectors of one and the records or codebooks of the other.
 
         Parameters
         ----------
@@ -119,7 +122,9 @@ class KnowledgeBase(Closing):
             folder / INDEX_FILE, feature_dim=manifest.feature_dim, num_threads=num_threads, gpu=gpu, kind=kind
         )
         records = RecordTable.open(folder / RECORDS_FILE)
-        knowledge_base = cls(folder, manifest, index, records, kind)
+        # Read here, as bytes: the caller compares the manifest afterwards, so that all is of one version.
+        codebook_files = [CodebookFile.read(folder, entry) for entry in manifest.codebooks]
+        knowledge_base = cls(folder, manifest, index, records, codebook_files, kind)
         try:
             if problems := list(knowledge_base._size_problems()):
                 raise KnowledgeBaseError(f"{folder}: damaged, build it again: {'; '.join(problems)}")
@@ -165,25 +170,22 @@ class KnowledgeBase(Closing):
         raise KnowledgeBaseError(f"{self.folder} holds no projected vectors of this codec and model set; {fix}")
 
     def codebooks(self) -> list[KnowledgeBaseCodebook]:
-        """Codebooks of `adapted`, the newest first; none if the knowledge base was built without.
+        """Codebooks of `adapted` as they were at the opening, the newest first; none if the build made none.
 
         Raises
         ------
         KnowledgeBaseError
-            If a file is missing or damaged.
+            If the newest one is damaged; earlier ones that are damaged are left out, with a warning.
         """
-        encoder = self.manifest.encoder_fingerprint
-        return [read_codebook(self.folder, entry, encoder_fingerprint=encoder) for entry in self.manifest.codebooks]
+        return usable_codebooks(self._codebook_files, encoder_fingerprint=self.manifest.encoder_fingerprint)
 
     def newest_codebook(self) -> KnowledgeBaseCodebook:
         """The codebook that was made of the entries as they are; KnowledgeBaseError if there is none."""
-        if not self.manifest.codebooks:
+        if not self._codebook_files:
             raise KnowledgeBaseError(
                 f"{self.folder}: has no codebook; make one with: semlink kb make-codebook {self.folder}"
             )
-        return read_codebook(
-            self.folder, self.manifest.codebooks[0], encoder_fingerprint=self.manifest.encoder_fingerprint
-        )
+        return self._codebook_files[0].codebook(encoder_fingerprint=self.manifest.encoder_fingerprint)
 
     def search(self, queries: Vectors, *, num_matches: int = 1) -> tuple[EntryIds, Vectors]:
         """Find the entries nearest in meaning; see `edge_rx.kb.index.FlatIndex.search`."""
@@ -277,7 +279,7 @@ class KnowledgeBase(Closing):
     def _codebook_problems(self) -> Iterator[str]:
         for entry in self.manifest.codebooks:
             try:
-                read_codebook(self.folder, entry, encoder_fingerprint=self.manifest.encoder_fingerprint)
+                CodebookFile.read(self.folder, entry).codebook(encoder_fingerprint=self.manifest.encoder_fingerprint)
             except KnowledgeBaseError as error:
                 yield str(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,33 @@ def test_damage_is_found_and_named_with_its_fix(kb_folder: Path, damage: Callabl
             assert "\n" not in str(caught.value)
         (problem,) = knowledge_base.verify()
         assert file.name in problem
+
+
+@damages
+def test_an_earlier_one_that_is_damaged_is_left_out(
+    kb_folder: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier, sha256 = newest_file(kb_folder), listed(kb_folder)[0]
+    newest = add_codebook(kb_folder, other_codebook(kb_folder, 1))
+    damage(earlier)
+    with KnowledgeBase.open(kb_folder) as knowledge_base:
+        assert [codebook.sha256 for codebook in knowledge_base.codebooks()] == [newest.sha256]
+    assert f"frames of the earlier codebook {sha256[:12]} are not decoded" in caplog.text
+
+
+def test_they_are_those_of_the_entries_that_were_opened(
+    kb_folder: Path, tmp_path: Path, picture_folder: Path, encoder: ImageEncoder
+) -> None:
+    """A build that takes the folder's place later changes nothing, though its codebook has another name."""
+    with KnowledgeBase.open(kb_folder) as knowledge_base:
+        images = labelled_folder(picture_folder)[:11]
+        build_knowledge_base(images, tmp_path / "other", encoder, codebook_maker=codebook_of)
+        before = listed(kb_folder)
+        shutil.rmtree(kb_folder)
+        (tmp_path / "other").rename(kb_folder)
+        assert listed(kb_folder) != before
+        assert [codebook.sha256 for codebook in knowledge_base.codebooks()] == before
+        assert knowledge_base.newest_codebook().knowledge_base.tobytes() == knowledge_base.fingerprint
 
 
 @damages

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_rx.codebook.knowledge_base import codebook_of
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
+from edge_rx.kb.codebooks import CodebookFile
 from edge_rx.kb.images import ImageStore, encode_png
 from edge_rx.kb.index import FlatIndex
 from edge_rx.kb.manifest import INDEX_FILE, MANIFEST_FILE, RECORDS_FILE
@@ -129,7 +131,7 @@ def test_damage_is_found_at_opening(kb_folder: Path, damage: Callable[[Path], No
 
 
 @pytest.mark.parametrize("num_replacements", [1, 99])
-@pytest.mark.parametrize("loaded_after", [FlatIndex, RecordTable])
+@pytest.mark.parametrize("loaded_after", [FlatIndex, RecordTable, CodebookFile])
 def test_a_build_that_takes_its_place_while_it_is_opened(
     kb_folder: Path,
     tmp_path: Path,
@@ -142,8 +144,8 @@ def test_a_build_that_takes_its_place_while_it_is_opened(
     """The same number of entries, so that sizes tell nothing; the other way round, so that a mixture would."""
     other = tmp_path / "other"
     reversed_pictures = [LabelledImage("", name, picture) for name, picture in reversed(pictures.items())]
-    build_knowledge_base(reversed_pictures, other, encoder)
-    method = "load" if loaded_after is FlatIndex else "open"
+    build_knowledge_base(reversed_pictures, other, encoder, codebook_maker=codebook_of)
+    method = {FlatIndex: "load", RecordTable: "open", CodebookFile: "read"}[loaded_after]
     load = getattr(loaded_after, method)
     left = num_replacements
 
@@ -161,6 +163,7 @@ def test_a_build_that_takes_its_place_while_it_is_opened(
         return
     with KnowledgeBase.open(kb_folder) as opened:
         assert opened.verify() == []
+        assert opened.newest_codebook().knowledge_base.tobytes() == opened.fingerprint
         for name, picture in pictures.items():
             assert opened.nearest(encoder.encode([picture])[0], num_matches=1)[0].record.source == name
 
