@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from edge_rx.kb.watch import KnowledgeBaseWatch
 from edge_rx.match import Match
 from edge_rx.pipeline import Batch, Receiver
 from edge_rx.reporter import Reporter
@@ -141,6 +142,7 @@ def serve(
     on_match: Callable[[Match], None] | None = None,
     reporter: Reporter | None = None,
     status: Status | None = None,
+    watch: KnowledgeBaseWatch | None = None,
 ) -> None:
     """Answer messages until the stop rule or an interruption ends it.
 
@@ -150,6 +152,7 @@ def serve(
     on_match : called with each match
     reporter : reports the knowledge base and the SNR to transmitters
     status : writes a line at an interval
+    watch : warns when the folder of the knowledge base holds another version
 
     Raises
     ------
@@ -164,6 +167,8 @@ def serve(
             reporter.report(receiver)
         if status is not None:
             status.update(receiver)
+        if watch is not None:
+            watch.check()
         # No more than may be answered: messages beyond that stay in the socket for the next receiver.
         wanted = batch.max_frames
         if stop.max_matches is not None:

@@ -15,6 +15,7 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from edge_rx.kb.index import open_search_device
+from edge_rx.kb.watch import KnowledgeBaseWatch
 from edge_rx.match import Match
 from edge_rx.pipeline import Receiver
 from edge_rx.reporter import Reporter
@@ -115,6 +116,7 @@ def run_receiver(config: ReceiverConfig, console: Console) -> Summary:
             on_match=_FirstMatch(config.results, console),
             reporter=Reporter(publisher) if publisher else None,
             status=status,
+            watch=KnowledgeBaseWatch(config.kb, knowledge_base.manifest),
         )
         return summarize(receiver, log, num_entries=num_entries)
 

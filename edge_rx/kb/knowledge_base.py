@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,8 +139,8 @@ class KnowledgeBase(Closing):
 
     @property
     def fingerprint(self) -> bytes:
-        """Identity of the numbered entries: 32 bytes that change with any vector or its position."""
-        return hashlib.sha256(f"semlink kb\n{self.manifest.index_sha256}".encode()).digest()
+        """See `edge_rx.kb.manifest.Manifest.fingerprint`."""
+        return self.manifest.fingerprint
 
     def features(self) -> Vectors:
         """Every entry's vector, (entries, feature_dim) float32."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -115,6 +116,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     records_sha256: str
     projected: list[ProjectedVectorsEntry] = msgspec.field(default_factory=list, name="keys")
     codebooks: list[CodebookEntry] = msgspec.field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Identity of the numbered entries: 32 bytes that change with any vector or its position."""
+        return hashlib.sha256(f"semlink kb\n{self.index_sha256}".encode()).digest()
 
 
 def read_manifest(folder: Path) -> Manifest:

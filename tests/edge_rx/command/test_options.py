@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import faiss
 import pytest
@@ -15,7 +15,10 @@ from typer.testing import CliRunner
 
 from edge_rx.command import app
 from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
+from edge_rx.kb.build import build_knowledge_base, labelled_folder
+from engines.models.image_encoder import ImageEncoder
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, EngineError, KnowledgeBaseError, TransportError
 from semlink.transport import FrameReceiver
@@ -69,6 +72,28 @@ def test_a_damaged_codebook_fails_the_start_in_one_line(kb_folder: Path, model_s
     assert done.stderr.startswith("error: codebook damaged")
     assert done.stderr.endswith(f"semlink kb make-codebook {kb_folder}\n")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_knowledge_base_that_is_replaced_meanwhile_is_named(
+    kb_folder: Path,
+    model_set: ModelSet,
+    picture_folder: Path,
+    encoder: ImageEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    load = Decoders.of
+
+    def load_and_replace(*arguments: Any, **options: Any) -> Decoders:
+        build_knowledge_base(labelled_folder(picture_folder)[:11], kb_folder, encoder, replace=True)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr("edge_rx.session.Decoders.of", load_and_replace)
+    folders = ["--kb", str(kb_folder), "--model-set", str(model_set.folder), "--results", str(tmp_path / "results")]
+    done = CliRunner().invoke(app, ["--listen", "tcp://127.0.0.1:*", "--idle-timeout-s", "0.2", *folders])
+    assert done.exit_code == 0
+    assert f"{kb_folder}: holds another version of the knowledge base" in caplog.text
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("ivf", ["start", "load", "end"]), ("flat", ["load"])])
