@@ -19,6 +19,8 @@ class MatchFields(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    knowledge_base : fingerprint of the knowledge base that numbers the entry, in hex, as `semlink kb info` shows it.
+        None in results of versions that did not record it
     entry_id, label, source, image_sha256 : the knowledge base's entry; see `edge_rx.kb.Record`
     codec : codec of the frame, which defines the scale of the score
     score : similarity of the entry and the transmitted image as the codec estimates it; -1 .. 1, see
@@ -34,6 +36,7 @@ class MatchFields(msgspec.Struct, frozen=True, kw_only=True):
     payload_cbr, total_cbr : CBR without and with the pilots; None if the frame lacks the image's size
     """
 
+    knowledge_base: str | None = None
     entry_id: int
     label: str
     source: str
@@ -63,6 +66,7 @@ class Match(MatchFields, frozen=True):
         candidate: Candidate,
         record: Record,
         *,
+        knowledge_base: str,
         codec: str,
         accepted: bool,
         stage_ms: dict[str, float],
@@ -72,6 +76,7 @@ class Match(MatchFields, frozen=True):
         num_symbols = frame.rate.num_symbols
         return cls(
             frame_id=frame.frame_id,
+            knowledge_base=knowledge_base,
             entry_id=candidate.entry_id,
             label=record.label,
             source=record.source,

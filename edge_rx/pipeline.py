@@ -80,6 +80,7 @@ class Receiver(Closing):
     noise : noise estimate of each stream
     num_matches, num_accepted : matches, and those whose score reaches `min_score`
     batches : number of searches, by the number of frames in the search
+    knowledge_base_fingerprint : in hex, for results, and for reports to `index` transmitters
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Receiver(Closing):
         self.num_accepted = 0
         self.batches: Counter[int] = Counter()
         self.noise = NoiseEstimators()
+        self.knowledge_base_fingerprint = knowledge_base.fingerprint.hex()
         self._decoders, self._knowledge_base, self._min_score = decoders, knowledge_base, min_score
 
     @classmethod
@@ -139,11 +141,6 @@ class Receiver(Closing):
     def close(self) -> None:
         """Close the knowledge base."""
         self._knowledge_base.close()
-
-    @property
-    def knowledge_base_fingerprint(self) -> str:
-        """Fingerprint that `index` transmitters compare with that of their entry codebook, in hex."""
-        return self._knowledge_base.fingerprint.hex()
 
     @property
     def codebooks(self) -> tuple[str, ...]:
@@ -278,6 +275,7 @@ class Receiver(Closing):
             reception.frame,
             candidate,
             record,
+            knowledge_base=self.knowledge_base_fingerprint,
             codec=reception.decoder.codec,
             accepted=self._min_score is None or candidate.score >= self._min_score,
             stage_ms=reception.stage_ms,

@@ -65,9 +65,12 @@ _CREATE = """
         num_pilots INTEGER NOT NULL,
         payload_cbr REAL,
         total_cbr REAL,
+        knowledge_base TEXT,
         UNIQUE (stream_id, sequence)
     )
 """
+_ADDED_SINCE = {"knowledge_base": "TEXT"}
+"""Columns that tables of earlier versions lack, with their types; their rows have none of these values."""
 _INSERT = (
     f"INSERT INTO results ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
     " ON CONFLICT DO NOTHING"
@@ -105,6 +108,7 @@ class ResultsLog(Closing):
                 self._table.execute("PRAGMA journal_mode = WAL")
                 self._table.execute("PRAGMA synchronous = NORMAL")
                 self._table.execute(_CREATE)
+                self._add_columns()
                 self._last_id = self._mend()
                 undo.pop_all()
         except (sqlite3.Error, OSError) as error:
@@ -145,6 +149,12 @@ class ResultsLog(Closing):
     def _lock(self) -> None:
         if not try_lock(self._lines):
             raise ResultsError(f"{self.lines_path.parent}: another receiver writes there; give another folder")
+
+    def _add_columns(self) -> None:
+        held = {name for _, name, *_ in self._table.execute("PRAGMA table_info(results)")}
+        for name, kind in _ADDED_SINCE.items():
+            if name not in held:
+                self._table.execute(f"ALTER TABLE results ADD COLUMN {name} {kind}")
 
     def _append(self, result: Result) -> None:
         data = msgspec.json.encode(result) + b"\n"

@@ -48,13 +48,19 @@ def resigned(data: bytes, offset: int, field: bytes) -> bytes:
 @pytest.mark.parametrize("codes_format", list(CodesFormat))
 @pytest.mark.parametrize("num_pilots", [0, 4])
 def test_every_picture_is_matched(
-    receiver: Receiver, maker: FrameMaker, pictures: dict[str, RGBImage], codes_format: CodesFormat, num_pilots: int
+    receiver: Receiver,
+    knowledge_base: KnowledgeBase,
+    maker: FrameMaker,
+    pictures: dict[str, RGBImage],
+    codes_format: CodesFormat,
+    num_pilots: int,
 ) -> None:
     for sequence, (name, picture) in enumerate(pictures.items()):
         frame = maker.frame(picture, sequence, codes_format=codes_format, num_pilots=num_pilots)
         match = receiver.run_once(pack(frame))
         assert match is not None
         assert (match.source, match.label) == (name, name.split("/")[0])
+        assert match.knowledge_base == knowledge_base.fingerprint.hex()
         assert match.score == pytest.approx(1.0, abs=2e-2)
         assert match.frame_id == FrameId(maker.stream_id, sequence)
         assert (match.num_symbols, match.num_pilots) == (64, num_pilots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import signal
@@ -40,6 +41,7 @@ with ResultsLog(folder) as log:
 def make_match(sequence: int, stream_id: int = 2**64 - 1, label: str = 'naïve "cat"\n') -> Match:
     return Match(
         frame_id=FrameId(stream_id, sequence),
+        knowledge_base="cd" * 32,
         entry_id=3,
         label=label,
         source="cat/1.png",
@@ -100,6 +102,21 @@ def test_a_frame_has_one_result(tmp_path: Path) -> None:
         assert log.write(make_match(0, stream_id=5))
         assert log.num_written == 2
     assert rows(tmp_path) == lines(tmp_path) == [(1, "f" * 16, 0), (2, f"{5:016x}", 0)]
+
+
+def test_results_of_a_version_without_the_knowledge_base_are_continued(tmp_path: Path) -> None:
+    write(tmp_path, 0)
+    name = "knowledge_base"
+    lines_path = tmp_path / LINES_FILE
+    before = {key: value for key, value in json.loads(lines_path.read_text()).items() if key != name}
+    lines_path.write_text(json.dumps(before) + "\n")
+    with closing(sqlite3.connect(tmp_path / TABLE_FILE)) as table:
+        table.execute(f"ALTER TABLE results DROP COLUMN {name}")
+    write(tmp_path, 1)
+    expected = [None, make_match(1).knowledge_base]
+    assert [result.knowledge_base for result in read_results(tmp_path)] == expected
+    with closing(sqlite3.connect(tmp_path / TABLE_FILE)) as table:
+        assert [value for (value,) in table.execute(f"SELECT {name} FROM results ORDER BY result_id")] == expected
 
 
 def test_a_second_run_continues(tmp_path: Path) -> None:
