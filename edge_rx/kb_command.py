@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -68,10 +69,12 @@ def build(
         batch_size=batch_size,
         show_progress=True,
     )
+    manifest = read_manifest(out)
+    (codebook, *_) = manifest.codebooks
     if as_json:
-        print_json(report)
+        described = {**msgspec.structs.asdict(codebook), "kind": codebook.kind, "path": str(out / codebook.file)}
+        print_json({**dataclasses.asdict(report), "fingerprint": manifest.fingerprint.hex(), "codebook": described})
         return
-    (codebook, *_) = read_manifest(out).codebooks
     print(f"{out}: {report.num_entries} entries, {len(report.skipped)} images skipped; codebook {codebook.description}")
     if force:
         print(f"a receiver of {out} that runs keeps the entries that it opened until it is started again")

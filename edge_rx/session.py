@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,8 @@ from semlink.rates import RATES, Rate
 from semlink.transport import FrameReceiver
 
 __all__ = ["ReceiverConfig", "run_receiver"]
+
+_log = logging.getLogger(__name__)
 
 _GPU_BATCH = 16
 """Frames that a search on a GPU answers together by default."""
@@ -98,6 +101,7 @@ def run_receiver(config: ReceiverConfig, console: Console) -> Summary:
     ):
         # Before any socket or file is opened: a damaged model set fails the start.
         decoders = _load_decoders(config, models, knowledge_base, gpu, batch, console)
+        _log_use_of_labels(config.answer, knowledge_base)
         receiver = Receiver(decoders, knowledge_base, min_score=config.min_score)
         interruption = stack.enter_context(interruptions())
         frames = stack.enter_context(FrameReceiver(config.listen))
@@ -145,6 +149,17 @@ def _load_decoders(
     words = f"sorting {knowledge_base.num_entries} entries into lists, for --search-index ivf"
     with console.status(words) if sorts_on_cpu else contextlib.nullcontext():
         return Decoders.of(models, knowledge_base, options)
+
+
+def _log_use_of_labels(answer: Answer, knowledge_base: KnowledgeBase) -> None:
+    num_entries = knowledge_base.num_entries
+    num_labelled = num_entries - knowledge_base.labels().get("", 0)
+    if not num_labelled:
+        _log.info("labels: no entry has one, so that answers are the most similar entries")
+        return
+    kinds = [codebook.kind for codebook in knowledge_base.manifest.codebooks[:1]]
+    cells = f", the newest codebook has {kinds[0]}" if kinds else ""
+    _log.info("labels: %d of %d entries have one; answers by --answer %s%s", num_labelled, num_entries, answer, cells)
 
 
 class _FirstMatch:

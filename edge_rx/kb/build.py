@@ -76,9 +76,10 @@ class LabelledImage:
 
 @dataclass
 class BuildReport:
-    """What a build did: the entries it made, and each picture that it could not read."""
+    """What a build did: the entries it made, those without a label, and each picture that it could not read."""
 
     num_entries: int = 0
+    num_unlabelled: int = 0
     skipped: list[str] = field(default_factory=list)
 
 
@@ -120,7 +121,8 @@ def build_knowledge_base(
 ) -> BuildReport:
     """Encode pictures and put them into a new knowledge base.
 
-    A picture that cannot be read is skipped, logged and named in the report.
+    A picture that cannot be read is skipped, logged and named in the report. Where some pictures have labels, the log
+    says how many have none.
 
     Parameters
     ----------
@@ -225,12 +227,19 @@ def _fill(
         while batch := list(islice(readable, batch_size)):
             index.add(encoder.encode([picture for _, picture in batch]))
             records.add(record for record, _ in batch)
+            report.num_unlabelled += sum(not record.label for record, _ in batch)
         records.commit()
     report.num_entries = len(index)
     if not report.num_entries:
         if not report.skipped:
             raise ConfigError("no images to build from")
         raise ImageError(f"none of {len(report.skipped)} pictures could be read; the first: {report.skipped[0]}")
+    if 0 < report.num_unlabelled < report.num_entries:
+        _log.warning(
+            "%d of %d images without a label: they lie outside of the class folders, and become entries all the same",
+            report.num_unlabelled,
+            report.num_entries,
+        )
     index.save(folder / INDEX_FILE)
     write_manifest(
         folder,

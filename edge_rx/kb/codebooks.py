@@ -120,6 +120,9 @@ def add_codebook(folder: Path, codebook: KnowledgeBaseCodebook) -> CodebookEntry
     manifest = read_manifest(folder)
     codebook.require_encoder(manifest.encoder_fingerprint, source="codebook")
     newest = _write(folder, codebook)
+    _log.info(
+        "labels are %s in the codebook, which has %s", "used" if newest.num_labelled_cells else "not used", newest.kind
+    )
     earlier = [
         entry
         for entry in manifest.codebooks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,28 @@ def test_answers_are_chosen_as_asked(
     monkeypatch.setattr("edge_rx.session.Decoders.of", load)
     done = CliRunner().invoke(app, [*arguments, *given])
     assert str(done.exception) == f"by {expected}"
+
+
+@pytest.mark.parametrize(
+    ("subfolder", "expected"),
+    [("", "12 of 12 entries have one; answers by --answer nearest"), ("cat", "no entry has one")],
+)
+def test_the_use_of_labels_is_logged(
+    subfolder: str,
+    expected: str,
+    picture_folder: Path,
+    encoder: ImageEncoder,
+    model_set: ModelSet,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    build_knowledge_base(labelled_folder(picture_folder / subfolder), tmp_path / "KB", encoder)
+    options = ["--answer", "nearest", "--idle-timeout-s", "0.01", "--results", str(tmp_path / "results")]
+    folders = ["--kb", str(tmp_path / "KB"), "--model-set", str(model_set.folder)]
+    with caplog.at_level(logging.INFO, logger="edge_rx.session"):
+        done = CliRunner().invoke(app, ["--listen", "tcp://127.0.0.1:*", *folders, *options])
+    assert done.exit_code == 0
+    assert f"labels: {expected}" in caplog.text
 
 
 @pytest.mark.process
