@@ -53,7 +53,10 @@ def tx(
     limit: options.Limit = None,
     connect: Annotated[str, options.link(help="Address of the receiver or of the channel.")] = "tcp://127.0.0.1:5555",
     rate: Annotated[
-        str, options.link(help="Complex symbols per image, or a CBR such as 1/48; auto follows the reported SNR.")
+        str,
+        options.link(
+            help="Complex symbols per image, or their CBR for 32 x 32 pixels, as 1/48; auto follows the reported SNR."
+        ),
     ] = "1/48",
     pilots: Annotated[int, options.link(help="Number of pilot symbols per image, for fading channels.")] = 0,
     constellation: Annotated[

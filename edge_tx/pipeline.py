@@ -121,7 +121,7 @@ class Transmitter:
         Parameters
         ----------
         model_set : name of a built-in model set, or a folder
-        rate : symbols of an image, or a CBR such as "1/48"
+        rate : symbols of an image, or their CBR for 32 x 32 pixels, such as "1/48"
         codec : codec of the set; its first by default
         codebook : file of a knowledge base's codebook, for `adapted` in place of a codec of the set
         options : backend, device, precision and threads of the image encoder

@@ -11,6 +11,7 @@ import typer
 
 from semlink.cli.renamed import current_key
 from semlink.errors import ConfigError
+from semlink.suggestions import did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,9 +44,8 @@ def _apply(ctx: typer.Context, path: Path | None) -> Path | None:
         if key != written and key in values:
             raise ConfigError(f'{path}: "{written}" is the former name of "{key}", which the file has too')
         if key not in by_option:
-            raise ConfigError(
-                f'{path}: "{key}" is not an option of "{ctx.info_name}"; it takes: {", ".join(sorted(by_option))}'
-            )
+            hint = did_you_mean(key, by_option) or f"it takes: {', '.join(sorted(by_option))}"
+            raise ConfigError(f'{path}: "{key}" is not an option of "{ctx.info_name}"; {hint}')
         parameter = by_option[key]
         defaults[str(parameter.name)] = _default_of(parameter, key, value, path)
     ctx.default_map = defaults

@@ -12,7 +12,8 @@ from semlink.errors import ConfigError, DecodeError
 
 __all__ = ["PAPER_RATES", "RATES", "Rate", "channel_bandwidth_ratio", "parse_rate", "rate_of_id"]
 
-_CIFAR_REALS = 32 * 32 * 3
+_REALS_OF_A_NAME = 32 * 32 * 3
+"""Source reals of the images of the paper, CIFAR-100's, whatever the size of those that are sent."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Rate:
 
     @property
     def name(self) -> str:
-        """The CBR on a CIFAR-100 image as a fraction: the paper's way to name a rate."""
-        ratio = Fraction(self.num_symbols, _CIFAR_REALS)
+        """The CBR of an image of 32 x 32 pixels as a fraction: the paper's way to name a rate."""
+        ratio = Fraction(self.num_symbols, _REALS_OF_A_NAME)
         return f"{ratio.numerator}/{ratio.denominator}"
 
 
@@ -77,7 +78,7 @@ def parse_rate(text: str) -> Rate:
         if text.strip() in (rate.name, str(rate.num_symbols)):
             return rate
     known = ", ".join(f"{rate.num_symbols} ({rate.name})" for rate in RATES)
-    raise ConfigError(f'rate "{text}" is unknown; use a number of symbols or its CBR on CIFAR-100: {known}')
+    raise ConfigError(f'rate "{text}" is unknown; use a number of symbols, or their CBR for 32 x 32 pixels: {known}')
 
 
 def channel_bandwidth_ratio(num_symbols: int, *, height_px: int, width_px: int) -> float:

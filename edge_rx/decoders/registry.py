@@ -86,9 +86,9 @@ class Decoders:
         if fingerprint in self._unserved:
             raise DecodeError(f"codec not served: {self._unserved[fingerprint]}")
         raise DecodeError(
-            f'unknown models: the frame was made with {fingerprint.hex()}, model set "{self._name}" holds'
-            f" {len(self._decoders)} others; give both ends the same model set, and a transmitter with --codebook or"
-            " --entries the file of this knowledge base: semlink kb export-codebook, semlink kb export-entries"
+            f'unknown models: {fingerprint.hex()} is of no codec of model set "{self._name}", and of neither a codebook'
+            " nor the entries of this knowledge base; give both ends the same --model-set, or a transmitter with"
+            " --codebook or --entries a new file: semlink kb export-codebook, semlink kb export-entries"
         )
 
 

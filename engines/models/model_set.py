@@ -29,14 +29,19 @@ from engines.models.knowledge_base_codebook import ADAPTED
 from engines.models.manifest import PerRateCodecEntry
 from engines.models.model_files import ModelFiles
 from semlink.errors import ConfigError, ModelSetError
+from semlink.suggestions import did_you_mean
 
 __all__ = ["BUILTIN_MODEL_SETS", "ModelSet"]
 
 BUILTIN_MODEL_SETS = Path(__file__).parents[1] / "modelsets"
 """Folder of the model sets that come with the package and are opened by name."""
 
-_OPTIONS = {"index": "--entries", "index-labels": "--entries", ADAPTED: "--codebook"}
-"""Option of `semlink tx` for each codec that is of a knowledge base, not of a model set."""
+_OPTIONS = {
+    "index": "--entries FILE",
+    "index-labels": "--entries FILE",
+    ADAPTED: "--codebook FILE, or --feedback ADDRESS to get it from the receiver, in place of --codec",
+}
+"""Options of `semlink tx` for each codec that is of a knowledge base, not of a model set."""
 
 
 class ModelSet(ModelFiles):
@@ -85,11 +90,13 @@ class ModelSet(ModelFiles):
                 return codec
         if not self.codecs:
             raise ModelSetError(f'model set "{self.name}" has no codec; a link needs a set with one')
-        held = ", ".join(codec.name for codec in self.codecs)
-        hint = (
-            f"; it is sent with a file of the knowledge base: semlink tx {_OPTIONS[name]}" if name in _OPTIONS else ""
-        )
-        raise ConfigError(f'model set "{self.name}" has no codec {name}; it has: {held}{hint}')
+        held = [codec.name for codec in self.codecs]
+        if name in _OPTIONS:
+            hint = f"it is sent with a file of the knowledge base: semlink tx {_OPTIONS[name]}"
+        else:
+            hint = did_you_mean(str(name), [*held, *_OPTIONS])
+        message = f'model set "{self.name}" has no codec {name}; it has: {", ".join(held)}'
+        raise ConfigError(f"{message}; {hint}" if hint else message)
 
     @functools.cached_property
     def encoder_path(self) -> Path:

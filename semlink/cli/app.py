@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -15,6 +16,7 @@ from semlink import __version__
 from semlink.cli.commands import CommandGroup, LogFormatOption, Quiet, Verbose
 from semlink.cli.logs import is_json
 from semlink.errors import SemlinkError
+from semlink.suggestions import did_you_mean
 
 __all__ = ["EXIT_BROKEN_PIPE", "EXIT_INTERRUPTED", "app", "main"]
 
@@ -82,10 +84,22 @@ def _interrupt(*_: object) -> None:
 def _fail_usage(error: typer.TyperException) -> None:
     if type(error).__name__ == "NoArgsIsHelpError":  # of typer's private part; the help is printed already
         sys.exit(error.exit_code)
-    message = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's words, which name nothing
     context = getattr(error, "ctx", None)
+    question = _suggested_options(error, context)
+    message = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's words, which name nothing
+    message += f"; {question}" if question else ""
     hint = f" ({context.command_path} --help)" if context is not None else ""
     _fail(message[:1].lower() + message[1:] + hint, error.exit_code)
+
+
+def _suggested_options(error: Any, context: Any) -> str:
+    """Options that an unknown one may stand for; typer's own suggestions compare the hyphens too, and are dropped."""
+    name = getattr(error, "option_name", None)
+    if context is None or name is None or not hasattr(error, "possibilities"):
+        return ""
+    error.possibilities = None
+    known = (option for param in context.command.params for option in (*param.opts, *param.secondary_opts))
+    return did_you_mean(name, (option for option in known if option.startswith("--")))
 
 
 def _fail(message: str, exit_code: int) -> None:

@@ -6,7 +6,6 @@ package that is not installed has no command.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib.metadata
 from typing import Annotated, Any
@@ -20,6 +19,7 @@ from semlink.cli.options import OUTPUT
 from semlink.cli.renamed import current_arguments
 from semlink.errors import MissingDependencyError
 from semlink.packages import require_own_packages
+from semlink.suggestions import did_you_mean
 
 __all__ = ["ENTRY_POINT_GROUP", "CommandGroup", "LogFormatOption", "Quiet", "Verbose", "command_names"]
 
@@ -83,9 +83,8 @@ class CommandGroup(typer.core.TyperGroup):
         try:
             return super().resolve_command(ctx, args)
         except typer.TyperException as error:
-            similar = difflib.get_close_matches(args[0], command_names())
-            if similar:
-                error.message = f"{error.message.rstrip('.')}. Did you mean {' or '.join(map(repr, similar))}?"
+            if question := did_you_mean(args[0], command_names()):
+                error.message = f"{error.message.rstrip('.')}; {question}"
             raise
 
     def _declared_options(self, ctx: Any, path: tuple[str, ...]) -> frozenset[str] | None:

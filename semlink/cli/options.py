@@ -57,8 +57,10 @@ output = partial(typer.Option, rich_help_panel=OUTPUT)
 """`typer.Option` in one of the panels, for an option that a single command has."""
 
 ModelSetName = Annotated[str, models("--model-set", help="Model set: the name of a built-in one, or a folder.")]
-Rate = Annotated[str, link("--rate", help="Complex symbols per image, such as 64, or a CBR, such as 1/48.")]
-Rates = Annotated[str, link("--rate", help="Comma-separated rates, as symbols per image or as CBR.")]
+Rate = Annotated[
+    str, link("--rate", help="Complex symbols per image, such as 64, or their CBR for 32 x 32 pixels, such as 1/48.")
+]
+Rates = Annotated[str, link("--rate", help="Comma-separated rates, as symbols per image or as CBR for 32 x 32 pixels.")]
 SnrList = Annotated[
     str,
     link(

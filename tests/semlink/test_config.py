@@ -101,9 +101,13 @@ def test_both_names_of_a_switch(tmp_path: Path, toml: str, log: bool) -> None:
 
 
 def test_unknown_key_is_named_with_the_known(tmp_path: Path) -> None:
-    message = refused(tmp_path, "snr_db = 3")
-    assert '"snr_db" is not an option of "link"' in message
-    assert "snr-db" in message
+    message = refused(tmp_path, "colour = 3")
+    assert '"colour" is not an option of "link"; it takes: count, fps, ' in message
+
+
+@pytest.mark.parametrize("key", ["snr_db", "snr-bd"])
+def test_mistyped_key_is_named_with_the_one_that_is_meant(tmp_path: Path, key: str) -> None:
+    assert refused(tmp_path, f"{key} = 3").endswith(f'"{key}" is not an option of "link"; did you mean \'snr-db\'?')
 
 
 def test_former_name_of_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_every_name_of_a_rate_is_read(rate: Rate) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-64", "64.0", "1/47", "2/96", "1/ 48", "six", "65"])
 def test_unknown_rate_is_named_with_the_known(text: str) -> None:
-    with pytest.raises(ConfigError, match=rf'rate "{text}" is unknown; .* 64 \(1/48\)'):
+    with pytest.raises(ConfigError, match=rf'rate "{text}" is unknown; .* CBR for 32 x 32 pixels: .* 64 \(1/48\)'):
         parse_rate(text)
 
 

@@ -6,6 +6,7 @@ import importlib.metadata
 from functools import partial
 
 from semlink.errors import ConfigError
+from semlink.suggestions import did_you_mean
 from trainer.codecs import limits
 from trainer.codecs.config import KbscConfig, LabelsConfig, QuantizerConfig
 from trainer.codecs.spec import CodecSpec, Need
@@ -257,4 +258,6 @@ def find_codec(name: str) -> CodecSpec:
         if not isinstance(spec, CodecSpec) or spec.name != name:
             raise ConfigError(f'codec "{name}": {entry.value} must be a CodecSpec of this name')
         return spec
-    raise ConfigError(f'codec "{name}" is unknown; choose from: {", ".join(codec_names())}')
+    names = codec_names()
+    hint = did_you_mean(name, names) or f"choose from: {', '.join(names)}"
+    raise ConfigError(f'codec "{name}" is unknown; {hint}')

@@ -139,7 +139,9 @@ def test_frames_of_an_unknown_codebook_are_rejected(
     receiver = Receiver(Decoders.of(model_set, knowledge_base), knowledge_base)
     codebook = rebuilt.newest_codebook()
     assert codebook.sha256 not in receiver.codebooks
-    with pytest.raises(DecodeError, match=r"unknown models.*semlink kb export-codebook"):
+    with pytest.raises(
+        DecodeError, match=r"unknown models.* no codec of model set .* neither a codebook.*export-codebook"
+    ):
         Decoders.of(model_set, knowledge_base).decoder(codebook.fingerprint(RATE))
     assert receiver.run_once(pack(adapted_frame(codebook, rebuilt.features()[0], 0))) is None
     assert receiver.rejected.total() == 1

@@ -66,10 +66,12 @@ class TestOpening:
         ]
         assert models.codec() is models.codec("synthetic-codec")
         assert models.codec("nested").rates == RATES
-        with pytest.raises(
-            ConfigError, match="has no codec vq; it has: synthetic-codec, nested, nested-cells, nested-labels"
-        ):
+        known = "synthetic-codec, nested, nested-cells, nested-labels"
+        with pytest.raises(ConfigError, match=f"no codec vq; it has: {known}"):
             models.codec("vq")
+        for name, hint in {"adpted": "; did you mean 'adapted'", "adapted": "--codebook FILE, or --feedback"}.items():
+            with pytest.raises(ConfigError, match=f"no codec {name}; it has: .*{hint}"):
+                models.codec(name)
 
     def test_graphs_are_loaded_and_run(self, model_set: ModelSet) -> None:
         images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)

@@ -120,6 +120,8 @@ def test_unknown_name_lists_the_known_ones() -> None:
         ConfigError, match=r'codec "morse" is unknown; choose from: nested, nested-cells, nested-feedback, .*deepjscc'
     ):
         find_codec("morse")
+    with pytest.raises(ConfigError, match="codec \"adpted\" is unknown; did you mean 'adapted'"):
+        find_codec("adpted")
 
 
 @pytest.fixture
