@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from typing_extensions import Self
+
 from edge_tx.model import EXPORT_CODEBOOK, GraphModel, IndexModel, TransmitterModel
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from semlink.receiver_report import ReceiverReport
 
 __all__ = ["AdaptedCandidate", "Candidate", "Fit", "IndexCandidate"]
@@ -55,10 +58,17 @@ class AdaptedCandidate:
     Attributes
     ----------
     sha256 : SHA-256 of the codebook, in hex
+    knowledge_base : fingerprint of the knowledge base that made the codebook, in hex
     """
 
     model: GraphModel
     sha256: str
+    knowledge_base: str
+
+    @classmethod
+    def of(cls, model: GraphModel, codebook: KnowledgeBaseCodebook) -> Self:
+        """The candidate of a codebook and its loaded model."""
+        return cls(model, codebook.sha256, codebook.knowledge_base.tobytes().hex())
 
     def fit(self, report: ReceiverReport) -> Fit:
         """See `Candidate`; a codebook that is not the receiver's newest is decoded, and should be replaced."""

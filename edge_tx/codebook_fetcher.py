@@ -186,7 +186,7 @@ class CodebookFetcher(Closing):
         codebook.require_encoder(self._encoder_fingerprint, source="its bytes")
         if kept is None:
             self._cache.keep(sha256, content)
-        loaded = AdaptedCandidate(self._load(codebook), sha256)
+        loaded = AdaptedCandidate.of(self._load(codebook), codebook)
         _log.info("loaded codebook %s%s", sha256[:12], "" if kept is None else ", from the cache")
         return loaded
 
@@ -226,7 +226,7 @@ class FetchedCandidate:
     """
 
     def __init__(self, fetcher: CodebookFetcher, initial: AdaptedCandidate | None = None) -> None:
-        self._fetcher, self._current = fetcher, initial
+        self._fetcher, self._initial, self._current = fetcher, initial, initial
 
     @property
     def model(self) -> GraphModel:
@@ -247,4 +247,14 @@ class FetchedCandidate:
         self._fetcher.want(newest if newest != current else None)
         if self._current is not None and newest is None:
             return self._current.fit(report)  # nothing can be fetched, so the user has to act
-        return Fit(is_decoded=current in report.codebooks)
+        return Fit(is_decoded=current in report.codebooks, advice=self._replacement(report))
+
+    def _replacement(self, report: ReceiverReport) -> str | None:
+        """Why another codebook than the user's is fetched, where that is of another knowledge base."""
+        initial = self._initial
+        if initial is None or initial.sha256 in report.codebooks or initial.knowledge_base == report.knowledge_base:
+            return None
+        return (
+            f"the codebook of --codebook is of the knowledge base {initial.knowledge_base[:12]}, and the receiver has"
+            f" {report.knowledge_base[:12]}, whose codebook is fetched in its place"
+        )

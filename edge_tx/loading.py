@@ -116,7 +116,7 @@ def load_models(config: TransmitterConfig, console: Console) -> LinkModels:
             )
 
         if codebook is not None:
-            preferred.append(AdaptedCandidate(load(codebook), codebook.sha256))
+            preferred.append(AdaptedCandidate.of(load(codebook), codebook))
         for candidate in preferred:
             check_pilots(config.num_pilots, candidate.model)  # at the start, not when the first report selects it
         fallback = None if codec is None else load(codec)

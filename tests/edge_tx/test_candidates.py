@@ -28,7 +28,7 @@ def test_index_is_of_one_knowledge_base(model_set: ModelSet) -> None:
 
 def test_adapted_is_of_a_codebook_that_the_receiver_may_have_replaced(model_set: ModelSet) -> None:
     codebook = small_codebook(model_set.encoder_fingerprint)
-    adapted = AdaptedCandidate(load_transmitter_model(model_set, parse_rate("4"), codec=codebook), codebook.sha256)
+    adapted = AdaptedCandidate.of(load_transmitter_model(model_set, parse_rate("4"), codec=codebook), codebook)
 
     def fit(*codebooks: str) -> tuple[bool, str | None]:
         return adapted.fit(ReceiverReport(knowledge_base=OTHER, codebooks=codebooks))

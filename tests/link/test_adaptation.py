@@ -40,7 +40,7 @@ class Reports:
 
 def adapted_of(models: ModelSet) -> AdaptedCandidate:
     codebook = small_codebook(models.encoder_fingerprint)
-    return AdaptedCandidate(load_transmitter_model(models, RATE, codec=codebook), codebook.sha256)
+    return AdaptedCandidate.of(load_transmitter_model(models, RATE, codec=codebook), codebook)
 
 
 def adapt(adaptation: Adaptation, reports: Reports, transmitter: Transmitter) -> Plan:
@@ -241,6 +241,13 @@ class TestAdaptation:
         assert adapt(adaptation, reports, transmitter).model is nested
         adapt(adaptation, reports, transmitter)
         assert caplog.text.count("no report arrived for 10 s") == 1
+        assert adaptation.has_warned
+        reports.next = ReceiverReport(knowledge_base=kb.fingerprint.hex())
+        adapt(adaptation, reports, transmitter)
+        assert not adaptation.has_warned
+        monkeypatch.setattr(time, "monotonic", lambda: now_s + 2 * MAX_AGE_S + 2)
+        adapt(adaptation, reports, transmitter)
+        assert caplog.text.count("no report arrived for 10 s") == 2, "they came and stopped again"
 
     def test_receiver_reports_its_estimates(
         self, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]

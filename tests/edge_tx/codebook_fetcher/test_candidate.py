@@ -8,12 +8,16 @@ from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from semlink.codebook_chunks import split
 from semlink.feedback import ReportPublisher
 from semlink.receiver_report import ReceiverReport
-from tests.support.codebooks import RATE, Load, serve
+from tests.support.codebooks import KNOWLEDGE_BASE, RATE, Load, serve
 from tests.support.deadlines import wait_until
+
+OTHER_KNOWLEDGE_BASE = "9" * 64
 
 
 def report_of(*codebooks: KnowledgeBaseCodebook) -> ReceiverReport:
-    return ReceiverReport(knowledge_base="0" * 64, codebooks=tuple(codebook.sha256 for codebook in codebooks))
+    return ReceiverReport(
+        knowledge_base=OTHER_KNOWLEDGE_BASE, codebooks=tuple(codebook.sha256 for codebook in codebooks)
+    )
 
 
 def test_follows_the_knowledge_base(
@@ -49,7 +53,7 @@ def test_starts_with_the_codebook_of_a_file(
     newer: KnowledgeBaseCodebook,
     load: Load,
 ) -> None:
-    of_file = AdaptedCandidate(load(codebook), codebook.sha256)
+    of_file = AdaptedCandidate.of(load(codebook), codebook)
     candidate = FetchedCandidate(fetcher, of_file)
     assert candidate.fit(report_of(codebook)).is_decoded
     assert candidate.model is of_file.model
@@ -62,6 +66,20 @@ def test_starts_with_the_codebook_of_a_file(
     serve(publisher, split(newer.content), has_switched)
 
 
+def test_a_codebook_of_a_file_of_another_knowledge_base_is_named(
+    fetcher: CodebookFetcher, codebook: KnowledgeBaseCodebook, newer: KnowledgeBaseCodebook, load: Load
+) -> None:
+    """Where the receiver does not decode it, and another one is fetched in its place."""
+    candidate = FetchedCandidate(fetcher, AdaptedCandidate.of(load(codebook), codebook))
+    _, advice = candidate.fit(report_of(newer))
+    assert advice is not None
+    assert codebook.knowledge_base.tobytes().hex()[:12] in advice
+    assert OTHER_KNOWLEDGE_BASE[:12] in advice
+    assert candidate.fit(report_of(newer, codebook)) == (True, None), "the receiver decodes it"
+    of_the_same = ReceiverReport(knowledge_base=KNOWLEDGE_BASE.hex(), codebooks=(newer.sha256,))
+    assert candidate.fit(of_the_same) == (False, None), "a newer one of the same entries is no other knowledge base"
+
+
 def test_a_codebook_that_arrives_too_late_is_not_used(
     publisher: ReportPublisher,
     fetcher: CodebookFetcher,
@@ -70,7 +88,7 @@ def test_a_codebook_that_arrives_too_late_is_not_used(
     load: Load,
 ) -> None:
     """The knowledge base is the one before again, or another one."""
-    of_file = AdaptedCandidate(load(newer), newer.sha256)
+    of_file = AdaptedCandidate.of(load(newer), newer)
     candidate = FetchedCandidate(fetcher, of_file)
     candidate.fit(report_of(codebook))
     serve(publisher, split(codebook.content), fetcher.loaded)
