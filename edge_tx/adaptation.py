@@ -59,6 +59,8 @@ FADE_DEPTH_DB = 10.0
 MAX_AGE_S = 10.0
 """Age at which a report expires [s]."""
 
+_NO_REPORT = f"no report arrived for {MAX_AGE_S:g} s; does --feedback name the address of rx --feedback?"
+
 
 def smallest_rate(rates: Iterable[Rate], snr_db: float, *, sends_codewords: bool) -> Rate:
     """The first rate that carries the bits of an image, by Shannon's n log2(1 + SNR); the largest if none does.
@@ -133,6 +135,11 @@ class Adaptation:
         """Whether any report was received."""
         return self._report is not None
 
+    @property
+    def has_warned(self) -> bool:
+        """Whether the log says that reports stay out, since the last one or the start."""
+        return _NO_REPORT in self._logged_advice
+
     def plan(self, reports: Reports, *, stream_id: int, expects_fades: bool) -> Plan:
         """Plan the next image from the newest report; changes, and reasons to fall back, are logged once.
 
@@ -164,8 +171,7 @@ class Adaptation:
         """The codec of the next image, and advice for the user about it and about those that are preferred to it."""
         if report is None:
             is_early = time.monotonic() - max(self._received_s, self._start_s) <= MAX_AGE_S
-            lost = f"no report arrived for {MAX_AGE_S:g} s; does --feedback name the address of rx --feedback?"
-            return self._fallback, [] if is_early else [lost]
+            return self._fallback, [] if is_early else [_NO_REPORT]
         advice: list[str] = []
         for candidate in self._preferred:
             fit = candidate.fit(report)

@@ -44,7 +44,10 @@ def tx(
         Path | None, typer.Argument(help="Folder of images, or a text file with one path a line.")
     ] = None,
     watch: Annotated[
-        bool, options.source("--watch", help="Send images that appear in the folder, until stopped.")
+        bool,
+        options.source(
+            "--watch", help="Send images that appear in the folder, and none that are there already, until stopped."
+        ),
     ] = False,
     video: Annotated[
         str | None, options.source(help="Video file, camera number, /dev/video0, or GStreamer pipeline.")

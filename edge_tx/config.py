@@ -18,6 +18,7 @@ from edge_tx.sources import (
 from engines.options import DEFAULT_OPTIONS, EngineOptions
 from semlink.constellation import Constellation
 from semlink.errors import ConfigError
+from semlink.image import image_files
 from semlink.interrupt import Interruption
 from semlink.iq import CodesFormat
 from semlink.rates import Rate
@@ -43,6 +44,15 @@ class SourceConfig:
     def is_endless(self) -> bool:
         """Whether only the user ends the stream, so that an interruption is its regular end."""
         return self.watch or (self.video is not None and is_live_video(self.video))
+
+    def num_left_out(self) -> int:
+        """Number of images that are in a watched folder already, which are not sent; 0 for another source."""
+        if not self.watch or self.path is None:
+            return 0
+        try:
+            return len(image_files(self.path))
+        except ConfigError:  # the folder is empty, or is none, which `open` refuses
+            return 0
 
     def open(self, skipped: SkippedImages, *, min_side_px: int, interruption: Interruption) -> Iterator[SourceImage]:
         """Images of the source; unreadable ones are counted in `skipped`."""

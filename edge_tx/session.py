@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from semlink.interrupt import interruptions
 from semlink.transport import FrameSender, SocketLimits
 
 __all__ = ["TransmitterRun", "run_transmitter"]
+
+_log = logging.getLogger(__name__)
 
 _FIRST_REPORT_TIMEOUT_S = 2.0
 """Longest wait of the first image for a report; a receiver sends two a second."""
@@ -71,6 +74,12 @@ def run_transmitter(config: TransmitterConfig, console: Console) -> TransmitterR
         fetcher = stack.enter_context(models.fetcher(config.feedback)) if config.feedback else None
         adaptation = models.adaptation(fetcher, adapts_rate=config.rate is None) if config.feedback else None
         notify(console, _announcement(config, models))
+        if num_left_out := config.source.num_left_out():
+            notify(
+                console,
+                f"{num_left_out} images that are in {config.source.path} already are not sent, only those that appear;"
+                " without --watch, they are",
+            )
         start_s, failure = time.monotonic(), None
         try:
             limited = itertools.islice(images, config.limit)
@@ -86,8 +95,8 @@ def run_transmitter(config: TransmitterConfig, console: Console) -> TransmitterR
             sender.hurry(_CLOSING_TIMEOUT_S)
             with contextlib.suppress(TransportError):
                 transmitter.end()
-        if adaptation is not None and not adaptation.has_report:
-            notify(console, f"no report arrived from {config.feedback}: is an rx with --feedback there?")
+        if adaptation is not None and not adaptation.has_report and not adaptation.has_warned:
+            _log.warning("no report arrived from %s: is an rx with --feedback there?", config.feedback)
     is_interrupted = interruption.is_set()
     summary = TransmitterSummary.of(
         transmitter,

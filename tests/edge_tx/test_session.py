@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,17 @@ class TestRun:
         run = run_transmitter(config, stderr_console())
         assert (run.summary.images_sent, recorder.wait_for_the_end()[-1].sequence) == (2, 2)
 
+    @pytest.mark.parametrize("watch", [True, False])
+    def test_images_that_a_watch_leaves_out_are_counted(
+        self, model_set: ModelSet, picture_folder: Path, recorder: Recorder, watch: bool
+    ) -> None:
+        shown = io.StringIO()
+        console = Console(file=shown, width=300)
+        source = SourceConfig(path=picture_folder, watch=watch)
+        config = replace(config_of(model_set, picture_folder, connect=recorder.endpoint, limit=0), source=source)
+        run_transmitter(config, console)
+        assert (f"12 images that are in {picture_folder} already are not sent" in shown.getvalue()) is watch
+
     def test_a_failure_comes_with_the_summary(self, model_set: ModelSet, picture_folder: Path) -> None:
         with FrameReceiver("tcp://127.0.0.1:*") as probe:
             nobody = probe.endpoint
@@ -183,13 +196,20 @@ class TestCodebook:
         assert ", and with adapted once the receiver reports that it decodes it; image encoder in" in announced
 
     def test_the_codec_for_any_receiver_until_a_report_arrives(
-        self, model_set: ModelSet, picture_folder: Path, path: Path, recorder: Recorder
+        self,
+        model_set: ModelSet,
+        picture_folder: Path,
+        path: Path,
+        recorder: Recorder,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         feedback = f"tcp://127.0.0.1:{free_port()}"
         config = config_of(model_set, picture_folder, connect=recorder.endpoint, codebook=path, feedback=feedback)
         run = run_transmitter(config, stderr_console())
         recorder.wait_for_the_end()
         assert run.summary.sent_by_codec == {"synthetic-codec": 12}
+        (warning,) = (record for record in caplog.records if record.levelno == logging.WARNING)
+        assert warning.getMessage() == f"no report arrived from {feedback}: is an rx with --feedback there?"
 
     def test_of_another_encoder_or_with_one_pilot_it_is_refused_at_the_start(
         self, model_set: ModelSet, other_model_set: ModelSet, picture_folder: Path, path: Path
