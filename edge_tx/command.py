@@ -14,7 +14,7 @@ from edge_tx.summary import print_summary
 from engines.options import Backend, EngineOptions, Precision
 from semlink.cli import options
 from semlink.cli.app import EXIT_INTERRUPTED
-from semlink.cli.output import print_json, stderr_console
+from semlink.cli.output import notify_of_files, print_json, stderr_console
 from semlink.config import ConfigFile
 from semlink.constellation import Constellation
 from semlink.errors import ImageError
@@ -140,6 +140,8 @@ def tx(
         print_summary(summary, console=console)
     if run.failure is not None:
         raise run.failure
+    if log is not None:
+        notify_of_files(log)
     if summary.images_sent == 0 and summary.images_skipped:
         raise ImageError(f"none of {summary.images_skipped} images could be read; the first: {summary.skipped[0]}")
     if summary.interrupted and not images.is_endless:

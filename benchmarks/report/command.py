@@ -15,7 +15,7 @@ from benchmarks.report.peaks import Peaks
 from benchmarks.report.render import as_markdown, write_page
 from benchmarks.report.sections import comparison_section, report_section
 from semlink.cli import options
-from semlink.cli.output import notify, print_json, stderr_console
+from semlink.cli.output import notify_of_files, print_json
 from semlink.config import ConfigFile
 
 __all__ = ["app"]
@@ -77,4 +77,4 @@ def _write(page: Page, out: Path | None) -> None:
         print(as_markdown(page), end="")
         return
     write_page(page, out)
-    notify(stderr_console(), f"wrote {out}")
+    notify_of_files(out)

@@ -19,7 +19,7 @@ from edge_rx.kb.project import entry_codebook
 from engines.models.model_set import ModelSet
 from semlink.cli import options
 from semlink.cli.option_groups import with_option_groups
-from semlink.cli.output import print_json, stderr_console, stdout_console
+from semlink.cli.output import notify_of_files, print_json, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.cli.results import TO_TABLE, ReportOutput, command_line
 from semlink.config import ConfigFile, parse_numbers, split_list
@@ -70,6 +70,7 @@ def export_codebook(
     _write_file(out, codebook.content)
     if as_json:
         print_json(newest)
+        notify_of_files(out)
     else:
         print(f"{out}: codebook {newest.description}")
 
@@ -116,6 +117,7 @@ def forecast(
         )
     if plot is not None:
         plot_forecast(report, plot)
+        notify_of_files(plot)
     output.deliver(report)
     if not output.as_json:
         print_forecast(report, stdout_console())
@@ -143,6 +145,7 @@ def export_entries(
     num_entries = len(codebook.codes)
     if as_json:
         print_json({"num_entries": num_entries, "num_bytes": len(data)})
+        notify_of_files(out)
     else:
         print(f"{out}: entry codebook of {num_entries} entries, {len(data) / 1e6:.1f} MB")
 

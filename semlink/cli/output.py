@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from semlink.cli.logs import NOTICES, is_configured, is_quiet
 
-__all__ = ["notify", "print_json", "stderr_console", "stdout_console"]
+__all__ = ["notify", "notify_of_files", "print_json", "stderr_console", "stdout_console"]
 
 _UNWRAPPED_WIDTH = 10_000
 """Columns off a terminal, where nothing needs to fit: no path breaks, no table folds."""
@@ -65,3 +66,9 @@ def notify(console: Console, message: str, fields: Mapping[str, Any] | None = No
     else:
         # Text, since markup would take the brackets of pip's ".[train]" for a colour.
         console.print(Text(message), soft_wrap=True)
+
+
+def notify_of_files(*paths: Path) -> None:
+    """Announce the files that a command has written, on stderr."""
+    if paths:
+        notify(stderr_console(), f"wrote {' and '.join(map(str, paths))}", {"files": [str(path) for path in paths]})

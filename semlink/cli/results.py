@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from semlink.cli import options
-from semlink.cli.output import print_json
+from semlink.cli.output import notify_of_files, print_json
 from semlink.report import Report, require_writable, write_report
 
 __all__ = ["TO_TABLE", "ReportOutput", "command_line"]
@@ -36,7 +36,7 @@ class ReportOutput:
             require_writable(self.out)
 
     def deliver(self, report: Report) -> None:
-        """Write a report to the file of `--out`, to standard output for `--json`, or both.
+        """Write a report to the file of `--out`, which is announced, to standard output for `--json`, or both.
 
         Raises
         ------
@@ -45,6 +45,7 @@ class ReportOutput:
         """
         if self.out is not None:
             write_report(report, self.out)
+            notify_of_files(self.out)
         if self.as_json:
             print_json(report)
 

@@ -154,6 +154,7 @@ def test_folder_is_streamed_and_summed_up(model_set: ModelSet, photos: Path, tmp
     assert summary["images_skipped"] == 1
     assert "broken.jpg" in summary["skipped"][0]
     assert [frame.sequence for frame in frames] == list(range(6))
+    assert f"wrote {log}\n" in done.stderr
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["frame"] for line in lines] == [str(frame.frame_id) for frame in frames[:-1]]
     rotated = next(frame for frame, line in zip(frames, lines, strict=False) if "rotated" in line["name"])

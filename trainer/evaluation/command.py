@@ -9,7 +9,7 @@ import typer
 
 from semlink.channel_registry import channel_names
 from semlink.cli import options
-from semlink.cli.output import notify, print_json, stderr_console, stdout_console
+from semlink.cli.output import notify, notify_of_files, print_json, stderr_console, stdout_console
 from semlink.cli.progress import progress_bars
 from semlink.cli.results import command_line
 from semlink.config import ConfigFile, parse_numbers, split_list
@@ -143,3 +143,4 @@ def evaluate(
         stdout_console().print(summary_table(report))
     if plot is not None:
         plot_report(report, plot)
+    notify_of_files(*(path for path in (out, plot) if path is not None))

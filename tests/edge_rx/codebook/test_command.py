@@ -25,6 +25,9 @@ def test_codebooks(picture_folder: Path, model_set: ModelSet, tmp_path: Path) ->
     exported = run_semlink("kb", "export-codebook", kb, "--out", tmp_path / "codebook.npz")
     assert exported.returncode == 0, exported.stderr
     assert f"{entry['num_cells']} " in exported.stdout
+    as_json = run_semlink("kb", "export-codebook", kb, "--out", tmp_path / "codebook.npz", "--json")
+    assert json.loads(as_json.stdout) == entry
+    assert f"wrote {tmp_path / 'codebook.npz'}\n" in as_json.stderr
     codebook = KnowledgeBaseCodebook.load(tmp_path / "codebook.npz")
     assert codebook.sha256 == entry["sha256"]
     assert codebook.encoder_fingerprint == model_set.encoder_fingerprint
@@ -46,3 +49,15 @@ def test_codebooks(picture_folder: Path, model_set: ModelSet, tmp_path: Path) ->
         newest["sha256"],
         earlier["sha256"],
     ]
+
+
+def test_the_files_of_a_forecast_are_announced(picture_folder: Path, model_set: ModelSet, tmp_path: Path) -> None:
+    kb, models = tmp_path / "KB", ["--model-set", str(model_set.folder)]
+    assert run_semlink("kb", "build", picture_folder, "--out", kb, *models).returncode == 0
+    plot, out = tmp_path / "forecast.svg", tmp_path / "forecast.json"
+    grid = ("--codec", "adapted", "--rate", "16", "--snr-db", "10")
+    done = run_semlink("kb", "forecast", kb, *models, *grid, "--plot", plot, "--out", out)
+    assert done.returncode == 0, done.stderr
+    for path in (plot, out):
+        assert f"wrote {path}\n" in done.stderr
+        assert path.is_file()

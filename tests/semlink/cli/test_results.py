@@ -23,9 +23,10 @@ def test_a_report_goes_where_the_options_say(
     output = ReportOutput(as_json=as_json, out=out if to_file else None)
     assert output.is_wanted is (to_file or as_json)
     output.deliver(report)
-    printed = capsys.readouterr().out
+    printed, announced = capsys.readouterr()
     assert bool(printed) is as_json
     assert out.exists() is to_file
+    assert (f"wrote {out}" in announced) is to_file
     if as_json:
         assert msgspec.json.decode(printed, type=Report) == report
     if to_file:

@@ -84,13 +84,17 @@ def test_json_is_printed_on_standard_output() -> None:
 
 
 @pytest.mark.usefixtures("settings")
-def test_report_and_plot_are_written(tmp_path: Path) -> None:
+def test_report_and_plot_are_written_and_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    announced: list[Path] = []
+    monkeypatch.setattr("trainer.evaluation.command.notify_of_files", lambda *paths: announced.extend(paths))
     out, plot = tmp_path / "folder" / "out.json", tmp_path / "plot.svg"
     invoke("--out", out)
+    assert announced == [out, out.with_suffix(".png")]
     assert len(json.loads(out.read_text())["records"]) == 2
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     invoke("--plot", plot)
     assert "<svg" in plot.read_text()
+    assert announced[2:] == [plot]
 
 
 def test_report_that_cannot_be_written_is_refused_first(settings: list[EvaluationConfig], tmp_path: Path) -> None:
