@@ -29,7 +29,7 @@ def require_plottable(path: Path) -> None:
     if path.suffix.lower() not in _SUFFIXES:
         raise ConfigError(f"{path}: a plot is a file of one of the kinds {', '.join(_SUFFIXES)}")
     if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError.of("matplotlib", extra="train", purpose="a plot")
+        raise MissingDependencyError.of("matplotlib", extra="demo", purpose="a plot")
     require_writable(path)
 
 

@@ -41,7 +41,7 @@ _PACKAGES = (
     ("skimage", "demo and evaluate: photos", "demo"),
     ("matplotlib", "plots", "demo"),
     ("jinja2", "demo and bench show: HTML", "demo"),
-    ("torch", "train, and evaluate; a CPU build is enough", "train"),
+    ("torch", "train, and evaluate of codecs that it trains; a CPU build is enough", "train"),
     ("scipy", "demo, evaluate and train: intervals", "demo"),
     ("onnxscript", "train: exporting graphs", "train"),
     ("efficientnet_lite_pytorch", "train encoder: the built-in network", "builtin-encoder"),

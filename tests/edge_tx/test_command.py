@@ -241,6 +241,8 @@ def test_ctrl_c_ends_the_wait_for_a_receiver(model_set: ModelSet, photos: Path) 
         ((".", "--backend", "abacus"), "is not one of 'auto', 'onnxruntime'", 2),
         ((".", "--backend", "tensorrt", "--device", "cpu"), "runs on a GPU only", 2),
         ((".", "--model-set", "nowhere"), "model set", 5),
+        ((".", "--codebook", "setup.py"), "does not hold a knowledge base's codebook", 5),
+        ((".", "--entries", "setup.py"), "does not hold an entry codebook", 5),
     ],
 )
 def test_bad_arguments_get_one_line(

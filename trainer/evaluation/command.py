@@ -92,7 +92,7 @@ def evaluate(
 
     An interrupted evaluation is continued by the next start of the same command.
     """
-    with packages_of("train", purpose="semlink evaluate"):
+    with packages_of("demo", purpose="semlink evaluate"):
         from semlink.plot_files import require_plottable
         from trainer.evaluation.config import EvaluationConfig
         from trainer.evaluation.plot import plot_report

@@ -57,6 +57,12 @@ def test_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch)
     assert (backend.status, backend.fix) == ("missing", "pip install -c constraints.txt '.[tx]'")
 
 
+def test_torch_is_for_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    (torch,) = (finding for name, finding in findings_without(monkeypatch, "torch").items() if name == "torch")
+    assert "train, and evaluate of codecs that it trains" in torch.topic
+    assert torch.fix == "pip install -c constraints.txt '.[train]'"
+
+
 def test_a_backend_that_does_not_load_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     real = importlib.util.find_spec
