@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rich.progress import Progress
 
 from semlink.errors import ConfigError, DatasetError
 from semlink.image import RGBImage
+from semlink.machine import num_cores
 from trainer.progress import progress_task
 
 __all__ = ["Dataset", "ImageList", "half_split", "split_by_halves", "write_folder"]
@@ -150,7 +152,7 @@ def split_by_halves(name: str, images: ImageList, *, train: ImageList | None = N
 
 
 def write_folder(images: ImageList, folder: Path, *, progress: Progress | None = None) -> list[Path]:
-    """Write images as `folder/<label>/<name>.png`, so that other processes can read them.
+    """Write images as `folder/<label>/<name>.png`, so that other processes can read them; one thread for each core.
 
     Labels and names are made safe for any file system; if two become equal, the later gets a number.
 
@@ -170,14 +172,21 @@ def write_folder(images: ImageList, folder: Path, *, progress: Progress | None =
         If the disk is full or the folder cannot be written.
     """
     paths = [folder / name for name in _file_names(images)]
+
+    def write(index: int) -> None:
+        Image.fromarray(images.image(index)).save(paths[index], compress_level=_PNG_COMPRESSION)
+
+    pool = ThreadPoolExecutor(num_cores())
     try:
+        for parent in {path.parent for path in paths}:
+            parent.mkdir(parents=True, exist_ok=True)
         with progress_task(progress, f"writing {folder.name}", len(images)) as advance:
-            for index, path in enumerate(paths):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(images.image(index)).save(path, compress_level=_PNG_COMPRESSION)
+            for _ in pool.map(write, range(len(images))):
                 advance(1)
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be written: {error}") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
     return paths
 
 

@@ -18,7 +18,7 @@ from semlink.cli.summary import print_latency
 from semlink.config import ConfigFile, parse_numbers, split_list
 from semlink.errors import packages_of
 from semlink.rates import parse_rate
-from trainer.demo.config import DEFAULT_DATASETS, DemoConfig
+from trainer.demo.config import DEFAULT_DATASETS, DEFAULT_LIMIT, DemoConfig
 
 __all__ = ["app"]
 
@@ -36,9 +36,9 @@ semlink demo --data my-photos/ --limit 200"""
 @app.command(short_help="Run the whole link on real images and report the results.", epilog=_EPILOG)
 def demo(
     data: Annotated[
-        str | None, options.source(help="Dataset: digits, photos, cifar100, or a folder; digits and photos by default.")
+        str | None, options.source(help="Dataset: digits, photos, cifar100, or a folder; photos and digits by default.")
     ] = None,
-    limit: options.Limit = None,
+    limit: options.Limit = DEFAULT_LIMIT,
     rate: options.Rates = "1/48",
     snr_db: options.SnrList = "-7,0,10",
     channel: Annotated[

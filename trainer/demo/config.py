@@ -11,10 +11,12 @@ from engines.models.model_set import ModelSet
 from semlink.rates import RATES, Rate
 from semlink.report import Setting
 
-__all__ = ["DEFAULT_DATASETS", "DemoConfig", "LinkSettings"]
+__all__ = ["DEFAULT_DATASETS", "DEFAULT_LIMIT", "DemoConfig", "LinkSettings"]
 
-DEFAULT_DATASETS = ("digits", "photos")
-"""One for the figures, one to look at."""
+DEFAULT_DATASETS = ("photos", "digits")
+"""One to look at, one for the figures."""
+DEFAULT_LIMIT = 200
+"""Images of each dataset that `semlink demo` sends, so that it takes less than a minute."""
 _MADE_BY_THE_KB = (ADAPTED,)
 """Codecs that are in no model set."""
 
@@ -40,6 +42,9 @@ class LinkSettings:
     num_pilots: int
     seed: int
 
+    def __str__(self) -> str:
+        return f"{self.codec}, {self.rate.num_symbols} symbols, {self.snr_db:g} dB"
+
     @property
     def needs_codebook(self) -> bool:
         """Whether the transmitter needs the codebook of the knowledge base."""
@@ -48,7 +53,7 @@ class LinkSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """What to demonstrate. The first dataset, codec and rate give the headline figures of the report.
+    """What to demonstrate. The first codec and rate are those of the pictures in the report.
 
     Attributes
     ----------

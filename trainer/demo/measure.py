@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from semlink.errors import TransportError
+from edge_rx.summary import StreamSummary
 from semlink.timing import LatencySummary, summarize_latency
 from trainer.demo.config import LinkSettings
 from trainer.demo.link import LinkRun
@@ -73,7 +73,7 @@ def read_retrievals(run: LinkRun, labels: Mapping[str, str]) -> list[Retrieval]:
     ----------
     labels : category by path of the sent image
     """
-    names = {line["frame"]: line["name"] for line in _lines(run.sent_log)}
+    names = {line["frame"]: line["name"] for line in run.sent}
     return [
         Retrieval(
             sent_name=names[_frame_name(result)],
@@ -83,46 +83,45 @@ def read_retrievals(run: LinkRun, labels: Mapping[str, str]) -> list[Retrieval]:
             score=result["score"],
             latency_ms=result["latency_ms"],
         )
-        for result in _lines(run.results_log)
+        for result in run.results
     ]
 
 
-def measure_cell(run: LinkRun, retrievals: Sequence[Retrieval], settings: LinkSettings) -> CellReport:
+def measure_cell(
+    run: LinkRun, retrievals: Sequence[Retrieval], settings: LinkSettings, received: StreamSummary | None
+) -> CellReport:
     """Compute the figures of one run.
 
-    Raises
-    ------
-    TransportError
-        If the transmitter sent nothing.
+    Parameters
+    ----------
+    received : the receiver's counts of the run's frames; None if it received none of them
     """
-    sent = _lines(run.sent_log)
-    if not sent:
-        raise TransportError("the transmitter sent nothing: none of its images can be read")
-    accuracy = proportion_interval(sum(retrieval.is_correct for retrieval in retrievals), len(sent))
-    start_s = sent[0]["capture_time_ns"] / 1e9
-    end_s = max((line["matched_time_ns"] / 1e9 for line in _lines(run.results_log)), default=start_s)
+    num_sent, num_received = len(run.sent), received.received if received else 0
+    accuracy = proportion_interval(sum(retrieval.is_correct for retrieval in retrievals), num_sent)
+    start_s = run.sent[0]["capture_time_ns"] / 1e9
+    end_s = max((result["matched_time_ns"] / 1e9 for result in run.results), default=start_s)
     return CellReport(
         codec=settings.codec,
         rate=settings.rate.name,
         num_symbols=settings.rate.num_symbols,
         snr_db=settings.snr_db,
         channel=settings.channel,
-        payload_cbr=_mean([line["payload_cbr"] for line in sent]),
-        total_cbr=_mean([line["total_cbr"] for line in sent]),
-        images_sent=len(sent),
-        frames_received=run.receiver["frames_received"],
+        payload_cbr=_mean([line["payload_cbr"] for line in run.sent]),
+        total_cbr=_mean([line["total_cbr"] for line in run.sent]),
+        images_sent=num_sent,
+        frames_received=num_received,
         # By the sent log, because a receiver does not know of frames that were lost at the end of a stream.
-        frames_lost=len(sent) - run.receiver["frames_received"],
-        frames_duplicated=run.receiver["frames_duplicated"],
+        frames_lost=num_sent - num_received,
+        frames_duplicated=received.duplicated if received else 0,
         semantic_accuracy=accuracy.mean,
         semantic_accuracy_low=accuracy.low,
         semantic_accuracy_high=accuracy.high,
-        throughput_images_s=len(sent) / max(1e-9, end_s - start_s),
+        throughput_images_s=num_sent / max(1e-9, end_s - start_s),
         latency_ms=pooled_latency(retrievals),
         stage_latency_ms={
-            f"{process} {stage}": msgspec.convert(summary, LatencySummary)
-            for process, summaries in (("tx", run.transmitter), ("channel", run.channel), ("rx", run.receiver))
-            for stage, summary in summaries["stage_latency_ms"].items()
+            **_summaries("tx", run.transmitter),
+            **_summaries("channel", run.channel),
+            **_receiver_stages(run.results),
         },
     )
 
@@ -137,8 +136,19 @@ def _frame_name(result: Mapping[str, Any]) -> str:
     return f"{result['stream_id']}-{result['sequence']}"
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+def _summaries(process: str, summary: Mapping[str, Any]) -> dict[str, LatencySummary]:
+    """Latency of the stages of a process that had this run alone."""
+    stages = msgspec.convert(summary["stage_latency_ms"], dict[str, LatencySummary])
+    return {f"{process} {stage}": latency for stage, latency in stages.items()}
+
+
+def _receiver_stages(results: Sequence[Mapping[str, Any]]) -> dict[str, LatencySummary]:
+    """The same of the receiver, which has several runs, from its results."""
+    stages: defaultdict[str, list[float]] = defaultdict(list)
+    for result in results:
+        for stage, elapsed_ms in result["stage_ms"].items():
+            stages[stage].append(elapsed_ms)
+    return {f"rx {stage}": summarize_latency(elapsed_ms) for stage, elapsed_ms in stages.items()}
 
 
 def _mean(values: Sequence[float]) -> float:

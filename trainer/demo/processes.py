@@ -23,7 +23,8 @@ _SEMLINK = "import sys; sys.path[:1] = []; from semlink.__main__ import start; s
 """In place of `-m semlink`, which would import a folder named semlink in the working directory."""
 _START_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 1800.0
-_POLL_S = 0.1
+_STOP_TIMEOUT_S = 30.0
+_POLL_S = 0.02
 
 
 class CommandFailedError(SemlinkError):
@@ -98,6 +99,16 @@ class CommandProcess:
         output = self._process.stdout.read() if self._process.stdout else ""
         return dict(msgspec.json.decode(output))
 
+    def stop(self) -> dict[str, Any]:
+        """Ask the command to end, and read the JSON that it printed; CommandFailedError if it failed."""
+        if self.is_running:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_TIMEOUT_S)
+        if self.is_running:
+            raise self.failure()
+        return self.summary()
+
     def __enter__(self) -> Self:
         return self
 
@@ -147,12 +158,21 @@ def run_command(*arguments: str) -> dict[str, Any]:
         return process.summary()
 
 
-def wait_for_all(*processes: CommandProcess) -> None:
-    """Wait until all have ended, or one fails: its error is the cause of any later ones."""
+def wait_for_all(*processes: CommandProcess, peer: CommandProcess | None = None) -> None:
+    """Wait until all have ended, or one fails: its error is the cause of any later ones.
+
+    Parameters
+    ----------
+    processes : to wait for
+    peer : a process that goes on, and that the others depend on
+    """
+    watched = processes if peer is None else (peer, *processes)
     end_s = time.monotonic() + _RUN_TIMEOUT_S
     while running := [process for process in processes if process.is_running]:
-        for process in processes:
+        for process in watched:
             process.raise_if_failed()
         if time.monotonic() > end_s:
             raise running[0].failure()
         time.sleep(_POLL_S)
+    for process in watched:
+        process.raise_if_failed()

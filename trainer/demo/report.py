@@ -15,7 +15,7 @@ from semlink.report import Report, Stage, provenance
 from semlink.timing import LatencySummary
 from trainer.demo.config import DemoConfig
 from trainer.demo.link import NUM_ENCODER_THREADS
-from trainer.demo.measure import CellReport, Retrieval, pooled_latency
+from trainer.demo.measure import CellReport, Retrieval
 
 __all__ = ["DatasetReport", "DatasetRun", "DemoReport", "cell_latency", "summary_table"]
 
@@ -57,74 +57,29 @@ class DatasetRun:
 
 
 class DemoReport(Report, frozen=True, kw_only=True):
-    """report.json.
-
-    Counts, accuracy and latency are those of the first dataset with the first codec and rate, over all SNRs; `datasets`
-    has every run, and `stages` the latency of every run and the stages of the first.
-    """
+    """report.json: every run of every dataset; `stages` has the latency of each run, and the stages of the first."""
 
     kind: Literal["demo"] = "demo"
     encoder: str
-    dataset: str
-    codec: str
-    channel: str
-    num_pilots: int
-    rate: str
-    num_symbols: int
-    payload_cbr: float
-    total_cbr: float
-    images_sent: int
-    frames_received: int
-    frames_lost: int
-    frames_duplicated: int
-    semantic_accuracy: dict[str, float]
-    noiseless_accuracy: float
-    latency_ms: LatencySummary
-    throughput_images_s: float
     datasets: list[DatasetReport]
 
     @classmethod
-    def of(cls, runs: Sequence[DatasetRun], config: DemoConfig, *, encoder: str, command: str) -> DemoReport:
-        """Make the report of the datasets' runs.
+    def of(cls, datasets: Sequence[DatasetReport], config: DemoConfig, *, encoder: str, command: str) -> DemoReport:
+        """Make the report.
 
         Parameters
         ----------
         encoder : name of the image encoder
         command : command line, recorded
         """
-        first = runs[0].report
-        head = first.cells[0]
-        pairs = [
-            (cell, retrievals)
-            for cell, retrievals in zip(first.cells, runs[0].retrievals, strict=True)
-            if (cell.codec, cell.rate) == (head.codec, head.rate)
-        ]
-        cells = [cell for cell, _ in pairs]
-        datasets = [run.report for run in runs]
-        first_run = [Stage.of(f"{name} (first run)", summary) for name, summary in head.stage_latency_ms.items()]
+        first = datasets[0].cells[0].stage_latency_ms
         every_run = [Stage.of(name, summary, is_end_to_end=True) for name, summary in cell_latency(datasets).items()]
         return cls(
             **provenance(command),
             settings={**config.settings(), "encoder_threads": NUM_ENCODER_THREADS, "precision": "fp32"},
-            stages=[*every_run, *first_run],
+            stages=[*every_run, *(Stage.of(f"{name} (first run)", summary) for name, summary in first.items())],
             encoder=encoder,
-            dataset=first.dataset,
-            codec=head.codec,
-            channel=head.channel,
-            num_pilots=config.num_pilots,
-            rate=head.rate,
-            num_symbols=head.num_symbols,
-            payload_cbr=head.payload_cbr,
-            total_cbr=head.total_cbr,
-            images_sent=sum(cell.images_sent for cell in cells),
-            frames_received=sum(cell.frames_received for cell in cells),
-            frames_lost=sum(cell.frames_lost for cell in cells),
-            frames_duplicated=sum(cell.frames_duplicated for cell in cells),
-            semantic_accuracy={f"{cell.snr_db:g}": cell.semantic_accuracy for cell in cells},
-            noiseless_accuracy=first.noiseless_accuracy,
-            latency_ms=pooled_latency([retrieval for _, retrievals in pairs for retrieval in retrievals]),
-            throughput_images_s=sum(cell.throughput_images_s for cell in cells) / len(cells),
-            datasets=datasets,
+            datasets=list(datasets),
         )
 
 

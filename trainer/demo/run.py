@@ -18,16 +18,18 @@ from semlink.image import load_image
 from semlink.report import write_report
 from trainer.datasets import open_dataset, write_folder
 from trainer.demo.config import DemoConfig, LinkSettings
-from trainer.demo.link import run_link
-from trainer.demo.measure import CellReport, Retrieval, measure_cell, read_retrievals
+from trainer.demo.gallery import make_gallery
+from trainer.demo.link import NUM_ENCODER_THREADS, Link, LinkRun
+from trainer.demo.measure import Retrieval, measure_cell, read_retrievals
 from trainer.demo.page import write_page
+from trainer.demo.picture import write_picture
 from trainer.demo.processes import run_command
 from trainer.demo.report import DatasetReport, DatasetRun, DemoReport
 from trainer.progress import progress_task
 
-__all__ = ["PAGE_FILE", "REPORT_FILE", "run_demo"]
+__all__ = ["PAGE_FILE", "PICTURE_FILE", "REPORT_FILE", "run_demo"]
 
-REPORT_FILE, PAGE_FILE = "report.json", "report.html"
+REPORT_FILE, PAGE_FILE, PICTURE_FILE = "report.json", "report.html", "photographs.webp"
 
 _ENCODE_BATCH = 16
 
@@ -35,7 +37,7 @@ _ENCODE_BATCH = 16
 def run_demo(
     config: DemoConfig, out: Path, *, keep: bool = False, command: str = "semlink demo", progress: Progress
 ) -> DemoReport:
-    """Run the demonstration, and write report.json and report.html into a folder.
+    """Run the demonstration, and write report.json, report.html and, of photographs, photographs.webp into a folder.
 
     Parameters
     ----------
@@ -65,9 +67,13 @@ def run_demo(
             _run_dataset(name, config, settings, models, work / str(number), progress, advance)
             for number, name in enumerate(config.datasets)
         ]
-        report = DemoReport.of(runs, config, encoder=models.manifest.encoder.name, command=command)
+        datasets = [run.report for run in runs]
+        report = DemoReport.of(datasets, config, encoder=models.manifest.encoder.name, command=command)
         write_report(report, out / REPORT_FILE)
-        write_page(report, runs, out / PAGE_FILE)
+        galleries = [make_gallery(run) for run in runs]
+        write_page(report, runs, galleries, out / PAGE_FILE)
+        if photographs := [gallery for gallery in galleries if gallery.are_photographs]:
+            write_picture(photographs[0], out / PICTURE_FILE)
     return report
 
 
@@ -86,26 +92,34 @@ def _run_dataset(
     image_list, knowledge_base = work / "sent.txt", work / "kb"
     image_list.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
     notify(progress.console, f"{dataset.name}: building a KB of {len(kb_images)} images, sending {len(paths)}")
-    model_set = ("--model-set", config.model_set)
-    run_command("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), *model_set, "--json")
+    encoder = ("--model-set", config.model_set, "--threads", str(NUM_ENCODER_THREADS))
+    run_command("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), *encoder, "--json")
     codebook = work / "codebook.npz"
     if any(each.needs_codebook for each in settings):
         run_command("kb", "export-codebook", str(knowledge_base), "--out", str(codebook), "--json")
     labels = {str(path): path.parent.name for path in paths}
-    cells: list[CellReport] = []
+    runs: list[LinkRun] = []
     retrievals: list[tuple[Retrieval, ...]] = []
-    for each in settings:
-        folder = work / f"run-{each.codec}-{each.rate.num_symbols}-{each.snr_db:g}-db"
-        run = run_link(image_list, knowledge_base, folder, each, codebook=codebook if each.needs_codebook else None)
-        found = read_retrievals(run, labels)
-        cells.append(measure_cell(run, found, each))
-        retrievals.append(tuple(found))
-        advance(1)
+    with Link(knowledge_base, work / "results", model_set=config.model_set, rates=config.rates) as link:
+        for each in settings:
+            folder = work / f"run-{each.codec}-{each.rate.num_symbols}-{each.snr_db:g}-db"
+            run = link.run(image_list, folder, each, codebook=codebook if each.needs_codebook else None)
+            found = read_retrievals(run, labels)
+            num_correct = sum(retrieval.is_correct for retrieval in found)
+            notify(progress.console, f"{dataset.name}, {each}: {num_correct} of {len(run.sent)} images are correct")
+            runs.append(run)
+            retrievals.append(tuple(found))
+            advance(1)
+        received = link.stop()
+    cells = [
+        measure_cell(run, found, each, received.get(run.stream_id))
+        for run, found, each in zip(runs, retrievals, settings, strict=True)
+    ]
     with KnowledgeBase.open(knowledge_base) as kb:
         report = DatasetReport(
             dataset=dataset.name,
             criterion=dataset.criterion,
-            noiseless_accuracy=_noiseless_accuracy(paths, kb, ImageEncoder(models)),
+            noiseless_accuracy=_noiseless_accuracy(paths, kb, ImageEncoder(models, num_threads=NUM_ENCODER_THREADS)),
             num_kb_entries=kb.num_entries,
             images_skipped=len(dataset.skipped),
             cells=cells,

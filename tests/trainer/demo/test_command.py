@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from semlink.errors import MissingDependencyError
 from tests.support.processes import run_semlink, start_semlink
 from trainer.demo.command import app
+from trainer.demo.config import DEFAULT_LIMIT
 
 pytestmark = pytest.mark.process
 
@@ -25,7 +26,8 @@ def test_the_report_is_printed_as_json_or_as_tables(picture_folder: Path, tmp_pa
     as_json, as_tables = (CliRunner().invoke(app, [*arguments, *more]) for more in (["--json"], []))
     assert as_json.exit_code == as_tables.exit_code == 0, as_json.output + as_tables.output
     report = json.loads(as_json.stdout)
-    assert {"semantic_accuracy", "datasets", "latency_ms"} <= report.keys()
+    assert report["settings"]["limit"] == DEFAULT_LIMIT
+    assert [cell["codec"] for cell in report["datasets"][0]["cells"]] == ["nested"]
     assert "accuracy" in as_tables.stdout
     assert "Image in memory to match in memory" in as_tables.stdout
     assert f"wrote {tmp_path}/report/report.json and" in as_tables.stderr

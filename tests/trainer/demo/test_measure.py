@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from semlink.errors import TransportError
+from edge_rx.summary import StreamSummary
 from trainer.demo.config import LinkSettings
 from trainer.demo.link import LinkRun
 from trainer.demo.measure import measure_cell, pooled_latency, read_retrievals
@@ -28,35 +27,41 @@ def test_results_are_joined_with_what_was_sent(logged_run: Callable[..., LinkRun
 
 
 def test_a_lost_frame_counts_as_incorrect(
-    logged_run: Callable[..., LinkRun], labels: dict[str, str], settings: Callable[..., LinkSettings]
+    logged_run: Callable[..., LinkRun],
+    labels: dict[str, str],
+    settings: Callable[..., LinkSettings],
+    counted: Callable[..., StreamSummary],
 ) -> None:
     run = logged_run(num_lost=3, num_incorrect=1)
-    cell = measure_cell(run, read_retrievals(run, labels), settings())
-    assert (cell.images_sent, cell.frames_received, cell.frames_lost) == (12, 9, 3)
+    cell = measure_cell(run, read_retrievals(run, labels), settings(), counted(run, num_duplicated=2))
+    assert (cell.images_sent, cell.frames_received, cell.frames_lost, cell.frames_duplicated) == (12, 9, 3, 2)
     interval = proportion_interval(8, 12)
     assert (cell.semantic_accuracy, cell.semantic_accuracy_low) == (interval.mean, interval.low)
     assert cell.semantic_accuracy_high == interval.high
 
 
 def test_throughput_is_from_the_first_image_to_the_last_match(
-    logged_run: Callable[..., LinkRun], labels: dict[str, str], settings: Callable[..., LinkSettings]
+    logged_run: Callable[..., LinkRun],
+    labels: dict[str, str],
+    settings: Callable[..., LinkSettings],
+    counted: Callable[..., StreamSummary],
 ) -> None:
     run = logged_run(latency_ms=10.0)
-    cell = measure_cell(run, read_retrievals(run, labels), settings(codec="kbsc"))
+    cell = measure_cell(run, read_retrievals(run, labels), settings(codec="kbsc"), counted(run))
     assert cell.throughput_images_s == pytest.approx(12 / 0.120)
     assert (cell.codec, cell.rate, cell.num_symbols) == ("kbsc", "1/48", 64)
     assert (cell.payload_cbr, cell.total_cbr) == (0.5, 0.75)
     assert cell.latency_ms.p50 == 10.0
     assert {"tx encode", "channel channel", "rx search"} == cell.stage_latency_ms.keys()
+    assert cell.stage_latency_ms["rx search"].p50 == 5.5
 
 
-def test_nothing_sent_is_an_error(
-    logged_run: Callable[..., LinkRun], tmp_path: Path, settings: Callable[..., LinkSettings]
+def test_a_run_of_which_nothing_was_received(
+    logged_run: Callable[..., LinkRun], settings: Callable[..., LinkSettings]
 ) -> None:
-    (tmp_path / "empty.jsonl").touch()
-    run = dataclasses.replace(logged_run(), sent_log=tmp_path / "empty.jsonl")
-    with pytest.raises(TransportError, match="sent nothing: none of its images can be read"):
-        measure_cell(run, [], settings())
+    cell = measure_cell(logged_run(num_lost=12), [], settings(), None)
+    assert (cell.frames_received, cell.frames_lost, cell.semantic_accuracy) == (0, 12, 0.0)
+    assert cell.latency_ms.num_samples == 0
 
 
 def test_latency_of_several_runs_is_pooled(logged_run: Callable[..., LinkRun], labels: dict[str, str]) -> None:

@@ -53,6 +53,29 @@ def test_the_first_failure_ends_the_wait_for_all() -> None:
         assert channel.is_running
 
 
+def test_the_failure_of_a_peer_ends_the_wait() -> None:
+    with CommandProcess(*CHANNEL) as channel, CommandProcess("rx", "--kb", "nowhere") as peer:
+        channel.endpoint()
+        with pytest.raises(CommandFailedError, match="semlink rx failed"):
+            wait_for_all(channel, peer=peer)
+        assert channel.is_running
+
+
+def test_a_command_that_is_asked_to_end_prints_its_summary() -> None:
+    with CommandProcess(*CHANNEL, "--json") as process:
+        process.endpoint()
+        assert process.stop()["frames_forwarded"] == 0
+        assert not process.is_running
+
+
+def test_a_command_that_had_failed_cannot_be_asked_to_end() -> None:
+    with CommandProcess("rx", "--kb", "nowhere") as process:
+        with pytest.raises(CommandFailedError):
+            process.endpoint()
+        with pytest.raises(CommandFailedError, match="semlink rx failed"):
+            process.stop()
+
+
 def test_a_folder_named_like_the_package_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "semlink").mkdir()
     (tmp_path / "semlink" / "__init__.py").write_text("raise SystemExit('another semlink')")

@@ -1,9 +1,8 @@
-"""report.json: the headline figures are of the first dataset, codec and rate."""
+"""report.json and the table of its runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,28 +10,7 @@ from rich.console import Console
 
 from semlink.rates import parse_rate
 from trainer.demo.config import DemoConfig, LinkSettings
-from trainer.demo.link import LinkRun
-from trainer.demo.measure import measure_cell, read_retrievals
-from trainer.demo.report import DatasetReport, DatasetRun, DemoReport, cell_latency, summary_table
-
-
-@pytest.fixture
-def dataset_run(
-    logged_run: Callable[..., LinkRun], picture_folder: Path, demo_kb: Path
-) -> Callable[[str, Sequence[LinkSettings]], DatasetRun]:
-    """A dataset whose i-th run has i incorrect matches and a latency of i + 1 ms."""
-    labels = {str(path): path.parent.name for path in picture_folder.rglob("*.png")}
-
-    def make(name: str, settings: Sequence[LinkSettings]) -> DatasetRun:
-        cells, retrievals = [], []
-        for number, each in enumerate(settings):
-            run = logged_run(num_incorrect=number, latency_ms=number + 1.0)
-            retrievals.append(tuple(read_retrievals(run, labels)))
-            cells.append(measure_cell(run, retrievals[-1], each))
-        report = DatasetReport(name, "the labels agree", 1.0, 12, 0, cells)
-        return DatasetRun(report, tuple(retrievals), demo_kb)
-
-    return make
+from trainer.demo.report import DatasetRun, DemoReport, cell_latency, summary_table
 
 
 @pytest.fixture
@@ -41,16 +19,8 @@ def report(
 ) -> DemoReport:
     """Two datasets; `nested` at two SNRs and `kbsc` at another rate."""
     cells = [settings(snr_db=0.0), settings(snr_db=10.0), settings(codec="kbsc", rate=parse_rate("128"))]
-    runs = [dataset_run(name, cells) for name in ("digits", "[photos]")]
-    return DemoReport.of(runs, DemoConfig(rates=(parse_rate("64"),)), encoder="builtin", command="semlink demo")
-
-
-def test_headline_figures_are_of_the_first_codec_and_rate(report: DemoReport) -> None:
-    assert (report.dataset, report.codec, report.num_symbols, report.rate) == ("digits", "nested", 64, "1/48")
-    assert report.semantic_accuracy == {"0": 1.0, "10": pytest.approx(11 / 12)}
-    assert (report.images_sent, report.frames_received, report.frames_lost) == (24, 24, 0)
-    assert (report.latency_ms.num_samples, report.latency_ms.mean) == (24, 1.5)
-    assert report.throughput_images_s > 0
+    datasets = [dataset_run(name, cells).report for name in ("digits", "[photos]")]
+    return DemoReport.of(datasets, DemoConfig(rates=(parse_rate("64"),)), encoder="builtin", command="semlink demo")
 
 
 def test_every_run_is_in_the_report(report: DemoReport) -> None:
