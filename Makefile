@@ -12,11 +12,11 @@ INSTALLED := setup.py constraints.txt
 # Python bindings of TensorRT, without TensorRT: what JetPack 6 has, and the newest.
 TENSORRT_BINDINGS := tensorrt-10.3:tensorrt-cu12-bindings==10.3.0 tensorrt-11.4:tensorrt-cu13-bindings==11.4.0.106
 
-.PHONY: demo test install lint pytest pytest-fast test-pythons tensorrt-rtx bench bench-precision bench-int8 bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean help
+.PHONY: demo test install lint pytest pytest-fast test-pythons tensorrt-rtx bench bench-demo bench-precision bench-int8 bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean help
 
 help:
 	@sed -n 's/^# //p' Makefile | head -2
-	@echo "others: install lint pytest pytest-fast test-pythons tensorrt-rtx bench bench-precision bench-int8 bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean"
+	@echo "others: install lint pytest pytest-fast test-pythons tensorrt-rtx bench bench-demo bench-precision bench-int8 bench-side-by-side bench-gpu soak results paper site builtin-encoder builtin-codec clean"
 
 demo: $(VENV)/.demo
 	$(BIN)/semlink demo
@@ -79,6 +79,10 @@ tensorrt-rtx: install
 # Latency of every stage: a report in benchmarks/results/, shown by semlink bench show.
 bench: install
 	$(BIN)/python -m benchmarks.run
+
+# How long the demonstration takes: a report in benchmarks/results/, the README's figures and its picture.
+bench-demo: install
+	$(BIN)/python -m benchmarks.demo
 
 # What fp16 and int8 lose on CIFAR-100, and the link beside torch in eager mode: reports in benchmarks/results/.
 bench-precision: install

@@ -66,6 +66,7 @@ class DemoConfig:
     channel : name of a channel model
     num_pilots : pilots in front of each image
     limit : largest number of images to send of each dataset; None sends all
+    categories : whose first images the page shows; of a dataset that has none of them, images at even distances
     seed : of views, noise and gains
     """
 
@@ -77,6 +78,7 @@ class DemoConfig:
     channel: str = "awgn"
     num_pilots: int = 0
     limit: int | None = None
+    categories: tuple[str, ...] = ()
     seed: int = 0
 
     def runs(self, models: ModelSet) -> tuple[LinkSettings, ...]:
@@ -114,6 +116,7 @@ class DemoConfig:
         lists = {
             "datasets": [*self.datasets],
             "codecs": [*self.codecs],
+            "categories": [*self.categories],
             "rates": [rate.num_symbols for rate in self.rates],
             "snr_db": [*self.snr_db],
         }

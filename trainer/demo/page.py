@@ -15,7 +15,7 @@ from trainer.demo.charts import accuracy_chart, latency_chart
 from trainer.demo.gallery import Gallery
 from trainer.demo.measure import Retrieval
 from trainer.demo.report import DatasetRun, DemoReport
-from trainer.demo.stills import LONGER_SIDE_PX, carried_bytes, needed_symbols
+from trainer.demo.stills import LONGER_SIDE_PX, QUALITIES, carried_bytes, needed_symbols
 
 __all__ = ["write_page"]
 
@@ -50,6 +50,7 @@ def write_page(report: DemoReport, runs: Sequence[DatasetRun], galleries: Sequen
             [found.latency_ms for run in runs for retrievals in run.retrievals for found in retrievals]
         ),
         still_side_px=LONGER_SIDE_PX,
+        still_qualities=" or ".join(f"{name} at quality {quality}" for name, quality in QUALITIES.items()),
         carried_bytes=carried_bytes,
         needed_symbols=needed_symbols,
     )

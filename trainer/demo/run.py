@@ -70,7 +70,7 @@ def run_demo(
         datasets = [run.report for run in runs]
         report = DemoReport.of(datasets, config, encoder=models.manifest.encoder.name, command=command)
         write_report(report, out / REPORT_FILE)
-        galleries = [make_gallery(run) for run in runs]
+        galleries = [make_gallery(run, categories=config.categories) for run in runs]
         write_page(report, runs, galleries, out / PAGE_FILE)
         if photographs := [gallery for gallery in galleries if gallery.are_photographs]:
             write_picture(photographs[0], out / PICTURE_FILE)

@@ -19,6 +19,7 @@ from semlink.errors import ImageError
 
 __all__ = [
     "LONGER_SIDE_PX",
+    "QUALITIES",
     "Still",
     "avif_data_bytes",
     "carried_bytes",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 LONGER_SIDE_PX = 64
+QUALITIES = {"JPEG": 10, "AVIF": 20}
+"""Of the still in each format, as Pillow names them."""
 
 _START_OF_SCAN, _END_OF_IMAGE_BYTES = 0xDA, 2
 _BOX_HEADER_BYTES, _LARGE_BOX_HEADER_BYTES = 8, 16
@@ -58,14 +61,13 @@ class Still:
 def smallest_still(picture: Image.Image) -> Still:
     """Compress a picture to a recognizable thumbnail, in the format that takes the fewest bytes.
 
-    Formats are JPEG (quality 10) and, where Pillow has it, AVIF (quality 20), whose compression is that of a newer
-    generation than HEVC's.
+    Formats are JPEG and, where Pillow has it, AVIF, which is newer than HEVC and compresses stills about as well.
     """
     thumbnail = picture.convert("RGB")
     thumbnail.thumbnail((LONGER_SIDE_PX, LONGER_SIDE_PX), Image.Resampling.LANCZOS)
-    stills = [_compress(thumbnail, "JPEG", 10, jpeg_scan_bytes)]
+    stills = [_compress(thumbnail, "JPEG", jpeg_scan_bytes)]
     if features.check("avif"):
-        stills.append(_compress(thumbnail, "AVIF", 20, avif_data_bytes))
+        stills.append(_compress(thumbnail, "AVIF", avif_data_bytes))
     return min(stills, key=lambda still: still.num_bytes)
 
 
@@ -95,8 +97,8 @@ def _bits_per_symbol(snr_db: float) -> float:
     return math.log2(1 + 10 ** (snr_db / 10))
 
 
-def _compress(picture: Image.Image, file_format: str, quality: int, count: Callable[[bytes], int]) -> Still:
-    buffer = io.BytesIO()
+def _compress(picture: Image.Image, file_format: str, count: Callable[[bytes], int]) -> Still:
+    buffer, quality = io.BytesIO(), QUALITIES[file_format]
     picture.save(buffer, file_format, quality=quality)
     with Image.open(buffer) as decoded:
         return Still(file_format, quality, count(buffer.getvalue()), decoded.convert("RGB"))
