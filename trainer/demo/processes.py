@@ -16,11 +16,13 @@ from typing_extensions import Self
 
 from semlink.errors import SemlinkError
 
-__all__ = ["CommandFailedError", "CommandProcess", "run_command", "wait_for_all"]
+__all__ = ["CommandFailedError", "CommandProcess", "wait_for_all"]
 
 _READY = re.compile(r"listening on (\S+?),?\s")
 _SEMLINK = "import sys; sys.path[:1] = []; from semlink.__main__ import start; start()"
 """In place of `-m semlink`, which would import a folder named semlink in the working directory."""
+_LOWER_PRIORITY = "import os; os.nice(5); "
+"""A third of the share of others on a busy core, and not so little that a busy machine starves it."""
 _START_TIMEOUT_S = 60.0
 _RUN_TIMEOUT_S = 1800.0
 _STOP_TIMEOUT_S = 30.0
@@ -41,12 +43,18 @@ class CommandProcess:
     """A running `semlink` command, terminated at the end of its context if it still runs.
 
     Standard error is collected, and searched for the address that the command listens on.
+
+    Parameters
+    ----------
+    arguments : of `semlink`
+    in_background : whether the process has a lower priority than others
     """
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, in_background: bool = False) -> None:
         self.name = arguments[0]
+        code = _LOWER_PRIORITY + _SEMLINK if in_background else _SEMLINK
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _SEMLINK, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self._errors: list[str] = []
         self._ready = threading.Event()
@@ -150,12 +158,6 @@ class CommandProcess:
 
     def _last_lines(self) -> str:
         return " / ".join(line for line in self._errors[-5:] if line) or "it printed nothing"
-
-
-def run_command(*arguments: str) -> dict[str, Any]:
-    """Run one `semlink` command to its end."""
-    with CommandProcess(*arguments) as process:
-        return process.summary()
 
 
 def wait_for_all(*processes: CommandProcess, peer: CommandProcess | None = None) -> None:

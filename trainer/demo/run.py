@@ -1,10 +1,14 @@
-"""The whole demonstration: for each dataset a knowledge base, and for each codec, rate and SNR a run of the link."""
+"""The whole demonstration: for each dataset a knowledge base, and for each codec, rate and SNR a run of the link.
+
+While the link runs, the next dataset's knowledge base is built at a lower priority.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import Progress
@@ -16,14 +20,14 @@ from semlink.cli.output import notify
 from semlink.errors import ConfigError, ResultsError
 from semlink.image import load_image
 from semlink.report import write_report
-from trainer.datasets import open_dataset, write_folder
+from trainer.datasets import Dataset, open_dataset, write_folder
 from trainer.demo.config import DemoConfig, LinkSettings
 from trainer.demo.gallery import make_gallery
 from trainer.demo.link import NUM_ENCODER_THREADS, Link, LinkRun
 from trainer.demo.measure import Retrieval, measure_cell, read_retrievals
 from trainer.demo.page import write_page
 from trainer.demo.picture import write_picture
-from trainer.demo.processes import run_command
+from trainer.demo.processes import CommandProcess
 from trainer.demo.report import DatasetReport, DatasetRun, DemoReport
 from trainer.progress import progress_task
 
@@ -62,11 +66,9 @@ def run_demo(
     with (
         _work_folder(out / "work" if keep else None) as work,
         progress_task(progress, "runs of the link", num_runs) as advance,
+        contextlib.closing(_prepare_all(config, work, progress)) as prepared,
     ):
-        runs = [
-            _run_dataset(name, config, settings, models, work / str(number), progress, advance)
-            for number, name in enumerate(config.datasets)
-        ]
+        runs = [_run_dataset(each, config, settings, models, progress, advance) for each in prepared]
         datasets = [run.report for run in runs]
         report = DemoReport.of(datasets, config, encoder=models.manifest.encoder.name, command=command)
         write_report(report, out / REPORT_FILE)
@@ -77,30 +79,62 @@ def run_demo(
     return report
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A dataset on disk: its images to send, and the command that builds its knowledge base."""
+
+    dataset: Dataset
+    work: Path
+    paths: Sequence[Path]
+    knowledge_base: Path
+    build: CommandProcess
+
+
+def _prepare_all(config: DemoConfig, work: Path, progress: Progress) -> Generator[_Prepared, None, None]:
+    """Datasets with their knowledge bases; the next one's is built while the caller uses one."""
+    with contextlib.ExitStack() as processes:
+        following = _prepare(0, config, work, progress, processes)
+        for number in range(1, len(config.datasets) + 1):
+            current = following
+            current.build.summary()
+            if number < len(config.datasets):
+                following = _prepare(number, config, work, progress, processes)
+            yield current
+
+
+def _prepare(
+    number: int, config: DemoConfig, work: Path, progress: Progress, processes: contextlib.ExitStack
+) -> _Prepared:
+    """Write the images of dataset `number`, and start to build its knowledge base."""
+    work = work / str(number)
+    dataset = open_dataset(config.datasets[number], seed=config.seed, progress=progress)
+    kb_images = write_folder(dataset.knowledge_base, work / "kb-images", progress=progress)
+    paths = write_folder(dataset.sent.spread(config.limit), work / "sent-images", progress=progress)
+    notify(progress.console, f"{dataset.name}: building a KB of {len(kb_images)} images, sending {len(paths)}")
+    knowledge_base, encoder = work / "kb", ("--model-set", config.model_set, "--threads", str(NUM_ENCODER_THREADS))
+    command = ("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), *encoder, "--json")
+    build = processes.enter_context(CommandProcess(*command, in_background=number > 0))
+    return _Prepared(dataset, work, paths, knowledge_base, build)
+
+
 def _run_dataset(
-    name: str,
+    prepared: _Prepared,
     config: DemoConfig,
     settings: Sequence[LinkSettings],
     models: ModelSet,
-    work: Path,
     progress: Progress,
     advance: Callable[[float], None],
 ) -> DatasetRun:
-    dataset = open_dataset(name, seed=config.seed, progress=progress)
-    kb_images = write_folder(dataset.knowledge_base, work / "kb-images", progress=progress)
-    paths = write_folder(dataset.sent.spread(config.limit), work / "sent-images", progress=progress)
-    image_list, knowledge_base = work / "sent.txt", work / "kb"
+    dataset, work, paths = prepared.dataset, prepared.work, prepared.paths
+    image_list, codebook = work / "sent.txt", work / "codebook.npz"
     image_list.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-    notify(progress.console, f"{dataset.name}: building a KB of {len(kb_images)} images, sending {len(paths)}")
-    encoder = ("--model-set", config.model_set, "--threads", str(NUM_ENCODER_THREADS))
-    run_command("kb", "build", str(work / "kb-images"), "--out", str(knowledge_base), *encoder, "--json")
-    codebook = work / "codebook.npz"
     if any(each.needs_codebook for each in settings):
-        run_command("kb", "export-codebook", str(knowledge_base), "--out", str(codebook), "--json")
+        with KnowledgeBase.open(prepared.knowledge_base) as kb:
+            codebook.write_bytes(kb.newest_codebook().content)
     labels = {str(path): path.parent.name for path in paths}
     runs: list[LinkRun] = []
     retrievals: list[tuple[Retrieval, ...]] = []
-    with Link(knowledge_base, work / "results", model_set=config.model_set, rates=config.rates) as link:
+    with Link(prepared.knowledge_base, work / "results", model_set=config.model_set, rates=config.rates) as link:
         for each in settings:
             folder = work / f"run-{each.codec}-{each.rate.num_symbols}-{each.snr_db:g}-db"
             run = link.run(image_list, folder, each, codebook=codebook if each.needs_codebook else None)
@@ -115,7 +149,7 @@ def _run_dataset(
         measure_cell(run, found, each, received.get(run.stream_id))
         for run, found, each in zip(runs, retrievals, settings, strict=True)
     ]
-    with KnowledgeBase.open(knowledge_base) as kb:
+    with KnowledgeBase.open(prepared.knowledge_base) as kb:
         report = DatasetReport(
             dataset=dataset.name,
             criterion=dataset.criterion,
@@ -124,7 +158,7 @@ def _run_dataset(
             images_skipped=len(dataset.skipped),
             cells=cells,
         )
-    return DatasetRun(report, tuple(retrievals), knowledge_base)
+    return DatasetRun(report, tuple(retrievals), prepared.knowledge_base)
 
 
 def _noiseless_accuracy(paths: Sequence[Path], kb: KnowledgeBase, encoder: ImageEncoder) -> float:

@@ -5,20 +5,34 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from semlink.errors import ConfigError, KnowledgeBaseError
-from trainer.demo.processes import CommandFailedError, CommandProcess, run_command, wait_for_all
+from trainer.demo.processes import CommandFailedError, CommandProcess, wait_for_all
 
 pytestmark = pytest.mark.process
 
 CHANNEL = ("channel", "--listen", "tcp://127.0.0.1:*")
 
 
+def finish(*arguments: str) -> dict[str, Any]:
+    with CommandProcess(*arguments) as process:
+        return process.summary()
+
+
+@pytest.mark.parametrize(("in_background", "niceness"), [(False, 0), (True, 5)])
+def test_a_command_in_the_background_yields_to_others(in_background: bool, niceness: int) -> None:
+    with CommandProcess(*CHANNEL, in_background=in_background) as process:
+        process.endpoint()
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, own + niceness)
+
+
 def test_a_command_that_fails_is_named_with_its_last_lines(tmp_path: Path) -> None:
     with pytest.raises(CommandFailedError, match=r"semlink kb failed: .*nowhere") as failure:
-        run_command("kb", "build", str(tmp_path / "nowhere"), "--out", str(tmp_path / "kb"))
+        finish("kb", "build", str(tmp_path / "nowhere"), "--out", str(tmp_path / "kb"))
     assert failure.value.exit_code == ConfigError.exit_code
 
 

@@ -88,7 +88,7 @@ def test_each_run_is_announced_when_it_is_finished(report: DemoReport, printed: 
         for cell in dataset.cells
     ]
     assert announced == expected
-    assert lines.index(announced[2]) < lines.index(f"digits: building a KB of 901 images, sending {LIMIT}")
+    assert lines.index(f"digits: building a KB of 901 images, sending {LIMIT}") < lines.index(announced[3])
 
 
 def test_the_report_is_written(report: DemoReport, out: Path) -> None:
