@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from semlink.rates import Rate
 from trainer.demo.config import LinkSettings
 from trainer.demo.processes import CommandProcess, wait_for_all
 
-__all__ = ["NUM_ENCODER_THREADS", "Link", "LinkRun"]
+__all__ = ["NUM_ENCODER_THREADS", "Link", "LinkRun", "ResultLines"]
 
 NUM_ENCODER_THREADS = 2
 """CPU threads of an image encoder."""
@@ -71,7 +72,7 @@ class Link:
         self._receiver = CommandProcess(
             "rx", *files, "--listen", _ANY_PORT, "--idle-timeout-s", str(_IDLE_TIMEOUT_S), *serve
         )
-        self._results = _ResultLines(results / LINES_FILE)
+        self._results = ResultLines(results / LINES_FILE)
 
     def run(self, images: Path, folder: Path, settings: LinkSettings, *, codebook: Path | None = None) -> LinkRun:
         """Send a list of images once.
@@ -129,7 +130,7 @@ class Link:
         return found
 
 
-class _ResultLines:
+class ResultLines:
     """Reads a file of results while it grows."""
 
     def __init__(self, path: Path) -> None:
@@ -142,7 +143,8 @@ class _ResultLines:
         if self._path.exists():
             with self._path.open("rb") as file:
                 file.seek(self._num_bytes)
-                data = file.read()
+                # Up to the size that the file has now: a device in its place, as in a test of a full disk, has no end.
+                data = file.read(max(0, os.fstat(file.fileno()).st_size - self._num_bytes))
             whole, _, _ = data.rpartition(b"\n")  # the last line may be half written
             for line in whole.splitlines():
                 result = msgspec.json.decode(line)

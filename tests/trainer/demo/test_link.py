@@ -12,7 +12,7 @@ from engines.models.model_set import ModelSet
 from semlink.errors import ResultsError
 from semlink.rates import parse_rate
 from trainer.demo.config import LinkSettings
-from trainer.demo.link import Link
+from trainer.demo.link import Link, ResultLines
 from trainer.demo.processes import CommandFailedError
 
 
@@ -80,3 +80,22 @@ def test_the_first_failure_is_reported(
     ):
         link.run(image_list, tmp_path / "run", run)
     assert failure.value.exit_code == ResultsError.exit_code
+
+
+def test_results_are_read_line_by_line_while_the_file_grows(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    lines = ResultLines(path)
+    assert lines.of("a") == []
+    path.write_bytes(b'{"stream_id":"a","n":1}\n{"stream_id":"b"')
+    assert (lines.of("a"), lines.of("b")) == ([{"stream_id": "a", "n": 1}], [])
+    with path.open("ab") as file:
+        file.write(b',"n":2}\n{"stream_id":"a","n":3}\n')
+    assert [result["n"] for result in lines.of("a")] == [1, 3]
+    assert [result["n"] for result in lines.of("b")] == [2]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_device_without_end_is_read_as_empty(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.symlink_to("/dev/full")
+    assert ResultLines(path).of("a") == []
