@@ -74,10 +74,10 @@ def rx(
             help="Entry to answer with: one of the most probable label, or the nearest one whatever its label."
         ),
     ] = "label",
-    min_score: Annotated[
+    min_confidence: Annotated[
         float | None,
         options.output(
-            min=-1.0, max=1.0, help="Smallest score of an accepted match, from -1 to 1; the codec defines its scale."
+            min=0.0, max=1.0, help="Smallest confidence of an accepted match: the probability that it is right, 0 to 1."
         ),
     ] = None,
     status_interval_s: Annotated[float, options.output(help="Seconds between two status lines; 0 writes none.")] = 10.0,
@@ -97,7 +97,7 @@ def rx(
             feedback=feedback,
             results=results,
             answer=answer,
-            min_score=min_score,
+            min_confidence=min_confidence,
             rates=tuple(parse_rate(text) for text in split_list(rate, "--rate")) if rate is not None else RATES,
             backend=backend,
             engines=engines,

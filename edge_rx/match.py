@@ -25,7 +25,10 @@ class MatchFields(msgspec.Struct, frozen=True, kw_only=True):
     codec : codec of the frame, which defines the scale of the score
     score : similarity of the entry and the transmitted image as the codec estimates it; -1 .. 1, see
         docs/definitions.md
-    accepted : whether the score reaches the receiver's `min_score`
+    confidence : probability that the answer is right, 0 .. 1, comparable between codecs, rates and SNRs: that the image
+        has the entry's label, or, where the entry has none, that it is the nearest one; given that the knowledge base
+        has such an image. None in results of versions that did not estimate it
+    accepted : whether the confidence reaches the receiver's `min_confidence`
     capture_time_ns, matched_time_ns : Unix times at which the image was in the transmitter's memory and the match in
         the receiver's [ns]
     latency_ms : difference of the two; meaningful if both hosts' clocks agree
@@ -44,6 +47,7 @@ class MatchFields(msgspec.Struct, frozen=True, kw_only=True):
     codec: str
     score: float
     accepted: bool
+    confidence: float | None = None
     capture_time_ns: int
     matched_time_ns: int
     latency_ms: float
@@ -83,6 +87,7 @@ class Match(MatchFields, frozen=True):
             image_sha256=record.image_sha256,
             codec=codec,
             score=candidate.score,
+            confidence=candidate.confidence,
             accepted=accepted,
             capture_time_ns=frame.capture_time_ns,
             matched_time_ns=matched_time_ns,

@@ -71,14 +71,14 @@ class Receiver(Closing):
     ----------
     decoders : decoders of the transmitters' model set, over `knowledge_base`
     knowledge_base : knowledge base built with the same set's encoder
-    min_score : smallest score of an accepted match; None accepts every match
+    min_confidence : smallest confidence of an accepted match; None accepts every match
     tracker, clock : count lost frames and collect latencies; new ones by default
 
     Attributes
     ----------
     rejected : number of dropped messages, by reason
     noise : noise estimate of each stream
-    num_matches, num_accepted : matches, and those whose score reaches `min_score`
+    num_matches, num_accepted : matches, and those whose confidence reaches `min_confidence`
     batches : number of searches, by the number of frames in the search
     knowledge_base_fingerprint : in hex, for results, and for reports to `index` transmitters
     """
@@ -88,7 +88,7 @@ class Receiver(Closing):
         decoders: Decoders,
         knowledge_base: KnowledgeBase,
         *,
-        min_score: float | None = None,
+        min_confidence: float | None = None,
         tracker: SequenceTracker | None = None,
         clock: StageClock | None = None,
     ) -> None:
@@ -100,7 +100,7 @@ class Receiver(Closing):
         self.batches: Counter[int] = Counter()
         self.noise = NoiseEstimators()
         self.knowledge_base_fingerprint = knowledge_base.fingerprint.hex()
-        self._decoders, self._knowledge_base, self._min_score = decoders, knowledge_base, min_score
+        self._decoders, self._knowledge_base, self._min_confidence = decoders, knowledge_base, min_confidence
 
     @classmethod
     def open(
@@ -108,7 +108,7 @@ class Receiver(Closing):
         kb: str | Path,
         *,
         model_set: str = "builtin",
-        min_score: float | None = None,
+        min_confidence: float | None = None,
         options: DecoderOptions = DEFAULT_DECODER_OPTIONS,
     ) -> Self:
         """Open a knowledge base's folder and load the decoders of a model set.
@@ -133,7 +133,7 @@ class Receiver(Closing):
             gpu=options.gpu,
         )
         try:
-            return cls(Decoders.of(models, knowledge_base, options), knowledge_base, min_score=min_score)
+            return cls(Decoders.of(models, knowledge_base, options), knowledge_base, min_confidence=min_confidence)
         except BaseException:
             knowledge_base.close()
             raise
@@ -277,7 +277,7 @@ class Receiver(Closing):
             record,
             knowledge_base=self.knowledge_base_fingerprint,
             codec=reception.decoder.codec,
-            accepted=self._min_score is None or candidate.score >= self._min_score,
+            accepted=self._min_confidence is None or candidate.confidence >= self._min_confidence,
             stage_ms=reception.stage_ms,
         )
         self.clock.record(END_TO_END, match.latency_ms)

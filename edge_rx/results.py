@@ -66,10 +66,11 @@ _CREATE = """
         payload_cbr REAL,
         total_cbr REAL,
         knowledge_base TEXT,
+        confidence REAL,
         UNIQUE (stream_id, sequence)
     )
 """
-_ADDED_SINCE = {"knowledge_base": "TEXT"}
+_ADDED_SINCE = {"knowledge_base": "TEXT", "confidence": "REAL"}
 """Columns that tables of earlier versions lack, with their types; their rows have none of these values."""
 _INSERT = (
     f"INSERT INTO results ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608

@@ -192,7 +192,9 @@ def _write(batch: Batch, receiver: Receiver, results: ResultsLog, on_match: Call
             if on_match is not None:
                 on_match(match)
             if is_new:
-                _log.info("frame %s: %s (%s), score %.3f", match.frame_id, match.label, match.source, match.score)
+                _log.info(
+                    "frame %s: %s (%s), confidence %.3f", match.frame_id, match.label, match.source, match.confidence
+                )
             else:
                 _log.warning("frame %s has a result from an earlier run, which is kept", match.frame_id)
     except BaseException:

@@ -57,7 +57,7 @@ class ReceiverConfig:
     feedback: str | None = None
     results: Path = Path("results")
     answer: Answer = "label"
-    min_score: float | None = None
+    min_confidence: float | None = None
     rates: tuple[Rate, ...] = RATES
     backend: str = "auto"
     engines: Path | None = None
@@ -102,7 +102,7 @@ def run_receiver(config: ReceiverConfig, console: Console) -> Summary:
         # Before any socket or file is opened: a damaged model set fails the start.
         decoders = _load_decoders(config, models, knowledge_base, gpu, batch, console)
         _log_use_of_labels(config.answer, knowledge_base)
-        receiver = Receiver(decoders, knowledge_base, min_score=config.min_score)
+        receiver = Receiver(decoders, knowledge_base, min_confidence=config.min_confidence)
         interruption = stack.enter_context(interruptions())
         frames = stack.enter_context(FrameReceiver(config.listen))
         publisher = stack.enter_context(ReportPublisher(config.feedback)) if config.feedback else None
@@ -172,5 +172,5 @@ class _FirstMatch:
     def __call__(self, match: Match) -> None:
         if not self._is_announced:
             what = match.label or match.source
-            notify(self._console, f"first match: {what}, score {match.score:.2f}; all are in {self._results}")
+            notify(self._console, f"first match: {what}, confidence {match.confidence:.2f}; all are in {self._results}")
         self._is_announced = True

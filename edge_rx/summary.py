@@ -35,7 +35,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     frames_duplicated : repeats, which were dropped
     frames_reordered : frames that arrived after a later one
     frames_rejected : messages that were dropped, by reason
-    matches, matches_accepted : matches, and those whose score reaches `min_score`
+    matches, matches_accepted : matches, and those whose confidence reaches `min_confidence`
     batches : number of decoder calls, by the number of frames of one codec and rate in the call
     num_streams : number of streams
     streams : the same by stream id, in hex; only the `semlink.sequence.MAX_STREAMS` most recent ones

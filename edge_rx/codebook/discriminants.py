@@ -4,12 +4,7 @@ Directions of a cell are taken as normal with a mean of their own and one covari
 multiple of the identity. The log-posterior of a cell is then linear in the direction, so that a transmitter decides
 with one matrix product.
 
-A fold is a block of consecutive entries of each cell: neighbours in a folder are often of one scene, one camera or one
-writer, and random folds would take their likeness for that of images to come.
-
-Sources: Friedman, "Regularized discriminant analysis", J. Am. Stat. Assoc. 84, 1989; blocks: Roberts et al.,
-"Cross-validation strategies for data with temporal, spatial, hierarchical, or phylogenetic structure", Ecography 40,
-2017.
+Source: Friedman, "Regularized discriminant analysis", J. Am. Stat. Assoc. 84, 1989.
 """
 
 from __future__ import annotations
@@ -20,15 +15,25 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rx.codebook.cells import Cells, cell_sums
+from edge_rx.folds import block_folds
 from engines.models.arrays import FloatArray
 
-__all__ = ["SHRINKAGES", "Discriminants", "fit_discriminants", "folds_of", "nearest_centroids"]
+__all__ = [
+    "SHRINKAGES",
+    "Discriminants",
+    "fit_discriminants",
+    "nearest_centroids",
+    "nearest_entries",
+    "neighbour_share",
+]
 
 SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of the identity in the covariance that cross-validation chooses from."""
 _NUM_FOLDS = 5
 _MOST_TESTED = 4096
 """Entries of a fold that are decided, which bounds the time of the choice for large knowledge bases."""
+_MOST_COMPARED = 512
+"""Entries that are compared with all others."""
 _PSEUDO_COUNT = 5
 """Decisions at the accuracy of all cells that are added to each cell's own."""
 _BLOCK = 8192
@@ -44,8 +49,9 @@ class Discriminants:
     ----------
     centroids : (cells, dim) float32
     offsets : (cells,) float32
-    shrinkage : share of the identity in the covariance; 1 if cells are those of the nearest centroid
-    accuracies : (cells,) float32, share of an image's decisions for a cell that are right, by cross-validation, 0..1; 1
+    shrinkage : share of the identity in the covariance; 1 where it is decided without one
+    accuracies : (cells,) float32, share of an image's decisions for a cell that are right, by cross-validation, 0..1,
+        less one standard error over the folds, by which images to come may differ from the entries as folds do; 1
         where no entry can be left out
     """
 
@@ -59,7 +65,47 @@ def nearest_centroids(directions: FloatArray, cells: Cells) -> Discriminants:
     """The nearest mean direction decides."""
     means = cells.means(directions)
     centroids = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return Discriminants(centroids, np.zeros(cells.num_cells, np.float32), 1.0, np.ones(cells.num_cells, np.float32))
+    return Discriminants(centroids, np.zeros(len(means), np.float32), 1.0, np.ones(len(means), np.float32))
+
+
+def nearest_entries(features: FloatArray, mean: FloatArray, cells: Cells) -> Discriminants:
+    """The cell whose entries have the largest mean cosine with an image's feature decides.
+
+    A feature f of direction d has with an entry e, but for a term without e, the inner product
+
+        |f - mean| d . (e - mean) + mean . e
+
+    where the length of f - mean is taken to be that of the entries. So a cell of one entry is decided where a search
+    among features finds that entry.
+
+    Parameters
+    ----------
+    features : (entries, dim) float32, unit length
+    mean : (dim,) float32
+    """
+    mean_length = max(float(np.linalg.norm(features - mean, axis=1).mean()), _FLOOR)
+    means = cells.means(features)
+    offsets = means @ mean / mean_length
+    # A constant changes no decision, and small numbers suit fp16.
+    return Discriminants(means - mean, offsets - offsets.mean(), 1.0, np.ones(len(means), np.float32))
+
+
+def neighbour_share(features: FloatArray, points: FloatArray, cells: Cells, found: Discriminants) -> float:
+    """Share of entries for which, without their own, the cell of the nearest entry is decided, 0..1; 1 for one cell.
+
+    Parameters
+    ----------
+    features : (entries, dim) float32, unit length
+    points : (entries, ...) float32, unit length, of which cells are decided
+    """
+    tested = np.arange(0, len(features), -(-len(features) // _MOST_COMPARED))
+    similarity = features[tested] @ features.T
+    similarity[np.arange(len(tested)), tested] = -np.inf
+    scores = points[tested] @ found.centroids.T + found.offsets
+    is_alone = cells.counts()[cells.of_entries[tested]] == 1
+    scores[is_alone, cells.of_entries[tested[is_alone]]] = -np.inf
+    is_right = scores.argmax(axis=1) == cells.of_entries[similarity.argmax(axis=1)]
+    return float(is_right.mean()) if cells.num_cells > 1 else 1.0
 
 
 def fit_discriminants(directions: FloatArray, cells: Cells) -> Discriminants:
@@ -80,16 +126,6 @@ def fit_discriminants(directions: FloatArray, cells: Cells) -> Discriminants:
     return Discriminants(
         centroids / scale, offsets / scale, SHRINKAGES[best], decided.accuracies(best, cells.num_cells)
     )
-
-
-def folds_of(cells: Cells, num_folds: int = _NUM_FOLDS) -> npt.NDArray[np.int64]:
-    """The fold of each entry, (entries,): blocks of consecutive entries of each cell, of about equal sizes."""
-    order = np.argsort(cells.of_entries, kind="stable")
-    counts = cells.counts()
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    # Cells begin with different folds, or all entries that are alone in their cell would be of the first.
-    return np.asarray((rank * num_folds // counts[cells.of_entries] + cells.of_entries) % num_folds, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +217,12 @@ class _Decisions:
     ----------
     cells : (n,) int64, the entries' cells
     decided : (n, len(SHRINKAGES)) int64, the cells decided with each shrinkage
+    folds : (n,) int64, the fold that each entry was left out with
     """
 
     cells: npt.NDArray[np.int64]
     decided: npt.NDArray[np.int64]
+    folds: npt.NDArray[np.int64]
 
     def num_correct(self) -> npt.NDArray[np.int64]:
         """Number of right decisions with each shrinkage."""
@@ -199,13 +237,16 @@ class _Decisions:
         num_right = np.bincount(decided[is_right], minlength=num_cells)
         num_decided = np.bincount(decided, minlength=num_cells)
         shares = (num_right + _PSEUDO_COUNT * is_right.mean()) / (num_decided + _PSEUDO_COUNT)
-        return np.asarray(shares, dtype=np.float32)
+        of_folds = np.array([is_right[self.folds == fold].mean() for fold in np.unique(self.folds)])
+        standard_error = of_folds.std(ddof=1) / len(of_folds) ** 0.5 if len(of_folds) > 1 else 0.0
+        return np.asarray(np.maximum(shares - standard_error, 0.0), dtype=np.float32)
 
 
 def _left_out_decisions(directions: FloatArray, cells: Cells, moments: _Moments) -> _Decisions:
-    folds = folds_of(cells)
+    folds = block_folds(cells.of_entries, _NUM_FOLDS)
     of_entries: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
     decided: list[npt.NDArray[np.int64]] = [np.empty((0, len(SHRINKAGES)), np.int64)]
+    tested_folds: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
     for fold in range(_NUM_FOLDS):
         left_out = np.flatnonzero(folds == fold)
         if not 0 < len(left_out) < len(directions):
@@ -216,5 +257,6 @@ def _left_out_decisions(directions: FloatArray, cells: Cells, moments: _Moments)
         normal_cells = rest.normal_cells()
         rotated = directions[tested] @ normal_cells.axes
         of_entries.append(cells.of_entries[tested])
+        tested_folds.append(np.full(len(tested), fold))
         decided.append(np.stack([normal_cells.cells(rotated, shrinkage) for shrinkage in SHRINKAGES], axis=1))
-    return _Decisions(np.concatenate(of_entries), np.concatenate(decided))
+    return _Decisions(np.concatenate(of_entries), np.concatenate(decided), np.concatenate(tested_folds))

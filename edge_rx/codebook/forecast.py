@@ -1,8 +1,8 @@
 """The accuracy to expect of a knowledge base by code, rate and SNR, before anything is deployed.
 
 Every entry that is drawn is sent once, through quantized I/Q codes and white noise, to a knowledge base without it and
-without the others of its fold, a block of consecutive entries of each label (`edge_rx.codebook.discriminants.folds_of`
-says why). What a forecast cannot know is how images that will be sent differ from the entries.
+without the others of its fold, a block of consecutive entries of each label (`edge_rx.folds` says why). What a forecast
+cannot know is how images that will be sent differ from the entries.
 """
 
 from __future__ import annotations
@@ -16,17 +16,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.codebook.cells import Cells
-from edge_rx.codebook.discriminants import folds_of
 from edge_rx.codebook.make import Shape, choose_shape, make_codebook
 from edge_rx.codebook.simulate import HeldOut, Retrieval, SimulatedCode, simulate
-from edge_rx.decoders.adapted import label_groups
-from edge_rx.decoders.codeword_search import CodewordSearch
-from edge_rx.decoders.map_detector import MapDetector
-from edge_rx.decoders.templates import SignalTemplates
+from edge_rx.decoders.detectors import nested_detectors
+from edge_rx.folds import block_folds
 from engines.models.arrays import FloatArray
 from engines.models.codebook import Codebook
-from engines.models.entry_codebook import EntryCodebook, entry_codewords
 from engines.models.knowledge_base_codebook import ADAPTED
 from semlink.errors import ConfigError, KnowledgeBaseError
 from semlink.rates import Rate
@@ -181,7 +176,7 @@ def _folds(labels: Sequence[str], config: ForecastConfig) -> list[Fold]:
     """The folds; each entry is sent at most once, and the vectors of one fold at a time are copied."""
     names = {label: number for number, label in enumerate(dict.fromkeys(labels))}
     of_entries = np.array([names[label] for label in labels], np.int64)
-    folds = folds_of(Cells(of_entries, tuple(names)), _NUM_FOLDS)
+    folds = block_folds(of_entries, _NUM_FOLDS)
     sent = np.random.default_rng(config.seed).permutation(len(labels))[: config.limit]
     numbers = np.unique(folds[sent]).tolist()
     return [(sent[folds[sent] == fold], np.flatnonzero(folds == fold)) for fold in numbers]
@@ -192,8 +187,8 @@ def _codes(
 ) -> dict[str, SimulatedCode]:
     """Every code over the entries that remain."""
     kept, labels = held_out.kept, held_out.kept_labels
-    codes = {}
-    if ADAPTED in config.codes:
+    codes: dict[str, SimulatedCode] = {}
+    if {ADAPTED, "index"} & {*config.codes}:
         codebook = make_codebook(
             kept,
             labels,
@@ -203,19 +198,19 @@ def _codes(
             seed=config.seed,
             num_threads=config.num_threads,
         )
-        codes[ADAPTED] = SimulatedCode.adapted(codebook, kept, labels)
-    if "index" in config.codes:
-        entries = EntryCodebook.of(kept, _FINGERPRINT, space=_SPACE)
-        codes["index"] = SimulatedCode(
-            lambda sent, rate: entry_codewords(_FINGERPRINT, entries.nearest(sent), rate),
-            lambda rate: CodewordSearch(_FINGERPRINT, len(kept), rate),
-        )
+        made = {
+            ADAPTED: SimulatedCode.adapted(codebook, kept, labels),
+            "index": SimulatedCode.index(codebook, kept, labels),
+        }
+        codes |= {name: code for name, code in made.items() if name in config.codes}
     return codes | {name: _nested(codebook, kept, labels) for name, codebook in nested.items()}
 
 
 def _nested(codebook: Codebook, kept: FloatArray, labels: Sequence[str]) -> SimulatedCode:
-    templates = SignalTemplates.of(codebook, kept, groups=label_groups(labels))
-    return SimulatedCode(lambda sent, _rate: codebook.latent(sent), lambda rate: MapDetector(templates, rate))
+    return SimulatedCode(
+        lambda sent, _rate: codebook.latent(sent),
+        lambda rate: nested_detectors([codebook], kept, labels, [rate])[0][rate],
+    )
 
 
 def _nearest(held_out: HeldOut) -> Retrieval:

@@ -12,7 +12,13 @@ import numpy.typing as npt
 from edge_rx.codebook.analog import ANALOG_DIM, agreement, half_whitening, mean_of, unit
 from edge_rx.codebook.cells import MOST_CLUSTER_CELLS, MOST_LABEL_CELLS, Cells, cells_of
 from edge_rx.codebook.codewords import CODE_DIM, separated_codewords, similar_codewords
-from edge_rx.codebook.discriminants import Discriminants, fit_discriminants, nearest_centroids
+from edge_rx.codebook.discriminants import (
+    Discriminants,
+    fit_discriminants,
+    nearest_centroids,
+    nearest_entries,
+    neighbour_share,
+)
 from edge_rx.codebook.simulate import HeldOut, SimulatedCode, simulate
 from engines.models.arrays import FloatArray
 from engines.models.codebook import Codebook
@@ -33,7 +39,7 @@ _UNLABELLED_SHARE = 0.95
 entries have cells of their own, the analog part has nothing to add."""
 _CHOICE_RATE = parse_rate("64")
 _CHOICE_SNR_DB = (-7.0, 0.0, 10.0)
-_MOST_SENT = 256
+_MOST_SENT = 1024
 _MOST_KEPT = 20_000
 """Entries that are drawn to choose a shape, of a larger knowledge base, which bounds the time of it."""
 _LEAST_ENTRIES = 10
@@ -160,7 +166,7 @@ class _Maker:
         dim = features.shape[1]
         most = min(MOST_LABEL_CELLS, _most_cells(dim, dim))
         if not uses_labels or len({*labels}) > most:
-            return self._parts_without_labels(mean, directions, projection)
+            return self._parts_without_labels(features, mean, projection)
         cells = cells_of(directions, labels, most=most, seed=self.seed, num_threads=self.num_threads)
         discriminants = fit_discriminants(directions, cells)
         words = (
@@ -170,18 +176,23 @@ class _Maker:
         )
         return _Parts(mean, projection, cells, discriminants, words, agreement(directions @ projection, cells))
 
-    def _parts_without_labels(self, mean: FloatArray, directions: FloatArray, projection: FloatArray) -> _Parts:
+    def _parts_without_labels(self, features: FloatArray, mean: FloatArray, projection: FloatArray) -> _Parts:
         """Cells of k-means: by the strongest components alone where the cells of all reals would take too much room."""
         feature_dim, analog_dim = projection.shape
         lengths = np.linalg.norm(projection, axis=0)
+        directions = unit(features - mean)
         points, most = directions, min(MOST_CLUSTER_CELLS, _most_cells(feature_dim, feature_dim))
         decides_by_projection = len(directions) > most and analog_dim < feature_dim
         if decides_by_projection:
             points = directions @ (projection / lengths)
             most = min(MOST_CLUSTER_CELLS, _most_cells(feature_dim, analog_dim))
         cells = cells_of(points, [""] * len(points), most=most, seed=self.seed, num_threads=self.num_threads)
-        discriminants = nearest_centroids(points, cells)
+        discriminants = (
+            nearest_centroids(points, cells) if decides_by_projection else nearest_entries(features, mean, cells)
+        )
+        share = neighbour_share(features, points, cells, discriminants)
         words = similar_codewords(discriminants.centroids, seed=self.seed)
+        discriminants = replace(discriminants, accuracies=np.full(cells.num_cells, share, np.float32))
         if decides_by_projection:  # whose coordinates are those of the points times the lengths of its columns
             discriminants = replace(discriminants, centroids=discriminants.centroids / lengths)
         return _Parts(mean, projection, cells, discriminants, words, agreement(directions @ projection, cells))

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.decoders.adapted import adapted_templates
-from edge_rx.decoders.map_detector import MapDetector
+from edge_rx.decoders.adapted import AdaptedSignals
+from edge_rx.decoders.codeword_search import CodewordSearch
 from edge_rx.decoders.ranking import SymbolSearch
+from edge_rx.kb.codebook_cells import entry_cells
 from edge_rx.noise import NoiseEstimator, equalize_and_estimate
 from engines.models.arrays import FloatArray
+from engines.models.entry_codebook import EntryCodebook, LabelChoice, entry_codewords
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from semlink.channel import ChannelModel, apply_channel
 from semlink.iq import CodesFormat, Symbols, dequantize, normalize_power, pair_latent, quantize
@@ -37,8 +39,20 @@ class SimulatedCode:
     @classmethod
     def adapted(cls, codebook: KnowledgeBaseCodebook, features: FloatArray, labels: Sequence[str]) -> SimulatedCode:
         """`adapted`, with the blind power shares."""
-        templates, _ = adapted_templates(codebook, features, labels)
-        return cls(lambda sent, _rate: codebook.code.latent(sent), lambda rate: MapDetector(templates, rate))
+        signals = AdaptedSignals.of(codebook, features, labels)
+        return cls(lambda sent, _rate: codebook.code.latent(sent), lambda rate: signals.detectors([rate])[rate])
+
+    @classmethod
+    def index(cls, codebook: KnowledgeBaseCodebook, features: FloatArray, labels: Sequence[str]) -> SimulatedCode:
+        """`index`, whose transmitter decides the label by the codebook where that has labels."""
+        knowledge_base, choice = codebook.knowledge_base.tobytes(), None
+        if codebook.num_labelled_cells:
+            choice = LabelChoice(codebook, entry_cells(codebook, features, labels).answered)
+        entries = EntryCodebook.of(features, knowledge_base, space=codebook.encoder_fingerprint, choice=choice)
+        return cls(
+            lambda sent, rate: entry_codewords(knowledge_base, entries.nearest(sent), rate),
+            lambda rate: CodewordSearch(knowledge_base, len(features), rate),
+        )
 
 
 @dataclass(frozen=True, eq=False)

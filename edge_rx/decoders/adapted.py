@@ -3,57 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-
+from edge_rx.decoders.detectors import Detectors, detectors
+from edge_rx.decoders.entry_calibration import EntryCalibration
+from edge_rx.decoders.label_detector import Labelling, label_groups
+from edge_rx.decoders.options import DEFAULT_DECODER_OPTIONS, DecoderOptions
 from edge_rx.decoders.templates import SignalTemplates
+from edge_rx.kb.codebook_cells import entry_cells
 from engines.models.arrays import FloatArray
-from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook, label_hashes
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
+from semlink.rates import Rate
 
-__all__ = ["adapted_templates", "label_groups"]
-
-_BLOCK = 4096
-"""Entries that are compared with all cells at a time."""
+__all__ = ["AdaptedSignals"]
 
 
-def adapted_templates(
-    codebook: KnowledgeBaseCodebook, features: FloatArray, labels: Sequence[str]
-) -> tuple[SignalTemplates, SignalTemplates]:
-    """Compute the signals of every entry, with the blind and with the high-SNR code; all but the signals is shared.
+@dataclass(frozen=True, eq=False)
+class AdaptedSignals:
+    """The signals of every entry.
 
-    An entry's cell is that of its label. An entry without a label, or with one that has no cell, has the cell of its
-    features, as a transmitter would decide it.
-
-    Parameters
+    Attributes
     ----------
-    features : (entries, feature_dim) float32
-    labels : label of each entry, "" without one
+    blind, high_snr : signals with the blind and with the high-SNR code, which share all but the signals
+    labelling : labels of the cells; None if no cell has one
+    accuracies : (entries,) float32, of entries without labels; see `edge_rx.decoders.map_detector.MapDetector`
+    calibration : by labels, where entries have them and no cell has; see there too
     """
-    code, agreement = codebook.code, float(codebook.agreement[0])
-    cells, groups = _cells(codebook, features, labels), label_groups(labels)
-    blind, high_snr = (
-        SignalTemplates.of_cells(each, features, cells, agreement=agreement, groups=groups)
-        for each in (code, code.for_high_snr())
-    )
-    return blind, replace(high_snr, vectors=blind.vectors)
 
+    blind: SignalTemplates
+    high_snr: SignalTemplates
+    labelling: Labelling | None
+    accuracies: FloatArray | None
+    calibration: EntryCalibration | None
 
-def label_groups(labels: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """Number of each entry's label, (entries,) int64; entries without one have a number each. None without labels."""
-    if not any(labels):
-        return None
-    names = {name: number for number, name in enumerate(dict.fromkeys(filter(None, labels)))}
-    return np.array([names[label] if label else len(names) + entry for entry, label in enumerate(labels)], np.int64)
+    @classmethod
+    def of(cls, codebook: KnowledgeBaseCodebook, features: FloatArray, labels: Sequence[str]) -> AdaptedSignals:
+        """Compute the signals of entries in the cells of `edge_rx.kb.codebook_cells.entry_cells`.
 
+        Parameters
+        ----------
+        features : (entries, feature_dim) float32
+        labels : label of each entry, "" without one
+        """
+        code, agreement = codebook.code, float(codebook.agreement[0])
+        cells, groups = entry_cells(codebook, features, labels), label_groups(labels)
+        blind, high_snr = (
+            SignalTemplates.of_cells(each, features, cells.coded, agreement=agreement, groups=groups)
+            for each in (code, code.for_high_snr())
+        )
+        high_snr = replace(high_snr, vectors=blind.vectors)
+        labelling = Labelling.of_cells(codebook, cells.answered)
+        accuracies = codebook.cell_accuracies[cells.coded] if groups is None else None
+        calibration = None
+        if groups is not None and labelling is None:
+            calibration = EntryCalibration.of(code.latent, features, labels)
+        return cls(blind, high_snr, labelling, accuracies, calibration)
 
-def _cells(codebook: KnowledgeBaseCodebook, features: FloatArray, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-    cell_of_label = {label: cell for cell, label in enumerate(codebook.cell_labels.tolist()) if label}
-    known = [cell_of_label.get(label, -1) for label in label_hashes(labels).tolist()]
-    cells = np.array(known, np.int64)
-    unknown = np.flatnonzero(cells < 0)
-    for start in range(0, len(unknown), _BLOCK):
-        block = unknown[start : start + _BLOCK]
-        cells[block] = codebook.code.cells(codebook.code.directions(features[block]))
-    return cells
+    def detectors(
+        self, rates: Sequence[Rate], options: DecoderOptions = DEFAULT_DECODER_OPTIONS, *, is_high_snr: bool = False
+    ) -> Detectors:
+        """A detector for each rate, of the blind or of the high-SNR code."""
+        templates = self.high_snr if is_high_snr else self.blind
+        return detectors(
+            templates, self.labelling, rates, options, accuracies=self.accuracies, calibration=self.calibration
+        )

@@ -31,10 +31,19 @@ Query: TypeAlias = FloatArray | DeviceView
 
 
 class Candidate(NamedTuple):
-    """The knowledge base's best entry for one transmission, and its score, -1 .. 1."""
+    """The knowledge base's best entry for one transmission.
+
+    Attributes
+    ----------
+    entry_id : number of the entry
+    score : similarity of entry and transmitted image as the codec estimates it, -1 .. 1
+    confidence : probability that the answer is right, 0 .. 1: that the image has the entry's label, or, where the entry
+        has none, that it is the nearest entry
+    """
 
     entry_id: int
     score: float
+    confidence: float
 
 
 class Decoder(Protocol):

@@ -17,13 +17,17 @@ Source: Proakis, Salehi, "Digital Communications", 5th ed., section 4.1 (MAP and
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_rx.decoders.base import check_symbols
+from edge_rx.decoders.base import Candidate
+from edge_rx.decoders.entry_calibration import EntryCalibration, Scales
+from edge_rx.decoders.options import Answer
 from edge_rx.decoders.ranking import (
     NUM_CANDIDATES,
     RankedEntries,
@@ -32,18 +36,37 @@ from edge_rx.decoders.ranking import (
     merge_entries,
     probabilities,
 )
+from edge_rx.decoders.rate_signals import RateSignals, observed, reals_and_repetitions
 from edge_rx.decoders.templates import SignalTemplates
+from edge_rx.decoders.total_probability import SignalSample, log_sum
 from edge_rx.kb.gpu_search import GpuSearch
 from edge_rx.kb.index import InnerProductIndex
 from engines.models.arrays import FloatArray
-from engines.models.codebook import repeat
-from semlink.iq import Symbols, unpair_symbols
+from semlink.iq import Symbols
 from semlink.rates import Rate
 
-__all__ = ["MapDetector", "check_symbols"]
+__all__ = ["MapDetector"]
 
 _IMAGES_AT_A_TIME = 256
 """Images whose candidates are in memory together, 128 KB each."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Hypotheses:
+    """The most likely signals for each image, best first, and those of the sample.
+
+    Attributes
+    ----------
+    signal_ids : (batch, m) int64, rows of the templates, several of which may belong to one entry
+    log_likelihoods : (batch, m) float32, up to a constant of the image
+    sampled : (batch, k) float32, log-likelihoods of the sample
+    variance : (batch,) float32, of each real
+    """
+
+    signal_ids: npt.NDArray[np.int64]
+    log_likelihoods: FloatArray
+    sampled: FloatArray
+    variance: FloatArray
 
 
 class MapDetector:
@@ -53,6 +76,10 @@ class MapDetector:
     ----------
     templates : signals of the knowledge base's entries
     rate : number of symbols
+    answer : "label" answers with an entry of the most probable group, where templates have groups
+    accuracies : (entries,) float32, probability that an answer is right if it is received as the transmitter decided
+        it, 0..1; None for 1
+    calibration : entries that calibrate confidences; None takes shares of likelihoods for probabilities
     num_threads : CPU threads of a search
     gpu : GPU that holds the signals and searches; None for the CPU
     num_candidates : most likely hypotheses that the answer is chosen from; 1 answers with the most likely one
@@ -63,35 +90,53 @@ class MapDetector:
         templates: SignalTemplates,
         rate: Rate,
         *,
+        answer: Answer = "label",
+        accuracies: FloatArray | None = None,
+        calibration: EntryCalibration | None = None,
         num_threads: int = 1,
         gpu: GpuSearch | None = None,
         num_candidates: int = NUM_CANDIDATES,
     ) -> None:
-        self._num_candidates = num_candidates
+        self._num_candidates, self._answer = num_candidates, answer
+        self._accuracies, self._calibration = accuracies, calibration
         # Not the templates themselves, whose signals at the longest rate would stay in memory.
         self._entries, self._similarity = templates.entries, templates.similarity
         self._log_priors = templates.log_priors
         self._vectors, self._groups = templates.vectors, templates.groups
-        self._dim, self._num_repeats = _reals_and_repetitions(rate, templates.signals.shape[1])
-        # Repetitions are stored only for rates that are not a whole number of them.
-        longest = templates.signals if self._dim <= templates.signals.shape[1] else repeat(templates.signals)
-        self._unexplained = templates.unexplained(self._dim)
-        signals = _unit_power(longest[:, : self._dim]) * templates.scale(self._dim)[:, None]
-        self._half_energy = np.sum(signals**2, axis=1) / 2
-        vectors = np.column_stack([signals, self._half_energy, templates.log_priors]).astype(np.float32)
+        signals = RateSignals(templates, rate)
+        self._dim, self._num_repeats = signals.dim, signals.num_repeats
+        self._unexplained, self._half_energy = signals.unexplained, signals.half_energy
+        vectors = np.column_stack([signals.signals(), self._half_energy, templates.log_priors]).astype(np.float32)
+        self._sample = SignalSample(vectors)
         self._index = InnerProductIndex(vectors, num_threads=num_threads, gpu=gpu)
 
     @classmethod
     def of_rates(
-        cls, templates: SignalTemplates, rates: Sequence[Rate], *, num_threads: int = 1, gpu: GpuSearch | None = None
+        cls,
+        templates: SignalTemplates,
+        rates: Sequence[Rate],
+        *,
+        answer: Answer = "label",
+        accuracies: FloatArray | None = None,
+        calibration: EntryCalibration | None = None,
+        num_threads: int = 1,
+        gpu: GpuSearch | None = None,
     ) -> dict[Rate, MapDetector]:
         """One detector for each rate; rates that repeat the same code share its signals."""
         detectors: dict[Rate, MapDetector] = {}
         by_dim: dict[int, MapDetector] = {}
         for rate in rates:
-            dim, num_repeats = _reals_and_repetitions(rate, templates.signals.shape[1])
+            dim, num_repeats = reals_and_repetitions(rate, templates.signals.shape[1])
             if dim not in by_dim:
-                by_dim[dim] = cls(templates, rate, num_threads=num_threads, gpu=gpu)
+                by_dim[dim] = cls(
+                    templates,
+                    rate,
+                    answer=answer,
+                    accuracies=accuracies,
+                    calibration=calibration,
+                    num_threads=num_threads,
+                    gpu=gpu,
+                )
             detectors[rate] = by_dim[dim]._with_repeats(num_repeats)
         return detectors
 
@@ -114,11 +159,11 @@ class MapDetector:
         DecodeError
             If the number of symbols does not fit the rate, or a number is not finite.
         """
-        check_symbols(symbols, noise_variance, num_reals=self._num_repeats * self._dim)
-        received = unpair_symbols(symbols).reshape(len(symbols), self._num_repeats, self._dim).mean(axis=1)
-        # Per real: half the noise variance, reduced by averaging repeats, plus what a signal leaves unexplained.
-        variance = np.asarray(noise_variance) / 2 / self._num_repeats + self._unexplained
-        return np.column_stack([received, np.full_like(variance, -1.0), variance]).astype(np.float32)
+        return self._queries(*observed(symbols, noise_variance, dim=self._dim, num_repeats=self._num_repeats))
+
+    def _queries(self, reals: FloatArray, noise: npt.NDArray[np.float64]) -> FloatArray:
+        variance = noise + self._unexplained
+        return np.column_stack([reals, np.full_like(variance, -1.0), variance]).astype(np.float32)
 
     def top_hypotheses(self, queries: FloatArray, *, num_matches: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
         """The most likely signals for each query, best first, with log-likelihoods up to a constant of the image.
@@ -136,17 +181,15 @@ class MapDetector:
         queries = self.queries(symbols, noise_variance)
         ranked: list[RankedEntries] = []
         for start in range(0, len(queries), _IMAGES_AT_A_TIME):
-            signal_ids, log_likelihoods = self.top_hypotheses(
-                queries[start : start + _IMAGES_AT_A_TIME], num_matches=self._num_candidates
-            )
-            order = np.argsort(-self._preference(signal_ids, log_likelihoods), axis=1, kind="stable")
-            entries = self._entries[np.take_along_axis(signal_ids, order, axis=1)]
-            weights = np.take_along_axis(probabilities(log_likelihoods), order, axis=1)
-            ranked += map(merge_entries, entries, weights)
+            found = self._hypotheses(queries[start : start + _IMAGES_AT_A_TIME])
+            order = np.argsort(-self._preference(found), axis=1, kind="stable")
+            entries = self._entries[np.take_along_axis(found.signal_ids, order, axis=1)]
+            weights = np.take_along_axis(probabilities(found.log_likelihoods), order, axis=1)
+            ranked += map(merge_entries, entries, weights, self._confidences(found, entries[:, 0]))
         return ranked
 
-    def match(self, queries: FloatArray) -> list[tuple[int, float]]:
-        """The entry with the largest expected similarity for each image, and its score.
+    def match(self, queries: FloatArray) -> list[Candidate]:
+        """The entry with the largest expected similarity for each image.
 
         Parameters
         ----------
@@ -154,43 +197,78 @@ class MapDetector:
 
         Returns
         -------
-        entry_id, score : the score estimates the cosine of the two images' centred features, -1 .. 1: the
-            correlation of observation and signal, which have known power, times the similarity of entry and signal
+        candidates : the score estimates the cosine of the two images' centred features, -1 .. 1: the correlation of
+            observation and signal, which have known power, times the similarity of entry and signal
         """
-        signal_ids, log_likelihoods = self.top_hypotheses(queries, num_matches=self._num_candidates)
-        columns = self._preference(signal_ids, log_likelihoods).argmax(axis=1).tolist()
-        chosen = enumerate(columns)
-        return [
-            self._scored(int(signal_ids[at]), float(log_likelihoods[at]), float(queries[at[0], -1])) for at in chosen
-        ]
+        found = self._hypotheses(queries)
+        columns = self._preference(found).argmax(axis=1)
+        rows = np.arange(len(columns))
+        signal_ids, log_likelihoods = found.signal_ids[rows, columns], found.log_likelihoods[rows, columns]
+        confidences = self._confidences(found, self._entries[signal_ids])
+        # In plain floats, because there is mostly one image.
+        chosen = zip(signal_ids.tolist(), log_likelihoods.tolist(), found.variance.tolist(), confidences, strict=True)
+        return [self._candidate(*each) for each in chosen]
 
-    def _scored(self, signal_id: int, log_likelihood: float, variance: float) -> tuple[int, float]:
-        """A signal's entry and score, in plain floats, because there is mostly one image."""
+    def confidences(self, queries: FloatArray, entries: npt.NDArray[np.int64]) -> list[float]:
+        """Probability of each answer, (batch,) entries, that another decoder gave to (batch, dim + 2) queries."""
+        return self._confidences(self._hypotheses(queries), entries)
+
+    def answers_without(
+        self, reals: FloatArray, noise: npt.NDArray[np.float64], left_out: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]]:
+        """Answer images, each without one entry: see `edge_rx.decoders.entry_calibration.TestedDetector`."""
+        found = self._hypotheses(self._queries(reals, noise))
+        is_left_out = self._entries[found.signal_ids] == left_out[:, None]
+        is_left_out &= ~is_left_out.all(axis=1, keepdims=True)  # one that has all candidates is its own answer
+        found = replace(found, log_likelihoods=np.where(is_left_out, -np.inf, found.log_likelihoods))
+        columns = self._preference(found).argmax(axis=1)
+        answers = self._entries[found.signal_ids[np.arange(len(columns)), columns]]
+        return answers, lambda temperatures: self._shares(found, answers, temperatures)
+
+    def _hypotheses(self, queries: FloatArray) -> _Hypotheses:
+        signal_ids, log_likelihoods = self.top_hypotheses(queries, num_matches=self._num_candidates)
+        sampled = (queries @ self._sample.vectors.T) / queries[:, -1:]
+        return _Hypotheses(signal_ids, log_likelihoods, sampled, queries[:, -1])
+
+    def _candidate(self, signal_id: int, log_likelihood: float, variance: float, confidence: float) -> Candidate:
         half_energy = float(self._half_energy[signal_id])
         product = variance * (log_likelihood - float(self._log_priors[signal_id])) + half_energy
         correlation = product / math.sqrt(half_energy * self._dim)
-        similarity = float(self._similarity[signal_id])
-        return int(self._entries[signal_id]), min(1.0, max(-1.0, correlation)) * similarity
+        score = min(1.0, max(-1.0, correlation)) * float(self._similarity[signal_id])
+        return Candidate(int(self._entries[signal_id]), score, confidence)
 
-    def _preference(self, signal_ids: npt.NDArray[np.int64], log_likelihoods: FloatArray) -> FloatArray:
+    def _confidences(self, found: _Hypotheses, answers: npt.NDArray[np.int64]) -> list[float]:
+        """Probability that each answer's group is right, or the answer itself where there are no groups."""
+        temperatures, factors = self._scales.at(found.variance.astype(np.float64) - self._unexplained)
+        confidences = factors * self._shares(found, answers, temperatures)
+        if self._accuracies is not None:
+            confidences *= self._accuracies[answers]
+        return [float(each) for each in confidences]
+
+    @cached_property
+    def _scales(self) -> Scales:
+        """Chosen by the first observation: most rates of most codecs are never received."""
+        return Scales.exact() if self._calibration is None else self._calibration.scales(self, self._dim)
+
+    def _shares(
+        self, found: _Hypotheses, answers: npt.NDArray[np.int64], temperatures: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """Share of each answer's group in the likelihoods of all signals, at inverse temperatures (batch,)."""
+        scales = temperatures[:, None].astype(np.float32)
+        log_likelihoods = scales * found.log_likelihoods
+        total = self._sample.log_total(scales * found.sampled, found.signal_ids, log_likelihoods)
+        entries = self._entries[found.signal_ids]
+        groups = np.arange(len(self._vectors)) if self._groups is None else self._groups
+        own = log_sum(np.where(groups[entries] == groups[answers][:, None], log_likelihoods, -np.inf))
+        return np.minimum(np.exp(own - total), 1.0)
+
+    def _preference(self, found: _Hypotheses) -> FloatArray:
         """Expected similarity of each candidate's entry; entries outside the most probable group come last."""
-        entries = self._entries[signal_ids]
-        if self._groups is None:
+        entries, log_likelihoods = self._entries[found.signal_ids], found.log_likelihoods
+        if self._groups is None or self._answer == "nearest":
             return expected_similarity(self._vectors[entries], log_likelihoods)
         is_preferred = in_most_probable_group(self._groups[entries], log_likelihoods)
         within = np.where(is_preferred, log_likelihoods, -np.inf)
         similarity = expected_similarity(self._vectors[entries], within)
         # Vectors have bounded lengths, so that this separates the two kinds.
         return np.where(is_preferred, similarity, similarity - 2.0 * np.abs(similarity).max() - 1.0)
-
-
-def _reals_and_repetitions(rate: Rate, feature_dim: int) -> tuple[int, int]:
-    """Reals of a rate's signals, and their number of repetitions, if that is a whole number: they are averaged."""
-    repeats, rest = divmod(rate.latent_dim, feature_dim)
-    return (feature_dim, repeats) if repeats and not rest else (rate.latent_dim, 1)
-
-
-def _unit_power(prefix: FloatArray) -> FloatArray:
-    """Normalise as the transmitter does: mean |x|^2 = 1, half of it in each real."""
-    lengths = np.linalg.norm(prefix, axis=1, keepdims=True)
-    return np.asarray(prefix * np.sqrt(prefix.shape[1] / 2) / np.maximum(lengths, np.finfo(np.float32).tiny))

@@ -40,10 +40,12 @@ class RankedEntries(NamedTuple):
     entries : (m,) int64, each once; the answer first
     probabilities : (m,) float32, posterior under the model with one variance for all signals, among these candidates
         alone and therefore not calibrated; they sum to 1
+    confidence : of the answer, see `edge_rx.decoders.base.Candidate`
     """
 
     entries: EntryIds
     probabilities: npt.NDArray[np.float32]
+    confidence: float
 
 
 class SymbolSearch(Protocol):
@@ -86,8 +88,8 @@ def in_most_probable_group(groups: npt.NDArray[np.int64], log_likelihoods: Float
     return np.asarray(groups == most_probable)
 
 
-def merge_entries(entries: EntryIds, weights: npt.NDArray[np.float32]) -> RankedEntries:
+def merge_entries(entries: EntryIds, weights: npt.NDArray[np.float32], confidence: float) -> RankedEntries:
     """Keep each entry once, at its first position, with the summed weight of its signals."""
     _, first, inverse = np.unique(entries, return_index=True, return_inverse=True)
     order = np.argsort(first)
-    return RankedEntries(entries[first[order]], np.bincount(inverse, weights)[order].astype(np.float32))
+    return RankedEntries(entries[first[order]], np.bincount(inverse, weights)[order].astype(np.float32), confidence)

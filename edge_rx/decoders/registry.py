@@ -6,9 +6,11 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 
 from edge_rx.decoders.base import Decoder
+from edge_rx.decoders.codecs import SignalCodecs
 from edge_rx.decoders.feature import decoder_backend, feature_decoders
+from edge_rx.decoders.label_detector import LabelDetector
 from edge_rx.decoders.options import DEFAULT_DECODER_OPTIONS, DecoderOptions
-from edge_rx.decoders.signal import SignalDecoder, adapted_decoders, index_decoders, nested_decoders
+from edge_rx.decoders.signal import SignalDecoder
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from engines.models.codecs import Codec, NestedCodec, PerRateCodec
@@ -100,7 +102,7 @@ class _Loader:
         # Checked for sets without networks too, since a wrong name is wrong there as well.
         self._backend = decoder_backend(options.backend, gpu=options.gpu)
         self._models, self._knowledge_base, self._options = model_set, knowledge_base, options
-        self._labels = knowledge_base.entry_labels()
+        self._signals = SignalCodecs(knowledge_base, knowledge_base.entry_labels(), options)
         self._index_spaces = {model_set.encoder_fingerprint: "index"}
         self.decoders: dict[bytes, Decoder] = {}
         self.unserved: dict[bytes, str] = {}
@@ -113,16 +115,39 @@ class _Loader:
             if rate not in served:
                 self.unserved |= dict.fromkeys(codec.fingerprints(rate), _other_rate(codec.name, rate))
         if isinstance(codec, PerRateCodec):
-            self.decoders |= feature_decoders(
-                self._models, codec, served, self._knowledge_base, self._options, backend=self._backend
-            )
+            self._add_network(codec, served)
         else:
             self._add_nested(codec, served)
+
+    def _add_network(self, codec: PerRateCodec, served: list[Rate]) -> None:
+        """By label where entries have labels, from the encoder's signals; else by the decoder network's features."""
+        detectors = self._signals.network(codec, served)
+        by_label = {
+            rate: search
+            for rate, search in detectors.items()
+            if isinstance(search, LabelDetector) and self._options.answer == "label"
+        }
+        if by_label and self._options.backend == "tensorrt":
+            raise ConfigError(
+                f"{codec.name}: TensorRT runs the decoder network, and answers by label need none; --answer nearest,"
+                " or --backend onnxruntime"
+            )
+        self.decoders |= {
+            codec.fingerprint(rate): SignalDecoder(codec.name, search, rate) for rate, search in by_label.items()
+        }
+        self.decoders |= feature_decoders(
+            self._models,
+            codec,
+            {rate: search for rate, search in detectors.items() if rate not in by_label},
+            self._knowledge_base,
+            self._options,
+            backend=self._backend,
+        )
 
     def _add_nested(self, codec: NestedCodec, served: list[Rate]) -> None:
         fingerprints = [fingerprint for rate in served for fingerprint in codec.fingerprints(rate)]
         try:
-            loaded = dict(nested_decoders(codec, self._knowledge_base, self._labels, served, self._options))
+            loaded = dict(self._signals.nested(codec, served))
         except KnowledgeBaseError as error:
             _log.warning("%s is not served: %s", codec.name, error)
             self.unserved |= dict.fromkeys(fingerprints, f"{codec.name}: {error}")
@@ -143,7 +168,7 @@ class _Loader:
             return
         served = [rate for rate in RATES if rate in self._options.rates]
         self.codebooks = codebooks
-        self.decoders |= dict(adapted_decoders(codebooks, self._knowledge_base, self._labels, served, self._options))
+        self.decoders |= dict(self._signals.adapted(codebooks, served))
         for codebook in codebooks:
             for name in (ADAPTED, ADAPTED_HIGH_SNR):
                 for rate, fingerprint in codebook.fingerprints(is_high_snr=name == ADAPTED_HIGH_SNR).items():
@@ -153,7 +178,7 @@ class _Loader:
     def add_index(self) -> None:
         """Load `index` at the served rates, for every vector space in which entries are compared."""
         served = [rate for rate in RATES if rate in self._options.rates]
-        self.decoders |= dict(index_decoders(self._knowledge_base, served, self._index_spaces, self._options))
+        self.decoders |= dict(self._signals.index(served, self._index_spaces))
         for space, name in self._index_spaces.items():
             for rate in RATES:
                 if rate not in served:

@@ -187,6 +187,23 @@ class SignalTemplates:
             groups=groups,
         )
 
+    @classmethod
+    def of_signals(
+        cls, signals: FloatArray, features: FloatArray, *, agreement: float, groups: npt.NDArray[np.int64] | None = None
+    ) -> SignalTemplates:
+        """The signals that an encoder network makes of the entries, (entries, dim) float32; see `of_cells`."""
+        _require_entries(features)
+        return cls(
+            signals=signals,
+            correlation=np.full(len(signals), agreement, np.float32),
+            entries=np.arange(len(signals)),
+            similarity=np.ones(len(signals), np.float32),
+            log_priors=np.full(len(signals), -np.log(len(signals))),
+            residual_variance=(1.0 - agreement**2) / 2,
+            vectors=features,
+            groups=groups,
+        )
+
 
 def _require_entries(features: FloatArray) -> None:
     if not len(features):

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import msgspec
 
+from edge_rx.kb.codebook_cells import entry_cells
 from edge_rx.kb.index import FlatIndex
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.kb.manifest import ProjectedVectorsEntry, write_manifest
 from edge_rx.kb.storage import lock_whatever_is_there
 from engines.models.codecs import Codec, NestedCodec
-from engines.models.entry_codebook import EntryCodebook
+from engines.models.entry_codebook import EntryCodebook, LabelChoice
 from engines.models.model_set import ModelSet
 from engines.models.projection_head import ProjectionHead
 from semlink.errors import ConfigError, KnowledgeBaseError, ModelSetError
@@ -115,12 +116,16 @@ def add_projected_vectors(knowledge_base: KnowledgeBase, codecs: Sequence[CodecP
         (folder / name).unlink(missing_ok=True)
 
 
-def entry_codebook(folder: Path, model_set: ModelSet, *, codec: str | None = None) -> EntryCodebook:
+def entry_codebook(
+    folder: Path, model_set: ModelSet, *, codec: str | None = None, decides_label: bool = True
+) -> EntryCodebook:
     """The vectors of a knowledge base for a transmitter of `index`.
 
     Parameters
     ----------
     codec : codec with a projection head, in whose space the nearest entry is found; None for the features' space
+    decides_label : whether the transmitter decides an image's label first, by the knowledge base's codebook of
+        `adapted`, where that has labels and the nearest entry is found in the features' space
 
     Raises
     ------
@@ -132,12 +137,17 @@ def entry_codebook(folder: Path, model_set: ModelSet, *, codec: str | None = Non
     with KnowledgeBase.open(
         folder, model_set.encoder_fingerprint, encoder_name=model_set.manifest.encoder.name
     ) as knowledge_base:
+        choice = None
         if codec is None:
             space, vectors = model_set.encoder_fingerprint, knowledge_base.features()
+            newest = next(iter(knowledge_base.codebooks()), None)
+            if decides_label and newest is not None and newest.num_labelled_cells:
+                cells = entry_cells(newest, vectors, knowledge_base.entry_labels())
+                choice = LabelChoice(newest, cells.answered)
         else:
             chosen = model_set.codec(codec)
             if not isinstance(chosen, NestedCodec) or chosen.entry.projection is None:
                 raise ConfigError(f"{codec} encodes features and has no projection head; leave --codec out")
             space = chosen.projection_fingerprint
             vectors = knowledge_base.projected(space)
-        return EntryCodebook.of(vectors, knowledge_base.fingerprint, space=space)
+        return EntryCodebook.of(vectors, knowledge_base.fingerprint, space=space, choice=choice)

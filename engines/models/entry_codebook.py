@@ -8,6 +8,9 @@ the entry's number, so that both ends compute it without exchanging it. Every pr
 only 256 words, which entries then share). At a few dozen symbols and thousands of words, maximum-likelihood decoding of
 such a code is close to the best possible (Shannon, Bell Syst. Tech. J. 38, 1959; docs/results.md draws the bound beside
 it), and it is a nearest-neighbour search.
+
+Where entries have labels, the transmitter can decide the label first, by the discriminants of the knowledge base's own
+codebook, and then send the nearest entry of that label.
 """
 
 from __future__ import annotations
@@ -17,18 +20,41 @@ import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engines.models.arrays import FloatArray, load_arrays, quantize_rows
 from engines.models.codecs import link_fingerprint
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from semlink.errors import EngineError, ModelSetError
 from semlink.rates import Rate
 
-__all__ = ["EntryCodebook", "entry_codewords", "index_fingerprint"]
+__all__ = ["EntryCodebook", "LabelChoice", "entry_codewords", "index_fingerprint"]
 
 _FIELDS = ("codes", "scales", "knowledge_base", "space")
+_CHOICE_FIELDS = ("codebook", "cells")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelChoice:
+    """What decides an image's label, and which entries have it.
+
+    Attributes
+    ----------
+    codebook : decides the cell of an image's features
+    cells : (entries,) int64, cell of each entry; -1 for one that is not sent for any cell
+    """
+
+    codebook: KnowledgeBaseCodebook
+    cells: npt.NDArray[np.int64]
+
+    def is_eligible(self, features: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which entries may be sent for each image, (batch, entries); all of them for a cell without one."""
+        code = self.codebook.code
+        is_own = code.cells(code.directions(features))[:, None] == self.cells
+        return np.asarray(is_own | ~is_own.any(axis=1, keepdims=True))
 
 
 def entry_codewords(knowledge_base: bytes, entries: npt.NDArray[np.int64], rate: Rate) -> FloatArray:
@@ -73,12 +99,14 @@ class EntryCodebook:
     scales : (entries,) float32; a vector is its codes times its scale
     knowledge_base : fingerprint of the knowledge base
     space : fingerprint of the image encoder or projection head of the vectors, in hex
+    choice : decides the label of an image first; None sends the nearest entry whatever its label
     """
 
     codes: npt.NDArray[np.int8]
     scales: FloatArray
     knowledge_base: bytes
     space: str
+    choice: LabelChoice | None = None
 
     def __post_init__(self) -> None:
         if self.codes.dtype != np.int8 or self.scales.dtype != np.float32:
@@ -89,16 +117,20 @@ class EntryCodebook:
             raise ModelSetError(f"entry codebook: codes {self.codes.shape} and scales {self.scales.shape} do not fit")
         if not np.isfinite(self.scales).all():
             raise ModelSetError("entry codebook: a scale is not finite")
+        if self.choice is not None and self.choice.cells.shape != self.scales.shape:
+            raise ModelSetError(f"entry codebook: {len(self.scales)} entries with {len(self.choice.cells)} cells")
 
     @classmethod
-    def of(cls, features: FloatArray, knowledge_base: bytes, *, space: str) -> EntryCodebook:
+    def of(
+        cls, features: FloatArray, knowledge_base: bytes, *, space: str, choice: LabelChoice | None = None
+    ) -> EntryCodebook:
         """Quantize the vectors of a knowledge base, (entries, feature_dim) float32, to 8 bits."""
         if not np.isfinite(features).all():
             raise EngineError("the vectors of an entry codebook must be finite")
-        return cls(*quantize_rows(features), knowledge_base, space)
+        return cls(*quantize_rows(features), knowledge_base, space, choice)
 
     def nearest(self, features: FloatArray) -> npt.NDArray[np.int64]:
-        """Number of the entry with the largest cosine for each of (batch, feature_dim) float32.
+        """Number of the entry with the largest cosine for each of (batch, feature_dim) float32, of the label chosen.
 
         Raises
         ------
@@ -109,7 +141,10 @@ class EntryCodebook:
             raise EngineError(f"features must be (batch, {self.codes.shape[1]}), got {features.shape}")
         if not np.isfinite(features).all():
             raise EngineError("features must be finite")
-        return np.asarray((features @ self.vectors.T).argmax(axis=1), dtype=np.int64)
+        similarity = features @ self.vectors.T
+        if self.choice is not None:
+            similarity = np.where(self.choice.is_eligible(features), similarity, -np.inf)
+        return np.asarray(similarity.argmax(axis=1), dtype=np.int64)
 
     @cached_property
     def vectors(self) -> FloatArray:
@@ -119,8 +154,15 @@ class EntryCodebook:
     def to_bytes(self) -> bytes:
         """Serialise as a compressed .npz file."""
         buffer = io.BytesIO()
+        choice: dict[str, Any] = {}
+        if self.choice is not None:
+            choice = {
+                "codebook": np.frombuffer(self.choice.codebook.content, np.uint8),
+                "cells": self.choice.cells.astype(np.int32),
+            }
         np.savez_compressed(
             buffer,
+            **choice,
             codes=self.codes,
             scales=self.scales,
             knowledge_base=np.frombuffer(self.knowledge_base, np.uint8),
@@ -131,6 +173,12 @@ class EntryCodebook:
     @classmethod
     def load(cls, path: Path) -> EntryCodebook:
         """Read an entry codebook; ModelSetError if the file is missing, cut short, or holds no entry codebook."""
-        values = load_arrays(path, _FIELDS, what="an entry codebook")
+        values = load_arrays(path, (*_FIELDS, *_CHOICE_FIELDS), what="an entry codebook", optional=_CHOICE_FIELDS)
+        choice = None
+        if "codebook" in values and "cells" in values:
+            codebook = KnowledgeBaseCodebook.read(values["codebook"].tobytes(), source=str(path))
+            if values["cells"].dtype.kind != "i":
+                raise ModelSetError(f"{path}: does not hold an entry codebook (its cells are no numbers)")
+            choice = LabelChoice(codebook, values["cells"].astype(np.int64))
         knowledge_base = values["knowledge_base"].tobytes()
-        return cls(values["codes"], values["scales"], knowledge_base, str(values["space"]))
+        return cls(values["codes"], values["scales"], knowledge_base, str(values["space"]), choice)

@@ -1,16 +1,27 @@
 """Names that commands and options once had: they keep working, hidden, with a warning of one line.
 
 The one table of them. Commands declare today's names only; arguments are rewritten before they are parsed, and the
-keys of configuration files as they are read. A name that its command declares is never rewritten.
+keys of configuration files as they are read. A name that its command declares is never rewritten. Options whose value
+has another meaning today are not rewritten but refused, and the error names what to give instead.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import takewhile
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["RENAMED_COMMANDS", "RENAMED_OPTIONS", "RenamedCommand", "current_arguments", "current_key"]
+from semlink.errors import ConfigError
+
+__all__ = [
+    "RENAMED_COMMANDS",
+    "RENAMED_OPTIONS",
+    "REPLACED_OPTIONS",
+    "RenamedCommand",
+    "current_arguments",
+    "current_key",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +71,11 @@ RENAMED_OPTIONS: Mapping[CommandPath, Mapping[str, str]] = {
 }
 """By a command's path of today, its options as they were and as they are."""
 
+REPLACED_OPTIONS: Mapping[CommandPath, Mapping[str, str]] = {
+    ("rx",): {"--min-score": "--min-confidence, the probability that an answer is right, 0 to 1, for every codec"},
+}
+"""By a command's path, options that it no longer has, and what to give instead, whose values differ."""
+
 _JSON = "--json"
 """Once took a file in some commands; it is a flag everywhere now, so that only its use with a value is rewritten."""
 
@@ -71,6 +87,11 @@ def current_arguments(arguments: Sequence[str], declared: DeclaredOptions) -> li
     --------
     >>> current_arguments(["kb", "rekey", "KB"], {("kb", "project"): ["--threads"]}.get)
     ['kb', 'project', 'KB']
+
+    Raises
+    ------
+    ConfigError
+        If an option was replaced by one of another meaning.
     """
     words = list(arguments)
     for was, now, option in RENAMED_COMMANDS:
@@ -83,6 +104,11 @@ def current_arguments(arguments: Sequence[str], declared: DeclaredOptions) -> li
             _log.warning('"semlink %s" is now "semlink %s"', " ".join(was), " ".join(now))
             words = [*now, *(words[len(was) :] if option is None else _as_argument(option, words[len(was) :]))]
             break
+    for path, options in REPLACED_OPTIONS.items():
+        current = declared(path) if _begins(words, path) else None
+        for name in map(_name, takewhile(lambda word: word != "--", words)):
+            if current is not None and name in options and name not in current:
+                raise ConfigError(f"{name} is no option any more; give {options[name]}")
     for path, options in RENAMED_OPTIONS.items():
         if _begins(words, path) and any(_name(word) in options for word in words):
             return [*path, *_current_options(words[len(path) :], options, declared(path) or ())]
@@ -124,8 +150,16 @@ def current_key(command: Sequence[str], key: str, value: object, declared: Colle
     command : path of the command that reads the file
     value : of the key
     declared : the keys that the command takes
+
+    Raises
+    ------
+    ConfigError
+        If the option was replaced by one of another meaning.
     """
     was = f"--{key}"
+    replaced = REPLACED_OPTIONS.get(tuple(command), {})
+    if was in replaced and key not in declared:
+        raise ConfigError(f'the key "{key}" is no option any more; give {replaced[was].removeprefix("--")}')
     now = RENAMED_OPTIONS.get(tuple(command), {}).get(was, was).removeprefix("--")
     is_current = key in declared and not (was == _JSON and isinstance(value, str))
     if now == key or is_current or now not in declared:

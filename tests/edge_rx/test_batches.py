@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_rx.decoders.options import Answer, DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.match import Match
@@ -59,19 +60,22 @@ def mixed_messages(models: ModelSet, kb: Path, pictures: dict[str, RGBImage], *,
 
 
 def lasting(match: Match) -> tuple[object, ...]:
-    """All of a match that no clock tells, but its score."""
+    """All of a match that no clock tells, but its score and confidence."""
     return (match.frame_id, match.entry_id, match.source, match.codec, match.num_symbols, match.num_pilots)
 
 
 @pytest.mark.parametrize("batch", [2, 7, 256])
+@pytest.mark.parametrize("answer", ["label", "nearest"])
 def test_a_batch_answers_as_one_frame_after_another(
-    receivers: tuple[Receiver, Receiver],
     every_codec: ModelSet,
+    knowledge_base: KnowledgeBase,
     built_kb: Path,
     pictures: dict[str, RGBImage],
+    answer: Answer,
     batch: int,
 ) -> None:
-    alone, together = receivers
+    decoders = Decoders.of(every_codec, knowledge_base, DecoderOptions(answer=answer))
+    alone, together = (Receiver(decoders, knowledge_base) for _ in range(2))
     messages = mixed_messages(every_codec, built_kb, pictures)
     expected = [match for data in messages if (match := alone.run_once(data)) is not None]
     got: list[Match] = []
@@ -83,12 +87,15 @@ def test_a_batch_answers_as_one_frame_after_another(
     assert {match.codec for match in expected} == {"synthetic-codec", "nested", "index"}
     assert [lasting(match) for match in got] == [lasting(match) for match in expected]
     np.testing.assert_allclose([match.score for match in got], [match.score for match in expected], atol=1e-5)
+    np.testing.assert_allclose([match.confidence for match in got], [match.confidence for match in expected], atol=1e-4)
     assert together.rejected == alone.rejected
     assert set(alone.rejected) >= {"unknown models", "truncated", "symbols decode to no direction"}
     assert together.tracker.streams == alone.tracker.streams
     assert together.noise.snr_db() == alone.noise.snr_db()
     assert together.num_matches == len(got)
-    num_searched = len(got) + alone.rejected["symbols decode to no direction"]
+    # Silence is a direction to no search among signals, and found to be none by the search of the network's features.
+    num_silent = alone.rejected["symbols decode to no direction"]
+    num_searched = len(got) + (num_silent if answer == "nearest" else 0)
     assert sum(size * count for size, count in together.batches.items()) == num_searched
     assert alone.batches == {1: num_searched}
 

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from edge_rx.decoders.options import Answer, DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.noise import NoiseEstimator
@@ -97,20 +98,22 @@ def test_an_unknown_picture_size_leaves_the_cbr_unknown(
     assert match.payload_cbr is match.total_cbr is None
 
 
-@pytest.mark.parametrize(("min_score", "accepted"), [(None, True), (0.9, True), (1.1, False)])
-def test_a_low_score_is_marked(
+@pytest.mark.parametrize(("min_confidence", "is_accepted"), [(None, True), (0.5, True), (0.9999, False)])
+def test_a_low_confidence_is_marked(
     model_set: ModelSet,
     knowledge_base: KnowledgeBase,
     maker: FrameMaker,
     picture: RGBImage,
-    min_score: float | None,
-    accepted: bool,
+    min_confidence: float | None,
+    is_accepted: bool,
 ) -> None:
-    receiver = Receiver(Decoders.of(model_set, knowledge_base), knowledge_base, min_score=min_score)
+    receiver = Receiver(Decoders.of(model_set, knowledge_base), knowledge_base, min_confidence=min_confidence)
     match = receiver.run_once(pack(maker.frame(picture, 0)))
     assert match is not None
-    assert match.accepted is accepted
-    assert (receiver.num_matches, receiver.num_accepted) == (1, int(accepted))
+    assert match.confidence is not None
+    assert 0.5 < match.confidence < 0.9999, "or the bounds decide nothing"
+    assert match.accepted is is_accepted
+    assert (receiver.num_matches, receiver.num_accepted) == (1, int(is_accepted))
 
 
 def test_repeats_are_dropped_and_counted(receiver: Receiver, maker: FrameMaker, picture: RGBImage) -> None:
@@ -273,11 +276,14 @@ def test_a_set_without_a_codec_cannot_receive(tmp_path: Path, knowledge_base: Kn
         Decoders.of(make_model_set(tmp_path, rates=()), knowledge_base)
 
 
-def test_a_decoder_file_that_is_not_there_stops_the_start(tmp_path: Path, knowledge_base: KnowledgeBase) -> None:
+@pytest.mark.parametrize(("answer", "network"), [("nearest", "decoder"), ("nearest", "encoder"), ("label", "encoder")])
+def test_a_network_that_is_not_there_stops_the_start(
+    tmp_path: Path, knowledge_base: KnowledgeBase, answer: Answer, network: str
+) -> None:
     model_set = make_model_set(tmp_path, rates=(16,))
-    (tmp_path / "codec-16.decoder.onnx").unlink()
-    with pytest.raises(ModelSetError, match=r"codec-16\.decoder\.onnx: No such file"):
-        Decoders.of(model_set, knowledge_base)
+    (tmp_path / f"codec-16.{network}.onnx").unlink()
+    with pytest.raises(ModelSetError, match=rf"codec-16\.{network}\.onnx: No such file"):
+        Decoders.of(model_set, knowledge_base, DecoderOptions(answer=answer))
 
 
 def test_symbols_of_another_rate_are_named(

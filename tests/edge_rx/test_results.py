@@ -48,6 +48,7 @@ def make_match(sequence: int, stream_id: int = 2**64 - 1, label: str = 'naïve "
         image_sha256="ab" * 32,
         codec="nested",
         score=0.1 + 0.2,
+        confidence=0.7 + 0.1,
         accepted=sequence % 2 == 0,
         capture_time_ns=1_700_000_000_123_456_789,
         matched_time_ns=1_700_000_000_124_456_789,

@@ -62,8 +62,9 @@ def test_answers_are_those_of_the_cpu(
         KnowledgeBase.open(tmp_path / "KB") as on_cpu,
         KnowledgeBase.open(tmp_path / "KB", gpu=gpu) as on_gpu,
     ):
-        reference = Receiver(Decoders.of(model_set, on_cpu), on_cpu)
-        decoders = Decoders.of(model_set, on_gpu, DecoderOptions(backend="tensorrt", gpu=gpu, batch_size=BATCH))
+        reference = Receiver(Decoders.of(model_set, on_cpu, DecoderOptions(answer="nearest")), on_cpu)
+        options = DecoderOptions(backend="tensorrt", gpu=gpu, batch_size=BATCH, answer="nearest")
+        decoders = Decoders.of(model_set, on_gpu, options)
         assert isinstance(decoders.decoder(codec.fingerprint(rate)), GpuDecoder)
         receiver = Receiver(decoders, on_gpu)
         expected = [match for data in messages if (match := reference.run_once(data)) is not None]

@@ -10,9 +10,8 @@ import pytest
 
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
-from edge_rx.codebook.make import make_codebook
-from edge_rx.decoders.adapted import adapted_templates
-from edge_rx.decoders.map_detector import MapDetector
+from edge_rx.codebook.make import Shape, make_codebook
+from edge_rx.decoders.adapted import AdaptedSignals
 from edge_rx.decoders.signal import SignalDecoder
 from edge_rx.noise import NoiseEstimator
 from edge_tx.model import load_transmitter_model
@@ -32,26 +31,29 @@ RATE = parse_rate("64")
 
 
 class Entries:
-    """A knowledge base of pictures, as features and labels, with the codebook that is made of them."""
+    """A knowledge base of pictures, as features and labels, with a codebook of its labels, or of cells without them."""
 
     def __init__(self, models: ModelSet, pictures: Mapping[str, RGBImage], *, with_labels: bool) -> None:
         self.features = ImageEncoder(models).encode(list(pictures.values()))
         self.labels = [name.partition("/")[0] if with_labels else "" for name in pictures]
         self.codebook = make_codebook(
-            self.features, self.labels, knowledge_base=bytes(32), space=models.encoder_fingerprint
+            self.features,
+            self.labels,
+            knowledge_base=bytes(32),
+            space=models.encoder_fingerprint,
+            shape=Shape(uses_labels=True, digital_power_share=0.8) if with_labels else None,
         )
 
     def decoders(self) -> dict[bytes, SignalDecoder]:
         """Decoder of frames by their fingerprint."""
-        blind, high_snr = adapted_templates(self.codebook, self.features, self.labels)
-        code = self.codebook.nested_code
+        signals, code = AdaptedSignals.of(self.codebook, self.features, self.labels), self.codebook.nested_code
         return {
             fingerprints[rate]: SignalDecoder(name, detector, rate)
-            for name, templates, fingerprints in (
-                (code.name, blind, code.fingerprints),
-                (code.high_snr_name, high_snr, code.high_snr_fingerprints),
+            for name, is_high_snr, fingerprints in (
+                (code.name, False, code.fingerprints),
+                (code.high_snr_name, True, code.high_snr_fingerprints),
             )
-            for rate, detector in MapDetector.of_rates(templates, RATES).items()
+            for rate, detector in signals.detectors(RATES, is_high_snr=is_high_snr).items()
         }
 
 

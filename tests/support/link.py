@@ -40,14 +40,20 @@ def model_of(codec: str, rate: Rate, kb: KnowledgeBase, models: ModelSet) -> Tra
 
 
 def answers(
-    model: TransmitterModel, rate: Rate, receiver: Receiver, pictures: dict[str, RGBImage], *, num_pilots: int = 0
+    model: TransmitterModel,
+    rate: Rate,
+    receiver: Receiver,
+    pictures: dict[str, RGBImage],
+    *,
+    num_pilots: int = 0,
+    snr_db: float = 30.0,
 ) -> list[Match | None]:
-    """Send every picture over a quiet channel; what the receiver makes of each."""
+    """Send every picture over a channel, by default a quiet one; what the receiver makes of each."""
     matches: list[Match | None] = []
     rng = np.random.default_rng(0)
     channel = SoftwareChannel(
         ChannelModel.RAYLEIGH if num_pilots else ChannelModel.AWGN,
-        snr_db=30.0,
+        snr_db=snr_db,
         rng=rng,
         send=lambda data: matches.append(receiver.run_once(data)),
     )

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from edge_rx.codebook.cells import Cells
-from edge_rx.codebook.discriminants import SHRINKAGES, Discriminants, fit_discriminants, folds_of, nearest_centroids
+from edge_rx.codebook.discriminants import SHRINKAGES, Discriminants, fit_discriminants, nearest_centroids
 from tests.support.vectors import unit
 
 
@@ -80,14 +80,6 @@ def test_a_rare_cell_needs_more_evidence() -> None:
     found = fit_discriminants(directions[kept], Cells(cells.of_entries[kept], cells.labels))
     equal = fit_discriminants(directions, cells)
     assert np.mean(decided(found, directions) == 1) < np.mean(decided(equal, directions) == 1)
-
-
-def test_folds_are_blocks_of_each_cell() -> None:
-    of_entries = np.array([0] * 10 + [1] * 5 + [0] * 10 + [2, 3])
-    folds = folds_of(Cells(of_entries, ("a", "b", "c", "d")), 5)
-    assert folds[of_entries == 0].tolist() == [fold for fold in range(5) for _ in range(4)]
-    assert sorted(folds[of_entries == 1].tolist()) == [0, 1, 2, 3, 4]
-    assert len(set(folds[-2:].tolist())) == 2, "entries alone in their cells are of different folds"
 
 
 class TestAccuracies:

@@ -64,7 +64,11 @@ def test_every_cell_of_the_grid_has_its_figures(report: ForecastReport) -> None:
         (codec, snr_db) for codec in ("adapted", "index", "nested", "nested-cells") for snr_db in SNR_DB
     ]
     index = next(cell for cell in report.cells if (cell.codec, cell.snr_db) == ("index", 10.0))
-    assert index.recall > 0.9
+    # An entry of the label that the transmitter decides, which is not always that of the nearest one.
+    assert index.recall > 0.85
+    assert index.accuracy is not None
+    assert report.noiseless_accuracy is not None
+    assert index.accuracy > report.noiseless_accuracy
     assert index.answer_cosine == pytest.approx(report.noiseless_cosine, abs=0.02)
     assert index.accuracy_half_width is not None
     assert 0.0 < index.accuracy_half_width < 0.05

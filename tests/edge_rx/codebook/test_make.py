@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 from edge_rx.codebook.make import Shape, make_codebook
-from edge_rx.decoders.adapted import adapted_templates
-from edge_rx.decoders.map_detector import MapDetector
-from engines.models.knowledge_base_codebook import MAX_CODEBOOK_BYTES, KnowledgeBaseCodebook
+from edge_rx.decoders.adapted import AdaptedSignals
+from edge_rx.decoders.options import Answer, DecoderOptions
+from engines.models.knowledge_base_codebook import MAX_CODEBOOK_BYTES, KnowledgeBaseCodebook, label_hashes
 from semlink.errors import KnowledgeBaseError
 from semlink.iq import normalize_power, pair_latent
 from semlink.rates import parse_rate
@@ -126,24 +126,31 @@ def one_is_the_mean() -> tuple[np.ndarray, list[str]]:
     ],
     ids=lambda make: make.__name__,
 )
+@pytest.mark.parametrize("answer", ["label", "nearest"])
 def test_entries_that_are_sent_are_answered_with_their_label_or_themselves(
-    knowledge_base: Callable[[], tuple[np.ndarray, list[str]]],
+    knowledge_base: Callable[[], tuple[np.ndarray, list[str]]], answer: Answer
 ) -> None:
     features, labels = knowledge_base()
     codebook = made(features, labels)
     assert KnowledgeBaseCodebook.read(codebook.content, source="test").sha256 == codebook.sha256
-    templates = adapted_templates(codebook, features, labels)
-    for code, signals in zip((codebook.code, codebook.code.for_high_snr()), templates, strict=True):
+    signals, expected = AdaptedSignals.of(codebook, features, labels), labels
+    if answer == "label":
+        # Entries without a label are sent with the cell of the label that they look like.
+        of_cells = dict(zip(label_hashes(labels).tolist(), labels, strict=True))
+        cells = codebook.code.cells(codebook.code.directions(features))
+        decided = [of_cells.get(label, "") for label in codebook.cell_labels[cells].tolist()]
+        expected = [label or other for label, other in zip(labels, decided, strict=True)]
+    options = DecoderOptions(answer=answer)
+    for is_high_snr, code in enumerate((codebook.code, codebook.code.for_high_snr())):
         latent = code.latent(features)
-        for rate in RATES:
-            detector = MapDetector(signals, rate)
+        for rate, detector in signals.detectors(RATES, options, is_high_snr=bool(is_high_snr)).items():
             sent = normalize_power(pair_latent(latent[:, : rate.latent_dim]))
-            answers = [entry for entry, _ in detector.match(detector.queries(sent, np.full(len(sent), 1e-4)))]
+            answers = [found.entry_id for found in detector.match(detector.queries(sent, np.full(len(sent), 1e-4)))]
             wrong = [
                 entry
-                for entry, answer in enumerate(answers)
-                if not (labels[entry] and labels[entry] == labels[answer])
-                and not np.array_equal(features[entry], features[answer])
+                for entry, found in enumerate(answers)
+                if not (expected[entry] and expected[entry] == labels[found])
+                and not np.array_equal(features[entry], features[found])
             ]
             assert wrong == [], rate
 

@@ -184,7 +184,8 @@ def test_a_port_in_use(arguments: list[str]) -> None:
         (["--limit", "0"], ConfigError.exit_code, "limit must be at least 1"),
         (["--listen", "udp://x"], ConfigError.exit_code, "endpoint must start with tcp:// or ipc://"),
         (["--num-threads", "0"], ConfigError.exit_code, "num-threads"),
-        (["--min-score", "7"], ConfigError.exit_code, "min-score"),
+        (["--min-confidence", "7"], ConfigError.exit_code, "min-confidence"),
+        (["--min-score", "0.3"], ConfigError.exit_code, "--min-score is no option any more; give --min-confidence"),
         (["--listen", "ipc:///tmp/x", "--feedback", "ipc:///tmp/x"], ConfigError.exit_code, "a port of their own"),
     ],
 )

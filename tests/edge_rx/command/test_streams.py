@@ -152,3 +152,22 @@ def test_a_full_disk_is_one_line_that_says_what_is_safe(
     assert done.returncode == ResultsError.exit_code
     assert "No space left on device; the 0 results written before it are safe" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("min_confidence", "num_accepted"), [("0.5", 12), ("1", 0)])
+def test_matches_below_the_least_confidence_are_marked(
+    arguments: list[str],
+    maker: FrameMaker,
+    pictures: dict[str, RGBImage],
+    tmp_path: Path,
+    min_confidence: str,
+    num_accepted: int,
+) -> None:
+    frames = [pack(maker.frame(picture, sequence)) for sequence, picture in enumerate(pictures.values())]
+    with running_receiver(*arguments, "--until-end", "--min-confidence", min_confidence) as rx:
+        send(rx.endpoint, *frames, pack(maker.end(12)))
+        summary = rx.end()
+    assert (summary["matches"], summary["matches_accepted"]) == (12, num_accepted)
+    results = read_results(tmp_path / "results")
+    assert [result.accepted for result in results] == [num_accepted == 12] * 12
+    assert all(result.confidence is not None and 0.5 < result.confidence < 1.0 for result in results)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 from edge_rx.decoders.feature import GpuDecoder, GraphDecoder, decoder_backend
 from edge_rx.decoders.options import DecoderOptions
 from edge_rx.decoders.registry import Decoders
+from edge_rx.decoders.signal import SignalDecoder
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
@@ -38,6 +40,7 @@ from tests.support.model_sets import make_model_set
 from tests.support.recording_faiss import RecordingFaiss
 
 BATCH = 4
+NEAREST = DecoderOptions(answer="nearest", batch_size=BATCH)
 
 
 class StandIn:
@@ -85,7 +88,7 @@ def make_decoders(
         opened = KnowledgeBase.open(built_kb, model_set.encoder_fingerprint, gpu=gpu, search_index=kind)
         knowledge_base = stack.enter_context(opened)
         decoders = Decoders.of(
-            model_set, knowledge_base, DecoderOptions(backend="tensorrt", gpu=gpu, batch_size=BATCH, engines=engines)
+            model_set, knowledge_base, replace(NEAREST, backend="tensorrt", gpu=gpu, engines=engines)
         )
         return decoders, knowledge_base, recording
 
@@ -112,7 +115,8 @@ def compared_fields(match: Match) -> tuple[object, ...]:
 @pytest.mark.parametrize("precision", list(SearchPrecision))
 def test_answers_are_those_of_the_cpu(
     make_receiver: Callable[..., tuple[Receiver, RecordingFaiss]],
-    receiver: Receiver,
+    model_set: ModelSet,
+    knowledge_base: KnowledgeBase,
     maker: FrameMaker,
     pictures: dict[str, RGBImage],
     precision: SearchPrecision,
@@ -120,6 +124,7 @@ def test_answers_are_those_of_the_cpu(
 ) -> None:
     """Of every format and number of pilots, mixed in one batch, with a silent one between them."""
     on_gpu, recording = make_receiver(precision, kind)
+    on_cpu = Receiver(Decoders.of(model_set, knowledge_base, NEAREST), knowledge_base)
     kinds = [(0, CodesFormat.SC8), (1, CodesFormat.SC16), (8, CodesFormat.CF32), (MAX_PILOTS, CodesFormat.SC8)]
     frames = [
         maker.frame(picture, sequence, num_pilots=kinds[sequence % 4][0], codes_format=kinds[sequence % 4][1])
@@ -127,7 +132,7 @@ def test_answers_are_those_of_the_cpu(
     ]
     frames[5].codes[:] = 0
     messages = [pack(frame) for frame in frames]
-    expected = [match for data in messages if (match := receiver.run_once(data)) is not None]
+    expected = [match for data in messages if (match := on_cpu.run_once(data)) is not None]
     recording.calls.clear()
     got: list[Match] = []
     for start in range(0, len(messages), BATCH):
@@ -138,7 +143,8 @@ def test_answers_are_those_of_the_cpu(
     assert len(got) == len(messages) - 1
     tolerance = 1e-5 if precision is SearchPrecision.FP32 else 2e-3
     np.testing.assert_allclose([match.score for match in got], [match.score for match in expected], atol=tolerance)
-    assert on_gpu.rejected == receiver.rejected == {"symbols decode to no direction": 1}
+    np.testing.assert_allclose([match.confidence for match in got], [match.confidence for match in expected], atol=1e-5)
+    assert on_gpu.rejected == on_cpu.rejected == {"symbols decode to no direction": 1}
     assert recording.named("search_c") == [(BATCH, 1)] * (len(messages) // BATCH), "queries are not seen by the host"
     assert not recording.named("search")
 
@@ -218,8 +224,19 @@ class TestChoice:
         self, gpu: GpuSearch, built_kb: Path, model_set: ModelSet, maker: FrameMaker
     ) -> None:
         with KnowledgeBase.open(built_kb, gpu=gpu) as knowledge_base:
-            decoders = Decoders.of(model_set, knowledge_base, DecoderOptions(backend="onnxruntime", gpu=gpu))
+            decoders = Decoders.of(model_set, knowledge_base, replace(NEAREST, backend="onnxruntime", gpu=gpu))
             assert isinstance(decoders.decoder(maker.fingerprint), GraphDecoder)
+
+    def test_answers_by_label_need_no_network(
+        self, monkeypatch: pytest.MonkeyPatch, gpu: GpuSearch, built_kb: Path, model_set: ModelSet, maker: FrameMaker
+    ) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+        monkeypatch.setattr("engines.backends.target.probe_driver", lambda **_: _Driver())
+        with KnowledgeBase.open(built_kb, gpu=gpu) as knowledge_base:
+            with pytest.raises(ConfigError, match=r"--answer nearest, or --backend onnxruntime"):
+                Decoders.of(model_set, knowledge_base, DecoderOptions(backend="tensorrt", gpu=gpu))
+            decoders = Decoders.of(model_set, knowledge_base, DecoderOptions(gpu=gpu))
+            assert isinstance(decoders.decoder(maker.fingerprint), SignalDecoder)
 
     def test_a_query_on_a_gpu_is_not_for_the_cpu(self, knowledge_base: KnowledgeBase) -> None:
         with pytest.raises(ConfigError, match="--device gpu"):

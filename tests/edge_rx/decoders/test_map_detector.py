@@ -213,9 +213,10 @@ def test_fade_to_nothing_is_answered_all_the_same(codebook: Codebook, entries: n
     observation[8:] = symbols_of(codebook, entries[:1], rate)[0]
     data, noise = equalize_and_estimate(observation, num_pilots=8, estimator=estimator)
     search = MapDetector(SignalTemplates.of(codebook, entries), rate)
-    ((entry, score),) = search.match(search.queries(data[None], np.array([noise])))
+    ((entry, score, confidence),) = search.match(search.queries(data[None], np.array([noise])))
     assert entry in range(ENTRIES)
     assert np.isfinite(score)
+    assert 0.0 <= confidence <= 1.0
 
 
 def test_features_whose_width_no_rate_is_a_multiple_of(entries: np.ndarray) -> None:
@@ -270,8 +271,11 @@ def test_a_gpu_answers_as_the_cpu_does(
                 [search.match(search.queries(observation[[i]], variances[[i]]))[0] for i in range(len(observation))]
                 for search in (cpu, other)
             )
-            same = np.mean([a == b for (a, _), (b, _) in zip(expected, got, strict=True)])
+            same = np.mean([a[0] == b[0] for a, b in zip(expected, got, strict=True)])
             assert same == 1.0 if precision is SearchPrecision.FP32 else same >= 0.9
             if precision is SearchPrecision.FP32:
-                assert got == expected
+                assert [answer[:2] for answer in got] == [answer[:2] for answer in expected]
+                # At 30 dB log-likelihoods are of about 1e4, of which float32 keeps three decimals.
+                of_gpu, of_cpu = ([answer.confidence for answer in answers] for answers in (got, expected))
+                np.testing.assert_allclose(of_gpu, of_cpu, atol=2e-3)
     assert len(recording.named("hold")) == 4

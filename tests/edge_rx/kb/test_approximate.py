@@ -13,6 +13,7 @@ pytest.importorskip("faiss", reason="needs semlink[cpu]")
 
 import faiss
 
+from edge_rx.decoders.options import Answer, DecoderOptions
 from edge_rx.decoders.registry import Decoders
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import InvertedLists, SearchIndex
@@ -232,7 +233,8 @@ class TestReceiver:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         with KnowledgeBase.open(built_kb, search_index=SearchIndex.IVF) as knowledge_base:
-            receiver = Receiver(Decoders.of(model_set, knowledge_base), knowledge_base)
+            decoders = Decoders.of(model_set, knowledge_base, DecoderOptions(answer="nearest"))
+            receiver = Receiver(decoders, knowledge_base)
             assert "search index ivf: for features alone; adapted, index search signals, all of them" in caplog.text
             for sequence, (name, picture) in enumerate(pictures.items()):
                 match = receiver.run_once(pack(maker.frame(picture, sequence)))
@@ -251,9 +253,17 @@ class TestReceiver:
         ):
             Decoders.of(only_nested, knowledge_base)
 
+    def test_labels_are_searched_among_signals(self, built_kb: Path, model_set: ModelSet) -> None:
+        with (
+            KnowledgeBase.open(built_kb, search_index=SearchIndex.IVF) as knowledge_base,
+            pytest.raises(ConfigError, match="and adapted, index, synthetic-codec search signals; --search-index"),
+        ):
+            Decoders.of(model_set, knowledge_base)
+
+    @pytest.mark.parametrize("answer", ["label", "nearest"])
     def test_exact_search_says_nothing(
-        self, model_set: ModelSet, knowledge_base: KnowledgeBase, caplog: pytest.LogCaptureFixture
+        self, model_set: ModelSet, knowledge_base: KnowledgeBase, answer: Answer, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.WARNING):
-            Decoders.of(model_set, knowledge_base)
+            Decoders.of(model_set, knowledge_base, DecoderOptions(answer=answer))
         assert "search index" not in caplog.text

@@ -104,22 +104,24 @@ def test_a_receiver_answers_as_on_the_cpu(
     built_kb: Path,
     model_set: ModelSet,
     maker: FrameMaker,
-    receiver: Receiver,
+    knowledge_base: KnowledgeBase,
     pictures: dict[str, RGBImage],
     precision: SearchPrecision,
 ) -> None:
     recording = RecordingFaiss()
+    on_cpu = Receiver(Decoders.of(model_set, knowledge_base, DecoderOptions(answer="nearest")), knowledge_base)
     gpu = GpuSearch(recording, precision)
-    with KnowledgeBase.open(built_kb, model_set.encoder_fingerprint, gpu=gpu) as knowledge_base:
-        other = Receiver(Decoders.of(model_set, knowledge_base, DecoderOptions(gpu=gpu)), knowledge_base)
+    with KnowledgeBase.open(built_kb, model_set.encoder_fingerprint, gpu=gpu) as held:
+        other = Receiver(Decoders.of(model_set, held, DecoderOptions(answer="nearest", gpu=gpu)), held)
         num_held = len(recording.named("hold"))
         for sequence, picture in enumerate(pictures.values()):
             message = pack(maker.frame(picture, sequence))
-            expected, got = receiver.run_once(message), other.run_once(message)
+            expected, got = on_cpu.run_once(message), other.run_once(message)
             assert expected is not None
             assert got is not None
             assert (got.label, got.source) == (expected.label, expected.source)
             assert got.score == pytest.approx(expected.score, abs=2e-3)
+            assert got.confidence == pytest.approx(expected.confidence, abs=2e-3)
     assert len(recording.named("hold")) == num_held, "frames copy nothing"
     assert len(recording.named("search")) >= len(pictures)
 

@@ -13,10 +13,12 @@ from semlink.cli.commands import ENTRY_POINT_GROUP
 from semlink.cli.renamed import (
     RENAMED_COMMANDS,
     RENAMED_OPTIONS,
+    REPLACED_OPTIONS,
     RenamedCommand,
     current_arguments,
     current_key,
 )
+from semlink.errors import ConfigError
 
 ROWS = [(path, was, now) for path, options in RENAMED_OPTIONS.items() for was, now in options.items()]
 COMMANDS: dict[tuple[str, ...], set[str]] = {
@@ -56,6 +58,27 @@ def test_option(path: tuple[str, ...], was: str, now: str, caplog: pytest.LogCap
     assert caplog.messages == [f"{was} is now {now}"] * 2
     keys = {option.removeprefix("--") for option in options}
     assert current_key(path, was.removeprefix("--"), "VALUE", keys) == now.removeprefix("--")
+
+
+@pytest.mark.parametrize(
+    ("path", "was", "now"),
+    [(path, was, now) for path, options in REPLACED_OPTIONS.items() for was, now in options.items()],
+)
+def test_replaced_option_is_refused_by_name(path: tuple[str, ...], was: str, now: str) -> None:
+    options = declared(path)
+    assert options is not None
+    assert was not in options
+    assert now.partition(",")[0] in options
+    for words in ([was, "0.5"], [f"{was}=0.5"], ["--limit", "1", was, "0.5"]):
+        with pytest.raises(ConfigError, match=f"^{was} is no option any more; give {now}"):
+            current_arguments([*path, *words], declared)
+    assert current_arguments([*path, "--", was], declared) == [*path, "--", was]
+    assert current_arguments(["gone", was], declared) == ["gone", was]
+    assert current_arguments([*path, was, "0.5"], {path: {was}}.get) == [*path, was, "0.5"]
+    key = was.removeprefix("--")
+    with pytest.raises(ConfigError, match=f'^the key "{key}" is no option any more; give {now[2:]}'):
+        current_key(path, key, 0.5, {"min-confidence"})
+    assert current_key(path, key, 0.5, {key}) == key
 
 
 @pytest.mark.parametrize(
