@@ -11,6 +11,7 @@ from benchmarks.studies.codes import decisions, error_detection, nesting, no_com
 from benchmarks.studies.conditions import feedback, other_channel, power_shares
 from benchmarks.studies.context import StudyContext
 from benchmarks.studies.domains import cross_domain, kb_size
+from benchmarks.studies.forecasts import forecasts
 from benchmarks.studies.projection_head import hyperparameters
 
 __all__ = ["STUDIES", "Study"]
@@ -129,5 +130,14 @@ STUDIES = (
         " high-SNR share from 64 bits on, with pilots 10 dB later.",
         "",
         power_shares,
+    ),
+    Study(
+        "forecast",
+        "Forecast of a KB, and what is then measured",
+        "`semlink kb forecast` leaves out blocks of consecutive entries and sends them to the rest; the images that are"
+        " measured are those that the KB lacks. At 64 symbols, answered by label. The digits to be sent were"
+        " written by other people than those of the KB, which no forecast can know.",
+        "",
+        forecasts,
     ),
 )

@@ -16,6 +16,8 @@ from benchmarks.studies.points import (
     noiseless_points,
     points,
 )
+from edge_rx.decoders.map_detector import MapDetector
+from edge_rx.decoders.templates import SignalTemplates
 from engines.models.codebook import Codebook
 from semlink.rates import RATES, Rate, parse_rate
 from trainer.codecs.config import Objective
@@ -143,7 +145,10 @@ def decisions(context: StudyContext) -> Iterator[Point]:
     for num_candidates, name in ((1, "most probable entry"), (64, "minimum Bayes risk")):
 
         def link_of(rate: Rate, seed: int, num_candidates: int = num_candidates) -> SignalLink:
-            return SignalLink.nested(codebooks[seed], rate, noiseless, num_candidates=num_candidates)
+            codebook = codebooks[seed]
+            templates = SignalTemplates.of(codebook, noiseless.kb_features)
+            search = MapDetector(templates, rate, num_candidates=num_candidates)
+            return SignalLink(rate, codebook.latent, search, is_label_known=False)
 
         for snr_db in THREE_SNR_DB:
             rates = ("4", "8", "16", "32", "64")

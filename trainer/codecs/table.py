@@ -131,7 +131,7 @@ BUILTIN_CODECS = (
     CodecSpec(
         name="kbsc-reference",
         summary="the network of arXiv 2504.01053 over its channel as published",
-        links="trainer.links.graph_link:graph_links",
+        links="trainer.links.graph_link:reference_links",
         fit="trainer.codecs.training_runs:fit_kbsc",
         fit_config=KbscConfig(uses_paper_channel=True, objectives=("mse",)),
         fit_settings=("epochs",),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from edge_rx.decoders.options import Answer
 from semlink.channel_registry import channel_names
 from semlink.cli import options
 from semlink.cli.output import notify, notify_of_files, print_json, stderr_console, stdout_console
@@ -59,6 +60,12 @@ def evaluate(
     constellation: Annotated[
         Constellation | None,
         options.link(help="Points to which the transmitter rounds its symbols; by default it does not."),
+    ] = None,
+    answer: Annotated[
+        Answer | None,
+        options.link(
+            help="Entry to answer with, as rx --answer; by default as published: label for adapted, nearest for others."
+        ),
     ] = None,
     weights: Annotated[
         Literal["auto", "trained", "model-set"],
@@ -114,6 +121,7 @@ def evaluate(
         num_pilots=pilots,
         csi=csi,
         constellation=constellation,
+        answer=answer,
         epochs=epochs,
         precision=precision,
         num_jobs=jobs or num_cores(),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+from edge_rx.decoders.options import Answer
 from semlink.channel import AnyChannel, ChannelModel, CustomChannel, default_num_pilots
 from semlink.channel_registry import find_channel
 from semlink.constellation import Constellation
@@ -48,6 +49,8 @@ class EvaluationConfig:
         the model set's codecs are for its own encoder, so that codecs are trained
     num_pilots : pilots in front of an image under block fading, at least 1; `csi` "none" uses none of them
     csi : channel state information under block fading: "pilots", "genie" or "none"
+    answer : what receivers answer with: "label" for an entry of the most probable label, "nearest" for the nearest
+        entry; None for what each codec was published with, the label for `adapted` and the nearest entry for the others
     constellation : points to which the transmitter rounds its symbols; None sends any complex value
     epochs : largest number of epochs of a training run of `kbsc`
     precision : arithmetic of matrix products in training
@@ -70,6 +73,7 @@ class EvaluationConfig:
     num_pilots: int = default_num_pilots(ChannelModel.RAYLEIGH)
     csi: str = Csi.PILOTS.value
     constellation: str | None = None
+    answer: Answer | None = None
     epochs: int = 60
     precision: Precision = "bf16"
     num_jobs: int = 1
@@ -84,6 +88,7 @@ class EvaluationConfig:
             "weights": (self.weights, get_args(Weights)),
             "csi": (self.csi, [csi.value for csi in Csi if csi is not Csi.PUBLISHED]),
             "constellation": (self.constellation, [None, *(points.value for points in Constellation)]),
+            "answer": (self.answer, [None, *get_args(Answer)]),
             "training_channel": (self.training_channel, [None, *get_args(TrainingChannel)]),
             "precision": (self.precision, get_args(Precision)),
         }

@@ -28,6 +28,7 @@ class Record(msgspec.Struct, frozen=True):
     trained_on: str
     csi: str
     num_pilots: int
+    calibration_error: float | None = None
 
     @property
     def cell(self) -> Cell:

@@ -25,6 +25,7 @@ class CellSummary(msgspec.Struct, frozen=True):
     csi : channel state information at the receiver; "genie" is an upper bound that no receiver reaches
     snr_db : Es/N0 [dB]
     semantic_accuracy_low, semantic_accuracy_high : None for a single seed
+    calibration_error : None where the receiver gives no confidence, and in reports of versions that had none
     """
 
     codec: str
@@ -40,6 +41,7 @@ class CellSummary(msgspec.Struct, frozen=True):
     recall_at_10: float
     mean_cosine: float
     match_cosine: float
+    calibration_error: float | None = None
 
     @property
     def channel_title(self) -> str:
@@ -122,6 +124,7 @@ def _summarize_cell(
     codec: str, num_symbols: int, channel: str, snr_db: float, records: Sequence[Record]
 ) -> CellSummary:
     accuracy = confidence_interval([record.semantic_accuracy for record in records])
+    errors = [record.calibration_error for record in records if record.calibration_error is not None]
     has_interval = len(records) > 1  # the interval of one seed is infinite, which JSON cannot hold
     return CellSummary(
         codec=codec,
@@ -137,6 +140,7 @@ def _summarize_cell(
         recall_at_10=_mean(record.recall_at_10 for record in records),
         mean_cosine=_mean(record.mean_cosine for record in records),
         match_cosine=_mean(record.match_cosine for record in records),
+        calibration_error=_mean(errors) if errors else None,
     )
 
 

@@ -66,11 +66,11 @@ def evaluate(
         sources = open_sources(config, grid, progress)
         noiseless = _noiseless_retrieval(sources, progress)
         models = fitted_models(config, grid, sources, progress)
-        journal = _journal(grid, sources, models)
+        journal = _journal(config, grid, sources, models)
         if journal.num_records:
             message = f"continuing an interrupted evaluation: {journal.num_records} cells are measured"
             notify(progress.console, message)
-        inputs = LinkInputs(noiseless, sources.images, sources.encoder)
+        inputs = LinkInputs(noiseless, sources.images, sources.encoder, config.answer)
         measurement = Measurement(grid, noiseless, progress, journal, config.num_jobs)
         records: list[Record] = []
         for codec in grid.codecs:
@@ -92,13 +92,13 @@ def _noiseless_retrieval(sources: Sources, progress: Progress) -> NoiselessRetri
     )
 
 
-def _journal(grid: Grid, sources: Sources, models: Mapping[FitKey, FittedModel]) -> Journal:
+def _journal(config: EvaluationConfig, grid: Grid, sources: Sources, models: Mapping[FitKey, FittedModel]) -> Journal:
     """The journal of what the records depend on: settings, images, encoder, models and code."""
     named = replace(grid, codecs=(), channels=())
     owners = [] if sources.training is None else dict.fromkeys(model_owner(codec) for codec in grid.codecs)
     return Journal(
         cache_folder("evaluations"),
-        *(named, *(codec.name for codec in grid.codecs), *map(channel_version, grid.channels)),
+        *(named, config.answer, *(codec.name for codec in grid.codecs), *map(channel_version, grid.channels)),
         *(sources.encoder.fingerprint, sources.images.content_key, sources.dataset.knowledge_base.content_key),
         *((key, fitted.key) for key, fitted in models.items()),
         *(code_version(codec.load_links()) for codec in grid.codecs),

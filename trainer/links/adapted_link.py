@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from edge_rx.codebook.make import make_codebook
-from edge_rx.decoders.adapted import adapted_templates
-from edge_rx.decoders.map_detector import MapDetector
-from edge_rx.decoders.templates import SignalTemplates
+from edge_rx.decoders.adapted import AdaptedSignals
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from semlink.rates import Rate
 from trainer.links.base import Link, LinkInputs, MakeLink
@@ -37,13 +35,14 @@ def _make_link(inputs: LinkInputs, labels: Sequence[str]) -> MakeLink:
     lock = threading.Lock()  # links of one seed and several rates share a codebook, and are made in threads
 
     @lru_cache
-    def codebook(seed: int) -> tuple[KnowledgeBaseCodebook, SignalTemplates]:
+    def codebook(seed: int) -> tuple[KnowledgeBaseCodebook, AdaptedSignals]:
         made = make_codebook(features, labels, knowledge_base=_FINGERPRINT, space=_SPACE, seed=seed)
-        return made, adapted_templates(made, features, labels)[0]
+        return made, AdaptedSignals.of(made, features, labels)
 
     def make(_model: None, rate: Rate, seed: int) -> Link:
         with lock:
-            made, templates = codebook(seed)
-        return SignalLink(rate, made.code.latent, MapDetector(templates, rate))
+            made, signals = codebook(seed)
+        search = signals.detectors([rate], inputs.receiver("label"))[rate]
+        return SignalLink(rate, made.code.latent, search, is_label_known=any(labels))
 
     return make

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from edge_rx.decoders.options import Answer, DecoderOptions
 from semlink.rates import Rate
 from trainer.datasets.base import ImageList
 from trainer.features import FeatureEncoder
@@ -55,11 +56,18 @@ class LinkInputs:
     noiseless : the images to send, by their features, and the knowledge base
     images : the same images as pictures, in the same order
     encoder : the receiver's image encoder, for a codec that sends pictures
+    answer : what receivers answer with, see `edge_rx.decoders.options.Answer`; None for what each codec was published
+        with: the most probable label for `adapted`, the nearest entry for the others
     """
 
     noiseless: NoiselessRetrieval
     images: ImageList
     encoder: FeatureEncoder
+    answer: Answer | None = None
+
+    def receiver(self, published: Answer = "nearest") -> DecoderOptions:
+        """Options of a receiver with this answer, or else the published one."""
+        return DecoderOptions(answer=self.answer or published)
 
 
 MakeLink: TypeAlias = Callable[[Any, Rate, int], Link]

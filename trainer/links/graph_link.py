@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from trainer.codecs.config import TrainedCodec
 from trainer.links.base import Link, LinkInputs, MakeLink
 from trainer.links.conditions import Csi, LinkConditions
 from trainer.links.retrieval import NoiselessRetrieval, RetrievalScores, score_retrieval
+from trainer.links.signal_link import SignalLink
 from trainer.links.transmission import transmit
 
-__all__ = ["PAPER_BATCH", "GraphLink", "graph_links", "transmit_features", "uncoded_links"]
+__all__ = ["PAPER_BATCH", "GraphLink", "graph_links", "reference_links", "transmit_features", "uncoded_links"]
 
 PAPER_BATCH = 256
 """Images whose powers and pairs the published evaluation mixes (its test loader's batch)."""
@@ -103,12 +104,21 @@ def transmit_features(
 
 
 def graph_links(inputs: LinkInputs) -> MakeLink:
-    """Links of `kbsc` and `kbsc-reference`, from a training run or a model set's codec."""
+    """Links of `kbsc`, from a training run or a model set's codec."""
 
     def make(model: TrainedCodec | PerRateCodec, rate: Rate, seed: int) -> Link:
-        return GraphLink.of(model, rate) if isinstance(model, PerRateCodec) else GraphLink.from_training(model)
+        link = GraphLink.of(model, rate) if isinstance(model, PerRateCodec) else GraphLink.from_training(model)
+        receiver = inputs.receiver()
+        if receiver.answer == "label":
+            return SignalLink.network(link.encoder, rate, inputs.noiseless, receiver)
+        return link
 
     return make
+
+
+def reference_links(inputs: LinkInputs) -> MakeLink:
+    """Links of `kbsc-reference`, whose receiver is as it was published: the nearest entry answers."""
+    return graph_links(replace(inputs, answer="nearest"))
 
 
 def uncoded_links(inputs: LinkInputs) -> MakeLink:

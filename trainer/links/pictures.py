@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,4 +48,5 @@ def score_received(
         entries=noiseless.entries[is_received],
     )
     scores = score(received)
-    return RetrievalScores(**{name: share * mean for name, mean in asdict(scores).items()})
+    means: dict[str, Any] = {name: None if mean is None else share * mean for name, mean in asdict(scores).items()}
+    return RetrievalScores(**means)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ __all__ = [
     "RECALL_DEPTH",
     "NoiselessRetrieval",
     "RetrievalScores",
+    "calibration_error",
     "score_entries",
     "score_ranked",
     "score_retrieval",
@@ -23,6 +24,7 @@ __all__ = [
 
 RECALL_DEPTH = 10
 """Number of best matches that recall@10 considers."""
+_NUM_BINS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +68,17 @@ class NoiselessRetrieval:
 
 @dataclass(frozen=True)
 class RetrievalScores:
-    """Means over the sent images, each in -1..1 or 0..1; see docs/definitions.md, "Measures"."""
+    """Means over the sent images, each in -1..1 or 0..1; see docs/definitions.md, "Measures".
+
+    The calibration error is None where the receiver gives no confidence.
+    """
 
     semantic_accuracy: float
     recall_at_1: float
     recall_at_10: float
     mean_cosine: float
     match_cosine: float
+    calibration_error: float | None = None
 
 
 def score_retrieval(queries: Features, noiseless: NoiselessRetrieval) -> RetrievalScores:
@@ -81,14 +87,34 @@ def score_retrieval(queries: Features, noiseless: NoiselessRetrieval) -> Retriev
     return score_entries(list(entries), queries, noiseless)
 
 
-def score_ranked(ranked: Sequence[RankedEntries], noiseless: NoiselessRetrieval) -> RetrievalScores:
+def score_ranked(
+    ranked: Sequence[RankedEntries], noiseless: NoiselessRetrieval, *, is_label_known: bool = True
+) -> RetrievalScores:
     """Compare the result of a detector with the noiseless retrieval.
 
     The query is the posterior mean of the entries' features.
+
+    Parameters
+    ----------
+    is_label_known : whether the confidences are those of labels; else of being the nearest entry
     """
     features = noiseless.kb_features
     queries = np.stack([found.probabilities @ features[found.entries] for found in ranked])
-    return score_entries([found.entries for found in ranked], queries, noiseless)
+    scores = score_entries([found.entries for found in ranked], queries, noiseless)
+    answers = np.array([found.entries[0] for found in ranked])
+    is_right = noiseless.kb_labels[answers] == noiseless.labels if is_label_known else answers == noiseless.entries
+    return replace(scores, calibration_error=calibration_error([found.confidence for found in ranked], is_right))
+
+
+def calibration_error(confidences: Sequence[float], is_right: npt.NDArray[np.bool_]) -> float:
+    """Expected calibration error over ten bins of equal width, 0..1.
+
+    Source: Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017.
+    """
+    values = np.asarray(confidences)
+    bins = np.minimum((values * _NUM_BINS).astype(np.int64), _NUM_BINS - 1)
+    gaps = np.bincount(bins, values - is_right, minlength=_NUM_BINS)
+    return float(np.abs(gaps).sum() / len(values))
 
 
 def score_entries(

@@ -29,7 +29,7 @@ def test_mean_cosine_is_that_of_the_posterior_mean(noiseless: NoiselessRetrieval
     one = replace(
         noiseless, features=noiseless.features[:1], labels=noiseless.labels[:1], entries=noiseless.entries[:1]
     )
-    ranked = RankedEntries(np.array([1, 0]), np.array([0.75, 0.25], np.float32))
+    ranked = RankedEntries(np.array([1, 0]), np.array([0.75, 0.25], np.float32), confidence=0.75)
     mean = 0.25 * features[0] + 0.75 * features[1]
     scores = score_ranked([ranked], one)
     assert scores.mean_cosine == pytest.approx(mean @ one.features[0] / np.linalg.norm(mean), abs=1e-5)
