@@ -56,7 +56,9 @@ def demo(
         ),
     ] = None,
     seed: options.Seed = 0,
-    out: Annotated[Path, options.output(help="Folder for report.json and report.html.")] = Path("demo-report"),
+    out: Annotated[Path, options.output(help="Folder for report.json, report.html and photographs.webp.")] = Path(
+        "demo-report"
+    ),
     keep: Annotated[
         bool, options.output("--keep", help="Keep images, knowledge bases and logs beside the report.")
     ] = False,
