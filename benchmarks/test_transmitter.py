@@ -16,8 +16,8 @@ from edge_tx.pipeline import Transmitter
 from engines.backends.runner import load_runner
 from engines.graphs.compose import iq_head
 from engines.graphs.transmitter import transmitter_graph
-from engines.models.codebook import LATENT_DIM
 from engines.models.codecs import PerRateCodec
+from engines.models.codewords import LATENT_DIM
 from engines.models.model_set import ModelSet
 from semlink.frame import Frame, pack, unpack
 from semlink.image import LoadedImage, preprocess

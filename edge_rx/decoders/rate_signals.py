@@ -10,7 +10,7 @@ import numpy.typing as npt
 from edge_rx.decoders.base import check_symbols
 from edge_rx.decoders.templates import SignalTemplates
 from engines.models.arrays import FloatArray
-from engines.models.codebook import repeat
+from engines.models.codewords import repeat
 from semlink.iq import Symbols, unpair_symbols
 from semlink.rates import Rate
 

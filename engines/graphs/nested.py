@@ -10,7 +10,8 @@ import onnx.numpy_helper
 import onnx.parser
 
 from engines.models.arrays import FloatArray
-from engines.models.codebook import ENERGY_SCORE_SHARPNESS, LATENT_DIM, Codebook, PowerShare, num_repeats
+from engines.models.codebook import ENERGY_SCORE_SHARPNESS, Codebook, PowerShare
+from engines.models.codewords import LATENT_DIM, num_repeats
 from engines.onnx_model import IR_VERSION, OPSET
 from semlink.errors import EngineError
 

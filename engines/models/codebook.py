@@ -30,15 +30,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.models.arrays import FloatArray, load_arrays
+from engines.models.codewords import LATENT_DIM, packed, repeat, signs
 from semlink.errors import EngineError, ModelSetError
 
-__all__ = ["ENERGY_SCORE_SHARPNESS", "LATENT_DIM", "Codebook", "PowerShare", "num_repeats", "packed", "repeat", "signs"]
+__all__ = ["ENERGY_SCORE_SHARPNESS", "Codebook", "PowerShare"]
 
 PowerShare: TypeAlias = float | FloatArray
 """A codeword's share of the power: the same for all reals, or (code_dim,) for each."""
-
-LATENT_DIM = 2048
-"""Reals of the longest code: 1,024 symbols, rate 1/3."""
 
 _STORED_AS = {
     **{name: name for name in ("mean", "projection", "centroids", "codewords", "cell_shares")},
@@ -52,28 +50,6 @@ _OPTIONAL = ("familiarity_threshold", "clear_share")
 """Names that a file may lack: a code without cells has no threshold, and the first releases had one power share."""
 ENERGY_SCORE_SHARPNESS = 10.0
 """Inverse temperature of the energy score."""
-
-
-def repeat(code: FloatArray, length: int = LATENT_DIM) -> FloatArray:
-    """Repeat codes (batch, dim) until they fill the longest one, (batch, length)."""
-    return np.tile(code, num_repeats(code.shape[1], length))[:, :length]
-
-
-def num_repeats(dim: int, length: int = LATENT_DIM) -> int:
-    """Number of repetitions of a code of `dim` reals that fill `length`; the last one may be partial."""
-    return -(-length // dim)
-
-
-def packed(codewords: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
-    """Pack signs (cells, code_dim) into bits."""
-    return np.packbits(codewords > 0, axis=1)
-
-
-def signs(bits: npt.NDArray[np.uint8], *, num_reals: int) -> npt.NDArray[np.int8]:
-    """Unpack bits (cells, bytes) to -1 and 1, (cells, num_reals)."""
-    if bits.dtype != np.uint8 or bits.ndim != 2:
-        raise ModelSetError(f"codebook: codewords must be bits in rows, got {bits.dtype} {bits.shape}")
-    return 2 * np.unpackbits(bits, axis=1, count=num_reals).astype(np.int8) - 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,8 +24,9 @@ import numpy.typing as npt
 from typing_extensions import Self
 
 from engines.models.arrays import FloatArray, quantize_rows, read_arrays
-from engines.models.codebook import Codebook, packed, signs
+from engines.models.codebook import Codebook
 from engines.models.codecs import link_fingerprint
+from engines.models.codewords import packed, signs
 from engines.models.nested_code import NestedCode
 from semlink.codebook_chunks import MAX_CODEBOOK_BYTES
 from semlink.errors import ModelSetError

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from engines.backends.runner import load_runner
 from engines.graphs.nested import nested_encoder
-from engines.models.codebook import LATENT_DIM, Codebook
+from engines.models.codebook import Codebook
+from engines.models.codewords import LATENT_DIM
 from semlink.errors import EngineError
 from tests.support.codebooks import small_code, small_codebook
 

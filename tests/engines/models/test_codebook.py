@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.models.codebook import LATENT_DIM, Codebook
+from engines.models.codebook import Codebook
+from engines.models.codewords import LATENT_DIM
 from semlink.errors import EngineError, ModelSetError
 
 DIM, CELLS = 16, 8

@@ -11,7 +11,8 @@ pytest.importorskip("sklearn", reason="needs semlink[train]")
 
 from engines.backends.runner import load_runner
 from engines.graphs.nested import nested_encoder
-from engines.models.codebook import LATENT_DIM, Codebook
+from engines.models.codebook import Codebook
+from engines.models.codewords import LATENT_DIM
 from semlink.errors import DatasetError
 from tests.support.vectors import unit
 from trainer.codecs.clusters import cluster_tree
