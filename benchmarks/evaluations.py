@@ -50,8 +50,9 @@ _FOUR = "kbsc,nested-cells,index,nested-labels"
 _OTHER_DOMAINS = "kbsc,nested-cells,index,nested-feedback,nested-labels,index-labels"
 _TRAINED_ON_CIFAR100 = ("--train-data", "cifar100", "--weights", "trained")
 
-_OF_THE_KB = "adapted,adapted-unlabelled,index,nested-cells,kbsc"
-_OF_THE_KB_SHORT = "adapted,adapted-unlabelled,index,nested-cells"
+_OF_THE_KB = "adapted,adapted-unlabelled,index,nested,nested-cells,kbsc"
+_OF_THE_KB_SHORT = "adapted,adapted-unlabelled,index,nested,nested-cells"
+_BY_LABEL = "index,nested,nested-cells,kbsc"
 SETS = {
     "cifar100": "CIFAR-100, KB of 5,000",
     "cifar10-test": "CIFAR-10's test images",
@@ -63,11 +64,21 @@ SETS = {
 """Sets for the built-in model set as it is shipped, whose trained codecs were fitted to the first of them."""
 
 
-def shipped(data: str) -> tuple[Evaluation, Evaluation]:
-    """The codes as shipped on one of `SETS`, at 64 symbols and at fewer."""
+def shipped(data: str) -> tuple[Evaluation, Evaluation, Evaluation]:
+    """The codes as shipped on one of `SETS`: at 64 symbols, those answered by label there, and at fewer symbols."""
     title, rest, snr_db = SETS[data], ("--weights", "model-set"), "-7,0,10"
     return (
         Evaluation(f"kb-{data}", f"{title}: codes as shipped", data, _OF_THE_KB, "64", "awgn,rayleigh", rest, snr_db),
+        Evaluation(
+            f"kb-{data}-by-label",
+            f"{title}: codes as shipped, answered by label",
+            data,
+            _BY_LABEL,
+            "64",
+            "awgn",
+            (*rest, "--answer", "label"),
+            snr_db,
+        ),
         Evaluation(
             f"kb-{data}-short",
             f"{title}: codes as shipped, fewer than 64 symbols",

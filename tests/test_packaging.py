@@ -64,7 +64,7 @@ print(json.dumps([distribution.metadata.version, distribution.packages]))
 def test_every_extra_that_a_message_names_exists() -> None:
     sources = [path for package in TOP_LEVEL for path in (ROOT / package).rglob("*.py")]
     named = {extra for path in sources for extra in re.findall(r'extra="([^"]+)"', path.read_text(encoding="utf-8"))}
-    assert {"cpu", "demo", "train"} <= named <= EXTRAS
+    assert {"cpu", "demo"} <= named <= EXTRAS
 
 
 @pytest.mark.parametrize("document", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md"))])

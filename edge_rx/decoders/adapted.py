@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from edge_rx.decoders.detectors import Detectors, detectors
 from edge_rx.decoders.entry_calibration import EntryCalibration
@@ -26,15 +27,16 @@ class AdaptedSignals:
     ----------
     blind, high_snr : signals with the blind and with the high-SNR code, which share all but the signals
     labelling : labels of the cells; None if no cell has one
-    accuracies : (entries,) float32, of entries without labels; see `edge_rx.decoders.map_detector.MapDetector`
-    calibration : by labels, where entries have them and no cell has; see there too
+    accuracies : (entries,) float32, see `edge_rx.decoders.map_detector.MapDetector`; None where entries have labels and
+        cells have not, whose accuracies then say nothing of labels
+    calibrate : makes the calibration of that detector there
     """
 
     blind: SignalTemplates
     high_snr: SignalTemplates
     labelling: Labelling | None
     accuracies: FloatArray | None
-    calibration: EntryCalibration | None
+    calibrate: Callable[[], EntryCalibration] | None
 
     @classmethod
     def of(cls, codebook: KnowledgeBaseCodebook, features: FloatArray, labels: Sequence[str]) -> AdaptedSignals:
@@ -53,11 +55,9 @@ class AdaptedSignals:
         )
         high_snr = replace(high_snr, vectors=blind.vectors)
         labelling = Labelling.of_cells(codebook, cells.answered)
-        accuracies = codebook.cell_accuracies[cells.coded] if groups is None else None
-        calibration = None
         if groups is not None and labelling is None:
-            calibration = EntryCalibration.of(code.latent, features, labels)
-        return cls(blind, high_snr, labelling, accuracies, calibration)
+            return cls(blind, high_snr, None, None, partial(EntryCalibration.of, code.latent, features, labels))
+        return cls(blind, high_snr, labelling, codebook.cell_accuracies[cells.coded], None)
 
     def detectors(
         self, rates: Sequence[Rate], options: DecoderOptions = DEFAULT_DECODER_OPTIONS, *, is_high_snr: bool = False
@@ -65,5 +65,5 @@ class AdaptedSignals:
         """A detector for each rate, of the blind or of the high-SNR code."""
         templates = self.high_snr if is_high_snr else self.blind
         return detectors(
-            templates, self.labelling, rates, options, accuracies=self.accuracies, calibration=self.calibration
+            templates, self.labelling, rates, options, accuracies=self.accuracies, calibrate=self.calibrate
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -31,7 +32,7 @@ def detectors(
     options: DecoderOptions = DEFAULT_DECODER_OPTIONS,
     *,
     accuracies: FloatArray | None = None,
-    calibration: EntryCalibration | None = None,
+    calibrate: Callable[[], EntryCalibration] | None = None,
 ) -> Detectors:
     """A detector for each rate.
 
@@ -39,7 +40,8 @@ def detectors(
     ----------
     templates : signals of the knowledge base's entries
     labelling : their labels, where a model of them can be made
-    accuracies, calibration : see `MapDetector`
+    accuracies : see `MapDetector`
+    calibrate : makes the calibration of a `MapDetector`; None for none
     """
     if labelling is not None and options.answer == "label":
         return LabelDetector.of_rates(templates, labelling, rates)
@@ -48,7 +50,7 @@ def detectors(
         rates,
         answer=options.answer,
         accuracies=accuracies,
-        calibration=calibration,
+        calibration=calibrate() if calibrate else None,
         num_threads=options.num_threads,
         gpu=options.gpu,
     )
@@ -75,10 +77,12 @@ def nested_detectors(
     # With cells an image's signal is not near those of its label, but on the codeword of one of many cells.
     labelling = None if codes[0].num_cells else Labelling.of_labels(labels)
     of_codes = SignalTemplates.of_codes(codes, vectors, groups=label_groups(labels))
-    calibrations = [EntryCalibration.of(code.latent, vectors, labels) if are_features else None for code in codes]
+    calibrates = [
+        partial(EntryCalibration.of, code.latent, vectors, labels) if are_features else None for code in codes
+    ]
     return [
-        detectors(templates, labelling, rates, options, calibration=calibration)
-        for templates, calibration in zip(of_codes, calibrations, strict=True)
+        detectors(templates, labelling, rates, options, calibrate=calibrate)
+        for templates, calibrate in zip(of_codes, calibrates, strict=True)
     ]
 
 
@@ -101,5 +105,5 @@ def network_detectors(
     templates = SignalTemplates.of_signals(
         np.concatenate(blocks), features, agreement=SignalPriors().agreement, groups=label_groups(labels)
     )
-    calibration = EntryCalibration.of(encode, features, labels)
-    return detectors(templates, Labelling.of_labels(labels), [rate], options, calibration=calibration)[rate]
+    calibrate = partial(EntryCalibration.of, encode, features, labels)
+    return detectors(templates, Labelling.of_labels(labels), [rate], options, calibrate=calibrate)[rate]

@@ -130,7 +130,8 @@ class EntryCalibration:
 
         def scored(temperature: float) -> tuple[float, float, float]:
             shares = shares_at(np.full(len(received), temperature))
-            factor = min(1.0, float(right.mean()) / max(float(shares.mean()), 1e-12))
+            # One more right answer and one more wrong one: what no tested entry was answered right is not impossible.
+            factor = min(1.0, (float(right.sum()) + 1.0) / (len(right) + 2.0) / max(float(shares.mean()), 1e-12))
             return float(np.square(factor * shares - right).mean()), temperature, factor
 
         _, temperature, factor = min(map(scored, _TEMPERATURES))

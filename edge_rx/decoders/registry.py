@@ -196,7 +196,7 @@ def _check_search_index(index: SearchIndex, decoders: Collection[Decoder]) -> No
     if all(isinstance(decoder, SignalDecoder) for decoder in decoders):
         raise ConfigError(
             f"--search-index {index.value} is for codecs that search features, and {', '.join(exact)} search signals;"
-            " --search-index flat"
+            " --search-index flat, or --answer nearest for codecs with a network"
         )
     _log.warning("search index %s: for features alone; %s search signals, all of them", index.value, ", ".join(exact))
 

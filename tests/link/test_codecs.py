@@ -41,7 +41,7 @@ def nearest_projected(models: ModelSet, kb: KnowledgeBase, pictures: dict[str, R
 def test_every_codec_finds_what_was_sent(
     codec: str, num_pilots: int, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
 ) -> None:
-    receiver = Receiver(Decoders.of(models, kb), kb)
+    receiver = Receiver(Decoders.of(models, kb, DecoderOptions(answer="nearest")), kb)
     matches = answers(model_of(codec, RATE, kb, models), RATE, receiver, pictures, num_pilots=num_pilots)
     assert not receiver.rejected
     found = [match.source for match in matches if match is not None]
@@ -127,7 +127,7 @@ def test_one_graph_gives_both_codes_at_every_rate(high_snr_models: ModelSet, pic
 def test_one_engine_serves_every_rate(
     rate: Rate, models: ModelSet, kb: KnowledgeBase, pictures: dict[str, RGBImage]
 ) -> None:
-    receiver = Receiver(Decoders.of(models, kb), kb)
+    receiver = Receiver(Decoders.of(models, kb, DecoderOptions(answer="nearest")), kb)
     model = load_transmitter_model(models, parse_rate("4"), codec="nested")
     matches = answers(model, rate, receiver, pictures)
     assert {match.codec for match in matches if match} == {"nested"}

@@ -16,8 +16,8 @@ import pytest
 
 from edge_rx.codebook.knowledge_base import codebook_of
 from edge_rx.decoders.adapted import AdaptedSignals
+from edge_rx.decoders.detectors import nested_detectors
 from edge_rx.decoders.feature import GraphDecoder
-from edge_rx.decoders.label_detector import label_groups
 from edge_rx.decoders.map_detector import MapDetector
 from edge_rx.decoders.options import Answer, DecoderOptions
 from edge_rx.decoders.registry import Decoders
@@ -237,8 +237,8 @@ def test_answers_are_by_label_or_by_entry(knowledge_base: KnowledgeBase, every_c
         nested = every_codec.codec("nested")
         assert isinstance(nested, NestedCodec)
         fingerprint = nested.fingerprint(RATE)
-        templates = SignalTemplates.of(nested.codebook, features, groups=label_groups(labels))
-        by_label = MapDetector(templates, RATE)
+        templates = SignalTemplates.of(nested.codebook, features)
+        by_label = nested_detectors([nested.codebook], features, labels, [RATE])[0][RATE]
     expected = {"label": by_label, "nearest": MapDetector(replace(templates, groups=None), RATE)}
     rng = np.random.default_rng(0)
     noise = (rng.standard_normal((200, 64)) + 1j * rng.standard_normal((200, 64))).astype(np.complex64)

@@ -46,9 +46,8 @@ def with_hash_of(folder: Path, name: str) -> dict[str, str]:
 
 class TestOpening:
     def test_rates_are_sorted(self, tmp_path: Path) -> None:
-        assert make_model_set(tmp_path, rates=(64, 16, 256)).codec().rates == tuple(
-            map(parse_rate, ("16", "64", "256"))
-        )
+        rates = make_model_set(tmp_path, rates=(64, 16, 256)).codec().rates
+        assert [rate.num_symbols for rate in rates] == [16, 64, 256]
 
     def test_set_without_a_codec(self, tmp_path: Path) -> None:
         models = make_model_set(tmp_path, rates=())
@@ -58,19 +57,12 @@ class TestOpening:
 
     def test_codecs_are_found_by_name(self, tmp_path: Path) -> None:
         models = make_model_set(tmp_path, nested=True, categories=("boat", "cat"))
-        assert [codec.name for codec in models.codecs] == [
-            "synthetic-codec",
-            "nested",
-            "nested-cells",
-            "nested-labels",
-        ]
+        assert " ".join(codec.name for codec in models.codecs) == "synthetic-codec nested nested-cells nested-labels"
         assert models.codec() is models.codec("synthetic-codec")
         assert models.codec("nested").rates == RATES
-        known = "synthetic-codec, nested, nested-cells, nested-labels"
-        with pytest.raises(ConfigError, match=f"no codec vq; it has: {known}"):
-            models.codec("vq")
-        for name, hint in {"adpted": "; did you mean 'adapted'", "adapted": "--codebook FILE, or --feedback"}.items():
-            with pytest.raises(ConfigError, match=f"no codec {name}; it has: .*{hint}"):
+        hints = {"vq": "", "adpted": "; did you mean 'adapted'", "adapted": ".*--codebook FILE, or --feedback"}
+        for name, hint in hints.items():
+            with pytest.raises(ConfigError, match=f"no codec {name}; it has: synthetic-codec, .*nested-labels{hint}"):
                 models.codec(name)
 
     def test_graphs_are_loaded_and_run(self, model_set: ModelSet) -> None:

@@ -23,7 +23,14 @@ NAMES = {spec.name for spec in BUILTIN_CODECS}
 _FORECASTS = "which codes a knowledge base forecasts; the receiver does not see the table"
 _ANSWERS = "rx --answer label, which is no codec"
 DECIDE_BY_A_NAME = {
-    **{(f"edge_rx/{module}.py", "label"): _ANSWERS for module in ("command", "decoders/options", "decoders/signal")},
+    **{
+        (f"{module}.py", "label"): _ANSWERS
+        for module in (
+            "edge_rx/command",
+            *(f"edge_rx/decoders/{name}" for name in ("options", "detectors", "registry")),
+            *(f"trainer/{name}" for name in ("evaluation/command", "links/graph_link", "links/signal_link")),
+        )
+    },
     **{("edge_rx/codebook/command.py", codec): _FORECASTS for codec in ("index", "nested", "nested-cells")},
     **{("edge_rx/codebook/forecast.py", codec): _FORECASTS for codec in ("adapted", "index", "nested", "nested-cells")},
     ("engines/models/model_set.py", "index"): "the hint of an error; the layers under trainer do not see the table",
