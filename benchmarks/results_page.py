@@ -21,21 +21,21 @@ INTRODUCTION = Path("benchmarks", "introduction.md")
 PAGE = Path("docs", "results.md")
 _SHIPPED = (
     "Accuracy at -7 / 0 / 10 dB; the sections below have the intervals, other rates, and block Rayleigh. Every code is"
-    " answered by label, as `rx` does by default, but the paper's network, and a KB without labels. `nested` and `kbsc` of"
-    " the built-in model set were fitted to CIFAR-100's training images, and the encoder's head to their labels;"
-    " `adapted` was fitted by each KB to its own entries. Without a channel the answer is the nearest entry."
+    " answered by label, as `rx` does by default, but the paper's network, and a KB without labels. `nested` and"
+    " `kbsc` of the built-in model set were fitted to CIFAR-100's training images, and the encoder's head to their"
+    " labels; `adapted` was fitted by each KB to its own entries. Without a channel the answer is the nearest entry."
 )
 _LABELS = (
-    "Accuracy at 64 symbols over AWGN, -7 / 0 / 10 dB, with the nearest entry as the answer (`rx --answer nearest`) and"
-    " with an entry of the most probable label ([definitions](definitions.md#labels-and-confidence)). What is sent differs"
-    " for `index` alone, whose transmitter decides the label first. Photographs, and ImageNet's views, have a label for"
-    " each entry, so that there is nothing to gain."
+    "Accuracy at 64 symbols over AWGN, -7 / 0 / 10 dB, with the nearest entry as the answer (`rx --answer nearest`)"
+    " and with an entry of the most probable label ([definitions](definitions.md#labels-and-confidence)). What is sent"
+    " differs for `index` alone, whose transmitter decides the label first. Photographs, and ImageNet's views, have a"
+    " label for each entry, so that there is nothing to gain."
 )
 _CONFIDENCE = (
     "Expected calibration error of the confidence over ten bins, 64 symbols, AWGN, -7 / 0 / 10 dB; 0 if answers of"
-    " confidence p are right in the share p of cases. All by label, where the KB has labels. The digits that are sent were"
-    " written by other people than those of the KB, which it cannot know; of 105 photographs, chance alone makes about"
-    " 0.03 where confidences are not near 0 or 1."
+    " confidence p are right in the share p of cases. All by label, where the KB has labels. The digits that are sent"
+    " were written by other people than those of the KB, which it cannot know; of 105 photographs, chance alone makes"
+    " about 0.03 where confidences are not near 0 or 1."
 )
 
 
