@@ -23,7 +23,7 @@ class Retrieval(msgspec.Struct, frozen=True):
     Attributes
     ----------
     sent_name, sent_label : path and category of the sent image
-    entry_id, label, score : of the match
+    entry_id, label, confidence : of the match
     latency_ms : from the image in the transmitter's memory to the match in the receiver's
     """
 
@@ -31,7 +31,7 @@ class Retrieval(msgspec.Struct, frozen=True):
     sent_label: str
     entry_id: int
     label: str
-    score: float
+    confidence: float
     latency_ms: float
 
     @property
@@ -80,7 +80,7 @@ def read_retrievals(run: LinkRun, labels: Mapping[str, str]) -> list[Retrieval]:
             sent_label=labels[names[_frame_name(result)]],
             entry_id=result["entry_id"],
             label=result["label"],
-            score=result["score"],
+            confidence=result["confidence"],
             latency_ms=result["latency_ms"],
         )
         for result in run.results

@@ -62,7 +62,7 @@ def write_page(report: DemoReport, runs: Sequence[DatasetRun], galleries: Sequen
 
 def _certainty(found: Retrieval) -> str:
     """How sure the receiver is of a match, as the page shows it everywhere."""
-    return f"score {found.score:.2f}"
+    return f"confidence {found.confidence:.2f}"
 
 
 def _data_uri(picture: Image.Image | None) -> str:

@@ -72,7 +72,7 @@ def logged_run(picture_folder: Path) -> Callable[..., LinkRun]:
                 "sequence": number,
                 "entry_id": number,
                 "label": "wrong" if number < num_incorrect else path.parent.name,
-                "score": 0.9,
+                "confidence": 0.9,
                 "latency_ms": latency_ms,
                 "matched_time_ns": number * 10_000_000 + int(latency_ms * 1e6),
                 "stage_ms": {"search": float(number)},

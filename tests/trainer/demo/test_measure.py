@@ -23,7 +23,7 @@ def test_results_are_joined_with_what_was_sent(logged_run: Callable[..., LinkRun
     found = read_retrievals(logged_run(num_incorrect=2), labels)
     assert [retrieval.is_correct for retrieval in found] == [False] * 2 + [True] * 10
     assert all(labels[retrieval.sent_name] == retrieval.sent_label for retrieval in found)
-    assert (found[5].entry_id, found[5].score, found[5].latency_ms) == (5, 0.9, 5.0)
+    assert (found[5].entry_id, found[5].confidence, found[5].latency_ms) == (5, 0.9, 5.0)
 
 
 def test_a_lost_frame_counts_as_incorrect(

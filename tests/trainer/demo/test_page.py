@@ -56,7 +56,7 @@ def test_small_images_are_shown_in_a_table(report: DemoReport, run: DatasetRun, 
     assert page.count("data:image/png;base64,") == (1 + 3) * 8
     assert page.count('class="incorrect"') + page.count('class="correct"') == 3 * 8
     assert page.count('class="incorrect"') >= 1
-    assert "score 0.90" in page
+    assert "confidence 0.90" in page
     assert "A retrieval is correct if the labels agree." in page
     assert "&lt;pictures&gt;" in page
     assert "83.3 %" in page
