@@ -34,7 +34,7 @@ def open_dataset(
     ----------
     name_or_folder : "digits", "photos", "cifar100", a folder (`./digits` for a folder of such a name), or the name of a
         folder in $SEMLINK_DATA
-    data_folder : first place to search for cifar100; see `trainer.datasets.cifar100.find_or_fetch`
+    data_folder : first folder to search for cifar100; see `trainer.datasets.cifar100.find_or_fetch`
     seed, num_views : of the views that are sent of `photos` and flat folders
     progress : display for the bar of a download, or of the check of a folder's images
 
@@ -58,10 +58,10 @@ def open_dataset(
 
 
 def _find_folder(name_or_folder: str | Path) -> Path:
-    places = [Path(name_or_folder)]
+    folders = [Path(name_or_folder)]
     if data := os.environ.get("SEMLINK_DATA"):
-        places.append(Path(data, name_or_folder))
-    found = next((place for place in places if place.is_dir()), None)
+        folders.append(Path(data, name_or_folder))
+    found = next((folder for folder in folders if folder.is_dir()), None)
     if found is None:
         raise ConfigError(
             f'dataset "{name_or_folder}" is neither a folder, here or in $SEMLINK_DATA, nor one of:'

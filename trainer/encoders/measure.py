@@ -42,7 +42,7 @@ def measure_model_set(
     Parameters
     ----------
     datasets : as `trainer.datasets.open_dataset` takes them
-    data_folder : first place to search for CIFAR-100
+    data_folder : first folder to search for CIFAR-100
 
     Returns
     -------

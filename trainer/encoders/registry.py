@@ -79,7 +79,7 @@ def load_encoder(
     name : "builtin", "clip-vit-b32", "open_clip:ARCHITECTURE/PRETRAINED", "open_clip:ARCHITECTURE" with `weights`, or
         the name of an entry point of the group `semlink.encoders`
     weights : weights file of a CLIP encoder, in place of a download
-    data_folder : first place to search for CIFAR-100, for "builtin"
+    data_folder : first folder to search for CIFAR-100, for "builtin"
     num_threads : CPU threads, for "builtin"
     progress : display for bars
 
