@@ -30,7 +30,12 @@ __all__ = ["Shape", "choose_shape", "make_codebook"]
 
 _SHORT_REALS = 32
 _SHORT_DIGITAL_SHARE = 0.95
-"""At 16 symbols and below, noise leaves nothing of an analog part."""
+"""Least share of the power that a codeword has at 16 symbols and below, where it needs nearly all of it.
+
+Measured at 16 symbols with labels on digits, flowers12 and CIFAR-10's test images. Accuracy at -7 dB: .66, .73, .58
+with a share of .8; .72, .79, .62 with .95; .73, .79, .62 with 1. The analog part finds the entry of the label at
+high SNR. Cosine of answer and image at 10 dB: .91, .74, .29 with a share of .95; .87, .68, .22 with 1.
+"""
 _HIGH_SNR_DIGITAL_SHARE = 0.5
 _LABELLED_SHARES = (0.6, 0.7, 0.8, 0.9)
 _DEFAULT_LABELLED_SHARE = 0.8
@@ -47,7 +52,11 @@ _LEAST_ENTRIES = 10
 _TOLERANCE = 0.01
 """Loss of accuracy that more analog power may cost."""
 _LABELS_TOLERANCE = 0.03
-"""Loss of accuracy that cells of labels may have against k-means cells: they take fewer bits, and so shorter codes."""
+"""Loss of accuracy at `_CHOICE_RATE` that cells of labels may have against k-means cells: a choice, not measured.
+
+Labels are fewer cells, which fewer symbols tell apart: at 16 symbols and 0 dB, CIFAR-10's test images have .763
+with labels and .601 without (docs/results.md).
+"""
 _CHOICE_WORK = 0.5
 """Share of the work, roughly, that the choice of a shape is."""
 _BYTES_BESIDES_CELLS = 20_000
