@@ -68,7 +68,7 @@ def expected_similarity(vectors: FloatArray, log_likelihoods: FloatArray) -> npt
     Parameters
     ----------
     vectors : (batch, m, dim) float32, vector of each candidate's entry
-    log_likelihoods : (batch, m) float32, largest first
+    log_likelihoods : (batch, m) float32, in any order
     """
     expected = probabilities(log_likelihoods)[:, None, :] @ vectors
     return np.asarray((vectors @ expected.swapaxes(1, 2))[:, :, 0], dtype=np.float32)
@@ -80,7 +80,7 @@ def in_most_probable_group(groups: npt.NDArray[np.int64], log_likelihoods: Float
     Parameters
     ----------
     groups : (batch, m) int64, group of each candidate's entry, such as its label
-    log_likelihoods : (batch, m) float32, largest first
+    log_likelihoods : (batch, m) float32, largest first: of equally probable groups, the one of the first candidate
     """
     is_same = groups[:, :, None] == groups[:, None, :]
     group_probabilities = (is_same @ probabilities(log_likelihoods)[:, :, None])[:, :, 0]

@@ -61,7 +61,8 @@ class CodebookEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ----------
     sha256 : of the file, in hex, and so the codebook's identity
     made_at : ISO 8601, UTC
-    num_cells, num_labelled_cells : of all cells, and of those that are the entries of one label
+    num_cells, num_labelled_cells : of all cells, and of those that are of a label; see
+        `engines.models.knowledge_base_codebook.KnowledgeBaseCodebook.num_labelled_cells`
     digital_power_share : share of the power that a codeword has at 64 symbols
     """
 

@@ -192,7 +192,11 @@ class KnowledgeBaseCodebook:
 
     @property
     def num_labelled_cells(self) -> int:
-        """Number of cells that are the entries of one label."""
+        """Number of cells that are of a label: of all its entries, and of those without a label that are like them.
+
+        The other cells are of k-means, and hold only entries without a label. Where labels are not used, all cells are
+        of k-means.
+        """
         return int(np.count_nonzero(self.cell_labels))
 
     @cached_property
