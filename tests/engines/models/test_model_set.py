@@ -75,10 +75,8 @@ class TestOpening:
     def test_image_spec(self, model_set: ModelSet) -> None:
         assert model_set.image_spec == TensorSpec("image", np.dtype(np.uint8), (None, 8, 8, 3))
 
-    def test_find_by_folder(self, model_set: ModelSet) -> None:
+    def test_find_by_folder_or_name(self, model_set: ModelSet, monkeypatch: pytest.MonkeyPatch) -> None:
         assert ModelSet.find(str(model_set.folder)).manifest == model_set.manifest
-
-    def test_find_by_name(self, model_set: ModelSet, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(modelset_module, "BUILTIN_MODEL_SETS", model_set.folder.parent)
         assert ModelSet.find(model_set.folder.name).folder == model_set.folder
         with pytest.raises(ModelSetError, match=r'"nothing" is neither a folder nor built in \(.*synthetic'):
