@@ -14,6 +14,7 @@ import typer
 from edge_rx.codebook.forecast import CODES, ForecastConfig
 from edge_rx.codebook.forecast_view import plot_forecast, print_forecast
 from edge_rx.codebook.knowledge_base import forecast_knowledge_base, make_codebook_in
+from edge_rx.decoders.options import Answer
 from edge_rx.kb.knowledge_base import KnowledgeBase
 from edge_rx.kb.project import entry_codebook
 from engines.models.model_set import ModelSet
@@ -132,6 +133,13 @@ def export_entries(
         options.models(help="Codec with a projection head, in whose space the nearest entry is found."),
     ] = None,
     model_set: options.ModelSetName = "builtin",
+    answer: Annotated[
+        Answer,
+        options.output(
+            help="Entry to send: the nearest one of the label that the transmitter decides first, where entries have"
+            " labels, or the nearest one whatever its label."
+        ),
+    ] = "label",
     as_json: options.AsJson = False,
     config: ConfigFile = None,
 ) -> None:
@@ -139,15 +147,16 @@ def export_entries(
 
     The file is bound to the entries and their order; export it again after every change of the knowledge base.
     """
-    codebook = entry_codebook(folder, ModelSet.find(model_set), codec=codec)
+    codebook = entry_codebook(folder, ModelSet.find(model_set), codec=codec, decides_label=answer == "label")
     data = codebook.to_bytes()
     _write_file(out, data)
     num_entries = len(codebook.codes)
     if as_json:
-        print_json({"num_entries": num_entries, "num_bytes": len(data)})
+        print_json({"num_entries": num_entries, "num_bytes": len(data), "decides_label": codebook.choice is not None})
         notify_of_files(out)
     else:
-        print(f"{out}: entry codebook of {num_entries} entries, {len(data) / 1e6:.1f} MB")
+        how = ", with labels" if codebook.choice is not None else ""
+        print(f"{out}: entry codebook of {num_entries} entries{how}, {len(data) / 1e6:.1f} MB")
 
 
 def _write_file(path: Path, data: bytes) -> None:

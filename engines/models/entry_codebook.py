@@ -119,6 +119,8 @@ class EntryCodebook:
             raise ModelSetError("entry codebook: a scale is not finite")
         if self.choice is not None and self.choice.cells.shape != self.scales.shape:
             raise ModelSetError(f"entry codebook: {len(self.scales)} entries with {len(self.choice.cells)} cells")
+        if self.choice is not None and self.choice.codebook.code.feature_dim != self.codes.shape[1]:
+            raise ModelSetError("entry codebook: its codebook is for features of another width")
 
     @classmethod
     def of(

@@ -35,7 +35,9 @@ def test_index_over_sockets_falls_back_when_the_knowledge_base_changes(
     model_set = ("--model-set", models.folder)
     output_of("kb", "build", pictures, "--out", folder, *model_set)
     exported = json.loads(output_of("kb", "export-entries", folder, "--out", keys, *model_set, "--json"))
-    assert exported["num_entries"] == 12
+    assert (exported["num_entries"], exported["decides_label"]) == (12, True)
+    nearest = output_of("kb", "export-entries", folder, "--out", keys, *model_set, "--answer", "nearest", "--json")
+    assert not json.loads(nearest)["decides_label"]
     blind = ("--codec", "synthetic-codec", "--rate", RATE.num_symbols, "--pilots", 1)
     refused = run_semlink("tx", pictures, *model_set, *blind, "--entries", keys, "--feedback", "tcp://127.0.0.1:1")
     assert refused.returncode == 2, "said now, not in the midst of a stream"

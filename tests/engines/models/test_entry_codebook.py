@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engines.models.entry_codebook import EntryCodebook, entry_codewords
+from engines.models.entry_codebook import EntryCodebook, LabelChoice, entry_codewords
 from semlink.errors import EngineError, ModelSetError
 from semlink.rates import RATES, parse_rate
+from tests.support.codebooks import SPACE, small_codebook
+from tests.support.vectors import unit
 
 ENTRIES = np.arange(200)
 
@@ -81,3 +84,43 @@ def test_damaged_keys_are_named(tmp_path: Path) -> None:
             EntryCodebook.load(path)
     with pytest.raises(ModelSetError, match="do not fit"):
         EntryCodebook(np.zeros((3, 4), np.int8), np.ones(2, np.float32), b"kb", "s")
+
+
+@pytest.fixture(scope="module")
+def made() -> EntryCodebook:
+    """Sixty entries of the cells of a codebook, of the last of which there is none."""
+    features = unit(np.random.default_rng(1).standard_normal((60, 16)))
+    cells = np.random.default_rng(2).integers(-1, 5, 60)
+    return EntryCodebook.of(features, b"kb", space=SPACE, choice=LabelChoice(small_codebook(), cells))
+
+
+class TestLabelChoice:
+    """A transmitter that decides the label first sends the nearest entry of that label."""
+
+    def test_nearest_of_the_label(self, made: EntryCodebook, tmp_path: Path) -> None:
+        path = tmp_path / "entries.npz"
+        path.write_bytes(made.to_bytes())
+        stored = EntryCodebook.load(path)
+        images = unit(np.random.default_rng(3).standard_normal((200, 16)))
+        code = made.choice.codebook.code
+        decided = code.cells(code.directions(images))
+        assert 5 in decided, "the test needs the cell without an entry"
+        for entries in (made.nearest(images), stored.nearest(images)):
+            for image, cell, entry in zip(images, decided, entries, strict=True):
+                eligible = np.flatnonzero(made.choice.cells == cell) if cell < 5 else np.arange(60)
+                assert entry == eligible[(made.vectors[eligible] @ image).argmax()]
+        assert (made.nearest(images) != EntryCodebook.of(made.vectors, b"kb", space=SPACE).nearest(images)).mean() > 0.3
+
+    def test_files_that_do_not_fit_together_are_refused(self, made: EntryCodebook, tmp_path: Path) -> None:
+        path = tmp_path / "entries.npz"
+        with np.load(io.BytesIO(made.to_bytes())) as stored:
+            arrays = dict(stored)
+        for name, value, message in (
+            ("cells", arrays["cells"][:-1], "60 entries with 59 cells"),
+            ("cells", arrays["cells"].astype(np.float32), "its cells are no numbers"),
+            ("codebook", arrays["codebook"][:-9], "does not hold a knowledge base's codebook"),
+            ("codes", arrays["codes"][:, :8], "features of another width"),
+        ):
+            np.savez(path, **(arrays | {name: value}))
+            with pytest.raises(ModelSetError, match=message):
+                EntryCodebook.load(path)

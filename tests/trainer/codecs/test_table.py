@@ -27,6 +27,7 @@ DECIDE_BY_A_NAME = {
         (f"{module}.py", "label"): _ANSWERS
         for module in (
             "edge_rx/command",
+            "edge_rx/codebook/command",
             *(f"edge_rx/decoders/{name}" for name in ("options", "detectors", "registry")),
             *(f"trainer/{name}" for name in ("evaluation/command", "links/graph_link", "links/signal_link")),
         )
