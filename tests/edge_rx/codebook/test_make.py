@@ -61,7 +61,7 @@ def more_labels_than_cells() -> tuple[np.ndarray, list[str]]:
 
 def labels_on_some() -> tuple[np.ndarray, list[str]]:
     features, points = clusters(400, 8, spread=0.15)
-    return features, [f"label {point}" if entry % 3 else "" for entry, point in enumerate(points)]
+    return features, [f"label {point}" if entry % 15 else "" for entry, point in enumerate(points)]
 
 
 def one_label_on_some() -> tuple[np.ndarray, list[str]]:
@@ -185,6 +185,14 @@ def test_labels_are_used_where_they_say_what_entries_are_like() -> None:
     assert (by_point.code.num_cells, by_point.num_labelled_cells) == (8, 8)
     assert made(features, [""] * 400).num_labelled_cells == 0
     assert made(features, ["all"] * 400).num_labelled_cells == 0, "one label tells an entry from none other"
+
+
+@pytest.mark.parametrize(("unlabelled_points", "num_labelled_cells"), [({0}, 15), ({0, 1, 2}, 0)])
+def test_labels_that_many_entries_lack_are_no_cells(unlabelled_points: set[int], num_labelled_cells: int) -> None:
+    """Or they would be decided for the images of kinds that have no label."""
+    features, points = clusters(400, 16)
+    labels = ["" if point in unlabelled_points else f"label {point}" for point in points]
+    assert made(features, labels).num_labelled_cells == num_labelled_cells
 
 
 def test_progress_rises_to_one() -> None:
