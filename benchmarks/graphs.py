@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnx
@@ -11,11 +12,24 @@ import onnx
 from engines.backends.runner import GraphRunner, load_runner
 from engines.graphs.compose import iq_head
 from engines.graphs.nested import nested_encoder
-from engines.models.codecs import Codec, NestedCodec
+from engines.models.codecs import Codec, PerRateCodec
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from semlink.iq import IQCodes
 from semlink.rates import Rate
 
-__all__ = ["BACKEND", "DEVICE", "codec_encoder", "codec_encoder_graph", "codec_graphs", "graph_cost", "unit_features"]
+__all__ = [
+    "BACKEND",
+    "DEVICE",
+    "SentCodec",
+    "codec_encoder",
+    "codec_encoder_graph",
+    "codec_graphs",
+    "graph_cost",
+    "unit_features",
+]
+
+SentCodec: TypeAlias = Codec | KnowledgeBaseCodebook
+"""A codec of the model set, or `adapted` by its codebook."""
 
 BACKEND, DEVICE = "onnxruntime", "cpu"
 """Runtime and device of every graph of `make bench`, on every machine."""
@@ -29,23 +43,30 @@ def unit_features() -> np.ndarray:
     return features / np.linalg.norm(features)
 
 
-def codec_encoder_graph(codec: Codec, rate: Rate) -> Path | bytes:
-    """Graph from features to latent: of one rate, or of all at once."""
-    if isinstance(codec, NestedCodec):
-        return nested_encoder(codec.codebook).SerializeToString()
-    return codec.encoder_path(rate)
+def codec_encoder_graph(codec: SentCodec, rate: Rate) -> Path | bytes:
+    """Graph from features to latent: of one rate, or of all rates for low and for high SNR, as a transmitter has it."""
+    if isinstance(codec, PerRateCodec):
+        return codec.encoder_path(rate)
+    code = codec.nested_code
+    return nested_encoder(code.codebook, code.power_shares).SerializeToString()
 
 
-def codec_encoder(codec: Codec, rate: Rate) -> GraphRunner:
+def codec_encoder(codec: SentCodec, rate: Rate) -> GraphRunner:
     """Load the graph from features to latent."""
     return load_runner(codec_encoder_graph(codec, rate), backend=BACKEND, device=DEVICE)
 
 
-def codec_graphs(codec: Codec, rate: Rate) -> Callable[[np.ndarray], IQCodes]:
-    """Load the graphs from features (1, 512) to codes (n, 2); `nested` computes every rate, of which one is kept."""
+def codec_graphs(codec: SentCodec, rate: Rate) -> Callable[[np.ndarray], IQCodes]:
+    """Load the graphs from features (1, 512) to codes (n, 2).
+
+    `nested` and `adapted` compute every rate for low and for high SNR, of which one rate for low SNR is kept.
+    """
     encoder = codec_encoder(codec, rate)
-    rates = codec.rates if isinstance(codec, NestedCodec) else (rate,)
-    head = load_runner(iq_head(rates).SerializeToString(), backend=BACKEND, device=DEVICE)
+    rates: Sequence[Rate] = (rate,)
+    num_codes = 1
+    if not isinstance(codec, PerRateCodec):
+        rates, num_codes = [*codec.nested_code.fingerprints], len(codec.nested_code.power_shares)
+    head = load_runner(iq_head(rates, num_codes=num_codes).SerializeToString(), backend=BACKEND, device=DEVICE)
     end = int(np.cumsum([each.num_symbols for each in rates])[rates.index(rate)])
     return lambda features: head(encoder(features))[0, end - rate.num_symbols : end]
 

@@ -99,11 +99,8 @@ def _per_rate_graph(
 
 
 def _nested_graph(encoder: Path | onnx.ModelProto, code: NestedCode, codes_format: CodesFormat) -> TransmitterGraph:
-    codebook, rates = code.codebook, list(code.fingerprints)
-    shares = [codebook.digital_power_share]
-    if code.high_snr_fingerprints:
-        shares.append(codebook.high_snr_digital_power_share)
-    stages = [encoder, code.projection_path, nested_encoder(codebook, shares)]
+    rates, shares = list(code.fingerprints), code.power_shares
+    stages = [encoder, code.projection_path, nested_encoder(code.codebook, shares)]
     composed = compose_transmitter(
         [stage for stage in stages if stage is not None], rates, codes_format, num_codes=len(shares)
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.models.codebook import Codebook
+from engines.models.codebook import Codebook, PowerShare
 from semlink.rates import Rate
 
 __all__ = ["NestedCode"]
@@ -31,3 +31,10 @@ class NestedCode:
     fingerprints: Mapping[Rate, bytes]
     high_snr_fingerprints: Mapping[Rate, bytes]
     projection_path: Path | None = None
+
+    @property
+    def power_shares(self) -> list[PowerShare]:
+        """Power share of the codeword in each code that a transmitter's graph computes: low SNR, then high SNR."""
+        codebook = self.codebook
+        high_snr = [codebook.high_snr_digital_power_share] if self.high_snr_fingerprints else []
+        return [codebook.digital_power_share, *high_snr]
