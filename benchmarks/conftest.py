@@ -1,4 +1,4 @@
-"""Fixtures of the latency suites: the built-in models, a camera image, a knowledge base."""
+"""Fixtures of the latency suites: the built-in models, a camera image, a knowledge base, codebooks of `adapted`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.graphs import BACKEND, DEVICE
+from benchmarks.clustered import KNOWLEDGE_BASE, clustered_features, cyclic_labels
+from benchmarks.graphs import BACKEND, DEVICE, SentCodec
+from edge_rx.codebook.make import Shape, make_codebook
 from edge_rx.kb.build import LabelledImage, build_knowledge_base
+from engines.models.arrays import FloatArray
 from engines.models.image_encoder import ImageEncoder
+from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
 from engines.options import EngineOptions
 from semlink.image import LoadedImage
@@ -44,6 +48,37 @@ def rate() -> Rate:
 def codec(request: pytest.FixtureRequest) -> str:
     """The default codec, and beside it that with codewords and the paper's."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def entry_features() -> FloatArray:
+    """Features of 5,000 entries, around 100 centres."""
+    return clustered_features(NUM_KB_ENTRIES)
+
+
+@pytest.fixture(scope="session")
+def adapted_codebooks(entry_features: FloatArray, model_set: ModelSet) -> dict[str, KnowledgeBaseCodebook]:
+    """Codebooks of `adapted`: of entries with 100 labels, and of the same entries without."""
+    shapes = {"adapted": Shape(True, 0.8), "adapted-unlabelled": Shape(False, 0.95)}
+    return {
+        name: make_codebook(
+            entry_features,
+            cyclic_labels(NUM_KB_ENTRIES, are_known=shape.uses_labels),
+            knowledge_base=KNOWLEDGE_BASE,
+            space=model_set.encoder_fingerprint,
+            shape=shape,
+        )
+        for name, shape in shapes.items()
+    }
+
+
+@pytest.fixture(scope="session", params=["nested", "kbsc", "adapted", "adapted-unlabelled"])
+def sent_codec(
+    request: pytest.FixtureRequest, model_set: ModelSet, adapted_codebooks: dict[str, KnowledgeBaseCodebook]
+) -> SentCodec:
+    """Every codec that a transmitter computes from features alone."""
+    name = str(request.param)
+    return adapted_codebooks[name] if name in adapted_codebooks else model_set.codec(name)
 
 
 @pytest.fixture(scope="session")

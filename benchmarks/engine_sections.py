@@ -41,9 +41,10 @@ def _made(report: Report) -> str:
 def _latency(report: Report) -> str:
     of = _settings(report)
     return (
-        f"## Latency\n\nThe image encoder runs on {of['encoder_threads']} threads, every other stage on one;"
-        f" {of['precision']}, batch 1. Cold stages are of fresh processes, of which there are too few for percentiles."
-        f" {_made(report)}\n\n{markdown_table(stage_table(report.stages))}\n"
+        f"## Latency\n\nThe image encoder and the making of codebooks run on {of['encoder_threads']} threads, every"
+        f" other stage on one; {of['precision']}, batch 1. Cold stages and the making of codebooks are of fresh"
+        " processes, of which there are too few for percentiles. `adapted` has synthetic features around 100 centres,"
+        f" with labels or without. {_made(report)}\n\n{markdown_table(stage_table(report.stages))}\n"
     )
 
 

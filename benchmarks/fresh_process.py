@@ -16,7 +16,7 @@ import numpy as np
 
 from semlink.machine import peak_resident_mb
 
-__all__ = ["FirstCall", "first_frame", "first_image", "summarize_starts"]
+__all__ = ["FirstCall", "first_frame", "first_image", "median_and_max", "summarize_starts"]
 
 
 class FirstCall(msgspec.Struct, frozen=True):
@@ -56,13 +56,14 @@ def summarize_starts(calls: list[FirstCall]) -> dict[str, Any]:
     """Fields of a stage, and its parts, from several processes: median and maximum, of too few for percentiles."""
     parts = {part: [call.stages_ms[part] for call in calls] for part in calls[0].stages_ms}
     return {
-        **_median_and_max([sum(call.stages_ms.values()) for call in calls]),
-        "parts": {part: _median_and_max(values) for part, values in parts.items()},
+        **median_and_max([sum(call.stages_ms.values()) for call in calls]),
+        "parts": {part: median_and_max(values) for part, values in parts.items()},
         "memory_mb": {"peak resident": max(call.peak_resident_mb for call in calls)},
     }
 
 
-def _median_and_max(values_ms: list[float]) -> dict[str, Any]:
+def median_and_max(values_ms: list[float]) -> dict[str, Any]:
+    """Fields of a stage of which there are too few samples for percentiles."""
     return {"num_samples": len(values_ms), "p50_ms": float(np.median(values_ms)), "max_ms": max(values_ms)}
 
 

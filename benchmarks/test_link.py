@@ -16,7 +16,7 @@ from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import NUM_THREADS, OPTIONS
-from benchmarks.graphs import BACKEND, DEVICE, codec_graphs, unit_features
+from benchmarks.graphs import BACKEND, DEVICE, SentCodec, codec_graphs, unit_features
 from benchmarks.rows import latency_fields
 from edge_rx.decoders.base import Query
 from edge_rx.decoders.options import DecoderOptions
@@ -119,12 +119,11 @@ def test_transport_round_trip_after_100_ms_idle(benchmark: BenchmarkFixture, ech
 
 
 def test_transmitter_overhead_besides_the_encoder(
-    benchmark: BenchmarkFixture, model_set: ModelSet, codec: str, rate: Rate, wire: Wire
+    benchmark: BenchmarkFixture, sent_codec: SentCodec, rate: Rate, wire: Wire
 ) -> None:
     """Codec, unit power, quantize, pack, send: everything after the features."""
     sender, frames = wire
-    to_codes = codec_graphs(model_set.codec(codec), rate)
-    fingerprint = model_set.codec(codec).fingerprint(rate)
+    to_codes, fingerprint = codec_graphs(sent_codec, rate), sent_codec.fingerprint(rate)
     features = unit_features()
 
     def send() -> None:

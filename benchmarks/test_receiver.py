@@ -11,7 +11,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import NUM_KB_ENTRIES
-from benchmarks.graphs import BACKEND, graph_cost
+from benchmarks.graphs import BACKEND
+from benchmarks.search_cost import label_search_cost, signal_search_cost
 from edge_rx.decoders.base import Candidate, Decoder
 from edge_rx.decoders.options import DecoderOptions
 from edge_rx.decoders.registry import Decoders
@@ -43,21 +44,13 @@ def codec_decoder(model_set: ModelSet, codec: str, rate: Rate, knowledge_base_fo
 
 
 @pytest.fixture(scope="session")
-def decoder_cost(model_set: ModelSet, codec: str, rate: Rate) -> dict[str, float]:
-    """Of the decoder's network; empty for `nested`, which has none."""
-    found = model_set.codec(codec)
-    return graph_cost(found.decoder_path(rate)) if isinstance(found, PerRateCodec) else {}
-
-
-@pytest.fixture(scope="session")
-def num_searched_bytes(model_set: ModelSet, codec: str, rate: Rate, knowledge_base_folder: Path) -> int:
-    """An exact search reads every vector: features, or signal templates and two more numbers of each entry."""
+def search_cost(model_set: ModelSet, codec: str, rate: Rate, knowledge_base_folder: Path) -> dict[str, float]:
+    """Of every signal for `nested`; `kbsc` decides the label of the digits first."""
     found = model_set.codec(codec)
     with KnowledgeBase.open(knowledge_base_folder) as kb:
         if isinstance(found, PerRateCodec):
-            return kb.features().nbytes
-        signals = SignalTemplates.of(found.codebook, kb.features()).signals
-        return len(signals) * (rate.latent_dim + 2) * signals.itemsize
+            return label_search_cost(kb.num_entries, len({*kb.entry_labels()}), rate.latent_dim, has_axes=True)
+        return signal_search_cost(len(SignalTemplates.of(found.codebook, kb.features()).signals), rate.latent_dim)
 
 
 @pytest.fixture(scope="session")
@@ -95,11 +88,9 @@ def test_decode(
     benchmark: BenchmarkFixture,
     codec_decoder: Decoder,
     symbols: Symbols,
-    decoder_cost: dict[str, float],
 ) -> None:
-    """Received symbols to query: equalise, and run the network or weight by the noise."""
+    """Received symbols to query: equalise, and weight by the noise."""
     noise = NoiseEstimator()
-    benchmark.extra_info.update(decoder_cost)
     query = benchmark(lambda: codec_decoder.decode(codec_decoder.equalize(symbols, num_pilots=0, noise=noise)))
     assert np.isfinite(query).all()
 
@@ -108,22 +99,21 @@ def test_decode_and_search(
     benchmark: BenchmarkFixture,
     codec_decoder: Decoder,
     symbols: Symbols,
-    decoder_cost: dict[str, float],
-    num_searched_bytes: int,
+    search_cost: dict[str, float],
 ) -> None:
     """Received symbols to entry; for `nested` the search among the signals of 5,000 entries is the decoder.
 
     For `nested-cells` there are 6,144 codewords more.
     """
     noise = NoiseEstimator()
-    benchmark.extra_info["bytes_moved"] = decoder_cost.get("bytes_moved", 0) + num_searched_bytes
-    benchmark.extra_info["operations"] = decoder_cost.get("operations", 0) + 2 * num_searched_bytes // 4
+    benchmark.extra_info.update(search_cost)
 
     def search() -> list[Candidate | None]:
         return codec_decoder.search(codec_decoder.decode(codec_decoder.equalize(symbols, num_pilots=0, noise=noise)))
 
-    ((found, _),) = benchmark(search)
-    assert 0 <= found < NUM_KB_ENTRIES
+    (found,) = benchmark(search)
+    assert found is not None
+    assert 0 <= found.entry_id < NUM_KB_ENTRIES
 
 
 @pytest.mark.parametrize("num_entries", [5_000, 100_000])

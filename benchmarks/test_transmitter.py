@@ -10,7 +10,15 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import NUM_THREADS, OPTIONS
-from benchmarks.graphs import BACKEND, DEVICE, codec_encoder, codec_encoder_graph, codec_graphs, graph_cost
+from benchmarks.graphs import (
+    BACKEND,
+    DEVICE,
+    SentCodec,
+    codec_encoder,
+    codec_encoder_graph,
+    codec_graphs,
+    graph_cost,
+)
 from edge_tx.model import load_transmitter_model
 from edge_tx.pipeline import Transmitter
 from engines.backends.runner import load_runner
@@ -63,23 +71,23 @@ def test_encoder_one_thread(benchmark: BenchmarkFixture, model_set: ModelSet, te
     assert np.linalg.norm(features) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_codec_encoder(
-    benchmark: BenchmarkFixture, model_set: ModelSet, codec: str, rate: Rate, features: np.ndarray
-) -> None:
-    """Features to latent: for `nested` that of every rate."""
-    benchmark.extra_info.update(graph_cost(codec_encoder_graph(model_set.codec(codec), rate)))
-    latent = benchmark(codec_encoder(model_set.codec(codec), rate), features)
-    assert latent.shape[1] in (rate.latent_dim, LATENT_DIM)
+def test_codec_encoder(benchmark: BenchmarkFixture, sent_codec: SentCodec, rate: Rate, features: np.ndarray) -> None:
+    """Features to latent: for `nested` and `adapted` that of every rate, for low and for high SNR."""
+    benchmark.extra_info.update(graph_cost(codec_encoder_graph(sent_codec, rate)))
+    latent = benchmark(codec_encoder(sent_codec, rate), features)
+    if isinstance(sent_codec, PerRateCodec):
+        assert latent.shape == (1, rate.latent_dim)
+        assert latent.any()
+    else:
+        np.testing.assert_allclose(latent[:, :LATENT_DIM], sent_codec.nested_code.codebook.latent(features), atol=1e-4)
 
 
-def test_codec_to_codes(
-    benchmark: BenchmarkFixture, model_set: ModelSet, codec: str, rate: Rate, features: np.ndarray
-) -> None:
-    """Features to codes: codec, unit power, quantization; for `nested` those of every rate."""
-    benchmark.extra_info.update(graph_cost(codec_encoder_graph(model_set.codec(codec), rate)))
-    codes = benchmark(codec_graphs(model_set.codec(codec), rate), features)
-    assert codes.shape == (rate.num_symbols, 2)
-    assert codes.any()
+def test_codec_to_codes(benchmark: BenchmarkFixture, sent_codec: SentCodec, rate: Rate, features: np.ndarray) -> None:
+    """Features to codes: codec, unit power, quantization; for `nested` and `adapted` those of every rate, twice."""
+    benchmark.extra_info.update(graph_cost(codec_encoder_graph(sent_codec, rate)))
+    codes = benchmark(codec_graphs(sent_codec, rate), features)
+    latent = codec_encoder(sent_codec, rate)(features)[:, : rate.latent_dim]
+    assert np.abs(codes.astype(int) - quantize(normalize_power(pair_latent(latent)))[0]).max() <= 1
 
 
 def test_quantize_numpy(benchmark: BenchmarkFixture, latent: np.ndarray, rate: Rate) -> None:
