@@ -114,7 +114,7 @@ def _nested_graph(encoder: Path | onnx.ModelProto, code: NestedCode, codes_forma
         if code.high_snr_fingerprints
         else None,
         weighs_noise=True,
-        sends_codewords=codebook.has_cells,
+        sends_codewords=code.codebook.has_cells,
     )
 
 

@@ -8,8 +8,8 @@ import onnx.parser
 from benchmarks.graphs import BACKEND, DEVICE, codec_encoder, codec_graphs, graph_cost, unit_features
 from engines.backends.runner import load_runner
 from engines.graphs.nested import nested_encoder
-from engines.models.codebook import LATENT_DIM
 from engines.models.codecs import NestedCodec
+from engines.models.codewords import LATENT_DIM
 from engines.models.model_set import ModelSet
 from semlink.iq import normalize_power, pair_latent, quantize
 from semlink.rates import parse_rate
@@ -17,7 +17,7 @@ from semlink.rates import parse_rate
 
 def test_a_nested_code_is_computed_for_low_and_for_high_snr() -> None:
     """As the transmitter's graph does, of which one rate for low SNR is kept."""
-    nested, rate, features = ModelSet.find("builtin").codec("nested"), parse_rate("64"), unit_features()
+    nested, rate, features = ModelSet.find("builtin").codec("nested-cells"), parse_rate("64"), unit_features()
     assert isinstance(nested, NestedCodec)
     latent = codec_encoder(nested, rate)(features)
     low_snr, high_snr = (
