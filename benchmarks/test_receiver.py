@@ -45,10 +45,10 @@ def codec_decoder(model_set: ModelSet, codec: str, rate: Rate, knowledge_base_fo
 
 @pytest.fixture(scope="session")
 def search_cost(model_set: ModelSet, codec: str, rate: Rate, knowledge_base_folder: Path) -> dict[str, float]:
-    """Of every signal for `nested`; `kbsc` decides the label of the digits first."""
+    """Of every signal for `nested-cells`; `kbsc` and `nested` without cells decide the label of the digits first."""
     found = model_set.codec(codec)
     with KnowledgeBase.open(knowledge_base_folder) as kb:
-        if isinstance(found, PerRateCodec):
+        if isinstance(found, PerRateCodec) or not found.codebook.has_cells:
             return label_search_cost(kb.num_entries, len({*kb.entry_labels()}), rate.latent_dim, has_axes=True)
         return signal_search_cost(len(SignalTemplates.of(found.codebook, kb.features()).signals), rate.latent_dim)
 
@@ -101,9 +101,9 @@ def test_decode_and_search(
     symbols: Symbols,
     search_cost: dict[str, float],
 ) -> None:
-    """Received symbols to entry; for `nested` the search among the signals of 5,000 entries is the decoder.
+    """Received symbols to entry: an entry of the most probable label.
 
-    For `nested-cells` there are 6,144 codewords more.
+    For `nested-cells` the search among the signals of 5,000 entries and 6,144 codewords is the decoder.
     """
     noise = NoiseEstimator()
     benchmark.extra_info.update(search_cost)
