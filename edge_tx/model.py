@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from engines.backends.runner import BuildProgress, GraphRunner
 from engines.models.codecs import NestedCodec
-from engines.models.entry_codebook import EntryCodebook, entry_codewords, index_fingerprint
+from engines.models.entry_codebook import EntryCodebook, entry_codewords
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
 from engines.options import DEFAULT_OPTIONS, EngineOptions
@@ -241,7 +241,7 @@ def load_index_model(
         codec=name,
         graph=graph,
         entries=entries,
-        fingerprints={rate: index_fingerprint(entries.space, entries.knowledge_base, rate) for rate in RATES},
+        fingerprints={rate: entries.fingerprint(rate) for rate in RATES},
         preprocessing=model_set.manifest.encoder.preprocessing,
         codes_format=codes_format,
     )

@@ -239,7 +239,8 @@ class _Decisions:
         shares = (num_right + _PSEUDO_COUNT * is_right.mean()) / (num_decided + _PSEUDO_COUNT)
         of_folds = np.array([is_right[self.folds == fold].mean() for fold in np.unique(self.folds)])
         standard_error = of_folds.std(ddof=1) / len(of_folds) ** 0.5 if len(of_folds) > 1 else 0.0
-        return np.asarray(np.maximum(shares - standard_error, 0.0), dtype=np.float32)
+        # No decision is worse than chance; few entries may all be decided wrongly.
+        return np.asarray(np.maximum(shares - standard_error, 1.0 / num_cells), dtype=np.float32)
 
 
 def _left_out_decisions(directions: FloatArray, cells: Cells, moments: _Moments) -> _Decisions:

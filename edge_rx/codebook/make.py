@@ -138,9 +138,10 @@ class _Maker:
     def choose_shape(self, features: FloatArray, labels: Sequence[str], on_progress: Callable[[float], None]) -> Shape:
         """Hold out entries, send them to the rest with every shape, and take the best; see `_best_shape`."""
         # One label tells an entry from none other.
-        has_labels = len({label for label in labels if label}) > 1
+        has_labels = _num_labels(labels) > 1
         # Cells of labels would take the images of many entries without one, and answer them with a label.
         has_labels &= sum(not label for label in labels) <= _MOST_UNLABELLED * len(labels)
+        has_labels &= _num_labels(labels) <= self._most_labels(features.shape[1])
         if len(features) < _LEAST_ENTRIES:
             return Shape(has_labels, _DEFAULT_LABELLED_SHARE if has_labels else _UNLABELLED_SHARE)
         rng = np.random.default_rng(self.seed)
@@ -173,13 +174,17 @@ class _Maker:
         """Make the codebook of a shape."""
         return self._codebook(self._parts(features, labels, uses_labels=shape.uses_labels), shape.digital_power_share)
 
+    @staticmethod
+    def _most_labels(dim: int) -> int:
+        return min(MOST_LABEL_CELLS, _most_cells(dim, dim))
+
     def _parts(self, features: FloatArray, labels: Sequence[str], *, uses_labels: bool) -> _Parts:
         mean = mean_of(features)
         directions = unit(features - mean)
         projection = half_whitening(directions)
         dim = features.shape[1]
-        most = min(MOST_LABEL_CELLS, _most_cells(dim, dim))
-        if not uses_labels or len({*labels}) > most:
+        most = self._most_labels(dim)
+        if not uses_labels or _num_labels(labels) > most:
             return self._parts_without_labels(features, mean, projection)
         cells = cells_of(directions, labels, most=most, seed=self.seed, num_threads=self.num_threads)
         discriminants = fit_discriminants(directions, cells)
@@ -273,6 +278,10 @@ def _words(num_cells: int, seed: int) -> npt.NDArray[np.int8]:
     words = separated_codewords(num_cells, seed=seed)
     words.flags.writeable = False  # it is shared
     return words
+
+
+def _num_labels(labels: Sequence[str]) -> int:
+    return len({*labels} - {""})
 
 
 def _ignore(share: float) -> None:

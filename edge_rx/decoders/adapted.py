@@ -13,6 +13,7 @@ from edge_rx.decoders.options import DEFAULT_DECODER_OPTIONS, DecoderOptions
 from edge_rx.decoders.templates import SignalTemplates
 from edge_rx.kb.codebook_cells import entry_cells
 from engines.models.arrays import FloatArray
+from engines.models.codebook import Codebook
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
 from semlink.rates import Rate
 
@@ -29,14 +30,15 @@ class AdaptedSignals:
     labelling : labels of the cells; None if no cell has one
     accuracies : (entries,) float32, see `edge_rx.decoders.map_detector.MapDetector`; None where entries have labels and
         cells have not, whose accuracies then say nothing of labels
-    calibrate : makes the calibration of that detector there
+    calibrate : makes the calibration of that detector there, of a code
     """
 
     blind: SignalTemplates
     high_snr: SignalTemplates
     labelling: Labelling | None
     accuracies: FloatArray | None
-    calibrate: Callable[[], EntryCalibration] | None
+    calibrate: Callable[[Codebook], EntryCalibration] | None
+    code: Codebook
 
     @classmethod
     def of(cls, codebook: KnowledgeBaseCodebook, features: FloatArray, labels: Sequence[str]) -> AdaptedSignals:
@@ -56,14 +58,15 @@ class AdaptedSignals:
         high_snr = replace(high_snr, vectors=blind.vectors)
         labelling = Labelling.of_cells(codebook, cells.answered)
         if groups is not None and labelling is None:
-            return cls(blind, high_snr, None, None, partial(EntryCalibration.of, code.latent, features, labels))
-        return cls(blind, high_snr, labelling, codebook.cell_accuracies[cells.coded], None)
+            return cls(
+                blind, high_snr, None, None, lambda each: EntryCalibration.of(each.latent, features, labels), code
+            )
+        return cls(blind, high_snr, labelling, codebook.cell_accuracies[cells.coded], None, code)
 
     def detectors(
         self, rates: Sequence[Rate], options: DecoderOptions = DEFAULT_DECODER_OPTIONS, *, is_high_snr: bool = False
     ) -> Detectors:
         """A detector for each rate, of the blind or of the high-SNR code."""
-        templates = self.high_snr if is_high_snr else self.blind
-        return detectors(
-            templates, self.labelling, rates, options, accuracies=self.accuracies, calibrate=self.calibrate
-        )
+        templates, code = (self.high_snr, self.code.for_high_snr()) if is_high_snr else (self.blind, self.code)
+        calibrate = partial(self.calibrate, code) if self.calibrate else None
+        return detectors(templates, self.labelling, rates, options, accuracies=self.accuracies, calibrate=calibrate)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,9 +27,29 @@ from engines.models.knowledge_base_codebook import ADAPTED, ADAPTED_HIGH_SNR, Kn
 from semlink.errors import DecodeError, EngineError
 from semlink.rates import Rate
 
-__all__ = ["SignalCodecs"]
+__all__ = ["IndexSpace", "SignalCodecs"]
 
 _log = logging.getLogger(__name__)
+
+
+class IndexSpace(NamedTuple):
+    """A way in which a transmitter of `index` chooses an entry.
+
+    Attributes
+    ----------
+    codec : name of the codec
+    space : fingerprint of the image encoder or projection head whose vectors are compared, in hex
+    decides_label : whether the label is decided first
+    """
+
+    codec: str
+    space: str
+    decides_label: bool = False
+    is_projected: bool = False
+
+    def fingerprint(self, knowledge_base: bytes, rate: Rate) -> bytes:
+        """Fingerprint of frames at a rate, for the knowledge base of a fingerprint."""
+        return index_fingerprint(self.space, knowledge_base, rate, decides_label=self.decides_label)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,27 +126,26 @@ class SignalCodecs:
                     search = DeferredSearch(partial(_of_earlier, detectors, rate)) if number else detectors()[rate]
                     yield fingerprint, SignalDecoder(name, search, rate)
 
-    def index(self, rates: Sequence[Rate], spaces: Mapping[str, str]) -> Iterator[tuple[bytes, SignalDecoder]]:
+    def index(self, rates: Sequence[Rate], spaces: Sequence[IndexSpace]) -> Iterator[tuple[bytes, SignalDecoder]]:
         """`index` at every rate.
 
         Parameters
         ----------
-        spaces : fingerprint of each vector space in which a transmitter may find the nearest entry, and the codec's
-            name; an entry's codeword is the same in all of them
+        spaces : those in which transmitters may choose an entry; its codeword is the same in all of them
         """
         fingerprint, num_entries = self.knowledge_base.fingerprint, self.knowledge_base.num_entries
-        accuracies = cache(self._index_accuracies)
-        for rate in rates:
-            search = CodewordSearch(
-                fingerprint,
-                num_entries,
-                rate,
-                accuracies=accuracies,
-                num_threads=self.options.num_threads,
-                gpu=self.options.gpu,
-            )
-            for space, codec in spaces.items():
-                yield index_fingerprint(space, fingerprint, rate), SignalDecoder(codec, search, rate)
+        for space in spaces:
+            accuracies = cache(partial(self._index_accuracies, space))
+            for rate in rates:
+                search = CodewordSearch(
+                    fingerprint,
+                    num_entries,
+                    rate,
+                    accuracies=accuracies,
+                    num_threads=self.options.num_threads,
+                    gpu=self.options.gpu,
+                )
+                yield space.fingerprint(fingerprint, rate), SignalDecoder(space.codec, search, rate)
 
     def _adapted_signals(self, codebook: KnowledgeBaseCodebook) -> AdaptedSignals:
         return AdaptedSignals.of(codebook, self.knowledge_base.features(), self.labels)
@@ -135,10 +155,12 @@ class SignalCodecs:
     ) -> Detectors:
         return signals().detectors(rates, self.options, is_high_snr=is_high_snr)
 
-    def _index_accuracies(self) -> FloatArray:
+    def _index_accuracies(self, space: IndexSpace) -> FloatArray:
         """Accuracies of entries as answers: of their cells, where a transmitter decides the label first."""
+        if space.is_projected:  # in which entries know their labels, so that they say nothing of images
+            return np.ones(self.knowledge_base.num_entries, np.float32)
         features, newest = self.knowledge_base.features(), next(iter(self.knowledge_base.codebooks()), None)
-        if newest is None or not newest.num_labelled_cells:
+        if not space.decides_label or newest is None or not newest.num_labelled_cells:
             return neighbour_accuracies(features, self.labels)
         cells = entry_cells(newest, features, self.labels)
         return np.asarray(newest.cell_accuracies[cells.coded], dtype=np.float32)

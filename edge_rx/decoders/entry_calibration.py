@@ -20,22 +20,24 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rx.decoders.label_detector import label_groups
+from edge_rx.decoders.noise_levels import VARIANCES, between
 from engines.models.arrays import FloatArray
 
 __all__ = ["EntryCalibration", "Scales", "TestedDetector"]
 
 _MOST_TESTED = 256
-_MOST_PRODUCTS = 2**23
-"""Pairs of a tested entry and another one, which bounds the time."""
-_VARIANCES = (2.5, 0.5, 0.05, 0.005)
-"""Noise variances of a real at -7, 0, 10 and 20 dB."""
+_LARGE = 100_000
+"""Entries above which fewer are tested, because each is compared with all others."""
+_FEW_TESTED = 64
+_BLOCK = 65_536
+"""Entries that are compared at a time."""
 _TEMPERATURES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 _LEAST_TESTED = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """What makes a probability of shares of likelihoods, at each noise variance of `_VARIANCES`.
+    """What makes a probability of shares of likelihoods, at each noise variance of `VARIANCES`.
 
     Attributes
     ----------
@@ -43,18 +45,17 @@ class Scales:
     factors : of the shares
     """
 
-    temperatures: npt.NDArray[np.float64]
-    factors: npt.NDArray[np.float64]
+    temperatures: tuple[float, ...]
+    factors: tuple[float, ...]
 
     @classmethod
     def exact(cls) -> Scales:
         """For likelihoods that are as they are taken to be."""
-        return cls(np.ones(len(_VARIANCES)), np.ones(len(_VARIANCES)))
+        return cls((1.0,) * len(VARIANCES), (1.0,) * len(VARIANCES))
 
     def at(self, variance: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Temperature and factor at each noise variance of a real, both (batch,)."""
-        position, positions = -np.log(variance), -np.log(_VARIANCES)
-        return np.interp(position, positions, self.temperatures), np.interp(position, positions, self.factors)
+        return between(variance, self.temperatures), between(variance, self.factors)
 
 
 class TestedDetector(Protocol):
@@ -105,12 +106,10 @@ class EntryCalibration:
         groups = label_groups(labels)
         others = np.full(len(features), len(features) > 1) if groups is None else np.bincount(groups)[groups] > 1
         drawn = np.flatnonzero(others)
-        most = max(1, min(_MOST_TESTED, _MOST_PRODUCTS // len(features)))
+        most = _MOST_TESTED if len(features) <= _LARGE else _FEW_TESTED
         drawn = drawn[:: max(1, -(-len(drawn) // most))]
-        similarity = features[drawn] @ features.T
-        similarity[np.arange(len(drawn)), drawn] = -np.inf
         codes = encode(features[drawn]) if len(drawn) else np.empty((0, 2), np.float32)
-        return cls(drawn, codes, similarity.argmax(axis=1), groups)
+        return cls(drawn, codes, _nearest_others(features, drawn), groups)
 
     def scales(self, detector: TestedDetector, dim: int) -> Scales:
         """Choose temperatures and factors for a detector of signals of `dim` reals."""
@@ -120,9 +119,9 @@ class EntryCalibration:
         lengths = np.maximum(np.linalg.norm(prefix, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         sent = prefix * np.float32((dim / 2) ** 0.5) / lengths
         noise = np.random.default_rng(0).standard_normal(sent.shape).astype(np.float32)
-        chosen = [self._choose(detector, sent + np.float32(each**0.5) * noise, each) for each in _VARIANCES]
+        chosen = [self._choose(detector, sent + np.float32(each**0.5) * noise, each) for each in VARIANCES]
         temperatures, factors = zip(*chosen, strict=True)
-        return Scales(np.array(temperatures), np.array(factors))
+        return Scales(temperatures, factors)
 
     def _choose(self, detector: TestedDetector, received: FloatArray, variance: float) -> tuple[float, float]:
         answers, shares_at = detector.answers_without(received, np.full(len(received), variance), self.entries)
@@ -136,3 +135,17 @@ class EntryCalibration:
 
         _, temperature, factor = min(map(scored, _TEMPERATURES))
         return temperature, factor
+
+
+def _nearest_others(features: FloatArray, drawn: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The entry nearest to each drawn one, besides itself."""
+    best = np.full(len(drawn), -np.inf, np.float32)
+    nearest = np.zeros(len(drawn), np.int64)
+    for start in range(0, len(features), _BLOCK):
+        similarity = features[drawn] @ features[start : start + _BLOCK].T
+        own = np.flatnonzero((drawn >= start) & (drawn < start + similarity.shape[1]))
+        similarity[own, drawn[own] - start] = -np.inf
+        is_nearer = similarity.max(axis=1) > best
+        nearest[is_nearer] = start + similarity[is_nearer].argmax(axis=1)
+        best = np.maximum(best, similarity.max(axis=1))
+    return nearest

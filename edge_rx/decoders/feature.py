@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from edge_rx.decoders.base import Candidate, Observation, Query, check_length, host_query
 from edge_rx.decoders.options import DecoderOptions
+from edge_rx.decoders.signal import with_one_pilot
 from edge_rx.equalizer import equalize_phase
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.gpu_search import GpuSearch
@@ -150,9 +151,9 @@ class GpuDecoder:
 def _signal_query(
     confidence: SignalConfidence, received: Symbols, num_pilots: int, noise: NoiseEstimator
 ) -> FloatArray:
-    """The query for the confidence, (1, width); its noise variance is that of the signal without an estimate."""
+    """The query for the confidence, (1, width)."""
     if num_pilots == 1:  # from which gain and noise cannot both be estimated
-        return confidence.queries(equalize_phase(received, num_pilots=1)[None], np.ones(1))
+        return confidence.queries(*with_one_pilot(received))
     symbols, noise_variance = equalize_and_estimate(received, num_pilots=num_pilots, estimator=noise)
     return confidence.queries(symbols[None], np.array([noise_variance]))
 

@@ -31,6 +31,10 @@ from semlink.rates import Rate
 __all__ = ["LabelDetector", "Labelling", "label_groups"]
 
 
+_MOST_LABELS = 2048
+"""Labels, and entries without one, of which a model is made; more would take seconds to fit, and much memory."""
+
+
 def label_groups(labels: Sequence[str]) -> npt.NDArray[np.int64] | None:
     """Number of each entry's label, (entries,) int64; entries without one have a number each. None without labels."""
     if not any(labels):
@@ -59,7 +63,7 @@ class Labelling:
 
     @classmethod
     def of_labels(cls, labels: Sequence[str]) -> Labelling | None:
-        """Labels of entries whose signals are like their features; None where too few entries share one.
+        """Labels of entries whose signals are like their features; None where too few share one, or there are too many.
 
         Parameters
         ----------
@@ -72,7 +76,7 @@ class Labelling:
         is_label = np.zeros(len(counts), np.bool_)
         is_label[: len({*labels} - {""})] = True
         num_labelled = counts[is_label].sum()
-        if counts[is_label & (counts > 1)].sum() < num_labelled / 2:
+        if len(counts) > _MOST_LABELS or counts[is_label & (counts > 1)].sum() < num_labelled / 2:
             return None
         return cls(groups, np.ones(len(counts), np.float32), is_label, has_codewords=False)
 
@@ -105,18 +109,10 @@ class LabelDetector:
     templates : signals of the knowledge base's entries, one for each, in the order of their labels
     labelling : labels of the signals' entries, in the same order
     rate : number of symbols
-    num_candidates : most likely entries of a label that the answer is chosen from
     """
 
-    def __init__(
-        self,
-        templates: SignalTemplates,
-        labelling: Labelling,
-        rate: Rate,
-        *,
-        num_candidates: int = NUM_CANDIDATES,
-    ) -> None:
-        self._labelling, self._num_candidates = labelling, num_candidates
+    def __init__(self, templates: SignalTemplates, labelling: Labelling, rate: Rate) -> None:
+        self._labelling = labelling
         self._entries, self._vectors = templates.entries, templates.vectors
         self._signals = RateSignals(templates, rate)
         self._ends = np.cumsum(np.bincount(labelling.groups, minlength=len(labelling.is_label))).tolist()
@@ -157,7 +153,8 @@ class LabelDetector:
     def confidences(self, queries: FloatArray, entries: npt.NDArray[np.int64]) -> list[float]:
         """Probability that each of (batch,) answers of another decoder has the label of its image, (batch, dim + 1)."""
         labels = self._labels_of_entries[entries]
-        right = np.take_along_axis(self._right(self._posterior(queries)), np.maximum(labels, 0)[:, None], axis=1)[:, 0]
+        right = self._right(np.exp(self._log_posterior(queries)))
+        right = np.take_along_axis(right, np.maximum(labels, 0)[:, None], axis=1)[:, 0]
         return [float(each) for each in np.where(labels >= 0, right, 0.0)]
 
     @cached_property
@@ -169,17 +166,21 @@ class LabelDetector:
 
     def _detected(self, queries: FloatArray) -> list[tuple[_Candidates, float]]:
         """Candidates of the most probable label of each image, and that label's probability."""
-        posterior = self._posterior(queries)
+        log_posterior = self._log_posterior(queries)
         # Not the largest probability of being right: decisions that are seldom right would be answered with a label
         # that nobody sent, because the rest of the probability is spread over all others.
-        labels = (posterior * self._labelling.accuracies).argmax(axis=1)
-        right = np.take_along_axis(self._right(posterior), labels[:, None], axis=1)[:, 0]
+        labels = (log_posterior + self._log_accuracies).argmax(axis=1)
+        right = np.take_along_axis(self._right(np.exp(log_posterior)), labels[:, None], axis=1)[:, 0]
         decided = zip(queries, labels.tolist(), right.tolist(), strict=True)
         return [(self._candidates(query[:-1], label, float(query[-1])), share) for query, label, share in decided]
 
-    def _posterior(self, queries: FloatArray) -> npt.NDArray[np.float64]:
-        """Probability that each label was sent, (batch, labels)."""
-        return np.exp(self._model.log_posterior(queries[:, :-1], queries[:, -1].astype(np.float64)))
+    @cached_property
+    def _log_accuracies(self) -> npt.NDArray[np.float64]:
+        return np.log(np.maximum(self._labelling.accuracies.astype(np.float64), np.finfo(np.float64).tiny))
+
+    def _log_posterior(self, queries: FloatArray) -> npt.NDArray[np.float64]:
+        """Log-probability that each label was sent, (batch, labels); -inf for one without an entry."""
+        return self._model.log_posterior(queries[:, :-1], queries[:, -1].astype(np.float64))
 
     def _right(self, posterior: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Probability that each label is right, (batch, labels), of which the transmitter's errors are a part."""
@@ -198,8 +199,8 @@ class LabelDetector:
         products = signals.longest[start:end, : signals.dim] @ reals * signals.gains[start:end]
         log_likelihoods = (products - signals.half_energy[start:end]) / np.float32(noise + signals.unexplained)
         chosen = np.arange(end - start)
-        if len(chosen) > self._num_candidates:
-            chosen = np.argpartition(-log_likelihoods, self._num_candidates)[: self._num_candidates]
+        if len(chosen) > NUM_CANDIDATES:
+            chosen = np.argpartition(-log_likelihoods, NUM_CANDIDATES)[:NUM_CANDIDATES]
         vectors = self._vectors[self._entries[start + chosen]]
         return _Candidates(
             label,

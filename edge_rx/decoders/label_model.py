@@ -20,10 +20,12 @@ Sun, Weinberger, "On calibration of modern neural networks", ICML 2017.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_rx.decoders.noise_levels import VARIANCES, between
 from edge_rx.decoders.total_probability import log_sum
 from edge_rx.folds import block_folds
 from engines.models.arrays import FloatArray
@@ -37,8 +39,6 @@ _ENOUGH_TESTED = 512
 """Entries after which no further fold is left out."""
 _LEAST_TESTED = 10
 """Entries below which they choose nothing."""
-_VARIANCES = (2.5, 0.5, 0.05, 0.005)
-"""Noise variances of a real at -7, 0, 10 and 20 dB, for which temperatures are chosen."""
 _TEMPERATURES = np.linspace(0.05, 1.0, 39)
 _DEFAULT_TEMPERATURE = 0.5
 
@@ -53,14 +53,14 @@ class LabelModel:
     means : (labels, dim) float32, in their coordinates
     variances : (dim,) float64, the covariance's eigenvalues
     log_shares : (labels,) float64, log of each label's share of the entries; -inf for a label without one
-    temperatures : (k,) inverse temperature at each noise variance of `_VARIANCES`; 1 if the model is exact
+    temperatures : (k,) inverse temperature at each noise variance of `VARIANCES`; 1 if the model is exact
     """
 
     axes: FloatArray | None
     means: FloatArray
     variances: npt.NDArray[np.float64]
     log_shares: npt.NDArray[np.float64]
-    temperatures: tuple[float, ...] = (1.0,) * len(_VARIANCES)
+    temperatures: tuple[float, ...] = (1.0,) * len(VARIANCES)
 
     @classmethod
     def of_codewords(
@@ -82,7 +82,7 @@ class LabelModel:
         """Fit means, covariance and temperatures to the signals; parameters as for `of_codewords`."""
         model = cls._with_covariance(signals, labels, num_labels)
         folds = block_folds(labels, _NUM_FOLDS)
-        likelihoods, num_tested = np.zeros((len(_VARIANCES), len(_TEMPERATURES))), 0
+        likelihoods, num_tested = np.zeros((len(VARIANCES), len(_TEMPERATURES))), 0
         for fold in range(_NUM_FOLDS):
             is_left_out = folds == fold
             counts = np.bincount(labels[~is_left_out], minlength=num_labels)
@@ -96,7 +96,7 @@ class LabelModel:
             if num_tested >= _ENOUGH_TESTED:
                 break
         if num_tested < _LEAST_TESTED:
-            return replace(model, temperatures=(_DEFAULT_TEMPERATURE,) * len(_VARIANCES))
+            return replace(model, temperatures=(_DEFAULT_TEMPERATURE,) * len(VARIANCES))
         return replace(model, temperatures=tuple(_TEMPERATURES[likelihoods.argmax(axis=1)].tolist()))
 
     @classmethod
@@ -111,8 +111,8 @@ class LabelModel:
     def _log_likelihoods(self, signals: FloatArray, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Summed log-probability of the signals' own labels in white noise, (variances, temperatures)."""
         noise = np.random.default_rng(0).standard_normal(signals.shape).astype(np.float32)
-        likelihoods = np.empty((len(_VARIANCES), len(_TEMPERATURES)))
-        for row, variance in enumerate(_VARIANCES):
+        likelihoods = np.empty((len(VARIANCES), len(_TEMPERATURES)))
+        for row, variance in enumerate(VARIANCES):
             scores = self._scores(signals + np.float32(variance**0.5) * noise, np.full(len(signals), variance))
             own = scores[np.arange(len(signals)), labels]
             likelihoods[row] = [np.sum(t * own - log_sum(t * scores)) for t in _TEMPERATURES]
@@ -126,9 +126,13 @@ class LabelModel:
         received : (batch, dim) float32
         variance : (batch,) noise variance of each real
         """
-        temperatures = np.interp(-np.log(variance), -np.log(_VARIANCES), self.temperatures)
-        scores = temperatures[:, None] * self._scores(received, variance)
+        scores = between(variance, self.temperatures)[:, None] * self._scores(received, variance)
         return np.asarray(scores - log_sum(scores)[:, None])
+
+    @cached_property
+    def _half_squares(self) -> FloatArray:
+        """Half of the squared means, (labels, dim)."""
+        return np.asarray(np.square(self.means) / 2, dtype=np.float32)
 
     def _scores(self, received: FloatArray, variance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Log-probabilities up to a constant of each image, at temperature 1."""
@@ -136,7 +140,7 @@ class LabelModel:
         scores = np.empty((len(received), len(self.means)))
         for row, (reals, noise) in enumerate(zip(rotated, variance.tolist(), strict=True)):
             weights = np.asarray(1.0 / (self.variances + noise), dtype=np.float32)
-            scores[row] = self.means @ (weights * reals) - np.square(self.means) @ weights / 2
+            scores[row] = self.means @ (weights * reals) - self._half_squares @ weights
         return scores + self.log_shares
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 
 from edge_rx.decoders.base import Decoder
-from edge_rx.decoders.codecs import SignalCodecs
+from edge_rx.decoders.codecs import IndexSpace, SignalCodecs
 from edge_rx.decoders.feature import decoder_backend, feature_decoders
 from edge_rx.decoders.label_detector import LabelDetector
 from edge_rx.decoders.options import DEFAULT_DECODER_OPTIONS, DecoderOptions
@@ -14,7 +14,6 @@ from edge_rx.decoders.signal import SignalDecoder
 from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.approximate import SearchIndex
 from engines.models.codecs import Codec, NestedCodec, PerRateCodec
-from engines.models.entry_codebook import index_fingerprint
 from engines.models.knowledge_base_codebook import ADAPTED, ADAPTED_HIGH_SNR, KnowledgeBaseCodebook
 from engines.models.model_set import ModelSet
 from semlink.errors import ConfigError, DecodeError, KnowledgeBaseError
@@ -72,6 +71,8 @@ class Decoders:
         loader.add_adapted()
         loader.add_index()
         _check_search_index(knowledge_base.search_index, loader.decoders.values())
+        if options.gpu is not None and options.answer == "label" and any(loader.labels):
+            _log.warning("labels are decided on the CPU; --answer nearest searches on the GPU")
         return cls(model_set.name, loader.decoders, unserved=loader.unserved, codebooks=loader.codebooks)
 
     def decoder(self, fingerprint: bytes) -> Decoder:
@@ -102,8 +103,11 @@ class _Loader:
         # Checked for sets without networks too, since a wrong name is wrong there as well.
         self._backend = decoder_backend(options.backend, gpu=options.gpu)
         self._models, self._knowledge_base, self._options = model_set, knowledge_base, options
-        self._signals = SignalCodecs(knowledge_base, knowledge_base.entry_labels(), options)
-        self._index_spaces = {model_set.encoder_fingerprint: "index"}
+        self.labels = knowledge_base.entry_labels()
+        self._signals = SignalCodecs(knowledge_base, self.labels, options)
+        self._index_spaces = [
+            IndexSpace("index", model_set.encoder_fingerprint, decides_label) for decides_label in (False, True)
+        ]
         self.decoders: dict[bytes, Decoder] = {}
         self.unserved: dict[bytes, str] = {}
         self.codebooks: list[KnowledgeBaseCodebook] = []
@@ -133,7 +137,8 @@ class _Loader:
                 " or --backend onnxruntime"
             )
         self.decoders |= {
-            codec.fingerprint(rate): SignalDecoder(codec.name, search, rate) for rate, search in by_label.items()
+            codec.fingerprint(rate): SignalDecoder(codec.name, search, rate, takes_one_pilot=True)
+            for rate, search in by_label.items()
         }
         self.decoders |= feature_decoders(
             self._models,
@@ -155,7 +160,7 @@ class _Loader:
         self.decoders |= loaded
         self.unserved |= {fingerprint: _NEEDS_REPORTS for fingerprint in fingerprints if fingerprint not in loaded}
         if codec.entry.projection is not None:
-            self._index_spaces[codec.projection_fingerprint] = "index-labels"
+            self._index_spaces.append(IndexSpace("index-labels", codec.projection_fingerprint, is_projected=True))
 
     def add_adapted(self) -> None:
         """Load `adapted` at the served rates, for every codebook of the knowledge base."""
@@ -179,11 +184,11 @@ class _Loader:
         """Load `index` at the served rates, for every vector space in which entries are compared."""
         served = [rate for rate in RATES if rate in self._options.rates]
         self.decoders |= dict(self._signals.index(served, self._index_spaces))
-        for space, name in self._index_spaces.items():
+        for space in self._index_spaces:
             for rate in RATES:
                 if rate not in served:
-                    fingerprint = index_fingerprint(space, self._knowledge_base.fingerprint, rate)
-                    self.unserved[fingerprint] = _other_rate(name, rate)
+                    fingerprint = space.fingerprint(self._knowledge_base.fingerprint, rate)
+                    self.unserved[fingerprint] = _other_rate(space.codec, rate)
 
 
 def _check_search_index(index: SearchIndex, decoders: Collection[Decoder]) -> None:

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_rx.decoders.base import Candidate, Observation, Query, check_length, host_query
+from edge_rx.equalizer import equalize_phase
 from edge_rx.noise import NoiseEstimator, equalize_and_estimate
 from engines.models.arrays import FloatArray
 from semlink.errors import DecodeError
 from semlink.iq import Symbols
 from semlink.rates import Rate
 
-__all__ = ["DeferredSearch", "SignalDecoder", "SignalSearch"]
+__all__ = ["DeferredSearch", "SignalDecoder", "SignalSearch", "with_one_pilot"]
 
 
 class SignalSearch(Protocol):
@@ -29,6 +30,11 @@ class SignalSearch(Protocol):
     def match(self, queries: FloatArray) -> list[Candidate]:
         """The answer to each query."""
         ...
+
+
+def with_one_pilot(received: Symbols) -> tuple[Symbols, npt.NDArray[np.float64]]:
+    """Undo the phase that a single pilot shows, (1, n), and take the noise to be as strong as the signal, (1,)."""
+    return equalize_phase(received, num_pilots=1)[None], np.ones(1)
 
 
 class DeferredSearch:
@@ -63,17 +69,20 @@ class SignalDecoder:
     codec : name of the codec
     signals : the search, which defines the scores
     rate : number of symbols
+    takes_one_pilot : whether transmitters of the codec may send a single pilot, which shows a phase and no noise
     """
 
-    def __init__(self, codec: str, signals: SignalSearch, rate: Rate) -> None:
+    def __init__(self, codec: str, signals: SignalSearch, rate: Rate, *, takes_one_pilot: bool = False) -> None:
         self.codec = codec
-        self._signals, self._rate = signals, rate
+        self._signals, self._rate, self._takes_one_pilot = signals, rate, takes_one_pilot
 
     def equalize(self, received: Symbols, *, num_pilots: int, noise: NoiseEstimator) -> Observation:
         """Estimate gain and noise variance, divide by the gain, and weigh by the noise."""
         check_length(received, self._rate, num_pilots)
         if not received[num_pilots:].any():
             raise DecodeError("symbols decode to no direction: all are zero")
+        if num_pilots == 1 and self._takes_one_pilot:
+            return self._signals.queries(*with_one_pilot(received))
         symbols, noise_variance = equalize_and_estimate(received, num_pilots=num_pilots, estimator=noise)
         return self._signals.queries(symbols[None], np.array([noise_variance]))
 

@@ -78,15 +78,17 @@ def entry_codewords(knowledge_base: bytes, entries: npt.NDArray[np.int64], rate:
     return (np.float32(2.0) * bits - np.float32(1.0)) * np.float32(np.sqrt(0.5))
 
 
-def index_fingerprint(space: str, knowledge_base: bytes, rate: Rate) -> bytes:
+def index_fingerprint(space: str, knowledge_base: bytes, rate: Rate, *, decides_label: bool = False) -> bytes:
     """Fingerprint of `index` frames: see `engines.models.codecs.link_fingerprint`.
 
     Parameters
     ----------
     space : fingerprint of the image encoder or projection head whose vectors are compared, in hex
     knowledge_base : fingerprint of the knowledge base whose entries are numbered
+    decides_label : whether the transmitter decides the label first, and sends the nearest entry of it
     """
-    return link_fingerprint("semlink index", space, knowledge_base.hex(), str(rate.num_symbols))
+    kind = "semlink index, by label" if decides_label else "semlink index"
+    return link_fingerprint(kind, space, knowledge_base.hex(), str(rate.num_symbols))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +132,10 @@ class EntryCodebook:
         if not np.isfinite(features).all():
             raise EngineError("the vectors of an entry codebook must be finite")
         return cls(*quantize_rows(features), knowledge_base, space, choice)
+
+    def fingerprint(self, rate: Rate) -> bytes:
+        """Fingerprint of frames at a rate."""
+        return index_fingerprint(self.space, self.knowledge_base, rate, decides_label=self.choice is not None)
 
     def nearest(self, features: FloatArray) -> npt.NDArray[np.int64]:
         """Number of the entry with the largest cosine for each of (batch, feature_dim) float32, of the label chosen.
@@ -177,10 +183,14 @@ class EntryCodebook:
         """Read an entry codebook; ModelSetError if the file is missing, cut short, or holds no entry codebook."""
         values = load_arrays(path, (*_FIELDS, *_CHOICE_FIELDS), what="an entry codebook", optional=_CHOICE_FIELDS)
         choice = None
-        if "codebook" in values and "cells" in values:
+        knowledge_base, space = values["knowledge_base"].tobytes(), str(values["space"])
+        if held := [name for name in _CHOICE_FIELDS if name in values]:
+            if len(held) < len(_CHOICE_FIELDS) or values["cells"].dtype.kind != "i":
+                raise ModelSetError(
+                    f"{path}: does not hold an entry codebook (its cells or their codebook are missing)"
+                )
             codebook = KnowledgeBaseCodebook.read(values["codebook"].tobytes(), source=str(path))
-            if values["cells"].dtype.kind != "i":
-                raise ModelSetError(f"{path}: does not hold an entry codebook (its cells are no numbers)")
+            if (codebook.encoder_fingerprint, codebook.knowledge_base.tobytes()) != (space, knowledge_base):
+                raise ModelSetError(f"{path}: holds the codebook of another knowledge base; export it again")
             choice = LabelChoice(codebook, values["cells"].astype(np.int64))
-        knowledge_base = values["knowledge_base"].tobytes()
-        return cls(values["codes"], values["scales"], knowledge_base, str(values["space"]), choice)
+        return cls(values["codes"], values["scales"], knowledge_base, space, choice)

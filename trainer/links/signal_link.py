@@ -88,7 +88,10 @@ class SignalLink(Link):
         fingerprint = b"seed %d" % seed
         vectors, labels = _entry_vectors(noiseless, projection), noiseless.kb_labels.tolist()
         choice: LabelChoice | None = None
-        accuracies: Callable[[], FloatArray] = partial(neighbour_accuracies, vectors, labels)
+        # Projected vectors of entries know their labels, and say nothing of images.
+        accuracies: Callable[[], FloatArray] | None = None
+        if projection is None:
+            accuracies = partial(neighbour_accuracies, vectors, labels)
         if receiver.answer == "label" and projection is None:
             choice, accuracies = _label_choice(vectors, labels, seed)
         entries = EntryCodebook.of(vectors, fingerprint, space="", choice=choice)

@@ -113,3 +113,10 @@ class TestAccuracies:
     def test_one_where_nothing_can_be_left_out(self) -> None:
         found = fit_discriminants(unit(np.eye(5, dtype=np.float32) + 0.1), Cells(np.arange(5), tuple("abcde")))
         assert found.accuracies.tolist() == [1.0] * 5
+
+    def test_not_below_chance_where_every_left_out_entry_is_decided_wrongly(self) -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(10):
+            directions = unit(rng.standard_normal((6, 8)))
+            found = fit_discriminants(directions, Cells(np.repeat(np.arange(3), 2), tuple("abc")))
+            assert found.accuracies.min() >= np.float32(1 / 3)

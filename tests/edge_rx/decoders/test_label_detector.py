@@ -197,6 +197,14 @@ def test_confidences_of_other_answers() -> None:
     np.testing.assert_array_equal(same_label, of_labels[0])
 
 
+def test_labels_without_an_entry_or_without_an_accuracy_are_never_answered_in_vain() -> None:
+    """Accuracies of zero, and a first label that the knowledge base no longer has, change no sure decision."""
+    signals, labels = clusters(4, 10)
+    detector = codeword_detector(signals[10:], labels[10:], accuracies=np.zeros(4))
+    found = detector.match(queries(detector, signals[10:], QUIET_DB))
+    assert [labels[10 + answer.entry_id] for answer in found] == labels[10:].tolist()
+
+
 def test_entries_that_are_no_answer_are_never_answered() -> None:
     codewords = clusters(3, 1)[0]
     of_entries = np.array([0, 1, 2, 0, 1, 2])
@@ -258,6 +266,7 @@ def test_every_rate_finds_the_label(rate: Rate) -> None:
         (["a", "b", "c", "c", ""], True),
         (["a"], False),
         (["a", "a"], True),
+        ([f"label {entry // 2}" for entry in range(5000)], False),
     ],
 )
 def test_a_model_needs_entries_that_share_their_labels(labels: list[str], has_model: bool) -> None:

@@ -27,6 +27,7 @@ from edge_rx.kb import KnowledgeBase
 from edge_rx.kb.build import build_knowledge_base, labelled_folder
 from edge_rx.kb.gpu_search import GpuSearch, SearchPrecision
 from edge_rx.kb.manifest import RECORDS_FILE, read_manifest
+from edge_rx.noise import NoiseEstimator
 from edge_rx.pipeline import Receiver
 from edge_rx.reporter import Reporter
 from engines.models.codecs import NestedCodec
@@ -261,6 +262,10 @@ def test_a_codec_with_a_network_is_answered_by_it_or_by_label(
     )
     assert isinstance(by_label, SignalDecoder)
     assert isinstance(nearest, GraphDecoder)
+    received = np.ones(1 + RATE.num_symbols, np.complex64)
+    for decoder in (by_label, nearest):  # a codec whose network needs no noise variance may send one pilot
+        (found,) = decoder.search(decoder.decode(decoder.equalize(received, num_pilots=1, noise=NoiseEstimator())))
+        assert found is not None
 
 
 @pytest.mark.parametrize("answer", ["label", "nearest"])

@@ -11,7 +11,7 @@ import pytest
 from engines.models.entry_codebook import EntryCodebook, LabelChoice, entry_codewords
 from semlink.errors import EngineError, ModelSetError
 from semlink.rates import RATES, parse_rate
-from tests.support.codebooks import SPACE, small_codebook
+from tests.support.codebooks import KNOWLEDGE_BASE, SPACE, small_codebook
 from tests.support.vectors import unit
 
 ENTRIES = np.arange(200)
@@ -91,7 +91,7 @@ def made() -> EntryCodebook:
     """Sixty entries of the cells of a codebook, of the last of which there is none."""
     features = unit(np.random.default_rng(1).standard_normal((60, 16)))
     cells = np.random.default_rng(2).integers(-1, 5, 60)
-    return EntryCodebook.of(features, b"kb", space=SPACE, choice=LabelChoice(small_codebook(), cells))
+    return EntryCodebook.of(features, KNOWLEDGE_BASE, space=SPACE, choice=LabelChoice(small_codebook(), cells))
 
 
 class TestLabelChoice:
@@ -109,7 +109,9 @@ class TestLabelChoice:
             for image, cell, entry in zip(images, decided, entries, strict=True):
                 eligible = np.flatnonzero(made.choice.cells == cell) if cell < 5 else np.arange(60)
                 assert entry == eligible[(made.vectors[eligible] @ image).argmax()]
-        assert (made.nearest(images) != EntryCodebook.of(made.vectors, b"kb", space=SPACE).nearest(images)).mean() > 0.3
+        without = EntryCodebook.of(made.vectors, KNOWLEDGE_BASE, space=SPACE)
+        assert (made.nearest(images) != without.nearest(images)).mean() > 0.3
+        assert stored.fingerprint(RATES[0]) == made.fingerprint(RATES[0]) != without.fingerprint(RATES[0])
 
     def test_files_that_do_not_fit_together_are_refused(self, made: EntryCodebook, tmp_path: Path) -> None:
         path = tmp_path / "entries.npz"
@@ -117,10 +119,13 @@ class TestLabelChoice:
             arrays = dict(stored)
         for name, value, message in (
             ("cells", arrays["cells"][:-1], "60 entries with 59 cells"),
-            ("cells", arrays["cells"].astype(np.float32), "its cells are no numbers"),
+            ("cells", arrays["cells"].astype(np.float32), "its cells or their codebook are missing"),
             ("codebook", arrays["codebook"][:-9], "does not hold a knowledge base's codebook"),
             ("codes", arrays["codes"][:, :8], "features of another width"),
+            ("knowledge_base", np.zeros(32, np.uint8), "codebook of another knowledge base"),
+            ("cells", None, "its cells or their codebook are missing"),
         ):
-            np.savez(path, **(arrays | {name: value}))
+            changed = {key: each for key, each in (arrays | {name: value}).items() if each is not None}
+            np.savez(path, **changed)
             with pytest.raises(ModelSetError, match=message):
                 EntryCodebook.load(path)
