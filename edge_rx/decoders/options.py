@@ -38,8 +38,8 @@ class DecoderOptions:
     building : context in which engines are built
     with_high_snr_code : also serve the high-SNR codes of `nested-cells` and `adapted`, which doubles their signals;
         only transmitters that receive reports send them
-    answer : "label" answers nested codes and `adapted` with an entry of the most probable label, where entries have
-        labels; "nearest" with the entry of the largest expected similarity, whatever its label
+    answer : "label" answers with an entry of the most probable label, where entries have labels; "nearest" with the
+        entry of the largest expected similarity, whatever its label
     """
 
     rates: Sequence[Rate] = RATES
