@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -110,6 +111,8 @@ def run_receiver(config: ReceiverConfig, console: Console) -> Summary:
         num_entries = knowledge_base.num_entries
         reporting = f", reporting on {publisher.endpoint}" if publisher else ""
         notify(console, f"listening on {frames.endpoint} with {num_entries} entries{reporting}; Ctrl-C to stop")
+        # Beside the frames, which can come before: models of labels take a second or two.
+        threading.Thread(target=decoders.prepare, name="prepare decoders", daemon=True).start()
         serve(
             frames,
             receiver,

@@ -92,6 +92,9 @@ class CodewordSearch:
         confidences = self._confidences(queries, entries, log_likelihoods)
         return list(map(Candidate, entries[:, 0].tolist(), correlations.tolist(), confidences))
 
+    def prepare(self) -> None:
+        """Nothing: codewords take memory that receivers without `index` transmitters never need."""
+
     def _confidences(self, queries: FloatArray, entries: EntryIds, log_likelihoods: FloatArray) -> list[float]:
         """Probability of each row's first entry, times that of its label."""
         _, sample = self._search

@@ -127,7 +127,7 @@ class LabelDetector:
 
     @cached_property
     def _model(self) -> LabelModel:
-        """Fitted by the first observation: most rates of most codecs are never received."""
+        """Fitted by the first observation, or before it by `prepare`."""
         return self._labelling.model(self._signals)
 
     def queries(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> FloatArray:
@@ -156,6 +156,10 @@ class LabelDetector:
         right = self._right(np.exp(self._log_posterior(queries)))
         right = np.take_along_axis(right, np.maximum(labels, 0)[:, None], axis=1)[:, 0]
         return [float(each) for each in np.where(labels >= 0, right, 0.0)]
+
+    def prepare(self) -> None:
+        """Fit the model of the labels now."""
+        _ = self._model
 
     @cached_property
     def _labels_of_entries(self) -> npt.NDArray[np.int64]:

@@ -213,6 +213,10 @@ class MapDetector:
         """Probability of each answer, (batch,) entries, that another decoder gave to (batch, dim + 2) queries."""
         return self._confidences(self._hypotheses(queries), entries)
 
+    def prepare(self) -> None:
+        """Choose the scales of the confidences now."""
+        _ = self._scales
+
     def answers_without(
         self, reals: FloatArray, noise: npt.NDArray[np.float64], left_out: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]]:
@@ -247,7 +251,7 @@ class MapDetector:
 
     @cached_property
     def _scales(self) -> Scales:
-        """Chosen by the first observation: most rates of most codecs are never received."""
+        """Chosen by the first observation, or before it by `prepare`."""
         return Scales.exact() if self._calibration is None else self._calibration.scales(self, self._dim)
 
     def _shares(

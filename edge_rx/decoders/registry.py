@@ -75,6 +75,12 @@ class Decoders:
             _log.warning("labels are decided on the CPU; --answer nearest searches on the GPU")
         return cls(model_set.name, loader.decoders, unserved=loader.unserved, codebooks=loader.codebooks)
 
+    def prepare(self) -> None:
+        """Compute what the first frames need, seconds for large knowledge bases; frames are answered meanwhile too."""
+        for decoder in self._decoders.values():
+            if isinstance(decoder, SignalDecoder):
+                decoder.prepare()
+
     def decoder(self, fingerprint: bytes) -> Decoder:
         """Return the decoder of a frame's fingerprint.
 

@@ -31,6 +31,10 @@ class SignalSearch(Protocol):
         """The answer to each query."""
         ...
 
+    def prepare(self) -> None:
+        """Compute now what the first answer needs, if it takes little memory."""
+        ...
+
 
 def with_one_pilot(received: Symbols) -> tuple[Symbols, npt.NDArray[np.float64]]:
     """Undo the phase that a single pilot shows, (1, n), and take the noise to be as strong as the signal, (1,)."""
@@ -59,6 +63,9 @@ class DeferredSearch:
     def match(self, queries: FloatArray) -> list[Candidate]:
         """See `SignalSearch.match`."""
         return self._search.match(queries)
+
+    def prepare(self) -> None:
+        """Nothing: what is deferred is seldom needed."""
 
 
 class SignalDecoder:
@@ -93,3 +100,7 @@ class SignalDecoder:
     def search(self, query: Query) -> list[Candidate | None]:
         """The candidates of the signal search."""
         return [*self._signals.match(host_query(query))]
+
+    def prepare(self) -> None:
+        """Compute now what the first frame needs."""
+        self._signals.prepare()
