@@ -149,15 +149,7 @@ class MapDetector:
     def queries(self, symbols: Symbols, noise_variance: npt.NDArray[np.float64]) -> FloatArray:
         """Vectors to search with, (batch, dim + 2) float32: the reals, -1 for the energy, the variance for the prior.
 
-        Parameters
-        ----------
-        symbols : (batch, n) complex64, equalised
-        noise_variance : (batch,) N0 of those symbols
-
-        Raises
-        ------
-        DecodeError
-            If the number of symbols does not fit the rate, or a number is not finite.
+        Parameters and errors are those of `RateSignals.observed`.
         """
         return self._queries(*observed(symbols, noise_variance, dim=self._dim, num_repeats=self._num_repeats))
 

@@ -168,10 +168,8 @@ class SignalTemplates:
 
         Raises
         ------
-        KnowledgeBaseError
-            If there are no entries.
-        EngineError
-            If the features have another width than the code.
+        KnowledgeBaseError, EngineError
+            As `of_codes` does.
         """
         _require_entries(features)
         directions = code.directions(features)
