@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable
@@ -14,30 +15,9 @@ from edge_rx.match import Match
 from edge_rx.results import LINES_FILE, TABLE_FILE, ResultsLog, read_results
 from semlink.frame import FrameId
 
-CREATE = """
-    CREATE TABLE results (
-        result_id INTEGER PRIMARY KEY,
-        stream_id TEXT NOT NULL,
-        sequence INTEGER NOT NULL,
-        entry_id INTEGER NOT NULL,
-        label TEXT NOT NULL,
-        source TEXT NOT NULL,
-        image_sha256 TEXT NOT NULL,
-        codec TEXT NOT NULL,
-        score REAL NOT NULL,
-        accepted INTEGER NOT NULL,
-        capture_time_ns INTEGER NOT NULL,
-        matched_time_ns INTEGER NOT NULL,
-        latency_ms REAL NOT NULL,
-        stage_ms TEXT NOT NULL,
-        num_symbols INTEGER NOT NULL,
-        num_pilots INTEGER NOT NULL,
-        payload_cbr REAL,
-        total_cbr REAL,
-        UNIQUE (stream_id, sequence)
-    )
-"""
-"""As that version had it."""
+ADDED_SINCE = ("knowledge_base", "confidence")
+SCHEMA_SHA256 = "93c03e3bee73be45bafc403f240dc7d0780de91131bb59168772732c709c246f"
+"""Of that version's CREATE TABLE, its words separated by single spaces."""
 FIELDS = {
     "entry_id": 3,
     "label": "cat",
@@ -61,10 +41,13 @@ FIELDS = {
 def earlier(tmp_path: Path) -> Path:
     """A folder of two results without confidences."""
     rows = [{"result_id": number, "stream_id": f"{9:016x}", "sequence": number - 1, **FIELDS} for number in (1, 2)]
+    ResultsLog(tmp_path).close()
     (tmp_path / LINES_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     with closing(sqlite3.connect(tmp_path / TABLE_FILE)) as table:
-        table.execute("PRAGMA journal_mode = WAL")
-        table.execute(CREATE)
+        for column in ADDED_SINCE:
+            table.execute(f"ALTER TABLE results DROP COLUMN {column}")
+        (schema,) = table.execute("SELECT sql FROM sqlite_master WHERE name = 'results'").fetchone()
+        assert hashlib.sha256(" ".join(schema.split()).encode()).hexdigest() == SCHEMA_SHA256, schema
         for row in rows:
             values = {**row, "stage_ms": json.dumps(row["stage_ms"])}
             table.execute(f"INSERT INTO results VALUES ({', '.join('?' * len(values))})", [*values.values()])

@@ -26,12 +26,25 @@ __all__ = [
     "accept_interrupts",
     "run_python",
     "run_semlink",
+    "run_without_torch",
     "start_python",
     "start_semlink",
 ]
 
 Finished = subprocess.CompletedProcess[str]
 Run = Callable[..., Finished]
+
+# scipy takes a None in sys.modules for an imported torch, so it is blocked where it would be found.
+_BLOCK_TORCH = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ImportError("torch is blocked")
+
+sys.meta_path.insert(0, Block())
+"""
 
 
 def accept_interrupts() -> None:
@@ -164,3 +177,8 @@ def run_semlink(*arguments: object, **options: Any) -> Finished:
     """Run `semlink` to its end; options of `RunningProcess`."""
     with start_semlink(*arguments, **options) as process:
         return process.finish()
+
+
+def run_without_torch(script: str, *arguments: object) -> Finished:
+    """Run a script to its end where torch cannot be imported."""
+    return run_python("-c", f"{_BLOCK_TORCH}\n{script}", *arguments)

@@ -8,7 +8,7 @@ import pytest
 
 from semlink.errors import SemlinkError
 from tests.support.pictures import save_pictures
-from tests.support.processes import run_python
+from tests.support.processes import run_without_torch
 from trainer.datasets import DATASETS, open_dataset
 
 
@@ -27,18 +27,9 @@ def test_folder_of_semlink_data_is_found_by_its_name(tmp_path: Path, monkeypatch
 
 @pytest.mark.process
 def test_datasets_run_where_torch_is_blocked() -> None:
-    # scipy takes a None in sys.modules for an imported torch, so it is blocked where it would be found.
     script = """
-import sys
-
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "torch":
-            raise ImportError("torch is blocked")
-
-sys.meta_path.insert(0, Block())
 from trainer.datasets import open_dataset
 print(len(open_dataset("digits").sent), len(open_dataset("photos").sent))
 """
-    done = run_python("-c", script)
+    done = run_without_torch(script)
     assert done.stdout.split() == ["896", "105"], done.stderr
