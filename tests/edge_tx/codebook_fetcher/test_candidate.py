@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from edge_tx.candidates import AdaptedCandidate
 from edge_tx.codebook_fetcher import CodebookFetcher, FetchedCandidate
 from engines.models.knowledge_base_codebook import KnowledgeBaseCodebook
@@ -12,6 +14,18 @@ from tests.support.codebooks import KNOWLEDGE_BASE, RATE, Load, serve
 from tests.support.deadlines import wait_until
 
 OTHER_KNOWLEDGE_BASE = "9" * 64
+
+
+@pytest.fixture
+def of_file(codebook: KnowledgeBaseCodebook, load: Load) -> AdaptedCandidate:
+    """Has `codebook` from a file of the user's."""
+    return AdaptedCandidate.of(load(codebook), codebook)
+
+
+@pytest.fixture
+def candidate(fetcher: CodebookFetcher, of_file: AdaptedCandidate) -> FetchedCandidate:
+    """Starts with the codebook of the file."""
+    return FetchedCandidate(fetcher, of_file)
 
 
 def report_of(*codebooks: KnowledgeBaseCodebook) -> ReceiverReport:
@@ -48,13 +62,11 @@ def test_follows_the_knowledge_base(
 
 def test_starts_with_the_codebook_of_a_file(
     publisher: ReportPublisher,
-    fetcher: CodebookFetcher,
     codebook: KnowledgeBaseCodebook,
     newer: KnowledgeBaseCodebook,
-    load: Load,
+    of_file: AdaptedCandidate,
+    candidate: FetchedCandidate,
 ) -> None:
-    of_file = AdaptedCandidate.of(load(codebook), codebook)
-    candidate = FetchedCandidate(fetcher, of_file)
     assert candidate.fit(report_of(codebook)).is_decoded
     assert candidate.model is of_file.model
     assert not publisher.is_codebook_wanted
@@ -67,10 +79,9 @@ def test_starts_with_the_codebook_of_a_file(
 
 
 def test_a_codebook_of_a_file_of_another_knowledge_base_is_named(
-    fetcher: CodebookFetcher, codebook: KnowledgeBaseCodebook, newer: KnowledgeBaseCodebook, load: Load
+    codebook: KnowledgeBaseCodebook, newer: KnowledgeBaseCodebook, candidate: FetchedCandidate
 ) -> None:
     """Where the receiver does not decode it, and another one is fetched in its place."""
-    candidate = FetchedCandidate(fetcher, AdaptedCandidate.of(load(codebook), codebook))
     _, advice = candidate.fit(report_of(newer))
     assert advice is not None
     assert codebook.knowledge_base.tobytes().hex()[:12] in advice
@@ -85,13 +96,12 @@ def test_a_codebook_that_arrives_too_late_is_not_used(
     fetcher: CodebookFetcher,
     codebook: KnowledgeBaseCodebook,
     newer: KnowledgeBaseCodebook,
-    load: Load,
+    of_file: AdaptedCandidate,
+    candidate: FetchedCandidate,
 ) -> None:
     """The knowledge base is the one before again, or another one."""
-    of_file = AdaptedCandidate.of(load(newer), newer)
-    candidate = FetchedCandidate(fetcher, of_file)
-    candidate.fit(report_of(codebook))
-    serve(publisher, split(codebook.content), fetcher.loaded)
-    assert candidate.fit(report_of(newer, codebook)).is_decoded
+    candidate.fit(report_of(newer))
+    serve(publisher, split(newer.content), fetcher.loaded)
+    assert candidate.fit(report_of(codebook, newer)).is_decoded
     assert candidate.model is of_file.model
-    assert FetchedCandidate(fetcher).fit(report_of(newer)) == (False, None)
+    assert FetchedCandidate(fetcher).fit(report_of(codebook)) == (False, None)

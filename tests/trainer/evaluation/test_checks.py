@@ -23,14 +23,7 @@ from tests.support.model_sets import make_model_set
 from trainer.codecs.spec import CodecSpec
 from trainer.codecs.table import find_codec
 from trainer.datasets.base import ImageList
-from trainer.evaluation.checks import (
-    check_grid,
-    check_model_set,
-    check_packages,
-    check_training_set,
-    image_sizes,
-    model_owner,
-)
+from trainer.evaluation import checks
 from trainer.links.conditions import Csi
 
 FADING = {"channels": (ChannelModel.RAYLEIGH,)}
@@ -75,7 +68,7 @@ def rates(*num_symbols: int) -> dict[str, Any]:
 )
 def test_cell_that_cannot_run_is_refused(codecs: tuple[str, ...], changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        check_grid(make_grid(*codecs, **changes), feature_dim=16)
+        checks.check_grid(make_grid(*codecs, **changes), feature_dim=16)
 
 
 @pytest.mark.parametrize(
@@ -91,17 +84,17 @@ def test_cell_that_cannot_run_is_refused(codecs: tuple[str, ...], changes: dict[
     ],
 )
 def test_cell_that_can_run_is_accepted(codecs: tuple[str, ...], changes: dict[str, Any]) -> None:
-    check_grid(make_grid(*codecs, **changes), feature_dim=16)
+    checks.check_grid(make_grid(*codecs, **changes), feature_dim=16)
 
 
 def test_knowledge_base_too_small_for_a_polar_code_is_refused() -> None:
-    check_grid(make_grid("index-polar"), feature_dim=16, num_entries=2049)
+    checks.check_grid(make_grid("index-polar"), feature_dim=16, num_entries=2049)
     with pytest.raises(ConfigError, match="2,049 entries or more, not 40"):
-        check_grid(make_grid("index-polar"), feature_dim=16, num_entries=40)
+        checks.check_grid(make_grid("index-polar"), feature_dim=16, num_entries=40)
 
 
 def test_what_is_unknown_refuses_nothing() -> None:
-    check_grid(make_grid("uncoded", "index-polar", "bpg-ldpc", "deepjscc", **rates(64)))
+    checks.check_grid(make_grid("uncoded", "index-polar", "bpg-ldpc", "deepjscc", **rates(64)))
 
 
 @pytest.mark.parametrize(
@@ -118,10 +111,10 @@ def test_pictures_of_a_size_that_a_codec_cannot_send_are_refused(
 ) -> None:
     sizes = frozenset(sizes_px)
     with pytest.raises(ConfigError, match=words):
-        check_grid(make_grid(codec, **rates(64)), image_sizes_px=sizes)
+        checks.check_grid(make_grid(codec, **rates(64)), image_sizes_px=sizes)
     with pytest.raises(DatasetError, match=words):
-        check_training_set([find_codec(codec)], images_of(sizes_px, num_images=200))
-    check_grid(make_grid("nested", codec, **rates(64)), image_sizes_px=frozenset({(32, 32)}))
+        checks.check_training_set([find_codec(codec)], images_of(sizes_px, num_images=200))
+    checks.check_grid(make_grid("nested", codec, **rates(64)), image_sizes_px=frozenset({(32, 32)}))
 
 
 def images_of(sizes_px: Iterable[tuple[int, int]], *, num_images: int, num_categories: int = 2) -> ImageList:
@@ -146,70 +139,70 @@ def images_of(sizes_px: Iterable[tuple[int, int]], *, num_images: int, num_categ
     ],
 )
 def test_training_set_of_too_few_images_is_refused(codec: str, min_images: int) -> None:
-    check_training_set([find_codec(codec)], images_of([(32, 32)], num_images=min_images))
+    checks.check_training_set([find_codec(codec)], images_of([(32, 32)], num_images=min_images))
     few = images_of([(32, 32)], num_images=min_images - 1)
     with pytest.raises(DatasetError, match=rf"{codec} needs {min_images:,} training images or more, got"):
-        check_training_set([find_codec("index"), find_codec(codec)], few)
+        checks.check_training_set([find_codec("index"), find_codec(codec)], few)
 
 
 @pytest.mark.parametrize("codec", ["nested-labels", "label"])
 def test_training_set_of_too_few_images_of_each_category_is_refused(codec: str) -> None:
-    check_training_set([find_codec(codec)], images_of([(1, 1)], num_images=39, num_categories=3))
+    checks.check_training_set([find_codec(codec)], images_of([(1, 1)], num_images=39, num_categories=3))
     with pytest.raises(DatasetError, match=f"{codec} needs 13 training images of each category, got 38 images of 3"):
-        check_training_set([find_codec(codec)], images_of([(1, 1)], num_images=38, num_categories=3))
+        checks.check_training_set([find_codec(codec)], images_of([(1, 1)], num_images=38, num_categories=3))
     with pytest.raises(DatasetError, match=f"{codec} needs training images of at least 2 categories, got 1"):
-        check_training_set([find_codec(codec)], images_of([(1, 1)], num_images=38, num_categories=1))
+        checks.check_training_set([find_codec(codec)], images_of([(1, 1)], num_images=38, num_categories=1))
 
 
 def test_pictures_are_read_for_the_codecs_that_need_them_alone() -> None:
     images = images_of([(2, 4), (6, 8)], num_images=4)
-    assert image_sizes([find_codec("nested"), find_codec("bpg-ldpc")], images) == {(2, 4), (6, 8)}
-    assert image_sizes([find_codec("nested"), find_codec("kbsc")], images) is None
+    assert checks.image_sizes([find_codec("nested"), find_codec("bpg-ldpc")], images) == {(2, 4), (6, 8)}
+    assert checks.image_sizes([find_codec("nested"), find_codec("kbsc")], images) is None
 
 
 def test_codec_without_seeds_on_a_model_for_each_seed_is_refused() -> None:
     spec = CodecSpec(name="mine", summary="", links=print, model_of="nested", is_seeded=False)
     with pytest.raises(ConfigError, match="mine has is_seeded=False, but uses the model of nested"):
-        check_grid(make_grid(spec))
+        checks.check_grid(make_grid(spec))
 
 
 def test_model_that_the_set_lacks_is_refused(tmp_path: Path) -> None:
     models = make_model_set(tmp_path / "set", rates=(16, 64), nested=True, categories=("cat", "boat"))
     held = ("nested", "nested-cells", "nested-feedback", "nested-labels", "index-labels", "index", "uncoded")
-    check_model_set(make_grid(SYNTHETIC, *held, **rates(16, 64)), models)
+    checks.check_model_set(make_grid(SYNTHETIC, *held, **rates(16, 64)), models)
     for codec in ("kbsc", "label", "vq", "deepjscc", "bpg-ldpc"):
         with pytest.raises(ConfigError, match=rf"holds synthetic-codec, .*, not {codec}; use --weights trained"):
-            check_model_set(make_grid(codec), models)
+            checks.check_model_set(make_grid(codec), models)
 
 
 def test_codec_on_another_ones_model_needs_that_model(tmp_path: Path) -> None:
     models = make_model_set(tmp_path / "set", rates=(16,))
     with pytest.raises(ConfigError, match="not nested-labels; use --weights trained"):
-        check_model_set(make_grid("index-labels"), models)
-    assert model_owner(find_codec("index-labels")).name == "nested-labels"
-    assert model_owner(find_codec("nested")).name == "nested"
+        checks.check_model_set(make_grid("index-labels"), models)
+    assert checks.model_owner(find_codec("index-labels")).name == "nested-labels"
+    assert checks.model_owner(find_codec("nested")).name == "nested"
 
 
 def test_rate_that_the_set_lacks_is_refused(tmp_path: Path) -> None:
     models = make_model_set(tmp_path / "set", rates=(64, 128), nested=True)
     with pytest.raises(ConfigError, match="has synthetic-codec at 64, 128 symbols, not at 4, 16; choose from"):
-        check_model_set(make_grid("nested", SYNTHETIC, **rates(4, 16, 64)), models)
+        checks.check_model_set(make_grid("nested", SYNTHETIC, **rates(4, 16, 64)), models)
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"bpg-ldpc needs torch.*train"):
-        check_packages(make_grid("bpg-ldpc"), fits=False)
+        checks.check_packages(make_grid("bpg-ldpc"), fits=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("av", "sionna") else object())
     with pytest.raises(MissingDependencyError, match=r"bpg-ldpc needs av.*references"):
-        check_packages(make_grid("bpg-ldpc"), fits=False)
+        checks.check_packages(make_grid("bpg-ldpc"), fits=False)
     with pytest.raises(MissingDependencyError, match=r"index-polar needs sionna-no-rt.*references"):
-        check_packages(make_grid("index-polar"), fits=False)
-    check_packages(make_grid("index", "uncoded"), fits=True)
+        checks.check_packages(make_grid("index-polar"), fits=False)
+    checks.check_packages(make_grid("index", "uncoded"), fits=True)
 
 
 def test_packages_of_fitting_are_needed_for_fitting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else object())
-    check_packages(make_grid("nested-feedback"), fits=False)
+    checks.check_packages(make_grid("nested-feedback"), fits=False)
     with pytest.raises(MissingDependencyError, match="nested-cells needs scikit-learn"):
-        check_packages(make_grid("nested-feedback"), fits=True)
+        checks.check_packages(make_grid("nested-feedback"), fits=True)

@@ -28,8 +28,14 @@ needs_cifar100 = pytest.mark.skipif(
 CODES = ("nested", "nested-cells")
 
 
-def accuracies(report: EvaluationReport) -> dict[tuple[str, float], float]:
-    return {(cell.codec, cell.snr_db): cell.semantic_accuracy for cell in report.summary}
+def check_accuracy(report: EvaluationReport, expected: dict[str, dict[float, tuple[float, float]]]) -> None:
+    """Compare a summary with accuracies by codec and SNR [dB], each with its tolerance."""
+    measured = {(cell.codec, cell.snr_db): cell.semantic_accuracy for cell in report.summary}
+    assert measured == {
+        (codec, snr_db): pytest.approx(accuracy, abs=tolerance)
+        for codec, by_snr in expected.items()
+        for snr_db, (accuracy, tolerance) in by_snr.items()
+    }
 
 
 def evaluated_by_command(out: Path, *options: object) -> EvaluationReport:
@@ -46,13 +52,15 @@ def test_documented_accuracy_on_cifar100(tmp_path: Path) -> None:
     """As docs/results.md has it, at 64 symbols and without noise."""
     grid = ("--codec", ",".join(CODES), "--limit", 1000, "--num-seeds", 2, "--snr-db=-7,10")
     report = evaluated_by_command(tmp_path / "report.json", "--data", "cifar100", *grid)
-    accuracy = accuracies(report)
     # Four standard errors of 1,000 images.
     assert report.noiseless_accuracy == pytest.approx(0.542, abs=0.063)
-    assert accuracy["nested", -7.0] == pytest.approx(0.297, abs=0.058)
-    assert accuracy["nested", 10.0] == pytest.approx(0.530, abs=0.063)
-    assert accuracy["nested-cells", -7.0] == pytest.approx(0.466, abs=0.063)
-    assert accuracy["nested-cells", 10.0] == pytest.approx(0.535, abs=0.063)
+    check_accuracy(
+        report,
+        {
+            "nested": {-7.0: (0.297, 0.058), 10.0: (0.530, 0.063)},
+            "nested-cells": {-7.0: (0.466, 0.063), 10.0: (0.535, 0.063)},
+        },
+    )
 
 
 @pytest.mark.process
@@ -76,11 +84,13 @@ def test_accuracy_on_twenty_categories_of_cifar100(tmp_path: Path) -> None:
     report = evaluate(
         EvaluationConfig(data=str(tmp_path / "twenty"), codecs=CODES, weights="model-set", num_seeds=2, snr_db=(-7, 10))
     )
-    accuracy = accuracies(report)
     # Images and seeds are always the same; another processor's rounding may change the match of three images of 200.
     assert report.noiseless_accuracy == pytest.approx(0.69, abs=0.015)
     # Means of ten seeds, whose standard deviations are 0.010 to 0.022; four standard errors of a mean of two.
-    assert accuracy["nested", -7.0] == pytest.approx(0.46, abs=0.046)
-    assert accuracy["nested", 10.0] == pytest.approx(0.73, abs=0.052)
-    assert accuracy["nested-cells", -7.0] == pytest.approx(0.60, abs=0.06)
-    assert accuracy["nested-cells", 10.0] == pytest.approx(0.67, abs=0.03)
+    check_accuracy(
+        report,
+        {
+            "nested": {-7.0: (0.46, 0.046), 10.0: (0.73, 0.052)},
+            "nested-cells": {-7.0: (0.60, 0.06), 10.0: (0.67, 0.03)},
+        },
+    )

@@ -48,6 +48,28 @@ def sign_links(inputs: LinkInputs) -> MakeLink:
 
 
 SIGNS = CodecSpec(name="signs", summary="signs of the features", links=sign_links)
+CODEC_PACKAGE = """
+from trainer.codecs.spec import CodecSpec
+
+SPEC = CodecSpec(name="theirs", summary="", links="trainer.links.graph_link:uncoded_links")
+"""
+CHANNEL_PACKAGE = """
+import numpy as np
+
+from semlink.channel import ChannelOutput, CustomChannel
+
+
+def rotate(shape):
+    def apply(symbols, snr_db, rng):
+        gains = np.exp(2j * np.pi * rng.random(shape(symbols))).astype(np.complex64)
+        return ChannelOutput(gains * symbols, gains, 0.0)
+
+    return apply
+
+
+BLOCK = CustomChannel("block", rotate(lambda x: (len(x), 1)), is_block_fading=True, rotates_phase=True)
+FAST = CustomChannel("fast", rotate(lambda x: x.shape), rotates_phase=True)
+"""
 
 
 def test_codec_of_your_own_is_evaluated(evaluated: Evaluated, model_set: ModelSet) -> None:
@@ -68,11 +90,7 @@ def test_fit_without_a_model_for_every_key_is_named(evaluated: Evaluated, model_
 def test_codec_of_an_installed_package_is_evaluated_by_name(
     evaluated: Evaluated, model_set: ModelSet, install_package: InstallPackage
 ) -> None:
-    source = (
-        "from trainer.codecs.spec import CodecSpec\n"
-        'SPEC = CodecSpec(name="theirs", summary="", links="trainer.links.graph_link:uncoded_links")\n'
-    )
-    install_package(source, theirs="SPEC")
+    install_package(CODEC_PACKAGE, theirs="SPEC")
     report = evaluated(codecs=["theirs"], rates=[8], model_set=str(model_set.folder))
     assert {record.codec for record in report.records} == {"theirs"}
 
@@ -81,18 +99,7 @@ def test_fading_channel_of_an_installed_package_is_evaluated_by_name(
     evaluated: Evaluated, model_set: ModelSet, install_package: InstallPackage
 ) -> None:
     """Its one gain for each image is estimated from pilots, and its gain for each symbol known to a genie alone."""
-    source = (
-        "import numpy as np\n"
-        "from semlink.channel import ChannelOutput, CustomChannel\n"
-        "def rotate(shape):\n"
-        "    def apply(symbols, snr_db, rng):\n"
-        "        gains = np.exp(2j * np.pi * rng.random(shape(symbols))).astype(np.complex64)\n"
-        "        return ChannelOutput(gains * symbols, gains, 0.0)\n"
-        "    return apply\n"
-        'BLOCK = CustomChannel("block", rotate(lambda x: (len(x), 1)), is_block_fading=True, rotates_phase=True)\n'
-        'FAST = CustomChannel("fast", rotate(lambda x: x.shape), rotates_phase=True)\n'
-    )
-    install_package(source, group="semlink.channels", block="BLOCK", fast="FAST")
+    install_package(CHANNEL_PACKAGE, group="semlink.channels", block="BLOCK", fast="FAST")
     report = evaluated(codecs=["index"], channels=["block", "fast"], model_set=str(model_set.folder))
     assert {(record.channel, record.csi, record.num_pilots) for record in report.records} == {
         ("block", "pilots", 8),
