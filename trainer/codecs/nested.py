@@ -9,9 +9,10 @@ knowledge base's.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -30,12 +31,15 @@ from trainer.codecs.training_data import TrainingFeatures
 from trainer.datasets.cifar100 import paper_train_split
 from trainer.threads import one_thread
 
-__all__ = ["NestedModel", "analog_part", "centred_directions", "fit_nested", "fitted_nested"]
+__all__ = ["NestedModel", "analog_part", "centred_directions", "fit_each_seed", "fit_nested", "fitted_nested"]
 
 FIT_VERSION = 1
 """Raise it with every change of this code that changes what is fitted."""
 _NUM_SYMBOLS = 64
 """Rate at which the analog part has the power of a codeword."""
+
+FittedCodebook: TypeAlias = Callable[[int, TrainingFeatures, Path], Codebook]
+"""Fits a codebook to a seed, training data and a folder of earlier fits, or reads an earlier one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +71,18 @@ class NestedModel:
 
 def fit_nested(keys: Sequence[FitKey], context: FittingContext) -> Mapping[FitKey, FittedModel]:
     """Fit `nested`, a codebook for each seed."""
-    fitted = {}
-    for key in context.progress.track(keys, description="fitting nested"):
-        model = NestedModel(fitted_nested(key.seed, context.data, context.runs))
-        fitted[key] = FittedModel(model, trained_on=context.data.source, key=model.content_key)
-    return fitted
+    return fit_each_seed("nested", fitted_nested, keys, context)
+
+
+def fit_each_seed(
+    codec: str, fitted: FittedCodebook, keys: Sequence[FitKey], context: FittingContext
+) -> Mapping[FitKey, FittedModel]:
+    """Models of a nested codec without a projection head, a codebook for each seed."""
+    models = {}
+    for key in context.progress.track(keys, description=f"fitting {codec}"):
+        model = NestedModel(fitted(key.seed, context.data, context.runs))
+        models[key] = FittedModel(model, trained_on=context.data.source, key=model.content_key)
+    return models
 
 
 def fitted_nested(seed: int, data: TrainingFeatures, runs: Path) -> Codebook:

@@ -23,7 +23,7 @@ from semlink.errors import DatasetError
 from semlink.files import replaced_file
 from trainer.codecs.clusters import cluster_tree
 from trainer.codecs.fitting import FittingContext
-from trainer.codecs.nested import NestedModel, analog_part, centred_directions
+from trainer.codecs.nested import analog_part, centred_directions, fit_each_seed
 from trainer.codecs.run_lock import locked_run
 from trainer.codecs.spec import FitKey, FittedModel
 from trainer.codecs.training_data import TrainingFeatures
@@ -89,11 +89,7 @@ class CellsFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def fit_nested_cells(keys: Sequence[FitKey], context: FittingContext) -> Mapping[FitKey, FittedModel]:
     """Fit `nested-cells`, a codebook for each seed."""
-    fitted = {}
-    for key in context.progress.track(keys, description="fitting nested-cells"):
-        model = NestedModel(fitted_nested_cells(key.seed, context.data, context.runs))
-        fitted[key] = FittedModel(model, trained_on=context.data.source, key=model.content_key)
-    return fitted
+    return fit_each_seed("nested-cells", fitted_nested_cells, keys, context)
 
 
 def fitted_nested_cells(seed: int, data: TrainingFeatures, runs: Path) -> Codebook:
