@@ -8,7 +8,21 @@ from trainer.evaluation.report import EvaluationReport
 
 def record(seed: int, accuracy: float, *, codec: str = "kbsc", snr_db: float = 0.0) -> Record:
     """One cell at 64 symbols over AWGN."""
-    return Record(codec, 64, snr_db, "awgn", seed, accuracy, 0.1, 0.2, 0.5, 0.6, "x", "none", 0)
+    return Record(
+        codec=codec,
+        num_symbols=64,
+        channel="awgn",
+        csi="none",
+        snr_db=snr_db,
+        semantic_accuracy=accuracy,
+        recall_at_1=0.1,
+        recall_at_10=0.2,
+        mean_cosine=0.5,
+        match_cosine=0.6,
+        seed=seed,
+        trained_on="x",
+        num_pilots=0,
+    )
 
 
 def report_of(*records: Record, encoder: str = "e") -> EvaluationReport:

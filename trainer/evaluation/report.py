@@ -11,37 +11,23 @@ import msgspec
 from rich.table import Table
 
 from semlink.report import Report, Setting, provenance
-from trainer.evaluation.record import Record
+from trainer.evaluation.record import CellScores, Record
 from trainer.intervals import confidence_interval
 
 __all__ = ["CellSummary", "EvaluationReport", "summarize", "summary_table"]
 
 
-class CellSummary(msgspec.Struct, frozen=True):
-    """One cell over its seeds: means, and the 95 % confidence interval of the semantic accuracy.
+class CellSummary(CellScores, frozen=True, kw_only=True):
+    """One cell over its seeds: mean scores, and the 95 % confidence interval of the semantic accuracy.
 
     Attributes
     ----------
-    csi : channel state information at the receiver; "genie" is an upper bound that no receiver reaches
-    snr_db : Es/N0 [dB]
     semantic_accuracy_low, semantic_accuracy_high : None for a single seed
-    calibration_error : None where the receiver gives no confidence, and in reports of versions that had none
     """
 
-    codec: str
-    num_symbols: int
-    channel: str
-    csi: str
-    snr_db: float
     num_seeds: int
-    semantic_accuracy: float
     semantic_accuracy_low: float | None
     semantic_accuracy_high: float | None
-    recall_at_1: float
-    recall_at_10: float
-    mean_cosine: float
-    match_cosine: float
-    calibration_error: float | None = None
 
     @property
     def channel_title(self) -> str:
