@@ -100,7 +100,7 @@ def test_the_report_is_written(report: DemoReport, out: Path) -> None:
 def test_evaluate_gives_the_accuracy_of_the_demo(digits: DatasetReport) -> None:
     from trainer.evaluation import EvaluationConfig, evaluate
 
-    evaluation = evaluate(EvaluationConfig(data="digits", snr_db=SNR_DB, limit=LIMIT, num_seeds=5))
+    evaluation = evaluate(EvaluationConfig(data="digits", snr_db=SNR_DB, limit=LIMIT, num_seeds=5, answer="label"))
     assert evaluation.noiseless_accuracy == pytest.approx(digits.noiseless_accuracy, abs=1 / LIMIT + 1e-9)
     shown = {cell.snr_db: cell.semantic_accuracy for cell in digits.cells}
     for cell in evaluation.summary:
