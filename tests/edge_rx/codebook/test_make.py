@@ -55,7 +55,7 @@ def labels_of_one_entry() -> tuple[np.ndarray, list[str]]:
 
 
 def more_labels_than_cells() -> tuple[np.ndarray, list[str]]:
-    features, points = clusters(4000, 2000)
+    features, points = clusters(1500, 1100)
     return features, [f"label {point}" for point in points]
 
 
