@@ -77,7 +77,10 @@ def rx(
     min_confidence: Annotated[
         float | None,
         options.output(
-            min=0.0, max=1.0, help="Smallest confidence of an accepted match: the probability that it is right, 0 to 1."
+            min=0.0,
+            max=1.0,
+            help="Smallest confidence of an accepted match: the probability that it is right, 0 to 1, given that the"
+            " knowledge base has such an image.",
         ),
     ] = None,
     status_interval_s: Annotated[float, options.output(help="Seconds between two status lines; 0 writes none.")] = 10.0,

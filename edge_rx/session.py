@@ -102,6 +102,8 @@ def run_receiver(config: ReceiverConfig, console: Console) -> Summary:
     ):
         # Before any socket or file is opened: a damaged model set fails the start.
         decoders = _load_decoders(config, models, knowledge_base, gpu, batch, console)
+        if gpu is not None:
+            decoders.prepare()  # now, because FAISS's searches on a GPU are not for two threads
         _log_use_of_labels(config.answer, knowledge_base)
         receiver = Receiver(decoders, knowledge_base, min_confidence=config.min_confidence)
         interruption = stack.enter_context(interruptions())
@@ -111,8 +113,9 @@ def run_receiver(config: ReceiverConfig, console: Console) -> Summary:
         num_entries = knowledge_base.num_entries
         reporting = f", reporting on {publisher.endpoint}" if publisher else ""
         notify(console, f"listening on {frames.endpoint} with {num_entries} entries{reporting}; Ctrl-C to stop")
-        # Beside the frames, which can come before: models of labels take a second or two.
-        threading.Thread(target=decoders.prepare, name="prepare decoders", daemon=True).start()
+        if gpu is None:
+            # Beside the frames, which can come before: models of labels take a second or two.
+            threading.Thread(target=decoders.prepare, name="prepare decoders", daemon=True).start()
         serve(
             frames,
             receiver,

@@ -48,8 +48,8 @@ _MOST_SENT = 1024
 _MOST_KEPT = 20_000
 """Entries that are drawn to choose a shape, of a larger knowledge base, which bounds the time of it."""
 _MOST_UNLABELLED = 0.1
-"""Share of entries without a label up to which cells are labels: with half of the labels of flowers removed, images of
-those kinds were answered right in 94 % of cases with cells of entries, and in 54 % with cells of the other labels."""
+"""Share of entries without a label up to which cells are labels; above it, cells of labels would take many images of
+the kinds that have none."""
 _LEAST_ENTRIES = 10
 """Entries below which nothing is held out to choose a shape by."""
 _TOLERANCE = 0.01

@@ -40,6 +40,7 @@ class IndexSpace(NamedTuple):
     codec : name of the codec
     space : fingerprint of the image encoder or projection head whose vectors are compared, in hex
     decides_label : whether the label is decided first
+    is_projected : whether the space is that of a projection head, in which entries know their labels
     """
 
     codec: str
@@ -157,7 +158,7 @@ class SignalCodecs:
 
     def _index_accuracies(self, space: IndexSpace) -> FloatArray:
         """Accuracies of entries as answers: of their cells, where a transmitter decides the label first."""
-        if space.is_projected:  # in which entries know their labels, so that they say nothing of images
+        if space.is_projected:  # whose entries say nothing of images
             return np.ones(self.knowledge_base.num_entries, np.float32)
         features, newest = self.knowledge_base.features(), next(iter(self.knowledge_base.codebooks()), None)
         if not space.decides_label or newest is None or not newest.num_labelled_cells:
